@@ -1,0 +1,107 @@
+"""From per-seed effects to a verdict: status, effect, confidence interval, margin. Knows nothing of models or pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from capbench.results import Status, Verdict
+
+CONFIDENCE = 0.95
+_WORST_FIRST = (Status.INVALID, Status.REFUTED, Status.INCONCLUSIVE, Status.SUPPORTED)
+
+
+def at_least(per_seed: Sequence[float], threshold: float, what: str) -> Verdict:
+    """The claim that the mean effect over seeds is at least `threshold`."""
+    return _decide(per_seed, threshold, what, direction=">=")
+
+
+def at_most(per_seed: Sequence[float], threshold: float, what: str) -> Verdict:
+    """The claim that the mean effect over seeds is at most `threshold`."""
+    return _decide(per_seed, threshold, what, direction="<=")
+
+
+def invalid(reason: str) -> Verdict:
+    """The claim could not be put to the test."""
+    return Verdict(
+        status=Status.INVALID,
+        effect=None,
+        ci=None,
+        threshold=None,
+        direction=">=",
+        margin=None,
+        n_seeds=0,
+        reason=reason,
+    )
+
+
+def all_of(*parts: Verdict) -> Verdict:
+    """A claim with several conditions: as good as its worst one, which is shown; the others stand in the reason.
+
+    Conditions of equal status are shown in the order given; their margins are on different scales, so not compared.
+    """
+    shown = min(parts, key=lambda v: _WORST_FIRST.index(v.status))
+    others = [words(v) for v in parts if v is not shown]
+    return replace(shown, reason="; ".join(filter(None, [shown.reason, *(f"also {other}" for other in others)])))
+
+
+def words(v: Verdict) -> str:
+    """One line: the quantity, its effect and interval, the threshold, the margin."""
+    if v.effect is None:
+        return f"{v.status}: {v.reason}"
+    interval = f" [{v.ci[0]:.3g}, {v.ci[1]:.3g}]" if v.ci else ""
+    return f"{v.what} {v.effect:.3g}{interval} {v.direction} {v.threshold:g}: {v.status} (margin {v.margin:+.3g})"
+
+
+def interval(per_seed: Sequence[float]) -> tuple[float, float] | None:
+    """Percentile-bootstrap interval of the mean over seeds (95 %); None for a single seed, which has no spread.
+
+    With three seeds this is the range from the least to the greatest: the bootstrap cannot know more than it saw.
+    """
+    if len(per_seed) < 2:
+        return None
+    if len(set(per_seed)) == 1:
+        return (per_seed[0], per_seed[0])
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    found = bootstrap(
+        (np.asarray(per_seed, dtype=float),),
+        np.mean,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        n_resamples=9999,
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def _decide(per_seed: Sequence[float], threshold: float, what: str, *, direction: str) -> Verdict:
+    if not per_seed:
+        return invalid(f"nothing was measured for '{what}'")
+    sign = 1 if direction == ">=" else -1
+    effect = sum(per_seed) / len(per_seed)
+    ci = interval(per_seed)
+    low, high = ci or (effect, effect)
+    worst, best = sorted((sign * (low - threshold), sign * (high - threshold)))
+    if worst >= 0:
+        status, reason = Status.SUPPORTED, ""
+    elif best < 0:
+        status, reason = Status.REFUTED, ""
+    else:
+        status = Status.INCONCLUSIVE
+        reason = f"the interval [{low:.3g}, {high:.3g}] of {what} straddles the threshold {threshold:g}"
+    if ci is None:
+        reason = "; ".join(filter(None, [reason, "one seed: no interval"]))
+    return Verdict(
+        status=status,
+        effect=effect,
+        ci=ci,
+        threshold=threshold,
+        direction=direction,
+        margin=sign * (effect - threshold),
+        n_seeds=len(per_seed),
+        per_seed=tuple(per_seed),
+        what=what,
+        reason=reason,
+    )

@@ -1,0 +1,87 @@
+"""The workplace of a run: models by step, readings by model, each made once and kept in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from capbench.pipeline.code import measuring_code, source_digest
+from capbench.pipeline.steps import Step, describe
+from capbench.protocols.pcfg_counter import PcfgCounter
+from capbench.results import Measurement, measurement_from_dict, to_dict
+from capbench.store import Store, key_of
+
+if TYPE_CHECKING:
+    from capbench.models.base import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A step's result: its model, and the metadata recorded while it was made."""
+
+    step: Step
+    store: Store = field(repr=False)
+
+    @cached_property
+    def model(self) -> Model:
+        """The model, in evaluation mode. Readings must not change it."""
+        from capbench.pipeline.build import load_model
+
+        return load_model(self.step, self.store)
+
+    @cached_property
+    def meta(self) -> Mapping[str, Any]:
+        """Steps taken, whether it diverged, curves …"""
+        found = self.store.meta(self.step.key)
+        if found is None:
+            raise LookupError(f"'{self.step.label}' has not been built")
+        return found
+
+    def curve(self, name: str) -> list[tuple[int, float]]:
+        """A recorded curve as (training step, accuracy 0..1) pairs."""
+        return [(int(step), value) for step, value in self.meta["curves"][name]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What a reading is given besides models: the study that they belong to, and the seed."""
+
+    study: PcfgCounter
+    seed: int
+
+
+# A reading takes the bench and one Built per step name; it must depend on nothing else, since its result is kept.
+Reading = Callable[..., Iterable[Measurement]]
+
+
+class Lab:
+    """Models and readings of one run, from the store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._built: dict[str, Built] = {}
+
+    def built(self, step: Step) -> Built:
+        """The step's result; a model is loaded once per process."""
+        return self._built.setdefault(step.key, Built(step=step, store=self.store))
+
+    def read(self, reading: Reading, bench: Bench, steps: Mapping[str, Step]) -> tuple[Measurement, ...]:
+        """Carry out a reading, or take its result from the store: it is kept under everything that it depends on."""
+        config = {
+            "reading": f"{reading.__module__}.{reading.__qualname__}",
+            "code": measuring_code(),
+            "reading_code": source_digest(Path(reading.__code__.co_filename).read_text(encoding="utf-8")),
+            "preset": describe(bench.study.preset),
+            "seed": bench.seed,
+            "steps": {name: step.key for name, step in steps.items()},
+        }
+
+        def carry_out() -> tuple[dict[str, Any], dict[str, Any]]:
+            measured = reading(bench, **{name: self.built(step) for name, step in steps.items()})
+            return {}, {"measurements": to_dict(tuple(measured))}
+
+        kept = self.store.get_or_build(key_of(config), carry_out, kind="Reading", config=config)
+        return tuple(measurement_from_dict(m) for m in kept.meta["measurements"])

@@ -1,0 +1,29 @@
+"""Accuracy of the answer token on an evaluation sample."""
+
+from __future__ import annotations
+
+import torch
+
+from capbench.models.base import Model
+from capbench.tasks.base import Batch, Task
+
+
+def sample(task: Task, n: int, seed: int) -> Batch:
+    """An evaluation sample: n strings from a generator of its own."""
+    return task.sample(n, torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def accuracy(model: Model, task: Task, batch: Batch) -> float:
+    """Share of strings whose most likely answer token is the right one (0..1)."""
+    return float((predictions(model, task, batch) == batch.targets[:, task.answer_pos]).float().mean())
+
+
+@torch.no_grad()
+def predictions(model: Model, task: Task, batch: Batch) -> torch.Tensor:
+    """The most likely answer token of each string, Int[batch]."""
+    was_training = model.training
+    model.eval()
+    logits = torch.cat([model(tokens)[:, task.answer_pos] for tokens in batch.tokens.split(512)])
+    model.train(was_training)
+    return logits.argmax(-1)

@@ -1,0 +1,18 @@
+"""The form of a fine-tuning method."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from capbench.configs import TrainConfig
+from capbench.models.base import Model
+from capbench.tasks.pcfg import FineTuningTask
+
+
+class FineTuneMethod(Protocol):
+    """A method takes a model, a task and a configuration and returns a new model; the model given is left untouched.
+
+    It may use `capbench.training.fit` with its own loss, or a loop of its own. `task` also has `retain` and `forget`.
+    """
+
+    def __call__(self, model: Model, task: FineTuningTask, config: TrainConfig) -> Model: ...

@@ -1,0 +1,115 @@
+"""Finding a fine-tuning method by name, `pkg.mod:attr` or `path/file.py:attr`; loading it only where it is run."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from capbench.errors import MethodError, UsageError
+
+BUILT_IN = {
+    "full": "capbench.methods.full:full",
+    "frozen-trunk": "capbench.methods.frozen_trunk:frozen_trunk",
+    "identity": "capbench.methods.identity:identity",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodRef:
+    """A method as data. digest: hash of its source file, so that an edited method is a new one; path: where that file is."""
+
+    spec: str
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """The spec without its directories: what reports call the method."""
+        return os.path.basename(self.spec)
+
+
+def find(spec: str) -> MethodRef:
+    """Resolve a spec without running its code.
+
+    Raises UsageError for an unknown built-in name, MethodError for a file or module that cannot be found.
+    """
+    if ":" not in spec:
+        if spec not in BUILT_IN:
+            raise UsageError(
+                f"unknown method {spec!r}: use a built-in ({', '.join(BUILT_IN)}), pkg.mod:attr or path/file.py:attr"
+            )
+        return MethodRef(spec=spec, digest=_file_digest(_module_file(spec, BUILT_IN[spec].split(":")[0])))
+    where, _, attribute = spec.rpartition(":")
+    if not where or not attribute.isidentifier():
+        raise UsageError(f"method {spec!r} is not of the form pkg.mod:attr or path/file.py:attr")
+    file = Path(where) if where.endswith(".py") else _module_file(spec, where)
+    if not file.is_file():
+        raise MethodError(f"method {spec!r}: there is no file {where!r} here ({Path.cwd()})")
+    if where.endswith(".py"):
+        spec = f"{file.resolve()}:{attribute}"  # worker processes must find it wherever they stand
+    return MethodRef(spec=spec, digest=_file_digest(file))
+
+
+def load(ref: MethodRef) -> Callable[..., Any]:
+    """Import the method. Raises MethodError, one line, for whatever goes wrong in the user's file."""
+    where, _, attribute = BUILT_IN.get(ref.spec, ref.spec).rpartition(":")
+    try:
+        module = _import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+    except Exception as error:
+        raise MethodError(f"method {ref.spec!r} cannot be imported: {one_line(error)}") from error
+    method = getattr(module, attribute, None)
+    if method is None:
+        callables = [n for n, v in vars(module).items() if inspect.isfunction(v) and v.__module__ == module.__name__]
+        raise MethodError(
+            f"method {ref.spec!r}: no {attribute!r} in that file; it has {', '.join(callables) or 'no function'}"
+        )
+    if not callable(method):
+        raise MethodError(f"method {ref.spec!r}: {attribute!r} is a {type(method).__name__}, not a function")
+    found: Callable[..., Any] = method
+    return found
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line: its type, its message, and the last line of the user's code that it passed through."""
+    message = " ".join(str(error).split()) or "no message"
+    where = ""
+    trace = error.__traceback__
+    while trace is not None:
+        where = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return f"{type(error).__name__}: {message}{where}"
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = "capbench_method_" + hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    found = importlib.util.spec_from_file_location(name, path)
+    if found is None or found.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module  # dataclasses and pickling look modules up by name
+    found.loader.exec_module(module)
+    return module
+
+
+def _module_file(spec: str, module: str) -> Path:
+    try:
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # as `python -m` does, so that pkg.mod next to the user works
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError) as error:
+        raise MethodError(f"method {spec!r}: there is no module {module!r} ({one_line(error)})") from error
+    if found is None or found.origin is None:
+        raise MethodError(f"method {spec!r}: there is no module {module!r} on the Python path")
+    return Path(found.origin)
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -1,0 +1,37 @@
+"""The one interface of all architectures: logits, and a cache of residual stream and attention."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import nn
+
+
+class Activations(NamedTuple):
+    """resid: the residual stream after the embedding (layer 0) and after every block, at the positions asked for.
+
+    attn: attention probabilities per block and head, or None if they were not asked for or do not exist.
+    """
+
+    resid: Float[torch.Tensor, "layer batch pos d_model"]
+    attn: Float[torch.Tensor, "layer batch head query key"] | None
+
+
+class Model(nn.Module):
+    """A sequence model over tokens. Subclasses implement `forward` and `run_with_cache`."""
+
+    def forward(self, tokens: Int[torch.Tensor, "batch pos"]) -> Float[torch.Tensor, "batch pos vocab"]:
+        """Logits of the next token at every position."""
+        raise NotImplementedError
+
+    def run_with_cache(
+        self, tokens: Int[torch.Tensor, "batch pos"], *, attention: bool = False
+    ) -> tuple[Float[torch.Tensor, "batch pos vocab"], Activations]:
+        """Logits and activations; attention=True computes the attention maps too, which is slower."""
+        raise NotImplementedError
+
+    def neurons(self) -> dict[str, nn.Linear]:
+        """The linear maps whose rows count as neurons for pruning: all but the unembedding, whose rows are answers."""
+        return {n: m for n, m in self.named_modules() if isinstance(m, nn.Linear) and n != "unembedding"}

@@ -1,0 +1,137 @@
+"""A pre-norm GPT (Radford et al. 2019; the paper's minGPT with d_model 192, 6 blocks, 6 heads: App. C.2)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from capbench.configs import GptConfig
+from capbench.errors import UsageError
+from capbench.models.base import Activations, Model
+
+
+class Attention(nn.Module):
+    """Causal multi-head self-attention."""
+
+    def __init__(self, config: GptConfig) -> None:
+        super().__init__()
+        self.n_heads = config.n_heads
+        self.qkv = nn.Linear(config.d_model, 3 * config.d_model)
+        self.out = nn.Linear(config.d_model, config.d_model)
+
+    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+        """Attention through the fused kernel; no dropout."""
+        q, k, v = self._heads(x)
+        return self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True))
+
+    def with_map(self, x: Tensor) -> tuple[Tensor, Float[Tensor, "batch head query key"]]:
+        """The same result, computed the long way, with the attention probabilities."""
+        q, k, v = self._heads(x)
+        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+        future = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
+        attn = scores.masked_fill(future, -torch.inf).softmax(-1)
+        return self._merge(attn @ v), attn
+
+    def _heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        b, t, d = x.shape
+        q, k, v = (
+            self.qkv(x).view(b, t, 3, self.n_heads, d // self.n_heads).permute(2, 0, 3, 1, 4)
+        )  # [b, head, t, d_head]
+        return q, k, v
+
+    def _merge(self, heads: Tensor) -> Tensor:
+        b, _, t, _ = heads.shape
+        merged: Tensor = self.out(heads.transpose(1, 2).reshape(b, t, -1))
+        return merged
+
+
+class Block(nn.Module):
+    """Pre-norm block: attention, then a GELU MLP of width 4 d_model, each added to the residual stream."""
+
+    def __init__(self, config: GptConfig) -> None:
+        super().__init__()
+        d = config.d_model
+        self.norm1 = nn.LayerNorm(d)
+        self.attn = Attention(config)
+        self.norm2 = nn.LayerNorm(d)
+        self.mlp_in = nn.Linear(d, 4 * d)
+        self.mlp_out = nn.Linear(4 * d, d)
+        self.activation = F.relu if config.activation == "relu" else F.gelu
+
+    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+        return self.mlp(x + self.attn(self.norm1(x)))
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """Add the MLP's output to the residual stream."""
+        added: Tensor = x + self.mlp_out(self.activation(self.mlp_in(self.norm2(x))))
+        return added
+
+    def with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The block's output and its attention map."""
+        mixed, attn = self.attn.with_map(self.norm1(x))
+        return self.mlp(x + mixed), attn
+
+
+class Gpt(Model):
+    """Learned position embeddings, untied unembedding (so that it can train alone), final LayerNorm."""
+
+    def __init__(self, config: GptConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.position_embedding = nn.Embedding(config.seq_len, config.d_model)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_blocks))
+        self.norm = nn.LayerNorm(config.d_model)
+        self.unembedding = nn.Linear(config.d_model, config.vocab_size, bias=False)
+
+    @classmethod
+    def initialised(cls, config: GptConfig, rng: torch.Generator) -> Gpt:
+        """A model with GPT-2's initialisation, drawn from `rng` alone: N(0, 0.02), residual projections / sqrt(2 blocks)."""
+        with torch.device("meta"):
+            empty = cls(config)
+        model = empty.to_empty(device="cpu")
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.endswith("bias"):
+                    parameter.zero_()
+                elif "norm" in name:
+                    parameter.fill_(1.0)
+                else:
+                    residual = name.endswith(("attn.out.weight", "mlp_out.weight"))
+                    std = 0.02 / math.sqrt(2 * config.n_blocks) if residual else 0.02
+                    parameter.normal_(0.0, std, generator=rng)
+        return model
+
+    def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos vocab"]:
+        x = self._embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return self._read_out(x)
+
+    def run_with_cache(
+        self, tokens: Int[Tensor, "batch pos"], *, attention: bool = False
+    ) -> tuple[Float[Tensor, "batch pos vocab"], Activations]:
+        x = self._embed(tokens)
+        resid, maps = [x], []
+        for block in self.blocks:
+            if attention:
+                x, attn = block.with_map(x)  # type: ignore[operator]
+                maps.append(attn)
+            else:
+                x = block(x)
+            resid.append(x)
+        return self._read_out(x), Activations(torch.stack(resid), torch.stack(maps) if attention else None)
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        if tokens.shape[1] > self.config.seq_len:
+            raise UsageError(f"string of {tokens.shape[1]} tokens; this model takes at most {self.config.seq_len}")
+        embedded: Tensor = self.token_embedding(tokens) + self.position_embedding.weight[: tokens.shape[1]]
+        return embedded
+
+    def _read_out(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.unembedding(self.norm(x))
+        return logits

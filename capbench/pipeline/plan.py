@@ -1,0 +1,206 @@
+"""Which steps a run needs, and carrying them out: each once, parents first, the longest first, on all cores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from types import MappingProxyType
+from typing import Any
+
+from capbench.errors import CapbenchError
+from capbench.pipeline.steps import Step
+from capbench.store import Store
+
+_POLL = 0.2  # seconds between looks at progress and at other processes' locks
+
+
+class Plan:
+    """The steps that are asked for and everything before them, each once."""
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        self.steps: dict[str, Step] = {}
+        for step in steps:
+            self._add(step)
+        self._following = self._costs_that_follow()
+
+    def _add(self, step: Step) -> None:
+        if step.key not in self.steps:
+            for parent in step.parents:
+                self._add(parent)
+            self.steps[step.key] = step  # parents stand before their children
+
+    def _costs_that_follow(self) -> dict[str, int]:
+        """For each step the cost of the longest chain that starts with it: what must begin early."""
+        chain = {key: step.cost for key, step in self.steps.items()}
+        for key, step in reversed(self.steps.items()):
+            for parent in step.parents:
+                chain[parent.key] = max(chain[parent.key], parent.cost + chain[key])
+        return chain
+
+    def missing(self, store: Store) -> list[Step]:
+        """Steps without an intact artefact (damaged ones are set aside with a warning), the start of the longest chain first."""
+        absent = [step for key, step in self.steps.items() if not store.intact(key)]
+        return sorted(absent, key=lambda step: -self._following[step.key])
+
+    def run(self, store: Store, *, jobs: int, progress: Callable[[int], None] = lambda _: None) -> dict[str, str]:
+        """Build what is missing with `jobs` processes of one thread each (jobs 1: in this process).
+
+        A failed step stops nothing but the steps that need it. Returns key -> one line, for the steps that failed.
+        progress is called with training steps done since its last call.
+        """
+        missing = self.missing(store)
+        if not missing:
+            return {}
+        executor = _Inline(store, progress) if jobs == 1 else _Pool(store, min(jobs, len(missing)), progress)
+        try:
+            return self._run(missing, store, executor)
+        finally:
+            executor.close()
+
+    def _run(self, waiting: list[Step], store: Store, executor: _Inline | _Pool) -> dict[str, str]:
+        errors: dict[str, str] = {}
+        while waiting or executor.running:
+            for (
+                blocked
+            ) in waiting:  # parents stand before children only within a chain, but a later round catches the rest
+                failed = next((p.key for p in blocked.parents if p.key in errors), None)
+                if failed is not None:
+                    errors[blocked.key] = errors[failed]
+            # What another process made meanwhile is done; what another process is at can wait.
+            waiting = [s for s in waiting if s.key not in errors and not store.has(s.key)]
+            ready = (s for s in waiting if all(store.has(p.key) for p in s.parents) and not _busy(store, s))
+            step = next(ready, None) if executor.free else None
+            if step is None:
+                errors |= executor.collect()
+            else:
+                waiting.remove(step)
+                errors |= executor.start(step)
+        return errors
+
+
+def _busy(store: Store, step: Step) -> bool:
+    with store.try_lock(step.key) as free:
+        return not free
+
+
+class _Inline:
+    """Carries steps out in this process, one after another."""
+
+    free = 1
+    running: Mapping[Any, Step] = MappingProxyType({})
+
+    def __init__(self, store: Store, progress: Callable[[int], None]) -> None:
+        self._store, self._progress = store, progress
+
+    def start(self, step: Step) -> dict[str, str]:
+        """Build the step; its error, if it failed."""
+        limit_threads()
+        try:
+            _build(step, self._store, self._progress)
+        except CapbenchError as error:
+            return {step.key: str(error)}
+        return {}
+
+    def collect(self) -> dict[str, str]:
+        """Called when another process is at work on what we wait for."""
+        time.sleep(_POLL)
+        return {}
+
+    def close(self) -> None:
+        pass
+
+
+class _Pool:
+    """Carries steps out in worker processes of one thread each."""
+
+    def __init__(self, store: Store, jobs: int, progress: Callable[[int], None]) -> None:
+        context = multiprocessing.get_context("spawn")  # a forked torch may hang
+        self._ticks: Any = context.Queue()
+        self._pool = ProcessPoolExecutor(
+            jobs, mp_context=context, initializer=_start_worker, initargs=(store.root, self._ticks)
+        )
+        self._progress, self._jobs = progress, jobs
+        self.running: dict[Future[None], Step] = {}
+
+    @property
+    def free(self) -> int:
+        return self._jobs - len(self.running)
+
+    def start(self, step: Step) -> dict[str, str]:
+        """Hand the step to a worker; its error comes with `collect`."""
+        self.running[self._pool.submit(_work, step)] = step
+        return {}
+
+    def collect(self) -> dict[str, str]:
+        """Wait a moment; the errors of the steps that ended meanwhile."""
+        done, _ = wait(self.running, timeout=_POLL, return_when=FIRST_COMPLETED)
+        self._report()
+        errors: dict[str, str] = {}
+        for future in done:
+            step = self.running.pop(future)
+            try:
+                future.result()
+            except CapbenchError as error:
+                errors[step.key] = str(error)
+            except BrokenProcessPool:
+                errors[step.key] = f"the process that made '{step.label}' died (out of memory, or killed)"
+        return errors
+
+    def _report(self) -> None:
+        ticks = 0
+        while True:
+            try:
+                ticks += self._ticks.get_nowait()
+            except queue.Empty:
+                break
+        if ticks:
+            self._progress(ticks)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def limit_threads() -> None:
+    """One thread per process: small models gain nothing from two, processes that share cores lose a factor of seven
+
+    to spinning threads, and results stay the same however many processes there are.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+
+
+_worker_state: dict[str, Any] = {}
+
+
+def _start_worker(root: Any, ticks: Any) -> None:
+    _worker_state.update(store=Store(root), ticks=ticks, pending=0)
+    limit_threads()
+
+
+def _work(step: Step) -> None:
+    _build(step, _worker_state["store"], _tick)
+    _tick(0, flush=True)
+
+
+def _tick(steps: int, *, flush: bool = False) -> None:
+    _worker_state["pending"] += steps
+    if flush or _worker_state["pending"] >= 10:
+        _worker_state["ticks"].put(_worker_state["pending"])
+        _worker_state["pending"] = 0
+
+
+def _build(step: Step, store: Store, progress: Callable[[int], None]) -> None:
+    from capbench.pipeline.build import build  # imports torch
+
+    build(step, store, progress)

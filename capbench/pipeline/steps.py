@@ -1,0 +1,149 @@
+"""The steps that make models, as data: pretrain -> fine-tune -> revive. A step's key is its whole configuration, hashed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from capbench.configs import GptConfig, TrainConfig
+from capbench.methods.registry import MethodRef
+from capbench.pipeline.code import training_code
+from capbench.store import key_of
+from capbench.tasks.pcfg import FineTuningTask, PcfgMixture, PcfgTask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """An evaluation repeated during training: its name in the curves, the task, sample size and seed."""
+
+    name: str
+    task: PcfgTask
+    n: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One cached piece of work. `parents` are built first; `cost` is in training steps, for ordering and progress."""
+
+    @property
+    def parents(self) -> tuple[Step, ...]:
+        return ()
+
+    @property
+    def cost(self) -> int:
+        return 0
+
+    @property
+    def label(self) -> str:
+        """A few words for progress and errors."""
+        return type(self).__name__.lower()
+
+    @cached_property
+    def key(self) -> str:
+        """Content address: kind, code version, configuration, and the parents' keys in place of the parents."""
+        return key_of(self.config)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Everything the result depends on, as JSON."""
+        return {"code": training_code(), **describe(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initialise(Step):
+    """A freshly initialised model: the start of the Scr. baseline, and the floor of every control."""
+
+    model: GptConfig
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain(Step):
+    """Train a model from scratch on a pretraining task (paper App. C.2)."""
+
+    start: Initialise
+    task: PcfgMixture
+    train: TrainConfig
+    watch: tuple[Watch, ...] = ()
+    watch_every: int = 100
+
+    @property
+    def parents(self) -> tuple[Step, ...]:
+        return (self.start,)
+
+    @property
+    def cost(self) -> int:
+        return self.train.steps
+
+    @property
+    def label(self) -> str:
+        return f"pretrain {self.task.name} seed {self.start.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTune(Step):
+    """Apply a fine-tuning method to a base model."""
+
+    base: Step
+    method: MethodRef
+    task: FineTuningTask
+    train: TrainConfig
+    watch: tuple[Watch, ...] = ()
+    watch_every: int = 50
+
+    @property
+    def parents(self) -> tuple[Step, ...]:
+        return (self.base,)
+
+    @property
+    def cost(self) -> int:
+        return self.train.steps
+
+    @property
+    def label(self) -> str:
+        return f"fine-tune {self.task.target.name} by {self.method.spec}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revive(Step):
+    """Full fine-tuning on the pretraining capability until `goal` accuracy (reFT, Scr.+FT or Scr., by its start).
+
+    The result is a curve, not a model. goal: accuracy 0..1 on `watch`; checked every `watch_every` steps.
+    """
+
+    start: Step
+    task: PcfgTask
+    train: TrainConfig
+    watch: Watch
+    watch_every: int
+    goal: float
+
+    @property
+    def parents(self) -> tuple[Step, ...]:
+        return (self.start,)
+
+    @property
+    def cost(self) -> int:
+        return self.train.steps
+
+    @property
+    def label(self) -> str:
+        return f"revive at lr {self.train.lr:g} from {self.start.label}"
+
+
+def describe(value: Any, *, parents: bool = False) -> Any:
+    """Frozen dataclasses as plain JSON values; with parents=True a step becomes its key (as steps in a step do)."""
+    if parents and isinstance(value, Step):
+        return value.key
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.compare}
+        return {"type": type(value).__name__, **{k: describe(v, parents=True) for k, v in fields.items()}}
+    if isinstance(value, Mapping):
+        return {str(k): describe(v, parents=True) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [describe(v, parents=True) for v in value]
+    return value

@@ -1,0 +1,8 @@
+"""Reports of a run: terminal tables and files, rebuilt from `Results` alone (no torch; heavy imports happen on use)."""
+
+from __future__ import annotations
+
+from capbench.report.terminal import capability_table, claim_table
+from capbench.report.write import check_directory, load, write
+
+__all__ = ["capability_table", "check_directory", "claim_table", "load", "write"]

@@ -1,0 +1,182 @@
+"""HTML report: one page that needs no network and no script, with its figures inside."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capbench.report import words
+from capbench.report.figures import Drawing, draw_all
+from capbench.report.markdown import facts
+from capbench.results import Measurement, Record, Results, Verdict
+
+TEMPLATES = Path(__file__).parent / "templates"
+READINGS = {"present": "●", "absent": "○", "unclear": "◐"}
+BAR = (170, 26)  # pixels of the small interval drawing
+KEY = 12  # characters shown of an artefact's key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """Where things lie in the small drawing of an interval, in pixels from the left."""
+
+    holds_from: float
+    holds_width: float
+    threshold: float | None
+    low: float | None
+    high: float | None
+    effect: float | None
+    seeds: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of a record's measurement table: a quantity, with a value per seed."""
+
+    group: str
+    series: str
+    name: str
+    unit: str
+    n: str
+    values: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A record as the page shows it: in the claim table and in its own section."""
+
+    anchor: str
+    record: Record
+    bar: Bar | None
+    per_seed: tuple[tuple[str, str], ...]
+    seeds: tuple[int, ...]
+    rows: tuple[Row, ...]
+    artefacts: tuple[tuple[str, str, str], ...]
+
+
+def render(results: Results) -> str:
+    """The page. Whatever comes from users or measurements is escaped; a figure that fails leaves its reason."""
+    import jinja2
+    from markupsafe import Markup, escape
+
+    def breakable(name: str) -> Markup:
+        """A long name that may go on in the next line behind its separators."""
+        return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[,/:_])|(?=\[)", name))
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"breakable": breakable, "number": _number, "signed": _signed, "pairs": words.pairs}
+    page = environment.get_template("report.html.j2").render(
+        results=results,
+        run=results.run,
+        answer=words.answer(results),
+        fates=words.fates(results),
+        facts=facts(results.run),
+        several_methods=len(words.methods(results)) > 1,
+        entries=[entry(i, record) for i, record in enumerate(words.in_order(results.records), 1)],
+        figures=[_figure(i, drawing) for i, drawing in enumerate(draw_all(results.records), 1)],
+        icons=words.ICONS,
+        readings=READINGS,
+        interval=lambda ci: words.typeset(words.interval(ci)),
+        threshold=lambda verdict: words.typeset(words.threshold(verdict)),
+        subject=words.subject,
+        treatment=words.treatment,
+        duration=words.duration,
+        bar_size=BAR,
+    )
+    return page.rstrip() + "\n"
+
+
+def entry(index: int, record: Record) -> Entry:
+    """Everything the page shows of one record."""
+    verdict = record.verdict
+    aligned = len(record.seeds) == len(verdict.per_seed)  # never guess which value belongs to which seed
+    numbered = [f"#{i}" for i in range(1, len(verdict.per_seed) + 1)]
+    names = [f"seed {seed}" for seed in record.seeds] if aligned else numbered
+    seeds = tuple(sorted({m.seed for m in record.measurements}))
+    return Entry(
+        anchor=f"record-{index}",
+        record=record,
+        bar=bar(verdict),
+        per_seed=tuple(zip(names, map(_number, verdict.per_seed), strict=True)),
+        seeds=seeds,
+        rows=_rows(record.measurements, seeds),
+        artefacts=tuple((role, _short(key), key) for role, key in record.artefacts.items()),
+    )
+
+
+def bar(verdict: Verdict) -> Bar | None:
+    """The interval against its threshold on an axis of its own; None where there is no effect to show."""
+    if verdict.effect is None:
+        return None
+    seeds = [value for value in verdict.per_seed if value is not None]
+    marks = [*seeds, verdict.effect, *(verdict.ci or ())]
+    marks += [] if verdict.threshold is None else [verdict.threshold]
+    span = max(marks) - min(marks) or max(abs(verdict.effect), 1.0)
+    left, width = min(marks) - 0.12 * span, 1.24 * span
+
+    def at(value: float) -> float:
+        return float(round((value - left) / width * BAR[0], 1))
+
+    line = None if verdict.threshold is None else at(verdict.threshold)
+    holds_from = line if line is not None and verdict.direction == ">=" else 0.0
+    holds_to = BAR[0] if verdict.direction == ">=" else line
+    return Bar(
+        holds_from=holds_from,
+        holds_width=0.0 if line is None or holds_to is None else round(holds_to - holds_from, 1),
+        threshold=line,
+        low=at(verdict.ci[0]) if verdict.ci else None,
+        high=at(verdict.ci[1]) if verdict.ci else None,
+        effect=at(verdict.effect),
+        seeds=tuple(map(at, seeds)),
+    )
+
+
+def _rows(measurements: tuple[Measurement, ...], seeds: tuple[int, ...]) -> tuple[Row, ...]:
+    """One row per quantity and one column per seed; a seed measured twice shows both values."""
+    found: dict[tuple[str, str, str, str], list[Measurement]] = {}
+    for m in measurements:
+        found.setdefault((m.group, m.series, m.name, m.unit), []).append(m)
+    rows = []
+    for (group, series, name, unit), same in found.items():
+        values = [" / ".join(_number(m.value, unit) for m in same if m.seed == seed) for seed in seeds]
+        counts = sorted({m.n for m in same})
+        rows.append(
+            Row(
+                group=group,
+                series=series,
+                name=name,
+                unit=unit,
+                n=str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}",
+                values=tuple(values),
+                note="; ".join(dict.fromkeys(m.note for m in same if m.note)),
+            )
+        )
+    return tuple(rows)
+
+
+def _figure(index: int, drawing: Drawing) -> dict[str, Any]:
+    """As an image and not as inline SVG: two drawings on one page would share ids and styles."""
+    data = None if drawing.svg is None else base64.b64encode(drawing.svg.encode()).decode("ascii")
+    return {"sheet": drawing.sheet, "data": data, "error": drawing.error, "anchor": f"figure-{index}"}
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    return words.typeset(words.number(value, unit=unit))
+
+
+def _signed(value: float | None) -> str:
+    return words.typeset(words.number(value, sign=True))
+
+
+def _short(key: str) -> str:
+    return key if len(key) <= KEY else f"{key[:KEY]}…"

@@ -1,0 +1,70 @@
+"""Markdown summary of a run, GitHub-flavoured: the answer, the two tables, and how the run was made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from capbench.report.terminal import capability_rows, claim_rows
+from capbench.report.words import DASH, ICONS, answer, duration, fates, in_order, line, seeds
+from capbench.results import Results, RunInfo, Status
+
+SPECIAL = re.compile(r"[\\`*\[|~&]|(?<!\w)_|_(?!\w)|<(?=[A-Za-z/!?])")  # what GitHub would not show as it is
+
+
+def summary(results: Results) -> str:
+    """The whole of summary.md."""
+    run = results.run
+    parts = [f"# capbench: {_escape(run.run_id)}", f"**{_escape(answer(results))}**"]
+    if results.capabilities:
+        parts.append("\n".join(f"- {_escape(fate)}" for fate in fates(results)))
+    parts.append(f"## Claims (scale: {_escape(run.scale)})")
+    if results.records:
+        head, rows = claim_rows(results)
+        status = head.index("status")
+        marked = [[*row[:status], f"{ICONS[row[status]]} {row[status]}", *row[status + 1 :]] for row in rows]
+        parts.append(_table(head, marked, numbers_from=head.index("effect")))
+        parts.extend(_reasons(results))
+    else:
+        parts.append("Nothing was measured.")
+    if results.capabilities:
+        parts.append(f"## Capabilities (scale: {_escape(run.scale)})")
+        parts.append(_table(*capability_rows(results), numbers_from=99))
+    parts.append("## Run")
+    parts.append(_table(["", ""], [list(fact) for fact in facts(run)], numbers_from=2))
+    return "\n\n".join(parts) + "\n"
+
+
+def facts(run: RunInfo) -> list[tuple[str, str]]:
+    """How the run was made, as name and value (also shown in the HTML report)."""
+    return [
+        ("scale", run.scale),
+        ("seeds", seeds(run.seeds)),
+        ("methods", ", ".join(run.methods) or DASH),
+        ("started", run.start),
+        ("took", duration(run.seconds)),
+        ("device", f"{run.device}, {run.threads} {'thread' if run.threads == 1 else 'threads'}"),
+        ("capbench", run.capbench + (f" (commit {run.git_commit[:12]})" if run.git_commit else "")),
+        ("Python, torch", f"{run.python}, {run.torch or DASH}"),
+        ("command", run.command),
+    ]
+
+
+def _reasons(results: Results) -> list[str]:
+    """Why each claim that is not supported is not; nothing where all are."""
+    undecided = [r for r in in_order(results.records) if r.verdict.status is not Status.SUPPORTED]
+    if not undecided:
+        return []
+    lines = [f"- **{_escape(r.id)}** ({r.verdict.status}): {_escape(r.verdict.reason or DASH)}" for r in undecided]
+    return ["### Why not supported", "\n".join(lines)]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int) -> str:
+    rule = ["---:" if i >= numbers_from else "---" for i in range(len(head))]
+    body = [[_escape(cell) for cell in row] for row in rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *body))
+
+
+def _escape(text: str) -> str:
+    """Text from elsewhere as Markdown that shows it literally, on one line."""
+    return SPECIAL.sub(r"\\\g<0>", line(text))

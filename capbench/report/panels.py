@@ -1,0 +1,124 @@
+"""Panels of a figure: which curves of a run are drawn where, as plain data (no matplotlib)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from capbench.report.words import in_order, seeds
+from capbench.results import Curve, Measurement, Record
+
+# group -> (title, what one sees); in the order of the report. Other groups come behind, under their own name.
+GROUPS = {
+    "fine-tuning": (
+        "Fine-tuning",
+        "Accuracy while fine-tuning, on strings that ask for the old operand (O_PT) and for the new one (O_FT).",
+    ),
+    "pruning": (
+        "Pruning",
+        "Accuracy after zeroing the neurons with the highest scores, against equally many random ones.",
+    ),
+    "probing": (
+        "Probing",
+        "How well a linear probe reads the old capability's answer from the residual stream of each block, "
+        "against its controls.",
+    ),
+    "revival": (
+        "Revival",
+        "Accuracy on O_PT while fine-tuning back (reFT), against models that had to learn it (Scr.+FT, Scr.).",
+    ),
+    "accuracy": ("Accuracy", "Accuracy by kind of evaluation string."),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One series in one panel: a curve per seed."""
+
+    series: str
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One small multiple: everything drawn on one pair of axes."""
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """One figure of the report."""
+
+    group: str
+    title: str
+    caption: str
+    panels: tuple[Panel, ...]
+
+
+def sheets(records: Sequence[Record]) -> list[Sheet]:
+    """One sheet per group that has curves."""
+    groups: dict[str, list[tuple[Record, Measurement]]] = {}
+    for record in in_order(records):
+        for measurement in record.measurements:
+            if measurement.curve is not None:
+                groups.setdefault(measurement.group or "other", []).append((record, measurement))
+    known = [group for group in GROUPS if group in groups]
+    return [_sheet(group, groups[group]) for group in (*known, *(g for g in groups if g not in GROUPS))]
+
+
+def mean(curves: Sequence[Curve]) -> tuple[list[float], list[float | None]]:
+    """The mean over curves, only at x that every curve has (grids differ where training stopped early).
+
+    Where a curve has an x but no value (None), the mean is None there: the line breaks instead of bridging the gap.
+    """
+    points = [dict(zip(curve.x, curve.y, strict=True)) for curve in curves]
+    shared = sorted(set.intersection(*(set(p) for p in points))) if points else []
+    means: list[float | None] = []
+    for x in shared:
+        values = [value for p in points if (value := p[x]) is not None]
+        means.append(sum(values) / len(values) if len(values) == len(points) else None)
+    return shared, means
+
+
+def _sheet(group: str, found: Sequence[tuple[Record, Measurement]]) -> Sheet:
+    title, reading = GROUPS.get(group, (group[:1].upper() + group[1:], ""))
+    records = [record for record, _ in found]
+    several_methods = len({r.method for r in records}) > 1
+    several_models = len({(r.model, r.task) for r in records}) > 1
+    panels: dict[tuple[str, ...], tuple[str, list[Measurement]]] = {}
+    for record, measurement in found:
+        assert measurement.curve is not None
+        case = record.case or record.claim
+        key = (measurement.curve.y_label, measurement.curve.x_label, case, record.method, record.model, record.task)
+        words = [f"{record.model}, {record.task}"] if several_models else []
+        words += [case.replace(",", ", "), *([record.method] if several_methods else [])]
+        panels.setdefault(key, ("\n".join(words), []))[1].append(measurement)
+    built = [_panel(name, key[1], key[0], measurements) for key, (name, measurements) in panels.items()]
+    return Sheet(group=group, title=title, caption=_caption(reading, found, built), panels=tuple(built))
+
+
+def _panel(title: str, x_label: str, y_label: str, measurements: Sequence[Measurement]) -> Panel:
+    lines: dict[str, dict[tuple[int, Curve], Curve]] = {}
+    for m in measurements:
+        assert m.curve is not None
+        lines.setdefault(m.series or m.name, {})[m.seed, m.curve] = m.curve  # the same curve of two records counts once
+    built = tuple(Line(series=series, curves=tuple(curves.values())) for series, curves in lines.items())
+    return Panel(title=title, x_label=x_label, y_label=y_label, lines=built)
+
+
+def _caption(reading: str, found: Sequence[tuple[Record, Measurement]], panels: Sequence[Panel]) -> str:
+    counts = {len(line.curves) for panel in panels for line in panel.lines}
+    who = seeds(m.seed for _, m in found)
+    if counts == {1}:
+        drawn = f"{who}; one run per line."
+    else:
+        per_line = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+        drawn = f"{who}; thick: mean over the {per_line} runs of a line, where all have a value; thin: single runs."
+    claims = ", ".join(dict.fromkeys(record.claim for record, _ in found))
+    sources = "; ".join(dict.fromkeys(record.source for record, _ in found if record.source))
+    parts = [reading, drawn, f"Claims: {claims}.", f"In the paper: {sources.rstrip('.')}." if sources else ""]
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,129 @@
+"""Words and numbers of a report: one way to say each, shared by terminal, Markdown and HTML."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from capbench.results import Capability, FinetunedState, Record, Results, Status, Verdict
+
+DASH = "\N{EN DASH}"  # no value
+ICONS = {"supported": "✔", "refuted": "✘", "inconclusive": "?", "invalid": "⊘"}
+PHRASES = {None: "not judged", FinetunedState.SHORTCUT: "solved through the shortcut"}
+COUNTED = frozenset({"steps", "neurons", "weights", "strings", "tokens", "seeds", "blocks"})
+
+
+def number(value: float | None, *, unit: str = "", sign: bool = False) -> str:
+    """About three digits; None is a dash, and only an exact zero is written as zero."""
+    if value is None:
+        return DASH
+    if value == 0:
+        return "0" if unit in COUNTED else "0.00"
+    plus = "+" if sign else ""
+    size = abs(value)
+    if unit in COUNTED and value == int(value):
+        return f"{value:{plus}.0f}"
+    if size >= 100:
+        return f"{value:{plus}.0f}"
+    if size >= 10:
+        return f"{value:{plus}.1f}"
+    return f"{value:{plus}.2f}" if size >= 0.005 else f"{value:{plus}.1g}"
+
+
+def interval(ci: tuple[float, float] | None) -> str:
+    """A confidence interval as `[low, high]`."""
+    return DASH if ci is None else f"[{number(ci[0])}, {number(ci[1])}]"
+
+
+def threshold(verdict: Verdict) -> str:
+    """The threshold with its direction, as in `>= 0.30`."""
+    return DASH if verdict.threshold is None else f"{verdict.direction} {number(verdict.threshold)}"
+
+
+def typeset(text: str) -> str:
+    """A number, interval or threshold with a real minus and relation sign, for the HTML page."""
+    return text.replace(">=", "≥").replace("<=", "≤").replace("-", "\N{MINUS SIGN}")
+
+
+def line(text: str) -> str:
+    """Text from elsewhere on one line, without control characters (a terminal would obey them)."""
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())
+
+
+def pairs(protocol: Mapping[str, Any]) -> str:
+    """`{'c_tr': 1.0, 'lr': 'small'}` as `c_tr=1, lr=small`."""
+    return ", ".join(f"{key}={_plain(value)}" for key, value in protocol.items())
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def in_order(records: Sequence[Record]) -> list[Record]:
+    """Records of one claim together, claims in order of first appearance (workers may have interleaved them)."""
+    first: dict[str, int] = {}
+    for record in records:
+        first.setdefault(record.claim, len(first))
+    return sorted(records, key=lambda record: first[record.claim])
+
+
+def methods(results: Results) -> list[str]:
+    """Every method judged in the run, in order of appearance."""
+    return list(dict.fromkeys([*(r.method for r in results.records), *(c.method for c in results.capabilities)]))
+
+
+def subject(capability: Capability) -> str:
+    """Which model, as in `gpt, counter (prior=low)`."""
+    prior = capability.protocol.get("prior")
+    name = f"{capability.model}, {capability.task}" if capability.task else capability.model
+    return name if prior is None else f"{name} (prior={_plain(prior)})"
+
+
+def treatment(capability: Capability) -> str:
+    """The rest of its protocol: what was done to the model."""
+    return pairs({k: v for k, v in capability.protocol.items() if k != "prior"}) or DASH
+
+
+def answer(results: Results) -> str:
+    """The run in one sentence: how many claims ended how."""
+    if not results.records:
+        return "Nothing was measured: this run holds no claims."
+    ends = Counter(record.verdict.status for record in results.records)
+    others = [f"{ends[status]} {status}" for status in Status if status is not Status.SUPPORTED and ends[status]]
+    total = len(results.records)
+    head = f"{ends[Status.SUPPORTED]} of {total} {'claim' if total == 1 else 'claims'} supported"
+    return ", ".join([head, *others]) + "."
+
+
+def fates(results: Results) -> list[str]:
+    """One sentence per method: what it did to the capabilities, and what became of the fine-tuning task."""
+    judged = dict.fromkeys(c.method for c in results.capabilities)
+    return [_fate(name, [c for c in results.capabilities if c.method == name]) for name in judged]
+
+
+def seeds(values: Iterable[int]) -> str:
+    """`3 seeds (0, 1, 2)`."""
+    known = sorted(set(values))
+    return f"{len(known)} {'seed' if len(known) == 1 else 'seeds'} ({', '.join(map(str, known))})" if known else DASH
+
+
+def _fate(method: str, found: Sequence[Capability]) -> str:
+    models = "model" if len(found) == 1 else "models"
+    old = _shares(Counter(str(c.verdict) for c in found), len(found), models)
+    new = _shares(Counter(PHRASES.get(c.finetuned, str(c.finetuned)) for c in found), len(found), models)
+    return f"Method {method}: the pretraining capability is {old}; the fine-tuning task is {new}."
+
+
+def _shares(counts: Counter[str], total: int, models: str) -> str:
+    ranked = counts.most_common()
+    (top, most), rest = ranked[0], ranked[1:]
+    return ", ".join([f"{top} in {most} of {total} {models}", *(f"{name} in {n}" for name, n in rest)])
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

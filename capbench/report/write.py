@@ -1,0 +1,96 @@
+"""Files of a report: where they go, in which order they are written, and how results are read back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+
+from capbench.errors import UsageError
+from capbench.report.words import in_order
+from capbench.results import Record, Results, from_json, to_json
+
+COLUMNS = (
+    *("claim", "case", "method", "status", "effect", "ci_low", "ci_high", "threshold", "direction", "margin"),
+    *("n_seeds", "per_seed", "source", "seconds", "reason", "scale"),
+)
+
+
+def check_directory(path: Path) -> None:
+    """Create the report directory if it is missing and see that it takes files; UsageError where it cannot."""
+    probe = path / f".capbench-{os.getpid()}.tmp"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"report directory '{path}' is a file or lies below one; give a directory") from None
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UsageError(f"report directory '{path}' cannot be written ({why}); give one that can") from None
+
+
+def write(results: Results, directory: Path) -> Path:
+    """Write results.json, results.csv, summary.md and report.html below directory/<run id>, and return that folder.
+
+    Each file appears whole or not at all. results.json comes first: what happens to the others costs no result.
+    """
+    from capbench.report.html import render
+    from capbench.report.markdown import summary
+
+    name = results.run.run_id
+    if name in {"", ".", ".."} or Path(name).name != name:
+        raise UsageError(f"run id {name!r} is no folder name; it must be one path component")
+    folder = directory / name
+    check_directory(folder)
+    _replace(folder / "results.json", to_json(results))
+    _replace(folder / "results.csv", to_csv(results))
+    _replace(folder / "summary.md", summary(results))
+    _replace(folder / "report.html", render(results))
+    return folder
+
+
+def load(path: Path) -> Results:
+    """Read a results.json, or the one in a run directory; UsageError says why where it cannot."""
+    file = path / "results.json" if path.is_dir() else path
+    try:
+        return from_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"no results at '{file}'; give a run directory or its results.json") from None
+    except OSError as error:
+        raise UsageError(f"results '{file}' cannot be read ({error.strerror or error})") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise UsageError(f"results '{file}' are damaged or of another schema: {why}") from None
+
+
+def to_csv(results: Results) -> str:
+    """One row per record; a missing value is an empty cell, in `per_seed` (joined by ';') an empty place."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for record in in_order(results.records):
+        table.writerow(_row(record, results.run.scale))
+    return out.getvalue()
+
+
+def _row(record: Record, scale: str) -> list[object]:
+    verdict = record.verdict
+    low, high = verdict.ci or (None, None)
+    per_seed = ";".join("" if value is None else repr(value) for value in verdict.per_seed)
+    return [
+        *(record.claim, record.case, record.method, str(verdict.status), verdict.effect, low, high),
+        *(verdict.threshold, verdict.direction, verdict.margin, verdict.n_seeds, per_seed),
+        *(record.source, record.seconds, verdict.reason, scale),
+    ]
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write beside the file, then rename: a reader sees the old file or the new one, never half of one."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,281 @@
+"""What a run found: Measurement, Verdict, Record, Capability, Run. Standard library only, so a report rebuilds without torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+SCHEMA = 1
+
+
+class Status(StrEnum):
+    """The four ends of a claim; only `supported` is a pass."""
+
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    INCONCLUSIVE = "inconclusive"
+    INVALID = "invalid"
+
+
+class CapabilityState(StrEnum):
+    """What fine-tuning did to the pretraining capability."""
+
+    INTACT = "intact"
+    WRAPPED = "wrapped"
+    DELETED = "deleted"
+    UNDECIDED = "undecided"
+
+
+class FinetunedState(StrEnum):
+    """What became of the fine-tuning task itself."""
+
+    AMPLIFIED = "amplified"
+    SHORTCUT = "shortcut"
+    LEARNED = "learned"
+    NOT_LEARNED = "not learned"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One line of a figure. `x` and `y` have equal lengths; `y` may hold None where nothing was measured."""
+
+    x: tuple[float, ...]
+    y: tuple[float | None, ...]
+    x_label: str
+    y_label: str
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y):
+            raise ValueError(f"a curve needs as many x as y values, got {len(self.x)} and {len(self.y)}")
+        _require_finite("curve", *self.x, *self.y)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One number read off one model.
+
+    value: None when the quantity does not exist (a revival that never came); never a stand-in such as 0.0.
+    unit:  'accuracy' (0..1), 'bits/sample', 'steps', 'neurons', 'ratio', 'retention' …
+    n:     evaluation strings behind the value.
+    group: the figure it belongs to: 'fine-tuning', 'pruning', 'probing', 'revival', 'accuracy'.
+    series: the line within the figure ('O_PT, pruned', 'random rows', 'never taught', …).
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    n: int
+    seed: int
+    group: str = ""
+    series: str = ""
+    curve: Curve | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        _require_finite(self.name, self.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """A check that the measurement can tell presence from absence: what was expected and what was seen."""
+
+    name: str
+    value: float | None
+    expected: str
+    passed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A claim decided. margin = signed distance of the effect to the threshold, positive when the claim holds."""
+
+    status: Status
+    effect: float | None
+    ci: tuple[float, float] | None
+    threshold: float | None
+    direction: str  # '>=' or '<='
+    margin: float | None
+    n_seeds: int
+    per_seed: tuple[float | None, ...] = ()
+    what: str = ""  # the quantity compared, in words
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        _require_finite(self.what, self.effect, self.threshold, self.margin, *(self.ci or ()), *self.per_seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One test of one claim, with everything that went into its verdict.
+
+    claim: dotted id ('wrapper.pruning'); case: its parameters ('prior=low,c_tr=1,lr=small').
+    protocol: prior, c_tr, lr, steps … of the model judged; artefacts: store keys by role and seed.
+    """
+
+    claim: str
+    case: str
+    statement: str
+    source: str
+    nodeid: str
+    model: str
+    task: str
+    method: str
+    protocol: Mapping[str, Any]
+    verdict: Verdict
+    seeds: tuple[int, ...] = ()
+    controls: tuple[Control, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    artefacts: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """Claim and case, as in `wrapper.pruning[prior=low,c_tr=1,lr=small]`."""
+        return f"{self.claim}[{self.case}]" if self.case else self.claim
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What one tool says about one model; reading: 'present', 'absent' or 'unclear'."""
+
+    tool: str
+    value: float | None
+    unit: str
+    reading: str
+    rule: str  # the documented threshold that was applied
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capability:
+    """The verdict of all tools together on one model × task × protocol × method."""
+
+    model: str
+    task: str
+    method: str
+    protocol: Mapping[str, Any]
+    verdict: CapabilityState
+    finetuned: FinetunedState | None
+    evidence: tuple[Evidence, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """Where and how a run was made; enough to repeat it."""
+
+    run_id: str
+    capbench: str
+    git_commit: str | None
+    python: str
+    torch: str | None
+    device: str
+    threads: int
+    scale: str
+    seeds: tuple[int, ...]
+    methods: tuple[str, ...]
+    command: str
+    start: str  # ISO 8601, UTC
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """A whole run: what results.json holds."""
+
+    run: RunInfo
+    records: tuple[Record, ...]
+    capabilities: tuple[Capability, ...]
+    schema: int = SCHEMA
+
+
+def to_json(results: Results) -> str:
+    """Serialise; not-a-number and infinity are refused, since JSON has no such values."""
+    return json.dumps(to_dict(results), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def to_dict(value: Any) -> Any:
+    """Dataclasses to plain dicts and lists; a Record's verdict is flattened into it, as the schema says."""
+    if isinstance(value, Record):
+        out = {k: to_dict(v) for k, v in _fields(value) if k != "verdict"}
+        return {"id": value.id, **out, **{k: to_dict(v) for k, v in _fields(value.verdict)}}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {k: to_dict(v) for k, v in _fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): to_dict(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_dict(v) for v in value]
+    if isinstance(value, StrEnum):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"a result must be a finite number or None, got {value!r}")
+    return value
+
+
+def from_json(text: str) -> Results:
+    """Read results.json back; a file of another schema is an error that names both versions."""
+    raw = json.loads(text, parse_constant=_refuse_constant)
+    found = raw.get("schema") if isinstance(raw, dict) else None
+    if found != SCHEMA:
+        raise ValueError(f"results file has schema {found!r}; this capbench reads schema {SCHEMA}")
+    return Results(
+        run=RunInfo(**{**raw["run"], "seeds": tuple(raw["run"]["seeds"]), "methods": tuple(raw["run"]["methods"])}),
+        records=tuple(record_from_dict(r) for r in raw["records"]),
+        capabilities=tuple(_capability(c) for c in raw["capabilities"]),
+    )
+
+
+def record_from_dict(raw: Mapping[str, Any]) -> Record:
+    """The inverse of `to_dict` for one record (also how a record travels between pytest-xdist processes)."""
+    names = {f.name for f in dataclasses.fields(Verdict)}
+    verdict = {k: raw[k] for k in names}
+    verdict |= {
+        "status": Status(raw["status"]),
+        "ci": tuple(raw["ci"]) if raw["ci"] else None,
+        "per_seed": tuple(raw["per_seed"]),
+    }
+    rest = {k: v for k, v in raw.items() if k not in names and k != "id"}
+    rest |= {
+        "verdict": Verdict(**verdict),
+        "seeds": tuple(raw["seeds"]),
+        "controls": tuple(Control(**c) for c in raw["controls"]),
+        "measurements": tuple(measurement_from_dict(m) for m in raw["measurements"]),
+    }
+    return Record(**rest)
+
+
+def measurement_from_dict(raw: Mapping[str, Any]) -> Measurement:
+    """The inverse of `to_dict` for one measurement."""
+    curve = raw["curve"]
+    built = Curve(**{**curve, "x": tuple(curve["x"]), "y": tuple(curve["y"])}) if curve else None
+    return Measurement(**{**raw, "curve": built})
+
+
+def _capability(raw: Mapping[str, Any]) -> Capability:
+    return Capability(
+        **{
+            **raw,
+            "verdict": CapabilityState(raw["verdict"]),
+            "finetuned": FinetunedState(raw["finetuned"]) if raw["finetuned"] else None,
+            "evidence": tuple(Evidence(**e) for e in raw["evidence"]),
+        }
+    )
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no result")
+
+
+def _require_finite(name: str, *values: float | None) -> None:
+    """Caught where it arises: a NaN found only when the report is written would cost the whole run."""
+    for value in values:
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"{name or 'a result'} must be a finite number or None, got {value!r}")
+
+
+def _fields(value: Any) -> list[tuple[str, Any]]:
+    return [(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)]

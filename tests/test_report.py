@@ -1,0 +1,267 @@
+"""The report says what the results say: files that parse back, a page that needs nothing else, and honest gaps."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from report_example import example, measured, record, results
+
+from capbench.errors import UsageError
+from capbench.report import capability_table, check_directory, claim_table, figures, load, write
+from capbench.report.words import answer
+from capbench.results import Control, Results, Status
+
+HOSTILE = "<script>alert(1)</script>|$x_1$\x1b[31m&lt;"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example, written once."""
+    return write(example(), tmp_path_factory.mktemp("reports") / "made" / "on demand")
+
+
+class Page(HTMLParser):
+    """Everything a browser would load or run, every anchor, and the text without style."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        values = {name: value or "" for name, value in attrs}
+        self.loads += [values[name] for name in ("src", "srcset", "data", "action", "poster") if name in values]
+        (self.links if tag == "a" else self.loads).extend([values["href"]] if "href" in values else [])
+        self.ids += [values["id"]] if "id" in values else []
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self.open.append("")
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.text += data
+
+
+def page(run: Results, directory: Path) -> Page:
+    return Page((write(run, directory) / "report.html").read_text("utf-8"))
+
+
+def drawings(folder: Path) -> list[str]:
+    loads = Page((folder / "report.html").read_text("utf-8")).loads
+    return [base64.b64decode(src.removeprefix("data:image/svg+xml;base64,")).decode() for src in loads]
+
+
+def test_a_run_yields_its_four_files_and_no_drafts(folder: Path) -> None:
+    assert folder.name == example().run.run_id
+    assert sorted(p.name for p in folder.iterdir()) == ["report.html", "results.csv", "results.json", "summary.md"]
+
+
+def test_results_read_back_as_they_were_written(folder: Path) -> None:
+    assert load(folder) == example()
+    assert load(folder / "results.json") == example()
+
+
+def test_equal_results_give_equal_bytes(folder: Path, tmp_path: Path) -> None:
+    again = write(load(folder), tmp_path)
+    for name in ("results.json", "results.csv", "summary.md", "report.html"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_csv_holds_every_record_and_leaves_missing_values_empty(folder: Path) -> None:
+    with (folder / "results.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(example().records) == 11
+    pruning = rows[4]
+    assert (pruning["claim"], pruning["case"]) == ("wrapper.pruning", "prior=low,c_tr=1,lr=small")
+    assert [float(value) for value in pruning["per_seed"].split(";")] == [0.42, 0.36, 0.47]
+    assert float(pruning["effect"]) == pytest.approx(0.41667, abs=1e-4)
+    invalid = rows[-1]
+    assert [invalid[k] for k in ("status", "effect", "ci_low", "ci_high", "margin")] == ["invalid", "", "", "", ""]
+    assert invalid["per_seed"] == ";0.4;"
+    assert all(row["scale"] == "small" for row in rows)
+
+
+def test_the_page_loads_nothing_and_every_link_has_its_target(folder: Path) -> None:
+    shown = Page((folder / "report.html").read_text("utf-8"))
+    assert len(shown.loads) == 4
+    assert all(src.startswith("data:image/svg+xml;base64,") for src in shown.loads)
+    assert shown.links
+    assert all(link.startswith("#") and link[1:] in shown.ids for link in shown.links)
+    assert len(set(shown.ids)) == len(shown.ids)
+    assert "script" not in shown.tags
+    style = (folder / "report.html").read_text("utf-8").split("<style>")[1].split("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+    for svg in drawings(folder):
+        assert not re.findall(r"(?:href|src)=\"(?!#)", svg)
+
+
+def test_the_page_says_the_answer_the_scale_and_every_reason(folder: Path) -> None:
+    text = Page((folder / "report.html").read_text("utf-8")).text
+    assert "8 of 11 claims supported, 1 refuted, 1 inconclusive, 1 invalid." in text
+    assert "is wrapped in 2 of 3 models, undecided in 1" in text
+    assert text.count("scale: small") == 4  # claims, capabilities, figures, details
+    for item in example().records:
+        assert item.id in text
+        assert item.verdict.reason in text
+    for item in example().capabilities:
+        assert all(evidence.rule in text for evidence in item.evidence)
+
+
+def test_text_from_outside_is_shown_and_never_run(tmp_path: Path) -> None:
+    verdict = dataclasses.replace(record().verdict, status=Status.REFUTED, reason=HOSTILE, what=HOSTILE)
+    control = Control(name=HOSTILE, value=None, expected=HOSTILE, passed=False)
+    curve = measured((0, 1), (0.1, 0.2), 0, series=HOSTILE, note=HOSTILE, name=HOSTILE)
+    fields = {"claim": HOSTILE, "case": HOSTILE, "statement": HOSTILE, "source": HOSTILE, "model": HOSTILE}
+    fields |= {"method": HOSTILE, "nodeid": HOSTILE, "protocol": {HOSTILE: HOSTILE}, "artefacts": {HOSTILE: HOSTILE}}
+    bad = record(**fields, verdict=verdict, controls=(control,), measurements=(curve,))
+    item = dataclasses.replace(example().capabilities[0], method=HOSTILE, reason=HOSTILE, task=HOSTILE)
+    run = results(bad, record(), capabilities=(item,))
+    html = (write(run, tmp_path) / "report.html").read_text("utf-8")
+    assert "<script" not in html
+    assert "script" not in Page(html).tags
+    assert "&lt;script&gt;alert(1)" in html.replace("<wbr>", "")
+    (svg,) = drawings(tmp_path / run.run.run_id)
+    assert "<script" not in svg
+    assert "alert(1)" in svg
+    markdown = (tmp_path / run.run.run_id / "summary.md").read_text("utf-8")
+    assert not re.search(r"(?<!\\)<script", markdown)
+    assert "\x1b" not in markdown + claim_table(run) + capability_table(run)
+    rows = [line for line in markdown.splitlines() if line.startswith("| ") and "refuted" in line]
+    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 9  # eight cells: the '|' in the name divides nothing
+
+
+def test_a_run_without_claims_says_that_nothing_was_measured(tmp_path: Path) -> None:
+    run = results()
+    assert "Nothing was measured" in page(run, tmp_path).text
+    assert "Nothing was measured" in (tmp_path / run.run.run_id / "summary.md").read_text("utf-8")
+    assert "nothing was measured" in claim_table(run)
+    assert "no capability was judged" in capability_table(run)
+    assert "0 of 0" not in answer(run)
+    assert load(tmp_path / run.run.run_id) == run
+
+
+def test_a_figure_that_fails_costs_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = figures.draw
+
+    def fail(sheet: figures.Sheet) -> str:
+        if sheet.group == "probing":
+            raise RuntimeError("no\nink <b>")
+        return whole(sheet)
+
+    monkeypatch.setattr(figures, "draw", fail)
+    shown = page(example(), tmp_path)
+    assert "This figure could not be drawn (RuntimeError: no ink <b>)" in shown.text
+    assert len(shown.loads) == 3
+    assert load(tmp_path / example().run.run_id) == example()
+
+
+def test_results_are_on_disk_before_anything_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(sheet: figures.Sheet) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(figures, "draw", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write(example(), tmp_path)
+    assert load(tmp_path / example().run.run_id) == example()
+
+
+def test_a_failed_write_leaves_the_older_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(results(record()), tmp_path)
+
+    def full(self: Path, *args: object, **options: object) -> int:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="disk full"):
+        write(results(), tmp_path)
+    assert load(folder) == results(record())
+    assert len(list(folder.iterdir())) == 4
+
+
+def test_importing_the_report_loads_no_heavy_library() -> None:
+    heavy = {"torch", "numpy", "matplotlib", "jinja2", "tabulate"}
+    code = f"import sys, capbench.report; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_report_directory_is_made_and_left_empty(tmp_path: Path) -> None:
+    check_directory(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+@pytest.mark.parametrize("below", ["", "reports"])
+def test_a_file_is_no_report_directory(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / below
+    with pytest.raises(UsageError, match=re.escape(f"'{path}'")) as caught:
+        check_directory(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_that_takes_no_files_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UsageError, match="cannot be written"):
+        check_directory(tmp_path)
+
+
+@pytest.mark.parametrize("run_id", ["", "..", "a/b"])
+def test_a_run_id_cannot_lead_elsewhere(tmp_path: Path, run_id: str) -> None:
+    run = results()
+    with pytest.raises(UsageError, match="run id"):
+        write(dataclasses.replace(run, run=dataclasses.replace(run.run, run_id=run_id)), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "damaged"),
+        ('{"schema": 1, "run": {', "damaged"),
+        ("[]", "schema None"),
+        ('{"schema": 99}', "schema 99"),
+        ('{"schema": 1}', "'run' is missing"),
+        ('{"schema": 1, "run": {"seeds": [], "methods": []}, "records": [], "capabilities": []}', "missing"),
+        ('{"schema": 1, "run": {"seeds": 3}, "records": [], "capabilities": []}', "damaged"),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_fault(tmp_path: Path, text: str, why: str) -> None:
+    file = tmp_path / "results.json"
+    file.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path)
+    assert str(file) in str(caught.value)
+    assert why in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_or_binary_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no results at"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="no results at"):
+        load(tmp_path)
+    (tmp_path / "results.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="damaged"):
+        load(tmp_path)
+    (tmp_path / "file").write_text(json.dumps({}))
+    with pytest.raises(UsageError):
+        load(tmp_path / "file" / "below")

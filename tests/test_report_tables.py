@@ -1,0 +1,65 @@
+"""The terminal tables fit the terminal, keep claims together, and never show a missing value as a number."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+from report_example import example, record, results
+
+from capbench.report import capability_table, claim_table
+from capbench.report.words import DASH, fates, number
+from capbench.results import Status
+
+
+def test_what_has_no_value_is_a_dash_and_never_zero() -> None:
+    none = dataclasses.replace(
+        record().verdict, status=Status.INVALID, effect=None, ci=None, threshold=None, margin=None, reason="diverged"
+    )
+    row = claim_table(results(record(verdict=none))).splitlines()[-1]
+    assert row.split() == ["wrapper.pruning[prior=low]", "invalid", *[DASH] * 4, "3"]
+    assert "0.0" not in row
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, DASH), (0.0, "0.00"), (-0.0, "0.00"), (0.3, "0.30"), (0.001, "0.001"), (-1e-5, "-1e-05"), (12.34, "12.3")],
+)
+def test_numbers_keep_three_digits_and_only_zero_is_zero(value: float | None, shown: str) -> None:
+    assert number(value) == shown
+
+
+def test_counts_are_whole_and_margins_signed() -> None:
+    assert number(120.0, unit="steps") == "120"
+    assert number(None, unit="steps") == DASH
+    assert (number(0.2, sign=True), number(-0.2, sign=True)) == ("+0.20", "-0.20")
+
+
+def test_the_terminal_tables_fit_and_name_scale_status_and_margin() -> None:
+    table = claim_table(example())
+    assert "scale small" in table.splitlines()[0]
+    assert max(map(len, table.splitlines())) <= 120
+    assert re.search(
+        r"wrapper\.pruning\[prior=low,c_tr=1,lr=small\] +supported +0\.42 +\[0\.36, 0\.47\] +>= 0\.30", table
+    )
+    assert "-0.24" in table
+    assert "method" not in table
+    capabilities = capability_table(example())
+    assert "scale small" in capabilities.splitlines()[0]
+    assert max(map(len, capabilities.splitlines())) <= 120
+    assert capabilities.count("wrapped") == 2
+
+
+def test_several_methods_get_a_column_and_a_sentence_each() -> None:
+    other = dataclasses.replace(example().capabilities[2], method="mine.py:tune")
+    run = results(record(), record(method="mine.py:tune"), capabilities=(*example().capabilities, other))
+    assert "mine.py:tune" in claim_table(run)
+    assert [fate.split(":")[0] for fate in fates(run)] == ["Method full", "Method mine.py"]
+
+
+def test_claims_stay_together_in_order_of_first_appearance() -> None:
+    names = ["b.x", "a.y", "b.x", "c.z", "a.y"]
+    rows = [record(claim=name, case=f"i={i}") for i, name in enumerate(names)]
+    found = re.findall(r"^([abc]\.[xyz])\[i=(\d)", claim_table(results(*rows)), flags=re.M)
+    assert found == [("b.x", "0"), ("b.x", "2"), ("a.y", "1"), ("a.y", "4"), ("c.z", "3")]
