@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from capbench import claims
-from capbench.lab import Bench, Lab, Reading
+from capbench.lab import Bench, Lab, Reading, Study
 from capbench.pipeline.steps import Step
-from capbench.protocols.pcfg_counter import PcfgCounter
 from capbench.results import Control, Measurement, Record, Status, Verdict
 
 
@@ -36,7 +35,7 @@ class Case:
 
 
 # (study, seed, case) -> the models that a test needs, by name
-Needs = Callable[[PcfgCounter, int, Case], Mapping[str, Step]]
+Needs = Callable[[Any, int, Case], Mapping[str, Step]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +57,7 @@ class Judge:
     case: Case
     nodeid: str
     method: str
-    study: PcfgCounter
+    study: Study
     lab: Lab
     steps: Mapping[int, Mapping[str, Step]]  # by seed
     blocked: str = ""  # why the models could not be made, if so

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from capbench.pipeline.code import measuring_code, source_digest
 from capbench.pipeline.steps import Step, describe
-from capbench.protocols.pcfg_counter import PcfgCounter
 from capbench.results import Measurement, measurement_from_dict, to_dict
 from capbench.store import Store, key_of
 
@@ -45,11 +44,22 @@ class Built:
         return [(int(step), value) for step, value in self.meta["curves"][name]]
 
 
+class Study(Protocol):
+    """What every study (see protocols/) has, whatever its models are."""
+
+    @property
+    def preset(self) -> Any: ...  # a frozen dataclass with a `name`, the scale
+    @property
+    def model_name(self) -> str: ...
+    @property
+    def task_name(self) -> str: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """What a reading is given besides models: the study that they belong to, and the seed."""
 
-    study: PcfgCounter
+    study: Any  # the Study that its reading is written for
     seed: int
 
 

@@ -1,0 +1,231 @@
+"""The pytest plugin: options, the plan before the tests, the `judge` fixture, verdicts as outcomes, the report."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from capbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from capbench.judge import Case, Claim, Judge
+    from capbench.session import CapbenchSession
+
+_SESSION = pytest.StashKey["CapbenchSession"]()
+_JUDGE = pytest.StashKey["Judge"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("capbench", "capbench: what fine-tuning does to capabilities")
+    group.addoption("--capbench-report", metavar="DIR", help="write a report of this run below DIR")
+    group.addoption(
+        "--capbench-method",
+        metavar="METHOD",
+        action="append",
+        help="fine-tuning method: full (default), frozen-trunk, identity, pkg.mod:attr or file.py:attr; repeatable",
+    )
+    group.addoption("--capbench-scale", metavar="SCALE", default="small", help="smoke, small (default) or paper")
+    group.addoption("--capbench-seeds", metavar="N", help="number of seeds (default: the scale's; small: 3)")
+    group.addoption("--capbench-extended", action="store_true", help="also run claims beyond the core")
+    group.addoption(
+        "--capbench-cache", metavar="DIR", help="where models are kept (default: CAPBENCH_CACHE or the user cache)"
+    )
+    group.addoption("--capbench-device", metavar="DEVICE", default="cpu", help="cpu (default) or cuda")
+    group.addoption("--capbench-jobs", metavar="N", help="trainings at a time, one core each (default: all cores)")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest's own junitxml reads its path
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "claim(id, *, source, needs, uses_method=True): a claim of the paper, decided through `judge`"
+    )
+    config.addinivalue_line("markers", "extended: beyond the core; runs only with --capbench-extended")
+    from capbench.session import CapbenchSession, Options
+
+    try:
+        options = Options.parse(
+            config.option, workers=_worker_count(config), command=" ".join(["pytest", *_arguments(config)])
+        )
+        session = config.stash[_SESSION] = CapbenchSession(options)
+        if options.report and not config.option.collectonly and not hasattr(config, "workerinput"):
+            session.prepare_report()
+            if config.option.xmlpath is None:
+                config.option.xmlpath = str(session.report_folder / "junit.xml")
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _worker_count(config: pytest.Config) -> int:
+    """Number of pytest-xdist processes that share this machine's cores."""
+    return int(getattr(config, "workerinput", {}).get("workercount", 1))
+
+
+def _arguments(config: pytest.Config) -> tuple[str, ...]:
+    return tuple(str(a) for a in config.invocation_params.args)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return config.stash[_SESSION].header()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "judge" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("claim")
+    methods = metafunc.config.stash[_SESSION].options.methods
+    if marker is None or not marker.kwargs.get("uses_method", True):
+        methods = [""]
+    ids = [f"method={m}" for m in methods] if len(methods) > 1 else [pytest.HIDDEN_PARAM]
+    metafunc.parametrize("capbench_method", methods, ids=ids)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    extended = config.stash[_SESSION].options.extended
+    kept, dropped = [], []
+    for item in items:
+        marker = item.get_closest_marker("claim")
+        if marker is not None:
+            item.extra_keyword_matches.add(str(marker.args[0]))
+        (dropped if item.get_closest_marker("extended") and not extended else kept).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Make every model that the collected tests need, before the first of them runs."""
+    if session.config.option.collectonly or (
+        session.testsfailed and not session.config.option.continue_on_collection_errors
+    ):
+        return
+    ours = session.config.stash[_SESSION]
+    tests = [
+        (_claim(item), item.callspec.params.get("case"), item.callspec.params["capbench_method"])  # type: ignore[attr-defined]
+        for item in session.items
+        if item.get_closest_marker("claim") and "judge" in getattr(item, "fixturenames", ())
+    ]
+    if not tests:
+        return
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        ours.prepare(tests, say=_sayer(session.config))
+
+
+def _sayer(config: pytest.Config) -> Callable[[str], None]:
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    return reporter.write_line if reporter else lambda line: None
+
+
+def _claim(item: pytest.Item) -> Claim:
+    from capbench.judge import Claim
+
+    marker = item.get_closest_marker("claim")
+    assert marker is not None
+    document = (getattr(item, "function", None).__doc__ or "").strip().split("\n\n")[0]
+    return Claim(id=marker.args[0], statement=" ".join(document.split()), **marker.kwargs)
+
+
+@pytest.fixture
+def case() -> Case:
+    """The parameters of the test: suites parametrize it; a claim without parameters has this empty one."""
+    from capbench.judge import Case
+
+    return Case()
+
+
+@pytest.fixture
+def judge(request: pytest.FixtureRequest, capbench_method: str, case: Case) -> Judge:
+    """Decides one claim for one method: measure, check controls, decide. See capbench/judge.py."""
+    item = request.node
+    timed = _benchmarked(request) if request.config.pluginmanager.hasplugin("benchmark") else lambda work: work()
+    made = request.config.stash[_SESSION].judge(_claim(item), case, capbench_method, nodeid=item.nodeid, timed=timed)
+    item.stash[_JUDGE] = made
+    return made
+
+
+def _benchmarked(request: pytest.FixtureRequest) -> Callable[[Callable[[], None]], None]:
+    def timed(work: Callable[[], None]) -> None:
+        # Asked for late: a benchmark fixture that is never used is a warning.
+        request.getfixturevalue("benchmark").pedantic(work, rounds=1, iterations=1)
+
+    return timed
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report: Any = yield
+    made = item.stash.get(_JUDGE, None)
+    if made is None or call.when != "call":
+        return report
+    from capbench.judge import InvalidClaimError, outcome_line
+    from capbench.results import Status, to_dict
+
+    own_line = True
+    if call.excinfo is not None:
+        own_line = isinstance(call.excinfo.value, InvalidClaimError)
+        made.invalidate(str(call.excinfo.value) if own_line else f"the test failed: {call.excinfo.exconly()}")
+    record = made.record()
+    status, line = record.verdict.status, outcome_line(record)
+    if status is Status.SUPPORTED:
+        report.outcome, report.longrepr = "passed", None
+    elif status is Status.INCONCLUSIVE:
+        report.outcome, report.wasxfail, report.longrepr = "skipped", line, line
+    else:
+        report.outcome = "failed"
+        if own_line:  # a broken test keeps its traceback
+            report.longrepr = line
+    report.capbench_status = str(status)
+    report.capbench_record = to_dict(record)
+    benchmark = item.funcargs.get("benchmark") if hasattr(item, "funcargs") else None
+    if benchmark is not None:
+        v = record.verdict
+        benchmark.extra_info.update(claim=record.id, status=str(status), effect=v.effect, margin=v.margin)
+    return report
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    if getattr(report, "capbench_status", None) == "invalid":
+        return "error", "E", "INVALID"
+    return None
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    record = getattr(report, "capbench_record", None)
+    if record is not None:
+        _RECORDS.append(record)
+
+
+_RECORDS: list[dict[str, Any]] = []  # of this process; with pytest-xdist those of the workers arrive here too
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    _RECORDS.clear()
+    session.config.stash[_SESSION].started = time.time()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    ours = config.stash[_SESSION]
+    if not _RECORDS:
+        return
+    from capbench.report import capability_table, claim_table, write
+
+    results = ours.results(_RECORDS)
+    terminalreporter.section("capbench")
+    terminalreporter.write_line(claim_table(results))
+    if results.capabilities:
+        terminalreporter.write_line("")
+        terminalreporter.write_line(capability_table(results))
+    if ours.options.report:
+        try:
+            folder = write(results, Path(ours.options.report))
+            terminalreporter.write_line(f"\nreport: {folder / 'report.html'}")
+        except (UsageError, OSError) as error:
+            terminalreporter.write_line(f"the report could not be written: {error}", red=True)
+    sys.stdout.flush()
