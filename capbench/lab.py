@@ -73,6 +73,7 @@ class Lab:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._built: dict[str, Built] = {}
+        measuring_code()  # taken now: sources may be edited while a run goes on
 
     def built(self, step: Step) -> Built:
         """The step's result; a model is loaded once per process."""

@@ -41,8 +41,9 @@ class Preset:
     revive_every: int
     seeds: int = 3
     goal: float = 0.95  # revival is reached at this accuracy
-    prune_ks: tuple[int, ...] = (1, 2, 3, 5, 8, 10, 15)  # Fig. 7: 5–15 neurons suffice
-    random_draws: int = 5
+    prune_ks: tuple[int, ...] = (1, 2, 5, 10, 15, 20, 30)
+    prune_most: int = 15  # Fig. 7: 5–15 neurons suffice
+    random_draws: int = 3
     n_evaluate: int = 512
     n_select: int = 512
     n_watch: int = 256
@@ -91,8 +92,6 @@ def smoke() -> Preset:
         finetune_steps=200,
         revive_steps=200,
         seeds=1,
-        prune_ks=(1, 2, 5, 10, 15),
-        random_draws=3,
         n_evaluate=256,
         n_select=256,
         n_watch=128,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
             config.option, workers=_worker_count(config), command=" ".join(["pytest", *_arguments(config)])
         )
         session = config.stash[_SESSION] = CapbenchSession(options)
+        config.pluginmanager.register(_Reporter(config, session), "capbench-reporter")
         if options.report and not config.option.collectonly and not hasattr(config, "workerinput"):
             session.prepare_report()
             if config.option.xmlpath is None:
@@ -79,14 +78,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("claim")
     methods = metafunc.config.stash[_SESSION].options.methods
     if marker is None or not marker.kwargs.get("uses_method", True):
-        methods = [""]
+        methods = ("",)
     ids = [f"method={m}" for m in methods] if len(methods) > 1 else [pytest.HIDDEN_PARAM]
     metafunc.parametrize("capbench_method", methods, ids=ids)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     extended = config.stash[_SESSION].options.extended
-    kept, dropped = [], []
+    kept: list[pytest.Item] = []
+    dropped: list[pytest.Item] = []
     for item in items:
         marker = item.get_closest_marker("claim")
         if marker is not None:
@@ -95,6 +95,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if session.config.option.collectonly:
+        return
+    try:
+        _ = session.config.stash[_SESSION].store  # a cache that cannot be used is told now
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -158,8 +167,8 @@ def _benchmarked(request: pytest.FixtureRequest) -> Callable[[Callable[[], None]
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    report: Any = yield
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    report = yield
     made = item.stash.get(_JUDGE, None)
     if made is None or call.when != "call":
         return report
@@ -195,37 +204,34 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
     return None
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    record = getattr(report, "capbench_record", None)
-    if record is not None:
-        _RECORDS.append(record)
+class _Reporter:
+    """Collects the records (with pytest-xdist those of the workers arrive here too) and writes the report."""
 
+    def __init__(self, config: pytest.Config, session: CapbenchSession) -> None:
+        self._config, self._session = config, session
+        self._records: list[dict[str, Any]] = []
 
-_RECORDS: list[dict[str, Any]] = []  # of this process; with pytest-xdist those of the workers arrive here too
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        record = getattr(report, "capbench_record", None)
+        if record is not None:
+            self._records.append(record)
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        report = None if self._config.option.collectonly else self._session.options.report
+        if not self._records and not report:
+            return
+        from capbench.report import capability_table, claim_table, write
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    _RECORDS.clear()
-    session.config.stash[_SESSION].started = time.time()
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    ours = config.stash[_SESSION]
-    if not _RECORDS:
-        return
-    from capbench.report import capability_table, claim_table, write
-
-    results = ours.results(_RECORDS)
-    terminalreporter.section("capbench")
-    terminalreporter.write_line(claim_table(results))
-    if results.capabilities:
-        terminalreporter.write_line("")
-        terminalreporter.write_line(capability_table(results))
-    if ours.options.report:
-        try:
-            folder = write(results, Path(ours.options.report))
-            terminalreporter.write_line(f"\nreport: {folder / 'report.html'}")
-        except (UsageError, OSError) as error:
-            terminalreporter.write_line(f"the report could not be written: {error}", red=True)
-    sys.stdout.flush()
+        results = self._session.results(self._records)
+        terminalreporter.section("capbench")
+        terminalreporter.write_line(claim_table(results))
+        if results.capabilities:
+            terminalreporter.write_line("")
+            terminalreporter.write_line(capability_table(results))
+        if report:
+            try:
+                folder = write(results, Path(report))
+                terminalreporter.write_line(f"\nreport: {folder / 'report.html'}")
+            except (UsageError, OSError) as error:
+                terminalreporter.write_line(f"the report could not be written: {error}", red=True)

@@ -6,7 +6,8 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from capbench import __version__
-from capbench.errors import CapbenchError, MethodError, UsageError
+from capbench.errors import MethodError, UsageError
 from capbench.judge import Case, Claim, Judge
 from capbench.lab import Lab
 from capbench.methods import registry
@@ -50,6 +51,8 @@ class Options:
         device = given.capbench_device
         if device not in ("cpu", "cuda"):
             raise UsageError(f"--capbench-device={device}: unknown device; known: cpu, cuda")
+        if device == "cuda" and not _has_cuda():
+            raise UsageError("--capbench-device=cuda: this machine, or this build of torch, has no CUDA; use cpu")
         methods = tuple(dict.fromkeys(given.capbench_method or ["full"]))
         for method in methods:
             try:
@@ -70,6 +73,12 @@ class Options:
             report=given.capbench_report,
             command=command,
         )
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _count(option: str, given: str | None, default: int) -> int:
@@ -131,7 +140,6 @@ class CapbenchSession:
         """Make the models that the tests need. What cannot be made is remembered, for the tests that need it."""
         from capbench.pipeline.plan import limit_threads
 
-        self._check_device()
         limit_threads()
         steps: list[Step] = []
         for claim, case, method in tests:
@@ -175,7 +183,8 @@ class CapbenchSession:
         """The run so far."""
         from capbench.capability import capabilities
 
-        built = tuple(record_from_dict(r) for r in records)
+        # By test, not by time of arrival: the same run gives the same file however its tests were spread.
+        built = tuple(record_from_dict(r) for r in sorted(records, key=lambda r: str(r["nodeid"])))
         return Results(run=self._run_info(), records=built, capabilities=capabilities(built))
 
     def _study(self, method: str) -> PcfgCounter:
@@ -205,15 +214,6 @@ class CapbenchSession:
         found = self._method(spec) if spec else None
         return found.name if isinstance(found, registry.MethodRef) else spec
 
-    def _check_device(self) -> None:
-        if self.options.device == "cuda":
-            import torch
-
-            if not torch.cuda.is_available():
-                raise CapbenchError(
-                    "--capbench-device=cuda: this machine or this torch has no CUDA; use --capbench-device=cpu"
-                )
-
     def _run_info(self) -> RunInfo:
         o = self.options
         return RunInfo(
@@ -233,19 +233,13 @@ class CapbenchSession:
         )
 
 
-class _bar:  # noqa: N801
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int], object]]:
     """A progress bar with the time left, on a terminal; silence elsewhere."""
+    from tqdm import tqdm
 
-    def __init__(self, total: int) -> None:
-        from tqdm import tqdm
-
-        self._bar = tqdm(total=total, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True)
-
-    def __enter__(self) -> Callable[[int], None]:
-        return self._bar.update
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
+    with tqdm(total=total, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
+        yield bar.update
 
 
 def _git_commit() -> str | None:

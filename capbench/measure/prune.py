@@ -17,7 +17,7 @@ Neuron = tuple[str, int]  # name of the linear map, row of its weight matrix
 
 
 def relevance(model: Model, task: Task, batch: Batch) -> list[tuple[float, Neuron]]:
-    """Every neuron's score, highest first: theta . dL/dtheta over its row and bias, L the answer loss on `task`.
+    """Every neuron's score, highest first: theta . dL/dtheta over its row of weights, L the answer loss on `task`.
 
     To first order, zeroing a neuron changes the loss by minus its score: the highest scores hold the task back.
     Source: Sec. 5.1, App. C.2 (L is the loss on the *pretraining* task).
@@ -27,26 +27,19 @@ def relevance(model: Model, task: Task, batch: Batch) -> list[tuple[float, Neuro
     F.cross_entropy(logits, batch.targets[:, task.answer_pos]).backward()
     scored: list[tuple[float, Neuron]] = []
     for name, linear in model.neurons().items():
-        rows = _times_gradient(linear.weight).sum(1)
-        if linear.bias is not None:
-            rows = rows + _times_gradient(linear.bias)
-        scored += [(score, (name, row)) for row, score in enumerate(rows.tolist())]
+        gradient = linear.weight.grad
+        scores = torch.zeros(len(linear.weight)) if gradient is None else (linear.weight * gradient).sum(1)
+        scored += [(score, (name, row)) for row, score in enumerate(scores.tolist())]
     return sorted(scored, reverse=True)
 
 
-def _times_gradient(parameter: torch.Tensor) -> torch.Tensor:
-    return torch.zeros_like(parameter) if parameter.grad is None else (parameter * parameter.grad).detach()
-
-
 def pruned(model: Model, neurons: Sequence[Neuron]) -> Model:
-    """A copy of the model with these rows (and their biases) set to zero."""
+    """A copy of the model with these rows of weights set to zero; biases stay (App. C.2: neurons are rows)."""
     model = copy.deepcopy(model)
     linears = model.neurons()
     with torch.no_grad():
         for name, row in neurons:
             linears[name].weight[row] = 0
-            if linears[name].bias is not None:
-                linears[name].bias[row] = 0
     return model
 
 
@@ -55,8 +48,8 @@ class Pruning:
     """Accuracies after pruning ks[i] neurons, on the evaluation samples; lists run along ks (ks[0] = 0: nothing pruned).
 
     random: mean over the draws of equally many random neurons. classes: how many different answers the pruned model
-    gives on the pretraining task (Fig. 59: a gain with a single answer is an artefact). best: the index into ks that did
-    best on the *selection* sample.
+    gives on the pretraining task (Fig. 59: a gain with a single answer is an artefact). best: the index into ks, up to
+    `most` neurons, that did best on the *selection* sample.
     """
 
     ks: tuple[int, ...]
@@ -87,10 +80,14 @@ def prune_and_evaluate(
     evaluate: Batch,
     evaluate_finetuning: Batch,
     ks: Sequence[int],
+    most: int,
     random_draws: int,
     rng: torch.Generator,
 ) -> Pruning:
-    """Score and choose neurons on `select`, measure on the two evaluation samples (disjoint from `select`)."""
+    """Score and choose neurons on `select`, measure on the two evaluation samples (disjoint from `select`).
+
+    ks: numbers of neurons to prune, for the curves; at most `most` of them count for the choice of `best`.
+    """
     ranking = [neuron for _, neuron in relevance(model, pretraining, select)]
     ks = (0, *sorted({k for k in ks if 0 < k <= len(ranking)}))
     chosen, pt, ft, random_pt, random_ft, classes = [], [], [], [], [], []
@@ -105,7 +102,7 @@ def prune_and_evaluate(
         controls = [pruned(model, [ranking[i] for i in draw]) for draw in draws]
         random_pt.append(sum(accuracy(m, pretraining, evaluate) for m in controls) / len(controls))
         random_ft.append(sum(accuracy(m, finetuning, evaluate_finetuning) for m in controls) / len(controls))
-    best = max(range(1, len(ks)), key=lambda i: (chosen[i], -ks[i]))
+    best = max((i for i, k in enumerate(ks) if 0 < k <= most), key=lambda i: (chosen[i], -ks[i]))
     return Pruning(
         ks=ks,
         pretraining=tuple(pt),

@@ -63,7 +63,7 @@ def load(ref: MethodRef) -> Callable[..., Any]:
     where, _, attribute = BUILT_IN.get(ref.spec, ref.spec).rpartition(":")
     try:
         module = _import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise MethodError(f"method {ref.spec!r} cannot be imported: {one_line(error)}") from error
     method = getattr(module, attribute, None)
     if method is None:

@@ -19,7 +19,7 @@ from capbench.models.gpt import Gpt
 from capbench.pipeline.steps import FineTune, Initialise, Pretrain, Revive, Step, Watch
 from capbench.store import Artefact, Store
 
-Progress = Callable[[int], None]  # called with the number of training steps done since the last call
+Progress = Callable[[int], object]  # called with the number of training steps done since the last call
 
 
 def build(step: Step, store: Store, progress: Progress = lambda _: None) -> None:
@@ -97,7 +97,7 @@ def _apply(step: FineTune, base: Model) -> Model:
         tuned: Any = method(copy.deepcopy(base), step.task, step.train)
     except MethodError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise MethodError(f"method {name!r} failed: {registry.one_line(error)}") from error
     if not isinstance(tuned, Model):
         raise MethodError(f"method {name!r} returned {_kind(tuned)}; it must return the fine-tuned Model")

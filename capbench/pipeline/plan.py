@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from capbench.errors import CapbenchError
+from capbench.methods.registry import one_line
 from capbench.pipeline.steps import Step
 from capbench.store import Store
 
@@ -47,7 +48,7 @@ class Plan:
         absent = [step for key, step in self.steps.items() if not store.intact(key)]
         return sorted(absent, key=lambda step: -self._following[step.key])
 
-    def run(self, store: Store, *, jobs: int, progress: Callable[[int], None] = lambda _: None) -> dict[str, str]:
+    def run(self, store: Store, *, jobs: int, progress: Callable[[int], object] = lambda _: None) -> dict[str, str]:
         """Build what is missing with `jobs` processes of one thread each (jobs 1: in this process).
 
         A failed step stops nothing but the steps that need it. Returns key -> one line, for the steps that failed.
@@ -94,7 +95,7 @@ class _Inline:
     free = 1
     running: Mapping[Any, Step] = MappingProxyType({})
 
-    def __init__(self, store: Store, progress: Callable[[int], None]) -> None:
+    def __init__(self, store: Store, progress: Callable[[int], object]) -> None:
         self._store, self._progress = store, progress
 
     def start(self, step: Step) -> dict[str, str]:
@@ -102,8 +103,8 @@ class _Inline:
         limit_threads()
         try:
             _build(step, self._store, self._progress)
-        except CapbenchError as error:
-            return {step.key: str(error)}
+        except Exception as error:
+            return {step.key: _why(step, error)}
         return {}
 
     def collect(self) -> dict[str, str]:
@@ -118,14 +119,18 @@ class _Inline:
 class _Pool:
     """Carries steps out in worker processes of one thread each."""
 
-    def __init__(self, store: Store, jobs: int, progress: Callable[[int], None]) -> None:
-        context = multiprocessing.get_context("spawn")  # a forked torch may hang
-        self._ticks: Any = context.Queue()
-        self._pool = ProcessPoolExecutor(
-            jobs, mp_context=context, initializer=_start_worker, initargs=(store.root, self._ticks)
-        )
-        self._progress, self._jobs = progress, jobs
+    def __init__(self, store: Store, jobs: int, progress: Callable[[int], object]) -> None:
+        self._store, self._jobs, self._progress = store, jobs, progress
+        self._context = multiprocessing.get_context("spawn")  # a forked torch may hang
+        self._ticks: Any = self._context.Queue()
+        self._pool = self._new_pool()
+        self._retried: set[str] = set()
         self.running: dict[Future[None], Step] = {}
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            self._jobs, mp_context=self._context, initializer=_start_worker, initargs=(self._store.root, self._ticks)
+        )
 
     @property
     def free(self) -> int:
@@ -141,15 +146,30 @@ class _Pool:
         done, _ = wait(self.running, timeout=_POLL, return_when=FIRST_COMPLETED)
         self._report()
         errors: dict[str, str] = {}
+        died: list[Step] = []
         for future in done:
             step = self.running.pop(future)
             try:
                 future.result()
-            except CapbenchError as error:
-                errors[step.key] = str(error)
             except BrokenProcessPool:
-                errors[step.key] = f"the process that made '{step.label}' died (out of memory, or killed)"
-        return errors
+                died.append(step)
+            except Exception as error:
+                errors[step.key] = _why(step, error)
+        return errors | self._restart(died) if died else errors
+
+    def _restart(self, died: list[Step]) -> dict[str, str]:
+        """One dead process takes the whole pool along; go on one step at a time, so that it is clear who kills it."""
+        died += self.running.values()
+        self.running.clear()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._jobs = 1
+        self._pool = self._new_pool()
+        again = [step for step in died if step.key not in self._retried]
+        self._retried |= {step.key for step in again}
+        for step in again:
+            self.start(step)
+        why = "the process that made '{}' died (out of memory, killed, or it ended itself)"
+        return {step.key: why.format(step.label) for step in died if step not in again}
 
     def _report(self) -> None:
         ticks = 0
@@ -200,7 +220,12 @@ def _tick(steps: int, *, flush: bool = False) -> None:
         _worker_state["pending"] = 0
 
 
-def _build(step: Step, store: Store, progress: Callable[[int], None]) -> None:
+def _why(step: Step, error: Exception) -> str:
+    """One line; errors raised on purpose are that already."""
+    return str(error) if isinstance(error, CapbenchError) else f"'{step.label}' failed: {one_line(error)}"
+
+
+def _build(step: Step, store: Store, progress: Callable[[int], object]) -> None:
     from capbench.pipeline.build import build  # imports torch
 
     build(step, store, progress)

@@ -68,8 +68,8 @@ def finetuning_curves(bench: Bench, tuned: Built) -> Iterator[Measurement]:
 def pruning(bench: Bench, tuned: Built) -> Iterator[Measurement]:
     """Gain and cost of pruning the neurons that hold O_PT back, against random ones (Fig. 7).
 
-    Neurons and their number are chosen on the selection split of O_PT strings at C_Te 0; O_PT is evaluated at C_Te 0,
-    O_FT at C_Te 1, where the shortcut works.
+    Neurons and their number (at most preset.prune_most) are chosen on natural strings of the pretraining task, selection
+    split; O_PT is evaluated at C_Te 0, O_FT at C_Te 1, where the shortcut works. Larger numbers are for the figure.
     """
     import torch
 
@@ -78,7 +78,7 @@ def pruning(bench: Bench, tuned: Built) -> Iterator[Measurement]:
     preset, study = bench.study.preset, bench.study
     pt, pt_batch = _sample(bench, O_PT, 0, preset.n_evaluate)
     ft, ft_batch = _sample(bench, O_FT, 1, preset.n_evaluate)
-    select = study.evaluation(O_PT, c_te=0, split="select")
+    select = study.evaluation(O_PT, c_te=None, split="select")
     found = prune_and_evaluate(
         tuned.model,
         pretraining=pt,
@@ -87,6 +87,7 @@ def pruning(bench: Bench, tuned: Built) -> Iterator[Measurement]:
         evaluate=pt_batch,
         evaluate_finetuning=ft_batch,
         ks=preset.prune_ks,
+        most=preset.prune_most,
         random_draws=preset.random_draws,
         rng=torch.Generator().manual_seed(subseed(bench.seed, "random neurons")),
     )
