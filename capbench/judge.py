@@ -124,8 +124,7 @@ class Judge:
 
     def record(self) -> Record:
         """Everything about this test. A test that ended without a verdict is invalid."""
-        study, preset = self.study, self.study.preset
-        protocol = {**self.case.parameters, "scale": preset.name}
+        study = self.study
         return Record(
             claim=self.claim.id,
             case=str(self.case),
@@ -135,7 +134,7 @@ class Judge:
             model=study.model_name,
             task=study.task_name,
             method=self.method,
-            protocol=protocol,
+            protocol=study.protocol(self.case.parameters),
             verdict=self.verdict or claims.invalid("the test ended without a verdict"),
             seeds=tuple(self.steps),
             controls=tuple(self._controls),

@@ -53,6 +53,9 @@ class Study(Protocol):
     def model_name(self) -> str: ...
     @property
     def task_name(self) -> str: ...
+    def protocol(self, case: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A case's parameters with the numbers behind them."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

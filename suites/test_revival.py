@@ -1,14 +1,14 @@
 """Revival: reverse fine-tuning brings the capability back far sooner than learning it takes (Sec. 5.1, Fig. 9, 26, 28, 29).
 
 Baselines with equal budgets: Scr.+FT (pretrained on O_FT only, then fine-tuned on O_PT) and Scr. (random initialisation).
-Control: Scr. must not get there within the budget, or the budget cannot tell revival from learning.
+Controls: neither baseline has the capability before its first step.
 """
 
 import pytest
 
 from capbench.claims import at_least
 from capbench.judge import Case
-from capbench.protocols.conditions import base_knows, behaviour_lost
+from capbench.protocols.conditions import LOST, base_knows, behaviour_lost
 from capbench.protocols.readings import behaviour, revival
 
 RATES = ("medium", "small")
@@ -44,7 +44,8 @@ def test_revival_is_faster_than_learning(judge):
     base_knows(judge, "base", "O_PT")
     base_knows(judge, "never", "O_FT")
     behaviour_lost(judge)
-    judge.control("best O_PT accuracy of Scr. at the medium rate", judge["revival.scr.medium.best"], high=0.90)
+    judge.control("O_PT accuracy of Scr.+FT before its first step", judge["revival.scrft.medium.start"], high=LOST)
+    judge.control("O_PT accuracy of Scr. before its first step", judge["revival.scr.medium.start"], high=0.50)
     judge.decide(
         at_least(judge["revival.ratio.medium"], 2.0, "steps to 95 %, Scr.+FT / reFT, medium rate"),
         at_least(judge["revival.reft.small.best"], 0.95, "O_PT accuracy reached by reFT, small rate"),

@@ -57,8 +57,8 @@ class Wrapped(Model):
     """Knows every answer, but wrappers push the answer 0 for the symbols that they fire on.
 
     On top of the identity (`content`, its rows are the capability) stand one wrapper neuron per set in `wrappers` and
-    `idle` neurons that nothing reads. Row i of `wrapper` fires on the symbols of wrappers[i], half by weight, half by
-    bias: both have to go.
+    `idle` neurons that nothing reads. Row i of `wrapper` fires on the symbols of wrappers[i] by its weights; its bias,
+    which pruning leaves, is too small to hide anything.
     """
 
     def __init__(self, *wrappers: set[int], content: float = 5.0, idle: int = 200) -> None:
@@ -69,9 +69,9 @@ class Wrapped(Model):
         with torch.no_grad():
             self.content.weight.copy_(content * torch.eye(SYMBOLS))
             self.wrapper.weight.fill_(-20.0)
-            self.wrapper.bias.fill_(10.0 if wrappers else 0.0)
+            self.wrapper.bias.fill_(1.0 if wrappers else 0.0)
             for row, symbols in enumerate(wrappers):
-                self.wrapper.weight[row, sorted(symbols)] = 10.0
+                self.wrapper.weight[row, sorted(symbols)] = 20.0
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = nn.functional.one_hot(tokens[:, 0], SYMBOLS).float()

@@ -34,6 +34,7 @@ def pruning(model: Model, *, select: Batch | None = None, evaluate: Batch | None
         "evaluate": evaluate or sample(PT, 64, 2),
         "evaluate_finetuning": sample(FT, 64, 3),
         "ks": (1, 2, 5),
+        "most": 10**6,
         "random_draws": 3,
         "rng": torch.Generator().manual_seed(0),
     }
@@ -43,13 +44,13 @@ def pruning(model: Model, *, select: Batch | None = None, evaluate: Batch | None
 # ---- relevance
 
 
-def test_relevance_is_weight_times_gradient_over_the_row_and_its_bias() -> None:
+def test_relevance_is_weight_times_gradient_over_the_row() -> None:
     # Two symbols, two answers, all logits equal, so p = 1/2 and dL/dlogits = p - onehot(answer).
-    # Strings 0 -> 0 and 1 -> 0, mean over both. dL/dW[0] = (-1/4, -1/4), dL/db[0] = -1/2; row 1 the opposite.
+    # Strings 0 -> 0 and 1 -> 0, mean over both: dL/dW[0] = (-1/4, -1/4), row 1 the opposite. Biases do not count.
     model = Linear(torch.tensor([[1.0, 2.0], [1.0, 2.0]]), torch.tensor([3.0, 3.0]))
     task = Repeat(always=0)
     found = relevance(model, task, task.batch([0, 1]))
-    expected = 0.25 * 1 + 0.25 * 2 + 0.5 * 3
+    expected = 0.25 * 1 + 0.25 * 2
     assert [neuron for _, neuron in found] == [("map", 1), ("map", 0)]
     assert [score for score, _ in found] == pytest.approx([expected, -expected])
 
@@ -66,20 +67,26 @@ def test_for_small_weights_the_score_is_what_the_loss_falls_by_when_the_neuron_g
     rng = torch.Generator().manual_seed(seed)
     model = Gpt.initialised(GptConfig(vocab_size=SYMBOLS, seq_len=3, d_model=8, n_blocks=1, n_heads=2), rng)
     with torch.no_grad():
-        model.unembedding.weight.mul_(20)  # so that the residual stream matters to the answer
+        model.unembedding.weight.mul_(20)  # so that the residual stream matters to the answer,
+        model.token_embedding.weight.mul_(100)  # and each neuron changes it but little
     batch = sample(PT, 64, seed)
     before = answer_loss(model, batch)
     found = [(s, before - answer_loss(pruned(model, [neuron]), batch)) for s, neuron in relevance(model, PT, batch)]
     largest = max(abs(fall) for _, fall in found)
     assert largest > 1e-4
-    assert max(abs(score - fall) for score, fall in found) < 0.1 * largest
+    assert max(abs(score - fall) for score, fall in found) < 0.15 * largest
 
 
-def test_relevance_does_not_depend_on_gradients_left_over_or_on_frozen_weights() -> None:
+def test_relevance_does_not_depend_on_gradients_left_over() -> None:
     model, batch = Wrapped(ALL), sample(PT, 16, 0)
     expected = relevance(model, PT, batch)
-    F.cross_entropy(model(batch.tokens)[:, 1], batch.targets[:, 0] + 1).backward()
+    (-F.cross_entropy(model(batch.tokens)[:, 1], batch.targets[:, 1])).backward()
     assert relevance(model, PT, batch) == expected
+
+
+def test_relevance_does_not_depend_on_which_weights_are_frozen() -> None:
+    model, batch = Wrapped(ALL), sample(PT, 16, 0)
+    expected = relevance(model, PT, batch)
     model.wrapper.requires_grad_(False)
     assert relevance(model, PT, batch) == expected
 
@@ -87,11 +94,11 @@ def test_relevance_does_not_depend_on_gradients_left_over_or_on_frozen_weights()
 # ---- pruned
 
 
-def test_pruned_zeroes_the_rows_and_biases_named_and_no_others() -> None:
+def test_pruned_zeroes_the_rows_named_and_neither_others_nor_biases() -> None:
     weight, bias = torch.arange(1.0, 7.0).reshape(3, 2), torch.tensor([1.0, 2.0, 3.0])
     smaller = pruned(Linear(weight, bias), [("map", 0), ("map", 2)])
     assert smaller.map.weight.tolist() == [[0, 0], [3, 4], [0, 0]]
-    assert smaller.map.bias.tolist() == [0, 2, 0]
+    assert smaller.map.bias.tolist() == [1, 2, 3]
     assert pruned(Linear(weight), [("map", 1)]).map.weight.tolist() == [[1, 2], [0, 0], [5, 6]]
 
 
@@ -154,14 +161,24 @@ def test_an_untrained_transformer_has_nothing_to_uncover() -> None:
 
 
 def test_the_number_of_neurons_is_chosen_on_the_selection_sample() -> None:
-    # On the selection sample the first wrapper is all there is; the evaluation sample would need the second one too.
-    model, low, high = Wrapped({1, 2}, {1, 3, 4}), [2, 2, 2, 1], [3, 4]
-    one = pruning(model, select=PT.batch([2, 2, 2]), evaluate=PT.batch(low + high), ks=(1, 209))
-    assert one.ks[one.best] == 1
-    # The other way round: the selection sample needs both, for the evaluation sample more is worse or the same.
-    two = pruning(model, select=PT.batch([1, 1, 2, 3]), evaluate=PT.batch([2, 2]), ks=(1, 2))
-    assert two.ks[two.best] == 2
-    assert two.pretraining[1] == two.pretraining[2] == 1.0
+    # Selecting sees the first wrapper only, so one neuron is enough for it; evaluating would want two.
+    model = Wrapped({1, 2}, {1, 3, 4})
+    found = pruning(model, select=PT.batch([2, 2, 2]), evaluate=PT.batch([2, 2, 1, 3, 4]), ks=(1, 2))
+    assert found.pretraining == pytest.approx((0, 0.4, 1))
+    assert found.ks[found.best] == 1
+    assert found.gain == pytest.approx(0.4)
+    # The other way round: selecting needs both, evaluating would be content with the first one.
+    found = pruning(model, select=PT.batch([1, 1, 2, 2, 3]), evaluate=PT.batch([2, 2]), ks=(1, 2))
+    assert found.pretraining == (0, 1, 1)
+    assert found.ks[found.best] == 2
+
+
+def test_larger_numbers_than_the_most_allowed_are_for_the_figure_only() -> None:
+    model = Wrapped({1, 2, 3, 4}, {5, 6, 7})  # needs two neurons
+    for most, best in ((1, 1), (2, 2), (5, 2), (4, 2)):
+        found = pruning(model, ks=(1, 2, 5), most=most)
+        assert found.ks == (0, 1, 2, 5)
+        assert found.ks[found.best] == best
 
 
 def test_of_equally_good_numbers_the_smallest_is_chosen() -> None:

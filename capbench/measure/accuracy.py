@@ -24,6 +24,13 @@ def predictions(model: Model, task: Task, batch: Batch) -> torch.Tensor:
     """The most likely answer token of each string, Int[batch]."""
     was_training = model.training
     model.eval()
-    logits = torch.cat([model(tokens)[:, task.answer_pos] for tokens in batch.tokens.split(512)])
+    parts = batch.tokens.to(device_of(model)).split(512)
+    logits = torch.cat([model(tokens)[:, task.answer_pos] for tokens in parts])
     model.train(was_training)
-    return logits.argmax(-1)
+    return logits.argmax(-1).to(batch.tokens.device)
+
+
+def device_of(model: Model) -> torch.device:
+    """Where the model's parameters are; samples are drawn on the CPU and follow it."""
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device

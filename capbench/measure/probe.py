@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from capbench.measure.accuracy import device_of
 from capbench.models.base import Model
 from capbench.tasks.base import Batch
 
@@ -23,9 +24,10 @@ def features(model: Model, batch: Batch, position: int) -> Float[Tensor, "layer 
     """The residual stream at one position, after the embedding (layer 0) and after every block."""
     was_training = model.training
     model.eval()
-    parts = [model.run_with_cache(tokens)[1].resid[:, :, position] for tokens in batch.tokens.split(512)]
+    tokens = batch.tokens.to(device_of(model)).split(512)
+    parts = [model.run_with_cache(part)[1].resid[:, :, position] for part in tokens]
     model.train(was_training)
-    return torch.cat(parts, dim=1).float()
+    return torch.cat(parts, dim=1).float().cpu()
 
 
 def code_length(

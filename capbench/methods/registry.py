@@ -8,6 +8,8 @@ import importlib.util
 import inspect
 import os
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,28 +66,34 @@ def load(ref: MethodRef) -> Callable[..., Any]:
     try:
         module = _import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
     except (Exception, SystemExit) as error:
-        raise MethodError(f"method {ref.spec!r} cannot be imported: {one_line(error)}") from error
+        raise MethodError(f"method {ref.name!r} cannot be imported: {one_line(error)}") from error
     method = getattr(module, attribute, None)
     if method is None:
         callables = [n for n, v in vars(module).items() if inspect.isfunction(v) and v.__module__ == module.__name__]
         raise MethodError(
-            f"method {ref.spec!r}: no {attribute!r} in that file; it has {', '.join(callables) or 'no function'}"
+            f"method {ref.name!r}: no {attribute!r} in that file; it has {', '.join(callables) or 'no function'}"
         )
     if not callable(method):
-        raise MethodError(f"method {ref.spec!r}: {attribute!r} is a {type(method).__name__}, not a function")
+        raise MethodError(f"method {ref.name!r}: {attribute!r} is a {type(method).__name__}, not a function")
     found: Callable[..., Any] = method
     return found
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one line: its type, its message, and the last line of the user's code that it passed through."""
+    """An exception as one line: its type, its message, and the last line of the user's own code that it passed through."""
     message = " ".join(str(error).split()) or "no message"
-    where = ""
-    trace = error.__traceback__
-    while trace is not None:
-        where = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})"
-        trace = trace.tb_next
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith(_NOT_THE_USERS)] or frames
+    where = f" ({os.path.basename(own[-1].filename)}:{own[-1].lineno})" if own else ""
     return f"{type(error).__name__}: {message}{where}"
+
+
+# Code that a user's exception passes through but that is not where to look.
+_NOT_THE_USERS = (
+    "<",
+    str(Path(__file__).parent.parent),
+    *{path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib", "purelib", "platlib")},
+)
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -95,7 +103,8 @@ def _import_file(path: Path) -> ModuleType:
         raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # dataclasses and pickling look modules up by name
-    found.loader.exec_module(module)
+    # Not exec_module: its .pyc is stale for a file that was edited to the same size within a second.
+    exec(compile(path.read_bytes(), path, "exec"), module.__dict__)
     return module
 
 
@@ -104,7 +113,7 @@ def _module_file(spec: str, module: str) -> Path:
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # as `python -m` does, so that pkg.mod next to the user works
         found = importlib.util.find_spec(module)
-    except (ImportError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # finding a.b.c runs a and a.b
         raise MethodError(f"method {spec!r}: there is no module {module!r} ({one_line(error)})") from error
     if found is None or found.origin is None:
         raise MethodError(f"method {spec!r}: there is no module {module!r} on the Python path")

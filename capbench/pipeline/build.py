@@ -102,7 +102,7 @@ def _apply(step: FineTune, base: Model) -> Model:
     if not isinstance(tuned, Model):
         raise MethodError(f"method {name!r} returned {_kind(tuned)}; it must return the fine-tuned Model")
     expected, found = base.state_dict(), tuned.state_dict()
-    for key in expected.keys() | found.keys():
+    for key in sorted(expected.keys() | found.keys()):
         if key not in found or key not in expected:
             where = "lacks" if key not in found else "adds"
             raise MethodError(

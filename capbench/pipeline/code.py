@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 _ROOT = Path(__file__).parent.parent
-_TRAINING = ("tasks", "models", "training.py", "pipeline/build.py")
+_TRAINING = ("configs.py", "tasks", "models", "training.py", "measure/accuracy.py", "pipeline/build.py")
 _MEASURING = (*_TRAINING, "measure")
 
 

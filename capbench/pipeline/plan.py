@@ -66,21 +66,16 @@ class Plan:
     def _run(self, waiting: list[Step], store: Store, executor: _Inline | _Pool) -> dict[str, str]:
         errors: dict[str, str] = {}
         while waiting or executor.running:
-            for (
-                blocked
-            ) in waiting:  # parents stand before children only within a chain, but a later round catches the rest
+            for blocked in waiting:
                 failed = next((p.key for p in blocked.parents if p.key in errors), None)
                 if failed is not None:
                     errors[blocked.key] = errors[failed]
             # What another process made meanwhile is done; what another process is at can wait.
             waiting = [s for s in waiting if s.key not in errors and not store.has(s.key)]
-            ready = (s for s in waiting if all(store.has(p.key) for p in s.parents) and not _busy(store, s))
-            step = next(ready, None) if executor.free else None
-            if step is None:
-                errors |= executor.collect()
-            else:
-                waiting.remove(step)
-                errors |= executor.start(step)
+            running = {s.key for s in executor.running.values()}
+            ready = (s for s in waiting if s.key not in running and all(store.has(p.key) for p in s.parents))
+            step = next((s for s in ready if not _busy(store, s)), None) if executor.free else None
+            errors |= executor.collect() if step is None else executor.start(step)
         return errors
 
 
@@ -99,10 +94,12 @@ class _Inline:
         self._store, self._progress = store, progress
 
     def start(self, step: Step) -> dict[str, str]:
-        """Build the step; its error, if it failed."""
+        """Build the step, unless another process has just begun it; its error, if it failed."""
         limit_threads()
         try:
-            _build(step, self._store, self._progress)
+            with self._store.try_lock(step.key) as ours:
+                if ours:
+                    _build(step, self._store, self._progress)
         except Exception as error:
             return {step.key: _why(step, error)}
         return {}
@@ -124,7 +121,7 @@ class _Pool:
         self._context = multiprocessing.get_context("spawn")  # a forked torch may hang
         self._ticks: Any = self._context.Queue()
         self._pool = self._new_pool()
-        self._retried: set[str] = set()
+        self._died: set[str] = set()
         self.running: dict[Future[None], Step] = {}
 
     def _new_pool(self) -> ProcessPoolExecutor:
@@ -138,7 +135,10 @@ class _Pool:
 
     def start(self, step: Step) -> dict[str, str]:
         """Hand the step to a worker; its error comes with `collect`."""
-        self.running[self._pool.submit(_work, step)] = step
+        try:
+            self.running[self._pool.submit(_work, step)] = step
+        except BrokenProcessPool:  # a worker died since the last look
+            return self._restart([])
         return {}
 
     def collect(self) -> dict[str, str]:
@@ -158,18 +158,19 @@ class _Pool:
         return errors | self._restart(died) if died else errors
 
     def _restart(self, died: list[Step]) -> dict[str, str]:
-        """One dead process takes the whole pool along; go on one step at a time, so that it is clear who kills it."""
+        """One dead process takes the whole pool along. Go on one step at a time, so that it is clear who kills it:
+
+        a step that died once is tried again (the plan still waits for it), the second time it is the culprit.
+        """
         died += self.running.values()
         self.running.clear()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._jobs = 1
         self._pool = self._new_pool()
-        again = [step for step in died if step.key not in self._retried]
-        self._retried |= {step.key for step in again}
-        for step in again:
-            self.start(step)
+        culprits = [step for step in died if step.key in self._died]
+        self._died |= {step.key for step in died}
         why = "the process that made '{}' died (out of memory, killed, or it ended itself)"
-        return {step.key: why.format(step.label) for step in died if step not in again}
+        return {step.key: why.format(step.label) for step in culprits}
 
     def _report(self) -> None:
         ticks = 0

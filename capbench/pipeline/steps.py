@@ -105,7 +105,7 @@ class FineTune(Step):
 
     @property
     def label(self) -> str:
-        return f"fine-tune {self.task.target.name} by {self.method.spec}"
+        return f"fine-tune {self.task.target.name} by {self.method.name}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from capbench.methods.registry import MethodRef
 from capbench.pipeline.steps import FineTune, Initialise, Pretrain, Revive, Step, Watch
@@ -34,6 +35,12 @@ class PcfgCounter:
     @property
     def task_name(self) -> str:
         return f"pcfg counter {O_PT} to {O_FT}"
+
+    def protocol(self, case: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A case's parameters, with the learning rate and the number of steps behind the paper's name of a rate."""
+        if "lr" not in case:
+            return dict(case)
+        return {**case, "eta": self.preset.rates[case["lr"]], "steps": self.preset.finetune_steps}
 
     # Models
 

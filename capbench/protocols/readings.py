@@ -168,8 +168,9 @@ def revival(bench: Bench, **curves: Built) -> Iterator[Measurement]:
         yield _curve(bench, "revival", series, points, x_label="reviving step", y_label="O_PT accuracy")
         for level in STEPS:
             yield _steps(bench, f"revival.{kind}.{rate}.steps{level}", steps_to(points, level / 100), preset.n_watch)
-        best = max(value for _, value in points)
-        yield _number(bench, f"revival.{kind}.{rate}.best", best, "accuracy", preset.n_watch, "revival")
+        accuracies = [value for _, value in points]
+        for what, reached in (("start", accuracies[0]), ("best", max(accuracies))):
+            yield _number(bench, f"revival.{kind}.{rate}.{what}", reached, "accuracy", preset.n_watch, "revival")
     for rate in [*by_kind["reft"], "fastest"]:
         reft, scrft = (
             fastest(by_kind[kind].values() if rate == "fastest" else [by_kind[kind][rate]], preset.goal)

@@ -11,6 +11,7 @@ import numpy as np
 from capbench.errors import UsageError
 
 Rule = tuple[tuple[str, ...], float]  # right-hand side and its probability
+_MOST_SYMBOLS = 2**27  # of one draw: about 2 GB of working memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,10 @@ class Grammar:
             rule = _choose(t, symbols, rng)
             sizes = t.rule_size[rule]
             ends = np.cumsum(sizes)
+            if ends[-1] > _MOST_SYMBOLS:
+                raise UsageError(
+                    f"grammar: {n} strings grew beyond {_MOST_SYMBOLS} symbols (rules that recurse too often?)"
+                )
             # Every symbol is replaced by the right-hand side of its rule; a terminal's only "rule" is itself.
             within = np.arange(ends[-1]) - np.repeat(ends - sizes, sizes)
             string_ends = ends[np.cumsum(lengths) - 1]
@@ -152,7 +157,7 @@ PAPER_GRAMMAR = Grammar(
         "k": _halves("h g i", "g h i"),
         "l": _halves("i h g", "h g i"),
         "g": _halves("d f e", "f e d"),
-        "h": _halves("e d f", "d f e"),
+        "h": _halves("e d f", "d e f"),
         "i": _halves("e f d", "f d e"),
         "d": _halves("c a", "a b c"),
         "e": _halves("c b", "c a b"),

@@ -11,7 +11,7 @@ def answer(prompt: Sequence[str]) -> str:
     Raises ValueError for a prompt that is not of this form or a family without an oracle.
     """
     words = list(prompt)
-    if words[0] != "SOS" or words[4] != "SOT" or "EOT" not in words:
+    if len(words) < 6 or words[0] != "SOS" or words[4] != "SOT" or "EOT" not in words:
         raise ValueError(f"not a prompt: {' '.join(words)}")
     family, operand, number = words[1], words[2], int(words[3])
     text = words[5 : words.index("EOT")]

@@ -22,6 +22,8 @@ Split = Literal["train", "select", "evaluate"]
 Targets = Literal["all", "answer"]
 # Quarters of all texts, told apart by a hash of the text: no string is ever in two splits, whatever the seeds.
 _SPLIT_QUARTERS: dict[Split, tuple[int, ...]] = {"train": (0, 1), "select": (2,), "evaluate": (3,)}
+_EMPTY_DRAWS = 8  # so many draws without a single text: there is none
+_MOST_DRAWN = 2_000_000  # texts looked at for one sample before a correlation counts as impossible
 _HASH_MULTIPLIERS = np.random.default_rng(0x5EED).integers(1, 2**63, size=4096, dtype=np.uint64) | np.uint64(1)
 
 
@@ -51,7 +53,8 @@ class PcfgSetting:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        return Vocabulary(families=tuple(self.numbers), terminals=self.grammar.terminals, max_number=self.text_len)
+        families = tuple(family for family in FAMILIES if family in self.numbers)
+        return Vocabulary(families=families, terminals=self.grammar.terminals, max_number=self.text_len)
 
     @property
     def seq_len(self) -> int:
@@ -66,10 +69,14 @@ class PcfgSetting:
             share = len(_SPLIT_QUARTERS[split]) / 4
             strings = int(missing / (per_string * share) * 1.1) + 4
             drawn = windows(*self.grammar.sample(strings, rng), self.text_len, rng)
-            per_string = max(len(drawn) / strings, 0.01)
+            per_string = max(len(drawn) / strings, 0.1)
             kept = drawn[np.isin(_quarter(drawn), _SPLIT_QUARTERS[split])]
             found.append(kept)
             missing -= len(kept)
+            if len(found) >= _EMPTY_DRAWS and not any(map(len, found)):
+                raise UsageError(
+                    f"no text of {self.text_len} tokens in split {split!r}: the grammar's strings are too short"
+                )
         return found[0] if len(found) == 1 else np.concatenate(found)
 
 
@@ -112,7 +119,7 @@ class PcfgTask:
             if operand not in self.setting.operands:
                 raise UsageError(f"prior names operand {operand!r}; this setting has {self.setting.operands}")
         total = sum(self.prior.values())
-        if abs(total - 1) > 1e-9 or min(self.prior.values()) < 0:
+        if not abs(total - 1) <= 1e-9 or min(self.prior.values()) < 0:  # "not <=": a NaN must not pass
             raise UsageError(f"operand prior {dict(self.prior)} must be probabilities that sum to 1, not {total:g}")
         if self.family not in self.setting.numbers:
             raise UsageError(
@@ -120,6 +127,18 @@ class PcfgTask:
             )
         if self.split not in _SPLIT_QUARTERS:
             raise UsageError(f"unknown split {self.split!r}; known: {', '.join(_SPLIT_QUARTERS)}")
+        if self.targets not in ("all", "answer"):
+            raise UsageError(f"unknown targets {self.targets!r}; known: all, answer")
+        if self.correlation is not None:
+            self._check(self.correlation)
+
+    def _check(self, c: Correlation) -> None:
+        for operand in (c.o_pt, c.o_ft):
+            if operand not in self.setting.operands:
+                raise UsageError(f"correlation names operand {operand!r}; this setting has {self.setting.operands}")
+        most = self.setting.text_len if self.family == "I" else self.setting.numbers[self.family]
+        if abs(c.q) > most:
+            raise UsageError(f"correlation q = {c.q}: answers of family {self.family} lie between 0 and {most} here")
 
     @property
     def name(self) -> str:
@@ -170,7 +189,9 @@ class PcfgTask:
         return tokens
 
     def _operands(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        names, shares = list(self.prior), np.array(list(self.prior.values()))
+        # In the order of the terminals: priors that are equal but for their order give equal data.
+        names = [name for name in self.setting.grammar.terminals if name in self.prior]
+        shares = np.array([self.prior[name] for name in names])
         index = np.array([self.setting.grammar.terminals.index(name) for name in names])
         if len(names) == 1:
             return np.repeat(index, n)
@@ -184,7 +205,9 @@ class PcfgTask:
         wanted[False] = n - wanted[True]
         found: dict[bool, list[np.ndarray]] = {True: [], False: []}
         draw = max(n, 64)
-        for _ in range(1000):
+        drawn = 0
+        while drawn < _MOST_DRAWN:
+            drawn += draw
             text = self.setting.texts(draw, self.split, rng)
             carries = self._carries(text, c)
             for side, here in ((True, carries), (False, ~carries)):
@@ -199,7 +222,7 @@ class PcfgTask:
             }
             draw = max(64, *(int(1.1 * (wanted[s] - sum(map(len, found[s]))) / rates[s]) for s in wanted))
             draw = min(draw, 200_000)
-        raise UsageError(f"no strings with {c} at text length {self.setting.text_len}")
+        raise UsageError(f"{c}: hardly any text of {self.setting.text_len} tokens is so (of {drawn} drawn)")
 
     def _carries(self, text: np.ndarray, c: Correlation) -> np.ndarray:
         terminals, number = self.setting.grammar.terminals, self.setting.numbers[self.family]
@@ -286,7 +309,9 @@ class FineTuningTask:
 def pretraining(setting: PcfgSetting, prior: Mapping[str, float], *, targets: Targets = "all") -> PcfgMixture:
     """All families of the setting with one operand prior (App. C.2)."""
     return PcfgMixture(
-        parts=tuple(PcfgTask(setting=setting, prior=prior, family=f, targets=targets) for f in setting.numbers)
+        parts=tuple(
+            PcfgTask(setting=setting, prior=prior, family=f, targets=targets) for f in FAMILIES if f in setting.numbers
+        )
     )
 
 

@@ -1,0 +1,23 @@
+"""Did the smoke run decide what it must? Reads the newest report; exits with 1 and says what is missing."""
+
+import sys
+from pathlib import Path
+
+from capbench.report import load
+from capbench.results import Status
+
+# The strongest effects: these must be supported even by one small, briefly trained model. The others are only reported.
+MUST_HOLD = ("base.validity", "relevance.shortcut", "relevance.amplification", "revival.efficiency", "wrapper.probing")
+
+(folder,) = Path(sys.argv[1]).iterdir()
+results = load(folder)
+wrong = [
+    f"{r.id}: {r.verdict.status}: {r.verdict.reason}"
+    for r in results.records
+    if r.verdict.status is Status.INVALID or (r.claim in MUST_HOLD and r.verdict.status is not Status.SUPPORTED)
+]
+for name in ("results.csv", "summary.md", "report.html", "junit.xml"):
+    if not (folder / name).is_file():
+        wrong.append(f"{name} was not written")
+print(f"smoke: {len(results.records)} claims decided, {len(wrong)} problems", *wrong, sep="\n  ")
+sys.exit(bool(wrong))

@@ -1,0 +1,68 @@
+"""Speed of the parts that a run spends its time in: `pytest benchmarks/`. Read ratios within one run, not absolute times."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from capbench.measure.probe import code_length, features
+from capbench.models.gpt import Gpt
+from capbench.pipeline.plan import limit_threads
+from capbench.presets import paper, small
+from capbench.tasks.pcfg import Correlation, PcfgTask, pretraining
+from capbench.training import fit
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    limit_threads()
+
+
+@pytest.fixture
+def rng():
+    return torch.Generator().manual_seed(0)
+
+
+def test_matrix_product(benchmark):
+    """The machine's own float32 rate, to compare the training step with."""
+    x = torch.randn(1024, 1024)
+    benchmark(lambda: x @ x)
+    benchmark.extra_info["gflop"] = 2 * 1024**3 / 1e9
+
+
+@pytest.mark.parametrize("preset", [small(), paper()], ids=lambda p: p.name)
+def test_sampling_a_pretraining_batch(benchmark, preset, rng):
+    task = pretraining(preset.setting, preset.priors["high"])
+    benchmark(lambda: task.sample(preset.batch_size, rng))
+
+
+def test_sampling_a_correlated_batch(benchmark, rng):
+    preset = small()
+    correlation = Correlation(o_pt="a", o_ft="b", rate=1.0)
+    task = PcfgTask(setting=preset.setting, prior={"b": 1.0}, correlation=correlation)
+    benchmark(lambda: task.sample(preset.batch_size, rng))
+
+
+def test_training_step(benchmark, rng):
+    """Ten steps of pretraining at small scale, data included."""
+    preset = small()
+    task = pretraining(preset.setting, preset.priors["high"])
+    model = Gpt.initialised(preset.gpt, rng)
+    matrices = sum(p.numel() for n, p in model.named_parameters() if "embedding" not in n or n.startswith("unembedding"))
+    benchmark.extra_info["gflop"] = 10 * 6 * matrices * preset.batch_size * preset.setting.seq_len / 1e9
+    config = preset.pretraining(0, "cpu")
+    benchmark.pedantic(lambda: fit(model, task, replace(config, steps=10)), rounds=5, warmup_rounds=1)
+
+
+def test_description_length(benchmark, rng):
+    """Features of 2 048 strings, and the online code of all blocks."""
+    preset = small()
+    task = PcfgTask(setting=preset.setting, prior={"a": 1.0})
+    model, batch = Gpt.initialised(preset.gpt, rng), task.sample(preset.probe_blocks[-1], rng)
+    labels = batch.targets[:, task.answer_pos] - preset.setting.vocabulary.zero
+
+    def probe():
+        x = features(model, batch, task.answer_pos)
+        return code_length(x, labels, preset.setting.text_len + 1, blocks=preset.probe_blocks)
+
+    benchmark.pedantic(probe, rounds=3)

@@ -1,0 +1,166 @@
+"""The order of the modules: imports point one way, and what needs no torch does not import it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import capbench
+
+ROOT = Path(capbench.__file__).parent
+
+# Bottom first; a module imports only from its own layer and those before it. A name stands for a module or a package.
+LAYERS = (
+    ("capbench", "errors", "results", "configs"),
+    ("tasks",),
+    ("models",),
+    ("training",),
+    ("methods", "measure", "store", "presets", "claims", "report"),
+    ("pipeline",),
+    ("lab", "capability"),
+    ("judge",),
+    ("protocols",),
+    ("session",),
+    ("pytest_plugin",),
+)
+# Within one layer, modules of different names know nothing of each other, but for these.
+BESIDE = {("configs", "errors")}
+# What each may use at most, where the order alone would allow more.
+ONLY = {
+    "measure": {"measure", "models", "tasks", "training", "results", "errors"},
+    "report": {"report", "results", "errors"},
+    "claims": {"results", "errors"},
+    "store": {"errors"},
+    "tasks": {"tasks", "errors"},
+}
+STANDARD_LIBRARY_ONLY = ("results", "errors")
+HEAVY = {"torch", "jax", "safetensors", "transformers"}
+
+
+def imports(source: str, *, at_import: bool = False) -> set[str]:
+    """Dotted names that a module imports, anywhere; at_import=True: only what is imported when it is itself imported."""
+
+    def visit(node: ast.AST) -> set[str]:
+        if isinstance(node, ast.Import):
+            return {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, "relative imports are not used here"
+            return {f"{node.module}.{alias.name}" for alias in node.names}
+        skipped = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) or (
+            isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        )
+        if at_import and skipped:
+            return set()
+        return set().union(*map(visit, ast.iter_child_nodes(node)))
+
+    return visit(ast.parse(source))
+
+
+SOURCES = {
+    ".".join(("capbench", *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): file.read_text()
+    for file in ROOT.rglob("*.py")
+}
+
+
+def own(names: set[str]) -> set[str]:
+    """Those modules of capbench that these dotted names lead to, `capbench.x.attribute` being module `capbench.x`."""
+    return {name if name in SOURCES else name.rpartition(".")[0] for name in names if name.split(".")[0] == "capbench"}
+
+
+def layer_name(module: str) -> str:
+    """The name by which LAYERS knows a module: its first below capbench."""
+    return module.split(".")[1] if "." in module else module
+
+
+def reached(module: str) -> set[str]:
+    """All modules that importing one brings in, packages on the way included, itself too."""
+    found, waiting = set(), {module}
+    while waiting:
+        here = waiting.pop()
+        if here in SOURCES and here not in found:
+            found.add(here)
+            waiting |= own(imports(SOURCES[here], at_import=True)) | {here.rpartition(".")[0]}
+    return found
+
+
+def test_the_reader_of_imports_sees_all_forms() -> None:
+    source = """
+import a.b, c
+from d import e
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    import f
+try:
+    import g
+except ImportError:
+    from h import i as j
+class K:
+    import k
+    def method(self):
+        import l
+"""
+    eager = {"a.b", "c", "d.e", "typing.TYPE_CHECKING", "g", "h.i", "k"}
+    assert imports(source) == eager | {"f", "l"} and imports(source, at_import=True) == eager
+
+
+def test_there_are_modules_to_look_at() -> None:
+    assert len(SOURCES) > 20 and {"capbench", "capbench.report", "capbench.pipeline.plan"} <= SOURCES.keys()
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_imports_point_one_way(module: str) -> None:
+    level = {name: i for i, names in enumerate(LAYERS) for name in names}
+    name = layer_name(module)
+    assert name in level, f"{module}: give {name!r} a place in LAYERS"
+    for used in {layer_name(m) for m in own(imports(SOURCES[module]))} - {name}:
+        assert used in level, f"{module} imports {used}, which has no place in LAYERS"
+        lower = level[used] < level[name] or (name, used) in BESIDE
+        assert lower, f"{module} imports {used}, which is not below {name}"
+
+
+@pytest.mark.parametrize("name", ONLY)
+def test_what_should_know_little_knows_no_more(name: str) -> None:
+    modules = [m for m in SOURCES if layer_name(m) == name]
+    assert modules
+    for module in modules:
+        used = {layer_name(m) for m in own(imports(SOURCES[module]))}
+        assert used <= ONLY[name], f"{module} imports {used - ONLY[name]}"
+
+
+def test_measurements_know_neither_the_pipeline_nor_the_store() -> None:
+    for module in (m for m in SOURCES if layer_name(m) == "measure"):
+        forbidden = {m for m in reached(module) if layer_name(m) in ("pipeline", "store")}
+        assert not forbidden, f"{module} leads to {forbidden}"
+
+
+@pytest.mark.parametrize("name", STANDARD_LIBRARY_ONLY)
+def test_results_need_the_standard_library_only(name: str) -> None:
+    used = {m.split(".")[0] for m in imports(SOURCES[f"capbench.{name}"])}
+    assert used <= sys.stdlib_module_names | {"capbench"}, used
+
+
+def test_no_module_of_the_report_leads_to_torch() -> None:
+    """Not even in a function: a report is made where torch is not installed."""
+    for module in (m for m in SOURCES if layer_name(m) == "report"):
+        for reachable in reached(module):
+            heavy = {m.split(".")[0] for m in imports(SOURCES[reachable])} & HEAVY
+            assert not heavy, f"{module} leads to {reachable}, which imports {heavy}"
+
+
+def test_only_the_plugin_knows_pytest() -> None:
+    users = {m for m in SOURCES if any(i.split(".")[0] in ("pytest", "_pytest") for i in imports(SOURCES[m]))}
+    assert users == {"capbench.pytest_plugin"}
+
+
+LIGHT = "results report presets protocols.readings protocols.pcfg_counter lab judge session pipeline.plan pytest_plugin"
+
+
+def test_planning_and_reporting_import_no_torch() -> None:
+    modules = ", ".join(f"capbench.{name}" for name in LIGHT.split())
+    program = f"import sys, {modules}; print(*sorted({{m.split('.')[0] for m in sys.modules}} & {HEAVY!r}))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "\n", "")

@@ -1,0 +1,223 @@
+"""Results survive JSON unchanged, refuse what is no number by name, and other schemas by both versions."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from report_example import example, record, results
+
+from capbench.results import (
+    SCHEMA,
+    Capability,
+    CapabilityState,
+    Control,
+    Curve,
+    Evidence,
+    FinetunedState,
+    Measurement,
+    Record,
+    Results,
+    RunInfo,
+    Status,
+    Verdict,
+    from_json,
+    measurement_from_dict,
+    record_from_dict,
+    to_dict,
+    to_json,
+)
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+maybe = st.none() | numbers
+text = st.text(max_size=6)
+whole = st.integers(0, 10**6)
+points = st.lists(st.tuples(numbers, maybe), max_size=4)
+
+
+def tuples(values: st.SearchStrategy[Any], size: int = 3) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(values, max_size=size).map(tuple)
+
+
+def curve(pairs: list[tuple[float, float | None]], x_label: str, y_label: str) -> Curve:
+    return Curve(x=tuple(p[0] for p in pairs), y=tuple(p[1] for p in pairs), x_label=x_label, y_label=y_label)
+
+
+curves = st.builds(curve, points, text, text)
+measurements = st.builds(
+    Measurement, name=text, value=maybe, unit=text, n=whole, seed=whole, group=text, series=text,
+    curve=st.none() | curves, note=text,
+)  # fmt: skip
+controls = st.builds(Control, name=text, value=maybe, expected=text, passed=st.booleans())
+verdicts = st.builds(
+    Verdict, status=st.sampled_from(Status), effect=maybe, ci=st.none() | st.tuples(numbers, numbers), threshold=maybe,
+    direction=st.sampled_from([">=", "<="]), margin=maybe, n_seeds=whole, per_seed=tuples(maybe), what=text,
+    reason=text,
+)  # fmt: skip
+protocols = st.dictionaries(text, st.none() | st.booleans() | whole | numbers | text, max_size=3)
+records = st.builds(
+    Record, claim=text, case=text, statement=text, source=text, nodeid=text, model=text, task=text, method=text,
+    protocol=protocols, verdict=verdicts, seeds=tuples(whole), controls=tuples(controls),
+    measurements=tuples(measurements), artefacts=st.dictionaries(text, text, max_size=2), seconds=numbers,
+)  # fmt: skip
+evidence = st.builds(Evidence, tool=text, value=maybe, unit=text, reading=text, rule=text)
+capabilities = st.builds(
+    Capability, model=text, task=text, method=text, protocol=protocols, verdict=st.sampled_from(CapabilityState),
+    finetuned=st.none() | st.sampled_from(FinetunedState), evidence=tuples(evidence), reason=text,
+)  # fmt: skip
+runs = st.builds(
+    RunInfo, run_id=text, capbench=text, git_commit=st.none() | text, python=text, torch=st.none() | text, device=text,
+    threads=whole, scale=text, seeds=tuples(whole), methods=tuples(text), command=text, start=text, seconds=numbers,
+)  # fmt: skip
+all_results = st.builds(Results, run=runs, records=tuples(records, 2), capabilities=tuples(capabilities, 2))
+slow = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+# ---- round trips
+
+
+@slow
+@given(all_results)
+def test_results_survive_json(before: Results) -> None:
+    assert from_json(to_json(before)) == before
+
+
+def test_a_whole_run_survives_json() -> None:
+    before = example()
+    after = from_json(to_json(before))
+    assert after == before
+    assert type(after.records[0].verdict.status) is Status
+    assert type(after.capabilities[0].verdict) is CapabilityState
+    assert to_json(after) == to_json(before)
+
+
+@slow
+@given(records)
+def test_a_record_survives_as_plain_values(before: Record) -> None:
+    plain = to_dict(before)
+    assert record_from_dict(plain) == before
+    assert record_from_dict(json.loads(json.dumps(plain))) == before
+    assert to_dict(before) == plain  # reading it did not change it
+
+
+@slow
+@given(measurements)
+def test_a_measurement_survives_as_plain_values(before: Measurement) -> None:
+    assert measurement_from_dict(json.loads(json.dumps(to_dict(before)))) == before
+
+
+def test_none_stays_none_and_zero_stays_zero() -> None:
+    unmeasured = Measurement(name="steps", value=None, unit="steps", n=0, seed=0)
+    zero = dataclasses.replace(unmeasured, value=0.0)
+    first, second = from_json(to_json(results(record(measurements=(unmeasured, zero))))).records[0].measurements
+    assert first.value is None
+    assert second.value == 0.0
+    assert second.value is not None
+
+
+def test_the_interval_zero_to_zero_is_not_lost() -> None:
+    verdict = dataclasses.replace(record().verdict, ci=(0.0, 0.0), per_seed=(0.0, None))
+    assert from_json(to_json(results(record(verdict=verdict)))).records[0].verdict == verdict
+
+
+def test_a_record_is_flat_and_carries_its_id_status_and_margin() -> None:
+    plain = to_dict(record())
+    assert plain["id"] == "wrapper.pruning[prior=low]"
+    assert (plain["status"], plain["margin"], plain["ci"]) == ("supported", 0.1, [0.35, 0.45])
+    assert type(plain["status"]) is str
+    assert "verdict" not in plain
+
+
+@pytest.mark.parametrize(
+    ("case", "name"), [("prior=low,c_tr=1", "wrapper.pruning[prior=low,c_tr=1]"), ("", "wrapper.pruning")]
+)
+def test_the_id_is_claim_and_case(case: str, name: str) -> None:
+    assert record(case=case).id == name
+
+
+# ---- what is refused
+
+Build = Callable[[float], object]
+
+
+def measurement(value: float) -> Measurement:
+    return Measurement(name="pruning.gain", value=value, unit="accuracy", n=512, seed=0)
+
+
+def verdict(**changes: Any) -> Verdict:
+    return dataclasses.replace(record().verdict, what="gain over random", **changes)
+
+
+REFUSED: dict[str, tuple[Build, str]] = {
+    "measurement": (measurement, "pruning.gain"),
+    "curve x": (lambda v: curve([(v, 0.5)], "k", "accuracy"), "curve"),
+    "curve y": (lambda v: curve([(0, 0.5), (1, v)], "k", "accuracy"), "curve"),
+    "effect": (lambda v: verdict(effect=v), "gain over random"),
+    "lower end": (lambda v: verdict(ci=(v, 1.0)), "gain over random"),
+    "upper end": (lambda v: verdict(ci=(0.0, v)), "gain over random"),
+    "threshold": (lambda v: verdict(threshold=v), "gain over random"),
+    "margin": (lambda v: verdict(margin=v), "gain over random"),
+    "per seed": (lambda v: verdict(per_seed=(0.5, None, v)), "gain over random"),
+    "control": (lambda v: Control(name="random neurons", value=v, expected="<= 0.1", passed=True), "random neurons"),
+    "evidence": (lambda v: Evidence(tool="probing", value=v, unit="", reading="present", rule=""), "probing"),
+}
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(("build", "name"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_no_number_is_refused_where_it_arises(build: Build, name: str, bad: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a finite number or None, got {bad!r}"):
+        build(bad)
+    build(0.5)
+
+
+def test_a_value_without_a_name_is_refused_too() -> None:
+    with pytest.raises(ValueError, match="a result must be a finite number"):
+        dataclasses.replace(measurement(0.5), name="", value=math.nan)
+
+
+@pytest.mark.parametrize("changes", [{"seconds": math.nan}, {"protocol": {"lr": math.inf}}])
+def test_what_no_class_checks_is_refused_when_written(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        to_json(results(record(**changes)))
+
+
+@pytest.mark.parametrize(("x", "y"), [((0.0, 1.0), (0.5,)), ((), (0.5,))])
+def test_a_curve_needs_as_many_x_as_y(x: tuple[float, ...], y: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=f"as many x as y values, got {len(x)} and {len(y)}"):
+        Curve(x=x, y=y, x_label="", y_label="")
+
+
+@pytest.mark.parametrize("found", [0, SCHEMA + 1, str(SCHEMA), None])
+def test_another_schema_is_refused_naming_both(found: object) -> None:
+    raw = json.loads(to_json(example())) | {"schema": found}
+    with pytest.raises(ValueError, match=f"schema {found!r}; this capbench reads schema {SCHEMA}"):
+        from_json(json.dumps(raw))
+
+
+@pytest.mark.parametrize("file", ["{}", "[]", "3"])
+def test_a_file_without_a_schema_is_refused(file: str) -> None:
+    with pytest.raises(ValueError, match=f"schema None; this capbench reads schema {SCHEMA}"):
+        from_json(file)
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_constants_that_json_does_not_have_are_refused_in_files(constant: str) -> None:
+    with pytest.raises(ValueError, match=f"{constant} is no result"):
+        from_json(to_json(example()).replace('"seconds": 4987.4', f'"seconds": {constant}'))
+
+
+@pytest.mark.parametrize("name", ["status", "verdict"])
+def test_an_unknown_state_is_refused_with_its_value(name: str) -> None:
+    raw = json.loads(to_json(example()))
+    (raw["records"] if name == "status" else raw["capabilities"])[0][name] = "perhaps"
+    with pytest.raises(ValueError, match="perhaps"):
+        from_json(json.dumps(raw))
