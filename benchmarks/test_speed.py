@@ -48,7 +48,9 @@ def test_training_step(benchmark, rng):
     preset = small()
     task = pretraining(preset.setting, preset.priors["high"])
     model = Gpt.initialised(preset.gpt, rng)
-    matrices = sum(p.numel() for n, p in model.named_parameters() if "embedding" not in n or n.startswith("unembedding"))
+    matrices = sum(
+        p.numel() for n, p in model.named_parameters() if "embedding" not in n or n.startswith("unembedding")
+    )
     benchmark.extra_info["gflop"] = 10 * 6 * matrices * preset.batch_size * preset.setting.seq_len / 1e9
     config = preset.pretraining(0, "cpu")
     benchmark.pedantic(lambda: fit(model, task, replace(config, steps=10)), rounds=5, warmup_rounds=1)

@@ -36,7 +36,7 @@ def _capability(records: Sequence[Record]) -> Capability | None:
         if measurement.value is not None and measurement.curve is None:
             values.setdefault(measurement.name, {})[measurement.seed] = measurement.value
     means = {name: fmean(by_seed.values()) for name, by_seed in values.items()}
-    if "tuned.O_PT.c_te0" not in means:
+    if not {"tuned.O_PT.c_te0", "tuned.O_PT.c_te1"} <= means.keys():
         return None
     evidence = _evidence(means)
     state, reason = _state({e.tool: e.reading for e in evidence})
@@ -89,6 +89,8 @@ def _state(readings: Mapping[str, str]) -> tuple[CapabilityState, str]:
 
 
 def _finetuned(means: Mapping[str, float]) -> FinetunedState | None:
+    if not {f"{model}.O_FT.c_te{c_te}" for model in ("base", "tuned") for c_te in (0, 1)} <= means.keys():
+        return None
     without, with_correlation = means["tuned.O_FT.c_te0"], means["tuned.O_FT.c_te1"]
     base_had_it = min(means["base.O_FT.c_te0"], means["base.O_FT.c_te1"]) >= KEPT
     if min(without, with_correlation) >= KEPT:

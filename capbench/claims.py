@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import mean
 
 from capbench.results import Status, Verdict
 
@@ -40,6 +42,8 @@ def all_of(*parts: Verdict) -> Verdict:
 
     Conditions of equal status are shown in the order given; their margins are on different scales, so not compared.
     """
+    if not parts:
+        raise ValueError("a claim needs at least one condition")
     shown = min(parts, key=lambda v: _WORST_FIRST.index(v.status))
     others = [words(v) for v in parts if v is not shown]
     return replace(shown, reason="; ".join(filter(None, [shown.reason, *(f"also {other}" for other in others)])))
@@ -73,14 +77,18 @@ def interval(per_seed: Sequence[float]) -> tuple[float, float] | None:
         n_resamples=9999,
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return float(found.low), float(found.high)
+    # Rounding may put an end outside of what was seen by the last digit.
+    return max(float(found.low), min(per_seed)), min(float(found.high), max(per_seed))
 
 
 def _decide(per_seed: Sequence[float], threshold: float, what: str, *, direction: str) -> Verdict:
     if not per_seed:
         return invalid(f"nothing was measured for '{what}'")
+    for value in per_seed:
+        if not math.isfinite(value):
+            raise ValueError(f"{what} must be a finite number on every seed, got {value!r}")
     sign = 1 if direction == ">=" else -1
-    effect = sum(per_seed) / len(per_seed)
+    effect = mean(per_seed)
     ci = interval(per_seed)
     low, high = ci or (effect, effect)
     worst, best = sorted((sign * (low - threshold), sign * (high - threshold)))

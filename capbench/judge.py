@@ -26,6 +26,8 @@ class Case:
             setattr(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "parameters" or name.startswith("__"):  # copying and pickling ask before __init__ has run
+            raise AttributeError(name)
         raise AttributeError(f"this case has no {name!r}; it has {', '.join(self.parameters)}")
 
     def __str__(self) -> str:
@@ -76,7 +78,8 @@ class Judge:
                 meta = self.lab.built(step).meta
                 if meta.get("diverged"):
                     raise InvalidClaimError(
-                        f"seed {seed}: training diverged ('{name}', step {meta.get('steps', 0)}); lower its rate"
+                        f"method {self.method or 'of the base model'!r}, seed {seed}: training diverged "
+                        f"('{name}', step {meta.get('steps', 0)}); lower its rate"
                     )
 
         def work() -> None:

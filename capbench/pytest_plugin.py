@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _SESSION = pytest.StashKey["CapbenchSession"]()
 _JUDGE = pytest.StashKey["Judge"]()
+_BENCHMARK = pytest.StashKey[Any]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
         session = config.stash[_SESSION] = CapbenchSession(options)
         config.pluginmanager.register(_Reporter(config, session), "capbench-reporter")
         if options.report and not config.option.collectonly and not hasattr(config, "workerinput"):
+            _ = session.store  # a cache that cannot be used is told before the report's folder is made
             session.prepare_report()
             if config.option.xmlpath is None:
                 config.option.xmlpath = str(session.report_folder / "junit.xml")
@@ -89,21 +92,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     dropped: list[pytest.Item] = []
     for item in items:
         marker = item.get_closest_marker("claim")
-        if marker is not None:
+        if marker is not None and marker.args:
             item.extra_keyword_matches.add(str(marker.args[0]))
         (dropped if item.get_closest_marker("extended") and not extended else kept).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    if session.config.option.collectonly:
-        return
-    try:
-        _ = session.config.stash[_SESSION].store  # a cache that cannot be used is told now
-    except UsageError as error:
-        raise pytest.UsageError(str(error)) from None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -114,16 +108,20 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     ):
         return
     ours = session.config.stash[_SESSION]
-    tests = [
-        (_claim(item), item.callspec.params.get("case"), item.callspec.params["capbench_method"])  # type: ignore[attr-defined]
-        for item in session.items
-        if item.get_closest_marker("claim") and "judge" in getattr(item, "fixturenames", ())
-    ]
+    tests = []
+    for item in session.items:
+        if "judge" in getattr(item, "fixturenames", ()):
+            params = item.callspec.params  # type: ignore[attr-defined]
+            with contextlib.suppress(UsageError):  # a test whose marker is wrong says so itself, in its setup
+                tests.append((_claim(item), params.get("case"), params["capbench_method"]))
     if not tests:
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        ours.prepare(tests, say=_sayer(session.config))
+        try:
+            ours.prepare(tests, say=_sayer(session.config))
+        except UsageError as error:  # a cache that cannot be used
+            raise pytest.UsageError(str(error)) from None
 
 
 def _sayer(config: pytest.Config) -> Callable[[str], None]:
@@ -132,12 +130,21 @@ def _sayer(config: pytest.Config) -> Callable[[str], None]:
 
 
 def _claim(item: pytest.Item) -> Claim:
+    """The claim of a test's marker. Raises UsageError for a marker that is missing or not of the documented form."""
     from capbench.judge import Claim
 
     marker = item.get_closest_marker("claim")
-    assert marker is not None
+    if marker is None or not marker.args:
+        raise UsageError(
+            f"{item.nodeid} uses `judge`, so it needs @pytest.mark.claim('some.id', source=..., needs=...)"
+        )
     document = (getattr(item, "function", None).__doc__ or "").strip().split("\n\n")[0]
-    return Claim(id=marker.args[0], statement=" ".join(document.split()), **marker.kwargs)
+    try:
+        return Claim(id=str(marker.args[0]), statement=" ".join(document.split()), **marker.kwargs)
+    except TypeError as error:
+        raise UsageError(
+            f"{item.nodeid}: mark claim({marker.args[0]!r}): {str(error).split('__init__() ')[-1]}"
+        ) from None
 
 
 @pytest.fixture
@@ -153,7 +160,11 @@ def judge(request: pytest.FixtureRequest, capbench_method: str, case: Case) -> J
     """Decides one claim for one method: measure, check controls, decide. See capbench/judge.py."""
     item = request.node
     timed = _benchmarked(request) if request.config.pluginmanager.hasplugin("benchmark") else lambda work: work()
-    made = request.config.stash[_SESSION].judge(_claim(item), case, capbench_method, nodeid=item.nodeid, timed=timed)
+    try:
+        claim = _claim(item)
+    except UsageError as error:
+        pytest.fail(str(error), pytrace=False)
+    made = request.config.stash[_SESSION].judge(claim, case, capbench_method, nodeid=item.nodeid, timed=timed)
     item.stash[_JUDGE] = made
     return made
 
@@ -161,7 +172,8 @@ def judge(request: pytest.FixtureRequest, capbench_method: str, case: Case) -> J
 def _benchmarked(request: pytest.FixtureRequest) -> Callable[[Callable[[], None]], None]:
     def timed(work: Callable[[], None]) -> None:
         # Asked for late: a benchmark fixture that is never used is a warning.
-        request.getfixturevalue("benchmark").pedantic(work, rounds=1, iterations=1)
+        benchmark = request.node.stash[_BENCHMARK] = request.getfixturevalue("benchmark")
+        benchmark.pedantic(work, rounds=1, iterations=1)
 
     return timed
 
@@ -177,7 +189,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
     own_line = True
     if call.excinfo is not None:
-        own_line = isinstance(call.excinfo.value, InvalidClaimError)
+        own_line = isinstance(call.excinfo.value, (InvalidClaimError, pytest.skip.Exception))
         made.invalidate(str(call.excinfo.value) if own_line else f"the test failed: {call.excinfo.exconly()}")
     record = made.record()
     status, line = record.verdict.status, outcome_line(record)
@@ -191,7 +203,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             report.longrepr = line
     report.capbench_status = str(status)
     report.capbench_record = to_dict(record)
-    benchmark = item.funcargs.get("benchmark") if hasattr(item, "funcargs") else None
+    benchmark = item.stash.get(_BENCHMARK, None)
     if benchmark is not None:
         v = record.verdict
         benchmark.extra_info.update(claim=record.id, status=str(status), effect=v.effect, margin=v.margin)
@@ -216,8 +228,20 @@ class _Reporter:
         if record is not None:
             self._records.append(record)
 
+    @pytest.hookimpl(wrapper=True, trylast=True)  # inside the terminal's own hook, around that of junitxml
+    def pytest_sessionfinish(self) -> Generator[None, Any, Any]:
+        """A report directory that vanished during the run costs junit.xml, not the results: `write` will say so."""
+        try:
+            return (yield)
+        except OSError:
+            if not self._session.options.report:
+                raise
+            return None
+
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if hasattr(self._config, "workerinput"):  # with pytest-xdist the report is the controller's
+            return
         report = None if self._config.option.collectonly else self._session.options.report
         if not self._records and not report:
             return

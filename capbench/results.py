@@ -89,6 +89,9 @@ class Control:
     expected: str
     passed: bool
 
+    def __post_init__(self) -> None:
+        _require_finite(self.name, self.value)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -148,6 +151,9 @@ class Evidence:
     unit: str
     reading: str
     rule: str  # the documented threshold that was applied
+
+    def __post_init__(self) -> None:
+        _require_finite(self.tool, self.value)
 
 
 @dataclass(frozen=True, kw_only=True)

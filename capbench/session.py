@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from capbench.pipeline.steps import Step
 from capbench.presets import SCALES, Preset
 from capbench.protocols.pcfg_counter import PcfgCounter
 from capbench.results import Results, RunInfo, record_from_dict
-from capbench.store import Store, default_root
+from capbench.store import DamagedArtefact, Store, default_root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,7 @@ def _has_cuda() -> bool:
 def _count(option: str, given: str | None, default: int) -> int:
     if given is None:
         return default
-    if not given.isdigit() or int(given) < 1:
+    if not (given.isascii() and given.isdecimal()) or int(given) < 1:
         raise UsageError(f"{option}={given}: must be a whole number of at least 1")
     return int(given)
 
@@ -146,7 +147,11 @@ class CapbenchSession:
             needed, _ = self._needed(claim, case or Case(), method)
             steps += [step for by_name in needed.values() for step in by_name.values()]
         plan = Plan(steps)
-        missing = plan.missing(self.store)
+        with warnings.catch_warnings(record=True) as damaged:
+            warnings.simplefilter("always", DamagedArtefact)
+            missing = plan.missing(self.store)
+        for warning in damaged:
+            say(f"capbench: warning: {warning.message}")
         if not missing:
             return
         cost = sum(step.cost for step in missing)
@@ -200,7 +205,10 @@ class CapbenchSession:
         if method and isinstance(error := self._method(method), MethodError):
             return {}, str(error)
         study = self._study(method)
-        return {seed: claim.needs(study, seed, case) for seed in self.seeds}, ""
+        try:
+            return {seed: claim.needs(study, seed, case) for seed in self.seeds}, ""
+        except Exception as error:  # a mistake in one suite must not cost the others
+            return {}, f"the models of {claim.id}[{case}] cannot be named: {registry.one_line(error)}"
 
     def _method(self, spec: str) -> registry.MethodRef | MethodError:
         if spec not in self._methods:

@@ -99,10 +99,9 @@ def test_damaged_artefacts_are_told_of_made_anew_and_change_no_result(pytester: 
     result.assert_outcomes(passed=4, failed=1, warnings=1)
     assert lines_with(result, f"capbench: 2 of {STEPS} models to make")
     for folder in (pretrained, tuned, reading):
-        (line,) = lines_with(result, "DamagedArtefact", folder.name)
-        assert f"artefact {folder.name} is damaged (" in line
+        assert len(lines_with(result, f"artefact {folder.name} is damaged (")) == 1
         assert (folder / "meta.json").is_file()
-    assert len(lines_with(result, "DamagedArtefact")) == 3
+    assert len(lines_with(result, "is damaged (")) == 3
     assert len(list((pytester.path / "cache" / "damaged").iterdir())) == 3
     assert comparable(results(pytester, "before")) == comparable(results(pytester, "after"))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import TINY, built, study
 
 from capbench.lab import Bench, Built, Lab, Reading
@@ -126,7 +127,7 @@ def test_the_same_seed_reads_the_same(name: str, store: Store) -> None:
     assert read(name, store) == read(name, store)
 
 
-@pytest.mark.parametrize("name", ["behaviour", "taught_operands", "pruning", "probing"])
+@pytest.mark.parametrize("name", ["behaviour", "pruning", "probing"])
 def test_another_seed_draws_other_strings(name: str, store: Store) -> None:
     one, other = ([dataclasses.replace(m, seed=0) for m in read(name, store, seed=seed)] for seed in (0, 1))
     assert [m.name for m in one] == [m.name for m in other]
@@ -227,6 +228,20 @@ def test_identity_loses_nothing_that_a_probe_reads(store: Store) -> None:
     for quantity in ("bits", "accuracy"):
         assert found[f"probing.{quantity}.tuned"] == found[f"probing.{quantity}.base"]
     assert found["probing.retention"] in (None, pytest.approx(1.0))
+
+
+# Bits per block on the selection and on the evaluation strings, of base, tuned, never and initial, in this order.
+LENGTHS = [[0.5, 0.1], [0.05, 0.1], [0.2, 0.9], [0.3, 0.05], [0.8, 0.7], [0.1, 0.8], [0.6, 0.5], [0.0, 0.5]]
+
+
+def test_retention_is_0_for_never_taught_and_1_for_pretrained(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = iter(LENGTHS)
+    monkeypatch.setattr("capbench.measure.probe.code_length", lambda *_, **__: torch.tensor(next(lengths)))
+    found = {m.name: m.value for m in read("probing", store)}
+    bits = [found[f"probing.bits.{m}"] for m in ("base", "tuned", "never", "initial")]
+    assert bits == pytest.approx([0.1, 0.3, 0.8, 0.5])  # at the block that did best on the selection strings
+    assert found["probing.range"] == pytest.approx(0.7)
+    assert found["probing.retention"] == pytest.approx((0.8 - 0.3) / (0.8 - 0.1))
 
 
 def test_revival_values_are_read_off_the_recorded_curves(store: Store) -> None:

@@ -10,14 +10,14 @@ import matplotlib.backends.backend_agg
 import matplotlib.figure
 import matplotlib.font_manager
 import pytest
-import safetensors.torch
-import scipy.stats
+import safetensors.torch  # noqa: F401
+import scipy.stats  # noqa: F401
 import torch
 
 import capbench.pipeline.build
 import capbench.protocols.readings
 import capbench.report.html
-import capbench.report.markdown
+import capbench.report.markdown  # noqa: F401
 from capbench.report import load
 from capbench.results import Record, Results, to_dict
 

@@ -60,6 +60,7 @@ class Probe:
         classes: int,
         *,
         prior_precision: float = 1.0,
+        bias_precision: float = 0.01,
         iterations: int = 60,
     ) -> Probe:
         """Maximise likelihood times prior by L-BFGS. The problem is convex, so no seed and no learning rate matter."""
@@ -74,7 +75,9 @@ class Probe:
         def loss() -> Tensor:
             optimizer.zero_grad()
             fit = F.cross_entropy((inputs @ weight).flatten(0, 1), targets, reduction="sum")
-            value: Tensor = fit + 0.5 * prior_precision * weight[:, :-1].square().sum()
+            # The bias needs a prior too, if a weak one: that of a class not yet seen has no optimum without.
+            squares = (prior_precision * weight[:, :-1].square().sum(), bias_precision * weight[:, -1].square().sum())
+            value: Tensor = fit + 0.5 * sum(squares)
             value.backward()
             return value
 

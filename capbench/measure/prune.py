@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from capbench.errors import UsageError
 from capbench.measure.accuracy import accuracy, predictions
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
@@ -22,7 +23,7 @@ def relevance(model: Model, task: Task, batch: Batch) -> list[tuple[float, Neuro
     To first order, zeroing a neuron changes the loss by minus its score: the highest scores hold the task back.
     Source: Sec. 5.1, App. C.2 (L is the loss on the *pretraining* task).
     """
-    model = copy.deepcopy(model).eval()
+    model = copy.deepcopy(model).eval().requires_grad_(True)
     logits = model(batch.tokens)[:, task.answer_pos]
     F.cross_entropy(logits, batch.targets[:, task.answer_pos]).backward()
     scored: list[tuple[float, Neuron]] = []
@@ -88,6 +89,8 @@ def prune_and_evaluate(
 
     ks: numbers of neurons to prune, for the curves; at most `most` of them count for the choice of `best`.
     """
+    if not any(0 < k <= most for k in ks):
+        raise UsageError(f"numbers of neurons to prune {tuple(ks)}: none is between 1 and {most}")
     ranking = [neuron for _, neuron in relevance(model, pretraining, select)]
     ks = (0, *sorted({k for k in ks if 0 < k <= len(ranking)}))
     chosen, pt, ft, random_pt, random_ft, classes = [], [], [], [], [], []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).parent.parent
 _TRAINING = ("configs.py", "tasks", "models", "training.py", "measure/accuracy.py", "pipeline/build.py")
-_MEASURING = (*_TRAINING, "measure")
+_MEASURING = (*_TRAINING, "measure", "protocols/pcfg_counter.py")
 
 
 def source_digest(source: str) -> str:

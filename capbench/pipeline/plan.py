@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -205,8 +207,17 @@ _worker_state: dict[str, Any] = {}
 
 
 def _start_worker(root: Any, ticks: Any) -> None:
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     _worker_state.update(store=Store(root), ticks=ticks, pending=0)
     limit_threads()
+
+
+def _die_with_parent() -> None:
+    """A killed run must not leave workers behind that train on for nobody."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _work(step: Step) -> None:
