@@ -109,7 +109,7 @@ def test_damaged_artefacts_are_told_of_made_anew_and_change_no_result(pytester: 
 def test_a_run_with_warnings_as_errors_survives_a_damaged_artefact(pytester: pytest.Pytester) -> None:
     run(pytester, "--capbench-report=before")
     damage(one_of(pytester, "Pretrain") / "tensors.safetensors", flip=True)
-    result = run(pytester, "--capbench-report=after", "-W", "error")
+    result = run(pytester, "--capbench-report=after", "-W", "error", "-W", "ignore::pytest.PytestAssertRewriteWarning")
     assert not lines_with(result, "INTERNALERROR")
     result.assert_outcomes(passed=4, failed=1)
     assert comparable(results(pytester, "before")) == comparable(results(pytester, "after"))

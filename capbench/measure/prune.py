@@ -105,7 +105,8 @@ def prune_and_evaluate(
         controls = [pruned(model, [ranking[i] for i in draw]) for draw in draws]
         random_pt.append(sum(accuracy(m, pretraining, evaluate) for m in controls) / len(controls))
         random_ft.append(sum(accuracy(m, finetuning, evaluate_finetuning) for m in controls) / len(controls))
-    best = max((i for i, k in enumerate(ks) if 0 < k <= most), key=lambda i: (chosen[i], -ks[i]))
+    # None at all is one of the choices: where every pruning does harm, nothing is gained, rather than less than nothing.
+    best = max((i for i, k in enumerate(ks) if k <= most), key=lambda i: (chosen[i], -ks[i]))
     return Pruning(
         ks=ks,
         pretraining=tuple(pt),
