@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from capbench.store import Store, key_of
+from capbench.store import Artefact, Store, key_of
 
 KEY = key_of({"test": 1})
 TENSORS = {"w": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([True, False])}
@@ -32,3 +32,17 @@ def same_tensors(left: Any, right: Any) -> bool:
         .equal(right[name].contiguous().flatten().view(torch.uint8))
         for name in left
     )
+
+
+def built(store: Store, counts: list[int], key: str = KEY) -> Artefact:
+    def build() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        counts.append(1)
+        return TENSORS, CONTENT["meta"]
+
+    return store.get_or_build(key, build, kind="test", config=CONTENT["config"])
+
+
+def assert_nothing_saved(store: Store) -> None:
+    assert not store.has(KEY)
+    assert list((store.root / "artefacts").glob("*/*")) == []
+    assert list((store.root / "tmp").iterdir()) == []

@@ -15,7 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_content import CONTENT, KEY, TENSORS, same_tensors, saved
+from store_content import CONTENT, KEY, TENSORS, assert_nothing_saved, built, same_tensors, saved
 
 from capbench.store import Artefact, Store, key_of
 
@@ -199,14 +199,6 @@ def test_a_key_that_is_no_safe_file_name_is_refused(store: Store, key: str) -> N
 
 
 # ---- get_or_build
-
-
-def built(store: Store, counts: list[int], key: str = KEY) -> Artefact:
-    def build() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        counts.append(1)
-        return TENSORS, CONTENT["meta"]
-
-    return store.get_or_build(key, build, kind="test", config=CONTENT["config"])
 
 
 def test_get_or_build_builds_once_and_returns_what_is_on_disk(store: Store) -> None:

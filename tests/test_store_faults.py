@@ -22,7 +22,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_content import CONTENT, FILES, KEY, TENSORS, same_tensors, saved
+from store_content import CONTENT, FILES, KEY, TENSORS, assert_nothing_saved, built, same_tensors, saved
 
 from capbench.errors import CapbenchError, UsageError
 from capbench.store import DamagedArtefact, Store, default_root
@@ -157,12 +157,6 @@ def worker(*arguments: object) -> subprocess.Popen[str]:
         text=True,
         env=environment,
     )
-
-
-def assert_nothing_saved(store: Store) -> None:
-    assert not store.has(KEY)
-    assert list((store.root / "artefacts").glob("*/*")) == []
-    assert list((store.root / "tmp").iterdir()) == []
 
 
 def test_kill_9_at_any_moment_of_a_save_leaves_all_or_nothing(store: Store) -> None:
