@@ -73,8 +73,9 @@ def in_order(records: Sequence[Record]) -> list[Record]:
 
 
 def methods(results: Results) -> list[str]:
-    """Every method judged in the run, in order of appearance."""
-    return list(dict.fromkeys([*(r.method for r in results.records), *(c.method for c in results.capabilities)]))
+    """Every method judged in the run, in order of appearance; claims about base models have none."""
+    named = [*(r.method for r in results.records), *(c.method for c in results.capabilities)]
+    return list(dict.fromkeys(filter(None, named)))
 
 
 def subject(capability: Capability) -> str:
