@@ -6,15 +6,22 @@ from pathlib import Path
 from capbench.report import load
 from capbench.results import Status
 
-# The strongest effects: these must be supported even by one small, briefly trained model. The others are only reported.
-MUST_HOLD = ("base.validity", "relevance.shortcut", "relevance.amplification", "revival.efficiency", "wrapper.probing")
+# The strongest effects: these must be supported even by one small, briefly trained model, on any machine. The others are
+# decided and reported, but one seed is too few to fail a build on them.
+MUST_HOLD = (
+    "base.validity",
+    "relevance.shortcut",
+    "relevance.amplification",
+    "revival.efficiency[prior=low,c_tr=1,lr=small]",
+    "wrapper.probing[prior=low,c_tr=1",
+)
 
 (folder,) = Path(sys.argv[1]).iterdir()
 results = load(folder)
 wrong = [
     f"{r.id}: {r.verdict.status}: {r.verdict.reason}"
     for r in results.records
-    if r.verdict.status is Status.INVALID or (r.claim in MUST_HOLD and r.verdict.status is not Status.SUPPORTED)
+    if r.verdict.status is Status.INVALID or (r.id.startswith(MUST_HOLD) and r.verdict.status is not Status.SUPPORTED)
 ]
 for name in ("results.csv", "summary.md", "report.html", "junit.xml"):
     if not (folder / name).is_file():
