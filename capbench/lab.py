@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from capbench.pipeline.code import measuring_code, source_digest
+from capbench.pipeline.code import file_digest, measuring_code
 from capbench.pipeline.steps import Step, describe
 from capbench.results import Measurement, measurement_from_dict, to_dict
 from capbench.store import Store, key_of
@@ -87,7 +87,7 @@ class Lab:
         config = {
             "reading": f"{reading.__module__}.{reading.__qualname__}",
             "code": measuring_code(),
-            "reading_code": source_digest(Path(reading.__code__.co_filename).read_text(encoding="utf-8")),
+            "reading_code": file_digest(Path(reading.__code__.co_filename)),
             "preset": describe(bench.study.preset),
             "seed": bench.seed,
             "steps": {name: step.key for name, step in steps.items()},

@@ -15,8 +15,9 @@ import torch
 from tiny_study import BASE, METHODS, MODEL, START, Counting, revived, slow_plan, steps, tuned
 
 from capbench.errors import CapbenchError
+from capbench.lab import Lab
 from capbench.methods.registry import find
-from capbench.pipeline.build import curve_of, load_model
+from capbench.pipeline.build import load_model
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import FineTune, Initialise, Step
 from capbench.store import DamagedArtefact, Store
@@ -80,7 +81,7 @@ def test_what_was_built_is_what_the_steps_say(store: Store, methods: Path) -> No
     for step, at in ((BASE, [2, 4, 6]), (good, [0, 3, 6]), (late, [0, 2, 4, 6])):
         artefact = store.load(step.key)
         assert artefact is not None and artefact.meta["steps"] == 6 and artefact.meta["diverged"] is False
-        curve = curve_of(artefact, "O_PT")
+        curve = Lab(store).built(step).curve("O_PT")
         assert [x for x, _ in curve] == at and all(0 <= y <= 1 and y * 16 == int(y * 16) for _, y in curve)
     assert (store.meta(early.key) or {})["steps"] == 2  # the goal was reached when it was first looked at
 

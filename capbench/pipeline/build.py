@@ -17,7 +17,7 @@ from capbench.methods.base import FineTuneMethod
 from capbench.models.base import Model
 from capbench.models.gpt import Gpt
 from capbench.pipeline.steps import FineTune, Initialise, Pretrain, Revive, Step, Watch
-from capbench.store import Artefact, Store
+from capbench.store import Store
 
 Progress = Callable[[int], object]  # called with the number of training steps done since the last call
 
@@ -142,8 +142,3 @@ class _Curves:
 
     def as_json(self) -> dict[str, list[list[float]]]:
         return self._points
-
-
-def curve_of(artefact: Artefact, name: str) -> list[tuple[int, float]]:
-    """A recorded curve as (step, accuracy 0..1) pairs."""
-    return [(int(step), value) for step, value in artefact.meta["curves"][name]]

@@ -28,6 +28,12 @@ def source_digest(source: str) -> str:
 
 
 @cache
+def file_digest(file: Path) -> str:
+    """`source_digest` of a file as it is at the first call: sources may be edited while a run goes on."""
+    return source_digest(file.read_text(encoding="utf-8"))
+
+
+@cache
 def training_code() -> str:
     """Version of everything that shapes a trained model, save the method (which has a digest of its own)."""
     return _digest(_TRAINING)
@@ -44,5 +50,5 @@ def _digest(parts: tuple[str, ...]) -> str:
     for part in parts:
         path = _ROOT / part
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            total.update(f"{file.relative_to(_ROOT)}:{source_digest(file.read_text(encoding='utf-8'))};".encode())
+            total.update(f"{file.relative_to(_ROOT)}:{file_digest(file)};".encode())
     return total.hexdigest()[:16]

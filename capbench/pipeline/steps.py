@@ -62,12 +62,22 @@ class Initialise(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretrain(Step):
+class Training(Step):
+    """A step that trains."""
+
+    train: TrainConfig
+
+    @property
+    def cost(self) -> int:
+        return self.train.steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain(Training):
     """Train a model from scratch on a pretraining task (paper App. C.2)."""
 
     start: Initialise
     task: PcfgMixture
-    train: TrainConfig
     watch: tuple[Watch, ...] = ()
     watch_every: int = 100
 
@@ -76,22 +86,17 @@ class Pretrain(Step):
         return (self.start,)
 
     @property
-    def cost(self) -> int:
-        return self.train.steps
-
-    @property
     def label(self) -> str:
         return f"pretrain {self.task.name} seed {self.start.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTune(Step):
+class FineTune(Training):
     """Apply a fine-tuning method to a base model."""
 
     base: Step
     method: MethodRef
     task: FineTuningTask
-    train: TrainConfig
     watch: tuple[Watch, ...] = ()
     watch_every: int = 50
 
@@ -100,16 +105,12 @@ class FineTune(Step):
         return (self.base,)
 
     @property
-    def cost(self) -> int:
-        return self.train.steps
-
-    @property
     def label(self) -> str:
         return f"fine-tune {self.task.target.name} by {self.method.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Revive(Step):
+class Revive(Training):
     """Full fine-tuning on the pretraining capability until `goal` accuracy (reFT, Scr.+FT or Scr., by its start).
 
     The result is a curve, not a model. goal: accuracy 0..1 on `watch`; checked every `watch_every` steps.
@@ -117,7 +118,6 @@ class Revive(Step):
 
     start: Step
     task: PcfgTask
-    train: TrainConfig
     watch: Watch
     watch_every: int
     goal: float
@@ -125,10 +125,6 @@ class Revive(Step):
     @property
     def parents(self) -> tuple[Step, ...]:
         return (self.start,)
-
-    @property
-    def cost(self) -> int:
-        return self.train.steps
 
     @property
     def label(self) -> str:
