@@ -8,8 +8,9 @@ import torch
 from capbench.measure.probe import code_length, features
 from capbench.models.gpt import Gpt
 from capbench.pipeline.plan import limit_threads
-from capbench.presets import paper, small
-from capbench.tasks.pcfg import Correlation, PcfgTask, pretraining
+from capbench.presets.pcfg import paper, small
+from capbench.tasks.correlation import Correlation
+from capbench.tasks.pcfg import PcfgTask, pretraining
 from capbench.training import fit
 
 

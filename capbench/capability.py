@@ -13,7 +13,7 @@ from capbench.results import Capability, CapabilityState, Evidence, FinetunedSta
 KEPT, GONE = 0.90, 0.50  # O_PT accuracy, the lower of C_Te 0 and 1: behaviour kept at or above, gone at or below
 # Present at or above the first, absent at or below the second, unclear between. The same numbers as the claims'.
 REVIVED, NOT_REVIVED = 2.0, 1.25  # steps of Scr.+FT ÷ steps of reFT, each at its best reviver rate
-READABLE, UNREADABLE = 0.70, 0.30  # probe retention: 0 = never taught, 1 = pretrained
+READABLE, UNREADABLE = 0.70, 0.30  # retention, by probe or in the compiled circuit: 0 = never taught, 1 = pretrained
 UNCOVERED, NOT_UNCOVERED = 0.30, 0.10  # O_PT accuracy gained by pruning over random pruning
 
 PRESENT, ABSENT, UNCLEAR = "present", "absent", "unclear"
@@ -23,7 +23,7 @@ def capabilities(records: Sequence[Record]) -> tuple[Capability, ...]:
     """One verdict per model × task × method × protocol on which behaviour was measured, in order of appearance."""
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        if {"prior", "c_tr", "lr"} <= set(record.protocol):
+        if {"c_tr", "lr"} <= set(record.protocol):
             key = (record.model, record.task, record.method, *(f"{k}={v}" for k, v in sorted(record.protocol.items())))
             groups.setdefault(key, []).append(record)
     found = [_capability(group) for group in groups.values()]
@@ -33,7 +33,7 @@ def capabilities(records: Sequence[Record]) -> tuple[Capability, ...]:
 def _capability(records: Sequence[Record]) -> Capability | None:
     values: dict[str, dict[int, float]] = {}
     for measurement in (m for record in records for m in record.measurements):
-        if measurement.value is not None and measurement.curve is None:
+        if measurement.value is not None and measurement.is_number:
             values.setdefault(measurement.name, {})[measurement.seed] = measurement.value
     means = {name: fmean(by_seed.values()) for name, by_seed in values.items()}
     if not {"tuned.O_PT.c_te0", "tuned.O_PT.c_te1"} <= means.keys():
@@ -59,7 +59,9 @@ def _evidence(means: Mapping[str, float]) -> tuple[Evidence, ...]:
     for tool, name, unit, present, absent in (
         ("revival", "revival.ratio", "ratio", REVIVED, NOT_REVIVED),
         ("probing", "probing.retention", "retention", READABLE, UNREADABLE),
+        ("circuit", "circuit.retention", "retention", READABLE, UNREADABLE),
         ("pruning", "pruning.gain", "accuracy", UNCOVERED, NOT_UNCOVERED),
+        ("weight pruning", "pruning.weights.gain", "accuracy", UNCOVERED, NOT_UNCOVERED),
     ):
         if name in means:
             found.append(_reading(tool, means[name], unit, present, absent))
@@ -79,11 +81,14 @@ def _state(readings: Mapping[str, str]) -> tuple[CapabilityState, str]:
         return CapabilityState.INTACT, "behaviour kept"
     if says("behaviour") == UNCLEAR:
         return CapabilityState.UNDECIDED, f"behaviour neither kept nor gone ({summary})"
-    if says("revival") is None or says("probing") is None:
+    # In a compiled model it is known where the capability writes, so its circuit is read instead of probing for it.
+    read = says("probing") or says("circuit")
+    uncovered = (says("pruning"), says("weight pruning"))
+    if says("revival") is None or read is None:
         return CapabilityState.UNDECIDED, f"behaviour gone, but revival or probing was not measured ({summary})"
-    if says("revival") == PRESENT and PRESENT in (says("probing"), says("pruning")):
+    if says("revival") == PRESENT and PRESENT in (read, *uncovered):
         return CapabilityState.WRAPPED, f"behaviour gone, yet still there: {summary}"
-    if says("revival") == says("probing") == ABSENT and says("pruning") != PRESENT:
+    if says("revival") == read == ABSENT and PRESENT not in uncovered:
         return CapabilityState.DELETED, f"behaviour gone and no tool finds it: {summary}"
     return CapabilityState.UNDECIDED, f"the tools disagree: {summary}"
 

@@ -42,11 +42,16 @@ Needs = Callable[[Any, int, Case], Mapping[str, Step]]
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A claim as its suite declares it. uses_method False: about base models only, the same for all methods."""
+    """A claim as its suite declares it.
+
+    study: which experiment it is about, by its name in protocols/studies.py. uses_method False: about base models only, the
+    same for all methods.
+    """
 
     id: str
     source: str
     needs: Needs
+    study: str = "pcfg-counter"
     statement: str = ""
     uses_method: bool = True
 
@@ -92,7 +97,7 @@ class Judge:
 
     def __getitem__(self, name: str) -> list[float]:
         """A measured quantity, one value per seed. A quantity that has no value on some seed makes the claim invalid."""
-        found = {m.seed: m for m in self._measurements if m.name == name and m.curve is None}
+        found = {m.seed: m for m in self._measurements if m.name == name and m.is_number}
         if found.keys() != self.steps.keys():
             raise KeyError(f"no reading gave {name!r} for seeds {sorted(self.steps.keys() - found.keys())}")
         missing = [seed for seed, m in found.items() if m.value is None]

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from capbench.pipeline.code import file_digest, measuring_code
+from capbench.pipeline.code import reading_code, remember_sources
 from capbench.pipeline.steps import Step, describe
 from capbench.results import Measurement, measurement_from_dict, to_dict
 from capbench.store import Store, key_of
@@ -76,7 +76,7 @@ class Lab:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._built: dict[str, Built] = {}
-        measuring_code()  # taken now: sources may be edited while a run goes on
+        remember_sources()
 
     def built(self, step: Step) -> Built:
         """The step's result; a model is loaded once per process."""
@@ -86,8 +86,7 @@ class Lab:
         """Carry out a reading, or take its result from the store: it is kept under everything that it depends on."""
         config = {
             "reading": f"{reading.__module__}.{reading.__qualname__}",
-            "code": measuring_code(),
-            "reading_code": file_digest(Path(reading.__code__.co_filename)),
+            "code": reading_code(Path(reading.__code__.co_filename)),
             "preset": describe(bench.study.preset),
             "seed": bench.seed,
             "steps": {name: step.key for name, step in steps.items()},

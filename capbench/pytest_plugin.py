@@ -42,7 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)  # before pytest's own junitxml reads its path
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "claim(id, *, source, needs, uses_method=True): a claim of the paper, decided through `judge`"
+        "markers",
+        "claim(id, *, source, needs, study='pcfg-counter', uses_method=True): a claim of the paper, decided through `judge`",
     )
     config.addinivalue_line("markers", "extended: beyond the core; runs only with --capbench-extended")
     from capbench.session import CapbenchSession, Options
@@ -132,12 +133,15 @@ def _sayer(config: pytest.Config) -> Callable[[str], None]:
 def _claim(item: pytest.Item) -> Claim:
     """The claim of a test's marker. Raises UsageError for a marker that is missing or not of the documented form."""
     from capbench.judge import Claim
+    from capbench.protocols.studies import STUDIES
 
     marker = item.get_closest_marker("claim")
     if marker is None or not marker.args:
         raise UsageError(
             f"{item.nodeid} uses `judge`, so it needs @pytest.mark.claim('some.id', source=..., needs=...)"
         )
+    if marker.kwargs.get("study", "pcfg-counter") not in STUDIES:
+        raise UsageError(f"{item.nodeid}: unknown study {marker.kwargs['study']!r}; known: {', '.join(STUDIES)}")
     document = (getattr(item, "function", None).__doc__ or "").strip().split("\n\n")[0]
     try:
         return Claim(id=str(marker.args[0]), statement=" ".join(document.split()), **marker.kwargs)

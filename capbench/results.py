@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, SCHEMA)  # schema 1 had no grids, and is otherwise the same
 
 
 class Status(StrEnum):
@@ -56,14 +57,43 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Grid:
+    """One heat map: a row of numbers per label in `rows`, each with a number per label in `columns`.
+
+    Labels are mostly tokens ('$', 'a', '#') and may repeat; `row_label` and `column_label` are the titles of the axes.
+    """
+
+    values: tuple[tuple[float, ...], ...]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    row_label: str
+    column_label: str
+
+    def __post_init__(self) -> None:
+        if not self.rows or not self.columns:
+            raise ValueError(f"a grid needs rows and columns, got {len(self.rows)} and {len(self.columns)}")
+        if len(self.values) != len(self.rows):
+            raise ValueError(
+                f"a grid needs a label per row, got {len(self.rows)} for {len(self.values)} rows of values"
+            )
+        for i, (label, row) in enumerate(zip(self.rows, self.values, strict=True)):
+            where = f"row {i} ({label!r}) of a grid"
+            if len(row) != len(self.columns):
+                raise ValueError(f"{where} needs a value per column, got {len(row)} for {len(self.columns)} columns")
+            for j, value in enumerate(row):
+                if value is None or not math.isfinite(value):
+                    raise ValueError(f"{where} must hold finite numbers, got {value!r} in column {j}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One number read off one model.
+    """One number read off one model, or one picture of it: at most one of curve and grid.
 
     value: None when the quantity does not exist (a revival that never came); never a stand-in such as 0.0.
     unit:  'accuracy' (0..1), 'bits/sample', 'steps', 'neurons', 'ratio', 'retention' …
     n:     evaluation strings behind the value.
-    group: the figure it belongs to: 'fine-tuning', 'pruning', 'probing', 'revival', 'accuracy'.
-    series: the line within the figure ('O_PT, pruned', 'random rows', 'never taught', …).
+    group: the figure it belongs to: 'fine-tuning', 'pruning', 'probing', 'revival', 'accuracy', 'attention' …
+    series: the line or map within the figure ('O_PT, pruned', 'random rows', 'compiled, block 1', …).
     """
 
     name: str
@@ -74,10 +104,18 @@ class Measurement:
     group: str = ""
     series: str = ""
     curve: Curve | None = None
+    grid: Grid | None = None
     note: str = ""
 
     def __post_init__(self) -> None:
         _require_finite(self.name, self.value)
+        if self.curve is not None and self.grid is not None:
+            raise ValueError(f"{self.name or 'a measurement'} must hold a curve or a grid, not both")
+
+    @property
+    def is_number(self) -> bool:
+        """Whether this is a plain number and no picture (a picture may carry the number that sums it up)."""
+        return self.curve is None and self.grid is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,8 +264,8 @@ def from_json(text: str) -> Results:
     """Read results.json back; a file of another schema is an error that names both versions."""
     raw = json.loads(text, parse_constant=_refuse_constant)
     found = raw.get("schema") if isinstance(raw, dict) else None
-    if found != SCHEMA:
-        raise ValueError(f"results file has schema {found!r}; this capbench reads schema {SCHEMA}")
+    if found not in READABLE:
+        raise ValueError(f"results file has schema {found!r}; this capbench reads schemas {READABLE[0]} to {SCHEMA}")
     return Results(
         run=RunInfo(**{**raw["run"], "seeds": tuple(raw["run"]["seeds"]), "methods": tuple(raw["run"]["methods"])}),
         records=tuple(record_from_dict(r) for r in raw["records"]),
@@ -256,9 +294,19 @@ def record_from_dict(raw: Mapping[str, Any]) -> Record:
 
 def measurement_from_dict(raw: Mapping[str, Any]) -> Measurement:
     """The inverse of `to_dict` for one measurement."""
-    curve = raw["curve"]
-    built = Curve(**{**curve, "x": tuple(curve["x"]), "y": tuple(curve["y"])}) if curve else None
-    return Measurement(**{**raw, "curve": built})
+    curve, grid = raw["curve"], raw.get("grid")  # schema 1 had no grids
+    return Measurement(
+        **{
+            **raw,
+            "curve": Curve(**{**curve, "x": tuple(curve["x"]), "y": tuple(curve["y"])}) if curve else None,
+            "grid": _grid(grid) if grid else None,
+        }
+    )
+
+
+def _grid(raw: Mapping[str, Any]) -> Grid:
+    values = tuple(tuple(row) for row in raw["values"])
+    return Grid(**{**raw, "values": values, "rows": tuple(raw["rows"]), "columns": tuple(raw["columns"])})
 
 
 def _capability(raw: Mapping[str, Any]) -> Capability:

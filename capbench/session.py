@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
-import sys
+import contextlib
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from capbench import __version__
-from capbench.errors import MethodError, UsageError
+from capbench import __version__, running
+from capbench.errors import MethodError
 from capbench.judge import Case, Claim, Judge
-from capbench.lab import Lab
+from capbench.lab import Lab, Study
 from capbench.methods import registry
 from capbench.pipeline.plan import Plan, available_cores
 from capbench.pipeline.steps import Step
-from capbench.presets import SCALES, Preset
-from capbench.protocols.pcfg_counter import PcfgCounter
+from capbench.presets import SCALES, Scale
+from capbench.protocols.studies import STUDIES
 from capbench.results import Results, RunInfo, record_from_dict
-from capbench.store import DamagedArtefact, Store, default_root
+from capbench.store import Store, default_root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,48 +41,25 @@ class Options:
     @classmethod
     def parse(cls, given: Any, *, workers: int, command: str) -> Options:
         """Check pytest's option namespace. Raises UsageError, one line, before anything is computed."""
-        scale = given.capbench_scale
-        if scale not in SCALES:
-            raise UsageError(f"--capbench-scale={scale}: unknown scale; known: {', '.join(SCALES)}")
-        device = given.capbench_device
-        if device not in ("cpu", "cuda"):
-            raise UsageError(f"--capbench-device={device}: unknown device; known: cpu, cuda")
-        if device == "cuda" and not _has_cuda():
-            raise UsageError("--capbench-device=cuda: this machine, or this build of torch, has no CUDA; use cpu")
+        running.check_scale("--capbench-scale", scale := given.capbench_scale)
+        running.check_device("--capbench-device", device := given.capbench_device)
         methods = tuple(dict.fromkeys(given.capbench_method or ["full"]))
         for method in methods:
-            try:
-                registry.find(method)
-            except UsageError as error:
-                raise UsageError(f"--capbench-method={method}: {error}") from None
-            except MethodError:
-                pass  # said in the header; the tests that need it will say so too, and the others go on
+            # A method that is not there is said in the header; the tests that need it will say so too, the others go on.
+            with contextlib.suppress(MethodError):
+                running.find_method("--capbench-method", method)
         cores = max(1, available_cores() // workers)
         return cls(
             scale=scale,
-            seeds=_count("--capbench-seeds", given.capbench_seeds, SCALES[scale]().seeds),
+            seeds=running.count("--capbench-seeds", given.capbench_seeds, SCALES[scale]().seeds),
             methods=methods,
             extended=given.capbench_extended,
             device=device,
-            jobs=1 if device == "cuda" else _count("--capbench-jobs", given.capbench_jobs, cores),
+            jobs=1 if device == "cuda" else running.count("--capbench-jobs", given.capbench_jobs, cores),
             cache=given.capbench_cache,
             report=given.capbench_report,
             command=command,
         )
-
-
-def _has_cuda() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
-
-
-def _count(option: str, given: str | None, default: int) -> int:
-    if given is None:
-        return default
-    if not (given.isascii() and given.isdecimal()) or int(given) < 1:
-        raise UsageError(f"{option}={given}: must be a whole number of at least 1")
-    return int(given)
 
 
 class CapbenchSession:
@@ -95,7 +67,7 @@ class CapbenchSession:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.preset: Preset = SCALES[options.scale]()
+        self.scale: Scale = SCALES[options.scale]()
         self.seeds = tuple(range(options.seeds))
         self.started = time.time()
         self._errors: dict[str, str] = {}  # step key -> why it could not be made
@@ -139,29 +111,11 @@ class CapbenchSession:
 
     def prepare(self, tests: Iterable[tuple[Claim, Case | None, str]], *, say: Callable[[str], None]) -> None:
         """Make the models that the tests need. What cannot be made is remembered, for the tests that need it."""
-        from capbench.pipeline.plan import limit_threads
-
-        limit_threads()
         steps: list[Step] = []
         for claim, case, method in tests:
             needed, _ = self._needed(claim, case or Case(), method)
             steps += [step for by_name in needed.values() for step in by_name.values()]
-        plan = Plan(steps)
-        with warnings.catch_warnings(record=True) as damaged:
-            warnings.simplefilter("always", DamagedArtefact)
-            missing = plan.missing(self.store)
-        for warning in damaged:
-            say(f"capbench: warning: {warning.message}")
-        if not missing:
-            return
-        cost = sum(step.cost for step in missing)
-        say(
-            f"capbench: {len(missing)} of {len(plan.steps)} models to make ({cost} training steps), {self.options.jobs} at a time"
-        )
-        began = time.monotonic()
-        with _bar(cost) as progress:
-            self._errors = plan.run(self.store, jobs=self.options.jobs, progress=progress)
-        say(f"capbench: models made in {time.monotonic() - began:.0f} s")
+        self._errors = running.make(Plan(steps), self.store, jobs=self.options.jobs, say=say)
 
     def judge(
         self, claim: Claim, case: Case | None, method: str, *, nodeid: str, timed: Callable[[Callable[[], None]], None]
@@ -177,7 +131,7 @@ class CapbenchSession:
             case=case,
             nodeid=nodeid,
             method=self._name(method),
-            study=self._study(method),
+            study=self._study(claim, method),
             lab=self.lab,
             steps=steps,
             blocked=blocked,
@@ -192,19 +146,16 @@ class CapbenchSession:
         built = tuple(record_from_dict(r) for r in sorted(records, key=lambda r: str(r["nodeid"])))
         return Results(run=self._run_info(), records=built, capabilities=capabilities(built))
 
-    def _study(self, method: str) -> PcfgCounter:
+    def _study(self, claim: Claim, method: str) -> Study:
         found = self._method(method) if method else None
-        return PcfgCounter(
-            preset=self.preset,
-            method=found if isinstance(found, registry.MethodRef) else None,
-            device=self.options.device,
-        )
+        ref = found if isinstance(found, registry.MethodRef) else None
+        return STUDIES[claim.study](self.scale, ref, self.options.device)
 
     def _needed(self, claim: Claim, case: Case, method: str) -> tuple[dict[int, Mapping[str, Step]], str]:
         """The test's steps by seed and name; or none, and why."""
         if method and isinstance(error := self._method(method), MethodError):
             return {}, str(error)
-        study = self._study(method)
+        study = self._study(claim, method)
         try:
             return {seed: claim.needs(study, seed, case) for seed in self.seeds}, ""
         except Exception as error:  # a mistake in one suite must not cost the others
@@ -224,38 +175,13 @@ class CapbenchSession:
 
     def _run_info(self) -> RunInfo:
         o = self.options
-        return RunInfo(
+        return running.run_info(
             run_id=self.report_folder.name,
-            capbench=__version__,
-            git_commit=_git_commit(),
-            python=platform.python_version(),
-            torch=metadata.version("torch"),
             device=o.device,
-            threads=o.jobs,
+            jobs=o.jobs,
             scale=o.scale,
             seeds=self.seeds,
             methods=tuple(self._name(m) for m in o.methods),
             command=o.command,
-            start=datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
-            seconds=round(time.time() - self.started, 1),
+            started=self.started,
         )
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[int], object]]:
-    """A progress bar with the time left, on a terminal; silence elsewhere."""
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
-        yield bar.update
-
-
-def _git_commit() -> str | None:
-    """The commit of the working directory, if it is a checkout."""
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, timeout=5, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None

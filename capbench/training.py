@@ -32,23 +32,27 @@ class Fit:
 
 # Called after every step with (steps done, model); returning True ends the training early.
 Observer = Callable[[int, Model], bool]
-_observer: ContextVar[Observer | None] = ContextVar("capbench_observer", default=None)
+_observer: ContextVar[tuple[Observer, list[Fit]] | None] = ContextVar("capbench_observer", default=None)
 
 
 @contextlib.contextmanager
-def observing(observer: Observer) -> Iterator[None]:
-    """Watch every `fit` (or `checkpoint`) in this block: so curves are recorded without a method knowing of them."""
-    token = _observer.set(observer)
+def observing(observer: Observer) -> Iterator[list[Fit]]:
+    """Watch every `fit` (or `checkpoint`) in this block: so curves are recorded without a method knowing of them.
+
+    Gives the list to which every `fit` in the block adds its result.
+    """
+    fits: list[Fit] = []
+    token = _observer.set((observer, fits))
     try:
-        yield
+        yield fits
     finally:
         _observer.reset(token)
 
 
 def checkpoint(step: int, model: Model) -> bool:
     """For methods with a loop of their own: report a finished step. True means that the observer has seen enough."""
-    observer = _observer.get()
-    return bool(observer and observer(step, model))
+    watched = _observer.get()
+    return bool(watched and watched[0](step, model))
 
 
 def next_token_loss(model: Model, batch: Batch, task: Task) -> Tensor:
@@ -56,13 +60,14 @@ def next_token_loss(model: Model, batch: Batch, task: Task) -> Tensor:
 
     The answer is one token among many; at small scale it needs its own weight to be learnt in the time given.
     """
-    logits = model(batch.tokens)
-    answer = F.cross_entropy(logits[:, task.answer_pos], batch.targets[:, task.answer_pos])
+    answers = batch.targets[:, task.answer_pos]
     rest = batch.targets.clone()
     rest[:, task.answer_pos] = IGNORE
     used = (rest != IGNORE).any(0).nonzero().flatten()
     if not len(used):
-        return answer
+        return F.cross_entropy(model.answer_logits(batch.tokens, task.answer_pos), answers)
+    logits = model(batch.tokens)
+    answer = F.cross_entropy(logits[:, task.answer_pos], answers)
     others = F.cross_entropy(logits[:, used].flatten(0, 1), rest[:, used].flatten(), ignore_index=IGNORE)
     return others + task.answer_weight * answer
 
@@ -76,6 +81,9 @@ def fit(model: Model, task: Task, config: TrainConfig, *, loss: Loss = next_toke
     model.to(config.device).train()
     optimizer = _optimizer(model, config)
     result = Fit()
+    watched = _observer.get()
+    if watched:
+        watched[1].append(result)
     for step, batch in zip(range(config.steps), _batches(task, config, rng), strict=False):
         lr = config.lr_at(step)
         for group in optimizer.param_groups:
@@ -102,7 +110,7 @@ def _optimizer(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
     if not trained:
         raise UsageError("nothing to train: no parameter has requires_grad")
     if config.optimizer == "sgd":
-        return torch.optim.SGD(trained, lr=config.lr, momentum=config.momentum)
+        return torch.optim.SGD(trained, lr=config.lr, momentum=config.momentum, foreach=True)
     # Matrices decay, biases and norms do not (GPT-3's convention, as in minGPT).
     groups = [
         {"params": [p for p in trained if p.dim() >= 2], "weight_decay": config.weight_decay},

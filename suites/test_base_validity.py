@@ -8,7 +8,7 @@ import pytest
 from capbench.claims import at_least
 from capbench.judge import Case
 from capbench.protocols.conditions import VALID
-from capbench.protocols.readings import taught_operands
+from capbench.protocols.pcfg_readings import taught_operands
 
 
 def needs(study, seed, case):

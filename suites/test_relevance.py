@@ -10,7 +10,8 @@ import pytest
 from capbench.claims import at_least, at_most
 from capbench.judge import Case
 from capbench.protocols.conditions import base_knows
-from capbench.protocols.readings import behaviour, finetuning_curves
+from capbench.protocols.pcfg_readings import behaviour
+from capbench.protocols.shared_readings import finetuning_curves
 
 
 def needs(study, seed, case):

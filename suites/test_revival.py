@@ -9,7 +9,8 @@ import pytest
 from capbench.claims import at_least
 from capbench.judge import Case
 from capbench.protocols.conditions import LOST, base_knows, behaviour_lost
-from capbench.protocols.readings import behaviour, revival
+from capbench.protocols.pcfg_readings import behaviour
+from capbench.protocols.shared_readings import revival
 
 RATES = ("medium", "small")
 

@@ -10,7 +10,7 @@ import pytest
 from capbench.claims import at_least
 from capbench.judge import Case
 from capbench.protocols.conditions import base_knows, behaviour_lost
-from capbench.protocols.readings import behaviour, probing
+from capbench.protocols.pcfg_readings import behaviour, probing
 
 
 def needs(study, seed, case):

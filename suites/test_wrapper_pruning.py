@@ -9,7 +9,7 @@ import pytest
 from capbench.claims import at_least, at_most
 from capbench.judge import Case
 from capbench.protocols.conditions import base_knows, behaviour_lost
-from capbench.protocols.readings import behaviour, pruning
+from capbench.protocols.pcfg_readings import behaviour, pruning
 
 
 def needs(study, seed, case):

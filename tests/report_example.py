@@ -20,6 +20,7 @@ from capbench.results import (
     Curve,
     Evidence,
     FinetunedState,
+    Grid,
     Measurement,
     Record,
     Results,
@@ -32,23 +33,25 @@ SEEDS = (0, 1, 2)
 STEPS = tuple(float(x) for x in range(0, 2001, 100))
 PRUNED = (0.0, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 50.0, 100.0, 200.0)
 BLOCKS = tuple(float(x) for x in range(7))
+TOKENS = ("$", "a", "b", "a", "#")
 REVIVED = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 2000.0)
 Shape = Callable[[float], float]
 
 
 def example() -> Results:
-    """Eleven claims on three models: eight supported, one refuted, one inconclusive, one invalid."""
+    """Eleven claims on three models: eight supported, one refuted, one inconclusive, one invalid. One model has maps."""
     low, high, lrs = "prior=low", "prior=high", ("small", "medium")
     wrapped, amplified = _case(low, "medium"), _case(high, "medium")
     yes, no, maybe = Status.SUPPORTED, Status.REFUTED, Status.INCONCLUSIVE
     records = [
         _record("base.validity", low, yes, (0.99, 0.98, 0.99), 0.9, _training(0.99), "Sec. 4"),
         _record("base.validity", high, yes, (0.99, 1.0, 0.99), 0.9, _training(1.0), "Sec. 4"),
-        _record("relevance.shortcut", wrapped, yes, (0.81, 0.77, 0.84), 0.5, _tuning(0.12, 1), "Fig. 5"),
+        _record("relevance.shortcut", wrapped, yes, (0.81, 0.77, 0.84), 0.5, _tuning(0.12, 1) + _maps(), "Fig. 5"),
         _record("relevance.amplification", amplified, no, (0.55, 0.61, 0.52), 0.8, _tuning(0.58, 2), "Fig. 6"),
     ]
     for lr, status, gains in zip(lrs, (yes, maybe), ((0.42, 0.36, 0.47), (0.22, 0.41, 0.31)), strict=True):
-        records.append(_record("wrapper.pruning", _case(low, lr), status, gains, 0.3, _pruning(gains), "Fig. 7, 79-89"))
+        read = _pruning(gains) + (_maps() if lr == "medium" else ())  # the model that relevance.shortcut reads too
+        records.append(_record("wrapper.pruning", _case(low, lr), status, gains, 0.3, read, "Fig. 7, 79-89"))
     for lr in lrs:
         gains = (0.61, 0.58, 0.66)
         records.append(_record("wrapper.probing", _case(low, lr), yes, gains, 0.3, _probing(), "Fig. 8"))
@@ -79,6 +82,17 @@ def measured(xs: Sequence[float], ys: Sequence[float | None], seed: int, **chang
     curve = Curve(x=tuple(xs), y=tuple(ys), x_label="pruned neurons", y_label="accuracy")
     fields: dict[str, Any] = {"name": "gain", "value": None, "unit": "accuracy", "n": 512, "group": "pruning"}
     return Measurement(**{**fields, "series": "O_PT, pruned", "seed": seed, "curve": curve, **changes})
+
+
+def mapped(values: Sequence[Sequence[float]], seed: int = 0, **changes: Any) -> Measurement:
+    """One attention map, or another map whose rows are numbered units."""
+    rows = TOKENS[: len(values)] if len(values) <= len(TOKENS) else tuple(map(str, range(len(values))))
+    grid = Grid(
+        values=tuple(map(tuple, values)), rows=rows, columns=TOKENS[: len(values[0])], row_label="query",
+        column_label="key",
+    )  # fmt: skip
+    fields: dict[str, Any] = {"name": "attention.map", "value": None, "unit": "attention", "n": 1, "group": "attention"}
+    return Measurement(**{**fields, "series": "compiled, block 1", "seed": seed, "grid": grid, **changes})
 
 
 def _case(prior: str, lr: str) -> str:
@@ -196,6 +210,21 @@ def _probing() -> tuple[Measurement, ...]:
     bits = {name: (lambda b, f=f: 4.1 - 3.6 * f(b)) for name, f in series.items()}
     accuracy = _curves("probing", series, BLOCKS, "block (0: embedding)", "probe accuracy")
     return accuracy + _curves("probing", bits, BLOCKS, "block (0: embedding)", "bits/sample", unit="bits/sample")
+
+
+def _maps() -> tuple[Measurement, ...]:
+    """Attention and activations of two blocks, before and after, on every seed."""
+    found = []
+    for block in (1, 2):
+        for model, sharp in (("compiled", 6.0), ("fine-tuned", 2.0)):
+            for seed in SEEDS:
+                rng = random.Random(f"maps {block} {model} {seed}")
+                size, series = range(len(TOKENS)), f"{model}, block {block}"
+                raw = [[math.exp(sharp * (j == (i + block) % len(TOKENS)) + rng.random()) for j in size] for i in size]
+                found.append(mapped([[x / sum(row) for x in row] for row in raw], seed, series=series))
+                units = [[rng.uniform(-1, 1) for _ in size] for _ in range(6)]
+                found.append(mapped(units, seed, series=series, group="activations", name="activation.map", unit=""))
+    return tuple(found)
 
 
 def _revival() -> tuple[Measurement, ...]:

@@ -48,6 +48,20 @@ def test_only_the_answer_position_is_looked_at() -> None:
     assert accuracy(Elsewhere(EVERY), Repeat(), batch) == 1.0
 
 
+def test_a_model_that_gives_its_answer_without_the_rest_is_asked_for_it_alone() -> None:
+    class Fast(Knows):
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            raise AssertionError("all positions were asked for")
+
+        def answer_logits(self, tokens: torch.Tensor, position: int) -> torch.Tensor:
+            assert position == Repeat().answer_pos
+            return super().forward(tokens)[:, position]
+
+    batch = Repeat().batch([1, 2, 3, 4])
+    assert accuracy(Fast({1, 2, 3}), Repeat(), batch) == 0.75
+    assert predictions(Fast({1, 2, 3}), Repeat(), batch).tolist() == [1, 2, 3, 0]
+
+
 @pytest.mark.parametrize("n", [1, 511, 512, 513, 1300])
 def test_strings_are_asked_in_parts_and_none_is_lost(n: int) -> None:
     symbols = [1 + i % 7 for i in range(n)]

@@ -25,8 +25,14 @@ def values(
     base_ft: tuple[float, float] = (0.1, 0.1),
     **tools: float | None,
 ) -> dict[str, float | None]:
-    """Named values: accuracies as (C_Te 0, C_Te 1), and what the tools found: revival, probing, pruning."""
-    names = {"revival": "revival.ratio", "probing": "probing.retention", "pruning": "pruning.gain"}
+    """Named values: accuracies as (C_Te 0, C_Te 1), and what the tools found: revival, probing, pruning …"""
+    names = {
+        "revival": "revival.ratio",
+        "probing": "probing.retention",
+        "circuit": "circuit.retention",
+        "pruning": "pruning.gain",
+        "weights": "pruning.weights.gain",
+    }
     found: dict[str, float | None] = {names[tool]: value for tool, value in tools.items()}
     for name, pair in (("tuned.O_PT", pt), ("tuned.O_FT", ft), ("base.O_PT", (1.0, 1.0)), ("base.O_FT", base_ft)):
         found |= {f"{name}.c_te{c_te}": value for c_te, value in enumerate(pair)}
@@ -74,6 +80,25 @@ STATES = [
     ((0.0, 0.0), {"revival": None, "probing": 1, "pruning": 0.6}, UNDECIDED),  # or has no value
     ((0.0, 0.0), {"revival": 1, "probing": None, "pruning": 0.0}, UNDECIDED),
     ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": None}, DELETED),
+    # In a compiled model the circuit is read instead of a probe, and single weights are pruned.
+    ((0.0, 0.0), {"revival": 6, "circuit": 0.7}, WRAPPED),
+    ((0.0, 0.0), {"revival": 6, "circuit": 1.0, "weights": 0.0}, WRAPPED),
+    ((0.0, 0.0), {"revival": 6, "circuit": 0.5, "weights": 0.3}, WRAPPED),
+    ((0.0, 0.0), {"revival": 6, "circuit": 0.0, "weights": 0.3}, WRAPPED),
+    ((0.0, 0.0), {"revival": 6, "circuit": 0.69, "weights": 0.29}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1.99, "circuit": 1.0, "weights": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1, "circuit": 0.3}, DELETED),
+    ((0.0, 0.0), {"revival": 1, "circuit": 0.3, "weights": 0.1}, DELETED),
+    ((0.0, 0.0), {"revival": 1, "circuit": 0.31, "weights": 0.1}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1, "circuit": 0.3, "weights": 0.3}, UNDECIDED),  # pruning finds it
+    ((0.0, 0.0), {"circuit": 1.0, "weights": 0.6}, UNDECIDED),  # revival was not measured
+    ((0.0, 0.0), {"revival": 6, "weights": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 6, "circuit": None, "weights": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 6, "probing": 1, "circuit": 0.0}, WRAPPED),  # where both were measured the probe counts
+    ((0.0, 0.0), {"revival": 1, "probing": 0, "circuit": 1.0, "weights": 0.0, "pruning": 0.0}, DELETED),
+    ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": 0.0, "weights": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": 0.6, "weights": 0.0}, UNDECIDED),
+    ((1.0, 1.0), {"circuit": 0.0, "weights": 0.0}, INTACT),
 ]
 
 
@@ -94,6 +119,7 @@ def test_the_verdict_follows_from_behaviour_and_tools(
         ({"revival": 6, "probing": 0.0}, "the tools disagree: behaviour absent, revival present, probing absent"),
         ({"revival": 1, "probing": 0, "pruning": 0.2}, "no tool finds it: .*pruning unclear"),
         ({"revival": 6, "probing": 1}, "yet still there: behaviour absent, revival present, probing present"),
+        ({"revival": 6, "circuit": 1, "weights": 0.2}, "revival present, circuit present, weight pruning unclear"),
     ],
 )
 def test_the_reason_names_the_readings(tools: dict[str, float | None], words: str) -> None:
@@ -135,6 +161,20 @@ def test_evidence_names_every_tool_with_value_reading_and_rule() -> None:
     assert [e.rule for e in found.evidence] == [
         "present from 0.9, absent up to 0.5",
         "present from 2, absent up to 1.25",
+        "present from 0.7, absent up to 0.3",
+        "present from 0.3, absent up to 0.1",
+    ]
+
+
+def test_evidence_of_a_compiled_model_names_its_own_tools() -> None:
+    found = only(with_values(values((0.25, 0.5), revival=6.0, circuit=0.75, weights=0.05)))
+    assert [(e.tool, e.value, e.unit, e.reading) for e in found.evidence] == [
+        ("behaviour", 0.25, "accuracy", "absent"),
+        ("revival", 6.0, "ratio", "present"),
+        ("circuit", 0.75, "retention", "present"),
+        ("weight pruning", 0.05, "accuracy", "absent"),
+    ]
+    assert [e.rule for e in found.evidence][2:] == [
         "present from 0.7, absent up to 0.3",
         "present from 0.3, absent up to 0.1",
     ]
@@ -196,10 +236,16 @@ def test_the_order_of_the_protocol_s_entries_does_not_matter() -> None:
     assert [e.tool for e in found.evidence] == ["behaviour", "pruning"]
 
 
-@pytest.mark.parametrize("left_out", ["prior", "c_tr", "lr"])
+@pytest.mark.parametrize("left_out", ["c_tr", "lr"])
 def test_a_record_without_a_fine_tuning_protocol_gives_none(left_out: str) -> None:
     protocol = {name: value for name, value in PROTOCOL.items() if name != left_out}
     assert capabilities([with_values(values(), protocol=protocol)]) == ()
+
+
+def test_a_protocol_without_a_prior_gives_one() -> None:
+    """Compiled models have no prior: nothing was pretrained."""
+    found = only(with_values(values(), protocol={"c_tr": 1.0, "lr": "small"}))
+    assert found.protocol == {"c_tr": 1.0, "lr": "small"}
 
 
 def test_without_behaviour_there_is_no_verdict() -> None:

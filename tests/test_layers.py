@@ -24,8 +24,9 @@ LAYERS = (
     ("lab", "capability"),
     ("judge",),
     ("protocols",),
-    ("session",),
-    ("pytest_plugin",),
+    ("running",),
+    ("session", "fidelity"),
+    ("pytest_plugin", "cli"),
 )
 # Within one layer, modules of different names know nothing of each other, but for these.
 BESIDE = {("configs", "errors")}
@@ -38,7 +39,7 @@ ONLY = {
     "tasks": {"tasks", "errors"},
 }
 STANDARD_LIBRARY_ONLY = ("results", "errors")
-HEAVY = {"torch", "jax", "safetensors", "transformers"}
+HEAVY = {"torch", "jax", "haiku", "tracr", "safetensors", "transformers"}
 
 
 def imports(source: str, *, at_import: bool = False) -> set[str]:
@@ -156,7 +157,25 @@ def test_only_the_plugin_knows_pytest() -> None:
     assert users == {"capbench.pytest_plugin"}
 
 
-LIGHT = "results report presets protocols.readings protocols.pcfg_counter lab judge session pipeline.plan pytest_plugin"
+def test_only_compiling_knows_jax() -> None:
+    """And nothing imports it, or tracr, before something is compiled: a compiled model needs neither."""
+
+    def users(libraries: set[str], **how: bool) -> set[str]:
+        return {m for m in SOURCES if {i.split(".")[0] for i in imports(SOURCES[m], **how)} & libraries}
+
+    assert users({"jax", "haiku"}) == {"capbench.models.tracr.compiling"}
+    assert users({"tracr"}) == {
+        "capbench.models.tracr.compiling",
+        "capbench.tasks.programs",
+        "capbench.tasks.tracr",  # for a type only
+    }
+    assert users({"jax", "haiku", "tracr"}, at_import=True) == set()
+
+
+LIGHT = (
+    "results report presets protocols.pcfg_readings protocols.tracr_readings protocols.studies lab judge session "
+    "pipeline.plan pytest_plugin fidelity.show cli"
+)
 
 
 def test_planning_and_reporting_import_no_torch() -> None:

@@ -16,13 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from capbench import presets
 from capbench.errors import UsageError
+from capbench.presets import pcfg as presets
 from capbench.tasks import oracle
 from capbench.tasks.base import IGNORE, Task
+from capbench.tasks.correlation import Correlation
 from capbench.tasks.families import FAMILIES
 from capbench.tasks.grammar import Grammar
-from capbench.tasks.pcfg import Correlation, PcfgMixture, PcfgSetting, PcfgTask, counter_finetuning, pretraining
+from capbench.tasks.pcfg import PcfgMixture, PcfgSetting, PcfgTask, counter_finetuning, pretraining
 
 SETTING = PcfgSetting(text_len=12, numbers={"C": 8, "I": 2})
 PRIOR = {"a": 0.7, "b": 0.2, "c": 0.1}

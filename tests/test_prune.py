@@ -221,6 +221,7 @@ def test_the_random_control_is_the_mean_of_its_draws() -> None:
 @pytest.mark.parametrize(("best", "gain", "cost"), [(1, 0.3 - 0.1, 0.9 - 0.8), (2, 0.6 - 0.2, 0.9 - 0.4)])
 def test_gain_and_cost_are_read_at_the_best_number(best: int, gain: float, cost: float) -> None:
     found = Pruning(
+        chosen=(),
         ks=(0, 1, 5),
         pretraining=(0.05, 0.3, 0.6),
         finetuning=(0.9, 0.8, 0.4),

@@ -15,7 +15,7 @@ from tiny import TINY, built, study
 from capbench.lab import Bench, Built, Lab, Reading
 from capbench.measure.revive import steps_to
 from capbench.pipeline.steps import Step
-from capbench.protocols import readings
+from capbench.protocols import pcfg_readings, shared_readings
 from capbench.protocols.pcfg_counter import PcfgCounter
 from capbench.results import Measurement
 from capbench.store import Store
@@ -42,33 +42,38 @@ REVIVALS = [f"{kind}_{rate}" for kind in ("reft", "scrft", "scr") for rate in RA
 # reading, names of its models, names of its values, and its curves (series, and points per line)
 READINGS: dict[str, tuple[Reading, list[str], set[str], list[tuple[str, int]]]] = {
     "behaviour": (
-        readings.behaviour,
+        pcfg_readings.behaviour,
         ["base", "tuned"],
         {f"{m}.O_{o}.c_te{c}" for m in ("base", "tuned") for o in ("PT", "FT") for c in C_TE},
         [],
     ),
     "taught_operands": (
-        readings.taught_operands,
+        pcfg_readings.taught_operands,
         ["base"],
         {f"base.C.{o}.c_te{c}" for o in OPERANDS for c in C_TE} | {f"base.{f}.{o}" for f in "CI" for o in OPERANDS},
         [],
     ),
-    "finetuning_curves": (readings.finetuning_curves, ["tuned"], set(), []),
+    "finetuning_curves": (
+        shared_readings.finetuning_curves,
+        ["tuned"],
+        {"finetuning.largest_gradient"},
+        [("gradient", 3)],  # one point each for three steps; the accuracies were looked at once, before them
+    ),
     "pruning": (
-        readings.pruning,
+        pcfg_readings.pruning,
         ["tuned"],
         {f"pruning.{name}" for name in ("gain", "cost", "neurons", "classes", "random_loss")},
         [(f"O_{o}, {how}", 3) for o in ("PT", "FT") for how in ("pruned", "random neurons")],
     ),
     "probing": (
-        readings.probing,
+        pcfg_readings.probing,
         ["base", "tuned", "never", "initial"],
         {f"probing.{q}.{m}" for q in ("bits", "accuracy") for m in ("base", "tuned", "never", "initial")}
         | {"probing.range", "probing.retention"},
         [(name, 2) for name in ("base", "tuned", "never taught", "random initialisation") for _ in range(2)],
     ),
     "revival": (
-        readings.revival,
+        shared_readings.revival,
         REVIVALS,
         {
             f"revival.{m.replace('_', '.')}.{q}"
@@ -104,7 +109,7 @@ def test_a_reading_gives_its_documented_names_with_finite_values(name: str, stor
     assert len(plain) == len(READINGS[name][2])
     assert all(m.seed == 0 for m in found)
     for m in plain:
-        assert m.n > 0
+        assert m.n > 0 or m.unit == "norm"  # a gradient is not measured on evaluation strings
         assert m.unit
         if m.value is None:
             assert m.note  # a missing value says why
@@ -261,6 +266,14 @@ def test_pruned_neurons_are_one_of_the_preset_s_numbers(store: Store) -> None:
 def test_fine_tuning_curves_have_a_line_per_watch_where_the_method_trains(tmp_path: Path) -> None:
     step = dataclasses.replace(STUDY.finetuned(0, prior="low", c_tr=1.0, lr="medium"), watch_every=1)
     built(Store(tmp_path), [step])
-    found = list(readings.finetuning_curves(Bench(study=STUDY, seed=0), Built(step=step, store=Store(tmp_path))))
-    assert {m.series for m in found} == {"O_PT, C_Te 0", "O_PT, C_Te 1", "O_FT, C_Te 0", "O_FT, C_Te 1"}
-    assert [m.curve.x for m in found if m.curve] == [(0, 1, 2, 3)] * 4
+    found = list(shared_readings.finetuning_curves(Bench(study=STUDY, seed=0), Built(step=step, store=Store(tmp_path))))
+    lines = {m.series: m.curve for m in found if m.curve is not None}
+    gradient = lines.pop("gradient")
+    assert lines.keys() == {"O_PT, C_Te 0", "O_PT, C_Te 1", "O_FT, C_Te 0", "O_FT, C_Te 1"}
+    assert [curve.x for curve in lines.values()] == [(0, 1, 2, 3)] * 4
+    (largest,) = (m.value for m in found if m.curve is None)
+    assert gradient.x == (1, 2, 3) and largest == max(y for y in gradient.y if y is not None) > 0
+
+
+def test_a_method_that_trains_nothing_has_no_curve_of_gradients(store: Store) -> None:
+    assert read("finetuning_curves", store, s=UNTUNED) == ()

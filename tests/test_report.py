@@ -14,12 +14,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from report_example import example, measured, record, results
+from report_example import example, mapped, measured, record, results
 
 from capbench.errors import UsageError
 from capbench.report import capability_table, check_directory, claim_table, figures, load, write
 from capbench.report.words import answer
-from capbench.results import Control, Results, Status
+from capbench.results import Control, Grid, Results, Status
 
 HOSTILE = "<script>alert(1)</script>|$x_1$\x1b[31m&lt;"
 
@@ -100,7 +100,7 @@ def test_csv_holds_every_record_and_leaves_missing_values_empty(folder: Path) ->
 
 def test_the_page_loads_nothing_and_every_link_has_its_target(folder: Path) -> None:
     shown = Page((folder / "report.html").read_text("utf-8"))
-    assert len(shown.loads) == 4
+    assert len(shown.loads) == 6
     assert all(src.startswith("data:image/svg+xml;base64,") for src in shown.loads)
     assert shown.links
     assert all(link.startswith("#") and link[1:] in shown.ids for link in shown.links)
@@ -110,7 +110,7 @@ def test_the_page_loads_nothing_and_every_link_has_its_target(folder: Path) -> N
     assert "url(" not in style
     assert "@import" not in style
     for svg in drawings(folder):
-        assert not re.findall(r"(?:href|src)=\"(?!#)", svg)
+        assert not re.findall(r"(?:href|src)=\"(?!#|data:image/png;base64,)", svg)
 
 
 def test_the_page_says_the_answer_the_scale_and_every_reason(folder: Path) -> None:
@@ -129,18 +129,23 @@ def test_text_from_outside_is_shown_and_never_run(tmp_path: Path) -> None:
     verdict = dataclasses.replace(record().verdict, status=Status.REFUTED, reason=HOSTILE, what=HOSTILE)
     control = Control(name=HOSTILE, value=None, expected=HOSTILE, passed=False)
     curve = measured((0, 1), (0.1, 0.2), 0, series=HOSTILE, note=HOSTILE, name=HOSTILE)
+    labels = {"rows": (HOSTILE,), "columns": (HOSTILE,), "row_label": HOSTILE, "column_label": HOSTILE}
+    grid = Grid(values=((1.0,),), **labels)
+    picture = mapped([[1.0]], series=HOSTILE, group=HOSTILE, unit=HOSTILE, grid=grid)
     fields = {"claim": HOSTILE, "case": HOSTILE, "statement": HOSTILE, "source": HOSTILE, "model": HOSTILE}
     fields |= {"method": HOSTILE, "nodeid": HOSTILE, "protocol": {HOSTILE: HOSTILE}, "artefacts": {HOSTILE: HOSTILE}}
-    bad = record(**fields, verdict=verdict, controls=(control,), measurements=(curve,))
+    bad = record(**fields, verdict=verdict, controls=(control,), measurements=(curve, picture))
     item = dataclasses.replace(example().capabilities[0], method=HOSTILE, reason=HOSTILE, task=HOSTILE)
     run = results(bad, record(), capabilities=(item,))
     html = (write(run, tmp_path) / "report.html").read_text("utf-8")
     assert "<script" not in html
     assert "script" not in Page(html).tags
     assert "&lt;script&gt;alert(1)" in html.replace("<wbr>", "")
-    (svg,) = drawings(tmp_path / run.run.run_id)
-    assert "<script" not in svg
-    assert "alert(1)" in svg
+    svgs = drawings(tmp_path / run.run.run_id)
+    assert len(svgs) == 2
+    for svg in svgs:
+        assert "<script" not in svg
+        assert "alert(1)" in svg
     markdown = (tmp_path / run.run.run_id / "summary.md").read_text("utf-8")
     assert not re.search(r"(?<!\\)<script", markdown)
     assert "\x1b" not in markdown + claim_table(run) + capability_table(run)
@@ -169,7 +174,7 @@ def test_a_figure_that_fails_costs_only_itself(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(figures, "draw", fail)
     shown = page(example(), tmp_path)
     assert "This figure could not be drawn (RuntimeError: no ink <b>)" in shown.text
-    assert len(shown.loads) == 3
+    assert len(shown.loads) == 5
     assert load(tmp_path / example().run.run_id) == example()
 
 

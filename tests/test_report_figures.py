@@ -24,8 +24,9 @@ def test_the_mean_covers_only_what_every_seed_has() -> None:
 def test_curves_of_unequal_length_and_with_gaps_are_drawn() -> None:
     runs = [measured(range(n), [None if x == 1 else 0.1 * x for x in range(n)], seed=n) for n in (1, 4, 9)]
     (drawing,) = figures.draw_all([record(measurements=tuple(runs))])
-    assert drawing.error == ""
-    assert drawing.svg
+    (picture,) = drawing.pictures
+    assert picture.error == ""
+    assert picture.svg
     assert "3 seeds (1, 4, 9)" in drawing.sheet.caption
 
 
@@ -56,11 +57,12 @@ def test_drawing_leaves_matplotlib_as_it_was() -> None:
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    assert figures.draw_all(example().records)[0].svg
+    assert all(picture.svg for drawing in figures.draw_all(example().records) for picture in drawing.pictures)
     assert dict(matplotlib.rcParams) == before
 
 
 def test_a_dollar_in_a_name_is_no_formula() -> None:
     (drawing,) = figures.draw_all([record(case=r"$\frac$", measurements=(measured((0, 1), (0.1, 0.2), 0),))])
-    assert drawing.error == ""
-    assert r"$\frac$" in (drawing.svg or "")
+    (picture,) = drawing.pictures
+    assert picture.error == ""
+    assert r"$\frac$" in (picture.svg or "")

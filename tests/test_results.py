@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from capbench.results import (
     Curve,
     Evidence,
     FinetunedState,
+    Grid,
     Measurement,
     Record,
     Results,
@@ -49,11 +51,19 @@ def curve(pairs: list[tuple[float, float | None]], x_label: str, y_label: str) -
     return Curve(x=tuple(p[0] for p in pairs), y=tuple(p[1] for p in pairs), x_label=x_label, y_label=y_label)
 
 
+def grid(values: Sequence[Sequence[float]], label: str = "a", **changes: Any) -> Grid:
+    fields = {"rows": (label,) * len(values), "columns": (label,) * len(values[0]), "row_label": "", "column_label": ""}
+    return Grid(values=tuple(map(tuple, values)), **{**fields, **changes})
+
+
 curves = st.builds(curve, points, text, text)
-measurements = st.builds(
-    Measurement, name=text, value=maybe, unit=text, n=whole, seed=whole, group=text, series=text,
-    curve=st.none() | curves, note=text,
-)  # fmt: skip
+lines = st.integers(1, 3).flatmap(lambda size: st.lists(st.lists(numbers, min_size=size, max_size=size), min_size=1))
+grids = st.builds(grid, lines, text, row_label=text, column_label=text)
+pictures = st.sampled_from([{}]) | st.builds(dict, curve=curves) | st.builds(dict, grid=grids)
+measurements = pictures.flatmap(lambda picture: st.builds(
+    Measurement, name=text, value=maybe, unit=text, n=whole, seed=whole, group=text, series=text, note=text,
+    **{key: st.just(value) for key, value in picture.items()},
+))  # fmt: skip
 controls = st.builds(Control, name=text, value=maybe, expected=text, passed=st.booleans())
 verdicts = st.builds(
     Verdict, status=st.sampled_from(Status), effect=maybe, ci=st.none() | st.tuples(numbers, numbers), threshold=maybe,
@@ -196,16 +206,78 @@ def test_a_curve_needs_as_many_x_as_y(x: tuple[float, ...], y: tuple[float, ...]
         Curve(x=x, y=y, x_label="", y_label="")
 
 
+def test_a_grid_may_repeat_labels_and_is_read_back_as_tuples() -> None:
+    before = Measurement(
+        name="map",
+        value=None,
+        unit="",
+        n=1,
+        seed=0,
+        grid=grid([[0, 1.5], [-2, 0]], rows=("$", "a"), columns=("a", "a")),
+    )
+    after = measurement_from_dict(json.loads(json.dumps(to_dict(before))))
+    assert after == before
+    assert hash(after.grid) == hash(before.grid)
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "why"),
+    [
+        ([[1.0]], {"rows": ()}, "needs rows and columns, got 0 and 1"),
+        ([[1.0]], {"columns": ()}, "needs rows and columns, got 1 and 0"),
+        ([[1.0], [2.0]], {"rows": ("a",)}, "a label per row, got 1 for 2 rows of values"),
+        ([[1.0]], {"rows": ("a", "b")}, "a label per row, got 2 for 1 rows of values"),
+        ([[1.0, 2.0], [3.0]], {"rows": ("a", "b")}, r"row 1 \('b'\) of a grid needs a value per column, got 1 for 2"),
+        ([[1.0]], {"columns": ("a", "b")}, r"row 0 \('a'\) of a grid needs a value per column, got 1 for 2 columns"),
+        ([[1.0, math.nan]], {}, r"row 0 \('a'\) of a grid must hold finite numbers, got nan in column 1"),
+        ([[1.0], [-math.inf]], {}, r"row 1 \('a'\) of a grid must hold finite numbers, got -inf in column 0"),
+        ([[None]], {}, "must hold finite numbers, got None in column 0"),
+    ],
+)
+def test_a_grid_of_another_shape_or_without_numbers_is_refused(values: Any, labels: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        grid(values, **labels)
+
+
+def test_a_measurement_is_a_number_or_a_curve_or_a_grid() -> None:
+    plain, line, picture = measurement(0.5), curve([(0, 1)], "", ""), grid([[0.0]])
+    assert plain.is_number
+    assert not dataclasses.replace(plain, curve=line).is_number
+    assert not dataclasses.replace(plain, grid=picture).is_number
+    with pytest.raises(ValueError, match=r"pruning\.gain must hold a curve or a grid, not both"):
+        dataclasses.replace(plain, curve=line, grid=picture)
+
+
+def test_a_file_of_schema_1_is_read_and_written_as_the_present_one() -> None:
+    raw = json.loads(to_json(example())) | {"schema": 1}
+    for found in raw["records"]:
+        found["measurements"] = [m for m in found["measurements"] if m["grid"] is None]
+        for m in found["measurements"]:
+            del m["grid"]
+    after = from_json(json.dumps(raw))
+    assert after.schema == SCHEMA
+    numbers_and_curves = [[m for m in r.measurements if m.grid is None] for r in example().records]
+    assert [list(r.measurements) for r in after.records] == numbers_and_curves
+    assert from_json(to_json(after)) == after
+
+
+def test_the_reference_results_are_read() -> None:
+    file = Path(__file__).parent.parent / "reports" / "reference" / "small-full" / "results.json"
+    found = from_json(file.read_text(encoding="utf-8"))
+    assert len(found.records) >= 15
+    assert any(m.curve for r in found.records for m in r.measurements)
+
+
 @pytest.mark.parametrize("found", [0, SCHEMA + 1, str(SCHEMA), None])
 def test_another_schema_is_refused_naming_both(found: object) -> None:
     raw = json.loads(to_json(example())) | {"schema": found}
-    with pytest.raises(ValueError, match=f"schema {found!r}; this capbench reads schema {SCHEMA}"):
+    with pytest.raises(ValueError, match=f"schema {found!r}; this capbench reads schemas 1 to {SCHEMA}"):
         from_json(json.dumps(raw))
 
 
 @pytest.mark.parametrize("file", ["{}", "[]", "3"])
 def test_a_file_without_a_schema_is_refused(file: str) -> None:
-    with pytest.raises(ValueError, match=f"schema None; this capbench reads schema {SCHEMA}"):
+    with pytest.raises(ValueError, match=f"schema None; this capbench reads schemas 1 to {SCHEMA}"):
         from_json(file)
 
 

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_study import BASE, MODEL, PRIOR, SETTING, START, revived, tuned
+from tiny_tracr import COUNT_A, COUNT_B
 
 from capbench.configs import TrainConfig
 from capbench.methods.registry import MethodRef
 from capbench.pipeline.code import source_digest, training_code
-from capbench.pipeline.steps import Step
+from capbench.pipeline.steps import Perturb, Step
+from capbench.protocols.tracr import PROGRAMS
 from capbench.tasks.pcfg import counter_finetuning, pretraining
 
 CHOICES: dict[str, list[Any]] = {
@@ -62,6 +64,13 @@ def variants() -> Iterator[Step]:
     yield replace(tuned(method), task=counter_finetuning(SETTING, PRIOR, o_pt="a", o_ft="b", c_tr=0.5))
     yield from (revived(BASE), revived(BASE, goal=0.5), revived(START), replace(revived(BASE), watch_every=3))
 
+    noisy = Perturb(start=COUNT_A, scale=1e-3, seed=0)
+    yield from (COUNT_A, COUNT_B, replace(COUNT_A, vocabulary=("a", "b")), replace(COUNT_A, max_seq_len=5))
+    yield from (replace(COUNT_A, program=f"{PROGRAMS}:kth_largest"), replace(COUNT_A, arguments=()))
+    yield from (replace(COUNT_A, bos="^"), replace(COUNT_A, pad="^"))
+    yield from (noisy, replace(noisy, scale=1e-4), replace(noisy, seed=1), replace(noisy, start=COUNT_B))
+    yield from (tuned(method, noisy), revived(noisy))
+
 
 def test_whatever_a_step_depends_on_is_in_its_key() -> None:
     keys = [step.key for step in variants()]
@@ -90,4 +99,7 @@ def test_a_digest_sees_code_and_neither_comments_nor_layout(other: str, equal: b
 
 
 def test_a_key_holds_the_version_of_the_code() -> None:
-    assert START.config["code"] == training_code() and len(training_code()) == 16
+    versions = {START: {"capbench.models.gpt", "capbench.configs"}, COUNT_A: {COUNT_A.architecture, PROGRAMS}}
+    for step, modules in versions.items():
+        version = training_code(frozenset(modules))
+        assert step.config["code"] == version and len(version) == 16 and set(version) <= set("0123456789abcdef")

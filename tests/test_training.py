@@ -129,6 +129,37 @@ def test_next_token_loss_of_answers_alone_is_their_mean_without_a_weight() -> No
     assert loss.item() == pytest.approx((math.log(4) + math.log(2)) / 2)
 
 
+class AnswersOnly(Fixed):
+    """Gives the answer's logits at the position asked for, and no others. `asked`: these positions."""
+
+    def __init__(self, logits: Any) -> None:
+        super().__init__(logits)
+        self.asked: list[int] = []
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        raise AssertionError("all positions were asked for")
+
+    def answer_logits(self, tokens: Tensor, position: int) -> Tensor:
+        self.asked.append(position)
+        return self.logits[:, position]
+
+
+def test_next_token_loss_asks_for_the_answer_alone_where_there_is_no_other_target() -> None:
+    logits = [[HALVES, HALVES, QUARTERS], [HALVES, QUARTERS, HALVES]]
+    model, plain = AnswersOnly(logits), Fixed(logits)
+    targets = torch.tensor([[IGNORE, IGNORE, 0], [IGNORE, IGNORE, 1]])
+    batch = Batch(torch.zeros_like(targets), targets)
+    loss, expected = (next_token_loss(m, batch, Recall()) for m in (model, plain))
+    assert loss.item() == expected.item() == pytest.approx((math.log(4) + math.log(2)) / 2)
+    assert model.asked == [2]
+    loss.backward()
+    expected.backward()
+    assert model.logits.grad is not None and torch.equal(model.logits.grad, plain.logits.grad)
+    batch.targets[0, 0] = 1  # now there is another target
+    with pytest.raises(AssertionError, match="all positions"):
+        next_token_loss(model, batch, Recall())
+
+
 @pytest.mark.parametrize(
     "slope, vector",
     # momentum .9, lr .1: the steps are .1 g and .19 g. A gradient of norm 4 is clipped to 1.
@@ -250,6 +281,41 @@ def test_an_observer_ends_the_training_when_it_has_seen_enough() -> None:
         assert [checkpoint(step, tiny()) for step in (1, 3)] == [False, True]
     assert fitted.steps == len(fitted.losses) == 3 and not fitted.diverged
     assert checkpoint(3, tiny()) is False
+
+
+def test_the_results_of_all_trainings_in_the_block_are_collected() -> None:
+    fit(tiny(), Recall(), config())  # before the block
+    with observing(lambda step, model: step == 3) as fits:
+        assert fits == []
+        first = fit(tiny(), Recall(), config(steps=2))
+        second = fit(tiny(), Recall(), config(steps=9))
+        third = fit(tiny(), Recall(), config(), loss=lambda m, b, t: next_token_loss(m, b, t) * math.nan)
+        assert fits == [first, second, third]
+    fit(tiny(), Recall(), config())  # and after it
+    assert [(f.steps, len(f.losses), len(f.grad_norms), f.diverged) for f in fits] == [
+        (2, 2, 2, False),
+        (3, 3, 3, False),
+        (0, 1, 1, True),
+    ]
+
+
+def test_a_training_that_raises_is_collected_as_far_as_it_came() -> None:
+    def loss(model: Model, batch: Batch, task: Any) -> Tensor:
+        if len(fits[0].losses) == 2:
+            raise ZeroDivisionError
+        return next_token_loss(model, batch, task)
+
+    with pytest.raises(ZeroDivisionError), observing(lambda step, model: False) as fits:
+        fit(tiny(), Recall(), config(), loss=loss)
+    assert [(f.steps, len(f.losses)) for f in fits] == [(2, 2)]
+
+
+def test_trainings_in_an_inner_block_belong_to_it() -> None:
+    with observing(lambda step, model: False) as outer:
+        with observing(lambda step, model: False) as inner:
+            mine = fit(tiny(), Recall(), config(steps=1))
+        other = fit(tiny(), Recall(), config(steps=1))
+    assert inner == [mine] and outer == [other]
 
 
 def test_watching_changes_nothing() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from capbench.methods.registry import find
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
-from capbench.presets import small
+from capbench.presets.pcfg import small
 from capbench.protocols.pcfg_counter import PcfgCounter
 from capbench.store import Store
 from capbench.tasks.pcfg import PcfgSetting

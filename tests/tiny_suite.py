@@ -15,7 +15,7 @@ import scipy.stats  # noqa: F401
 import torch
 
 import capbench.pipeline.build
-import capbench.protocols.readings
+import capbench.protocols.pcfg_readings
 import capbench.report.html
 import capbench.report.markdown  # noqa: F401
 from capbench.report import load

@@ -25,7 +25,7 @@ def predictions(model: Model, task: Task, batch: Batch) -> torch.Tensor:
     was_training = model.training
     model.eval()
     parts = batch.tokens.to(device_of(model)).split(512)
-    logits = torch.cat([model(tokens)[:, task.answer_pos] for tokens in parts])
+    logits = torch.cat([model.answer_logits(tokens, task.answer_pos) for tokens in parts])
     model.train(was_training)
     return logits.argmax(-1).to(batch.tokens.device)
 

@@ -1,10 +1,14 @@
-"""Single-shot pruning of neurons (rows of weight matrices) that hold a capability back, with a random control (paper Fig. 7)."""
+"""Pruning what holds a capability back: neurons (rows of weight matrices) or single weights, with a random control.
+
+Source: paper Fig. 7, 55-58.
+"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch.nn import functional as F
@@ -14,45 +18,89 @@ from capbench.measure.accuracy import accuracy, predictions
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 
-Neuron = tuple[str, int]  # name of the linear map, row of its weight matrix
+Unit = (
+    tuple[str, int] | tuple[str, int, int]
+)  # name of the linear map, row of its weight matrix, column for a single weight
+Units = Literal["neurons", "weights"]
 
 
-def relevance(model: Model, task: Task, batch: Batch) -> list[tuple[float, Neuron]]:
-    """Every neuron's score, highest first: theta . dL/dtheta over its row of weights, L the answer loss on `task`.
+def relevance(model: Model, task: Task, batch: Batch, *, units: Units = "neurons") -> list[tuple[float, Unit]]:
+    """Every unit's score, highest first: theta . dL/dtheta (over its row, for a neuron), L the answer loss on `task`.
 
-    To first order, zeroing a neuron changes the loss by minus its score: the highest scores hold the task back.
+    To first order, zeroing a unit changes the loss by minus its score: the highest scores hold the task back.
     Source: Sec. 5.1, App. C.2 (L is the loss on the *pretraining* task).
     """
     model = copy.deepcopy(model).eval().requires_grad_(True)
-    logits = model(batch.tokens)[:, task.answer_pos]
+    logits = model.answer_logits(batch.tokens, task.answer_pos)
     F.cross_entropy(logits, batch.targets[:, task.answer_pos]).backward()
-    scored: list[tuple[float, Neuron]] = []
+    scored: list[tuple[float, Unit]] = []
     for name, linear in model.neurons().items():
         gradient = linear.weight.grad
-        scores = torch.zeros(len(linear.weight)) if gradient is None else (linear.weight * gradient).sum(1)
-        scored += [(score, (name, row)) for row, score in enumerate(scores.tolist())]
+        scores = torch.zeros_like(linear.weight) if gradient is None else linear.weight * gradient
+        if units == "neurons":
+            scored += [(score, (name, row)) for row, score in enumerate(scores.sum(1).tolist())]
+        else:
+            scored += [
+                (score, (name, row, column))
+                for row, scores_of_row in enumerate(scores.tolist())
+                for column, score in enumerate(scores_of_row)
+            ]
     return sorted(scored, reverse=True)
 
 
-def pruned(model: Model, neurons: Sequence[Neuron]) -> Model:
-    """A copy of the model with these rows of weights set to zero; biases stay (App. C.2: neurons are rows)."""
+def pruned(model: Model, units: Sequence[Unit]) -> Model:
+    """A copy of the model with these rows of weights, or single weights, set to zero; biases stay (App. C.2)."""
     model = copy.deepcopy(model)
     linears = model.neurons()
     with torch.no_grad():
-        for name, row in neurons:
-            linears[name].weight[row] = 0
+        for name, *place in units:
+            linears[name].weight[tuple(place)] = 0
     return model
+
+
+def searched(
+    model: Model, task: Task, batch: Batch, *, units: Units, candidates: int, most: int, shortlist: int = 60
+) -> list[Unit]:
+    """Up to `most` units whose removal, one after the other, does `task` most good: a greedy search on `batch`.
+
+    Candidates are those with the largest scores, of either sign; after the first round only its `shortlist` best are tried.
+    Where weights are as large as in a compiled model, zeroing one is no small step, and first-order scores mislead.
+    """
+    model = copy.deepcopy(model)
+    linears = model.neurons()
+    scored = sorted(relevance(model, task, batch, units=units), key=lambda pair: -abs(pair[0]))
+    trying = [unit for _, unit in scored[:candidates]]
+    chosen: list[Unit] = []
+    best = accuracy(model, task, batch)
+    with torch.no_grad():
+        while len(chosen) < most:
+            tried = []
+            for unit in trying:
+                weight, place = linears[unit[0]].weight, unit[1:]
+                kept = weight[place].clone()
+                weight[place] = 0
+                tried.append(accuracy(model, task, batch))
+                weight[place] = kept
+            order = sorted(range(len(trying)), key=lambda i: -tried[i])  # of equals the one with the larger score
+            if not order or tried[order[0]] <= best:
+                break
+            best = tried[order[0]]
+            chosen.append(unit := trying[order[0]])
+            linears[unit[0]].weight[unit[1:]] = 0
+            trying = [trying[i] for i in order[1 : shortlist + 1]]
+    return chosen
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
-    """Accuracies after pruning ks[i] neurons, on the evaluation samples; lists run along ks (ks[0] = 0: nothing pruned).
+    """Accuracies after pruning ks[i] units, on the evaluation samples; lists run along ks (ks[0] = 0: nothing pruned).
 
-    random: mean over the draws of equally many random neurons. classes: how many different answers the pruned model
-    gives on the pretraining task (Fig. 59: a gain with a single answer is an artefact). best: the index into ks, up to
-    `most` neurons, that did best on the *selection* sample.
+    chosen: the units, first pruned first, up to ks[best]. random: mean over the draws of equally many random ones. classes:
+    how many different answers the pruned model gives on the pretraining task (Fig. 59: a gain with a single answer is an
+    artefact). best: the index into ks, up to `most` units, that did best on the *selection* sample.
     """
 
+    chosen: tuple[Unit, ...]
     ks: tuple[int, ...]
     pretraining: tuple[float, ...]
     finetuning: tuple[float, ...]
@@ -63,7 +111,7 @@ class Pruning:
 
     @property
     def gain(self) -> float:
-        """Pretraining-task accuracy above that of equally many random neurons, at `best`."""
+        """Pretraining-task accuracy above that of equally many random units, at `best`."""
         return self.pretraining[self.best] - self.random_pretraining[self.best]
 
     @property
@@ -84,30 +132,40 @@ def prune_and_evaluate(
     most: int,
     random_draws: int,
     rng: torch.Generator,
+    units: Units = "neurons",
+    search: int = 0,
 ) -> Pruning:
-    """Score and choose neurons on `select`, measure on the two evaluation samples (disjoint from `select`).
+    """Score and choose units on `select`, measure on the two evaluation samples (disjoint from `select`).
 
-    ks: numbers of neurons to prune, for the curves; at most `most` of them count for the choice of `best`.
+    ks: numbers of units to prune, for the curves; at most `most` of them count for the choice of `best`.
+    search 0: the units with the highest scores go first (single-shot, Sec. 5.1); else a greedy search among so many.
+    Random weights are drawn among those at least as large as the smallest that is pruned: most of a compiled model's
+    weights are all but zero, and pruning those would be no control.
     """
     if not any(0 < k <= most for k in ks):
-        raise UsageError(f"numbers of neurons to prune {tuple(ks)}: none is between 1 and {most}")
-    ranking = [neuron for _, neuron in relevance(model, pretraining, select)]
+        raise UsageError(f"numbers of {units} to prune {tuple(ks)}: none is between 1 and {most}")
+    ranking = [unit for _, unit in relevance(model, pretraining, select, units=units)]
+    pool = ranking
+    if search:
+        ranking = searched(model, pretraining, select, units=units, candidates=search, most=most)
     ks = (0, *sorted({k for k in ks if 0 < k <= len(ranking)}))
-    chosen, pt, ft, random_pt, random_ft, classes = [], [], [], [], [], []
+    selecting, pt, ft, random_pt, random_ft, classes = [], [], [], [], [], []
     for k in ks:
         smaller = pruned(model, ranking[:k])
-        chosen.append(accuracy(smaller, pretraining, select))
+        selecting.append(accuracy(smaller, pretraining, select))
         answers = predictions(smaller, pretraining, evaluate)
         pt.append(float((answers == evaluate.targets[:, pretraining.answer_pos]).float().mean()))
         ft.append(accuracy(smaller, finetuning, evaluate_finetuning))
         classes.append(len(answers.unique()))
-        draws = [torch.randperm(len(ranking), generator=rng)[:k].tolist() for _ in range(random_draws if k else 1)]
-        controls = [pruned(model, [ranking[i] for i in draw]) for draw in draws]
+        alike = pool if units == "neurons" else _as_large(model, pool, ranking[:k])
+        draws = [torch.randperm(len(alike), generator=rng)[:k].tolist() for _ in range(random_draws if k else 1)]
+        controls = [pruned(model, [alike[i] for i in draw]) for draw in draws]
         random_pt.append(sum(accuracy(m, pretraining, evaluate) for m in controls) / len(controls))
         random_ft.append(sum(accuracy(m, finetuning, evaluate_finetuning) for m in controls) / len(controls))
     # None at all is one of the choices: where every pruning does harm, nothing is gained, rather than less than nothing.
-    best = max((i for i, k in enumerate(ks) if k <= most), key=lambda i: (chosen[i], -ks[i]))
+    best = max((i for i, k in enumerate(ks) if k <= most), key=lambda i: (selecting[i], -ks[i]))
     return Pruning(
+        chosen=tuple(ranking[: ks[best]]),
         ks=ks,
         pretraining=tuple(pt),
         finetuning=tuple(ft),
@@ -116,3 +174,13 @@ def prune_and_evaluate(
         classes=tuple(classes),
         best=best,
     )
+
+
+def _as_large(model: Model, pool: Sequence[Unit], pruned_ones: Sequence[Unit]) -> list[Unit]:
+    """The single weights of the pool that are at least as large as the smallest of the pruned ones."""
+    if not pruned_ones:
+        return []
+    sizes = {name: linear.weight.detach().abs().tolist() for name, linear in model.neurons().items()}
+    size = [sizes[name][row][column] for name, row, column in pool]  # type: ignore[misc]
+    smallest = min(its for unit, its in zip(pool, size, strict=True) if unit in pruned_ones)
+    return [unit for unit, its in zip(pool, size, strict=True) if its >= smallest]

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from capbench.configs import TrainConfig
 from capbench.models.base import Model
-from capbench.tasks.pcfg import FineTuningTask
+from capbench.tasks.finetuning import FineTuningTask
 
 
 class FineTuneMethod(Protocol):

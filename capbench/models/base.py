@@ -26,6 +26,13 @@ class Model(nn.Module):
         """Logits of the next token at every position."""
         raise NotImplementedError
 
+    def answer_logits(
+        self, tokens: Int[torch.Tensor, "batch pos"], position: int
+    ) -> Float[torch.Tensor, "batch vocab"]:
+        """`forward` at one position; an architecture that can save work there overrides it."""
+        logits: torch.Tensor = self(tokens)
+        return logits[:, position]
+
     def run_with_cache(
         self, tokens: Int[torch.Tensor, "batch pos"], *, attention: bool = False
     ) -> tuple[Float[torch.Tensor, "batch pos vocab"], Activations]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -15,8 +17,7 @@ from capbench.measure.accuracy import accuracy, sample
 from capbench.methods import registry
 from capbench.methods.base import FineTuneMethod
 from capbench.models.base import Model
-from capbench.models.gpt import Gpt
-from capbench.pipeline.steps import FineTune, Initialise, Pretrain, Revive, Step, Watch
+from capbench.pipeline.steps import Compile, FineTune, Initialise, Perturb, Pretrain, Revive, Step, Watch
 from capbench.store import Store
 
 Progress = Callable[[int], object]  # called with the number of training steps done since the last call
@@ -34,55 +35,98 @@ def load_model(step: Step, store: Store) -> Model:
     artefact = store.load(step.key)
     if artefact is None:
         raise CapbenchError(f"no artefact of '{step.label}' in {store.root}")
-    model = Gpt(_architecture(step))
+    origin = step
+    while not isinstance(origin, (Initialise, Compile)):
+        (origin,) = origin.parents
+    # By name, so that the version of a model's code does not hang on architectures that it has nothing to do with.
+    module = importlib.import_module(origin.architecture)
+    if isinstance(origin, Initialise):
+        model: Model = module.Gpt(origin.model)
+    else:
+        meta = store.meta(origin.key)
+        if meta is None:
+            raise CapbenchError(f"no artefact of '{origin.label}' in {store.root}")
+        model = module.TracrTransformer(module.TracrConfig.from_json(meta["config"]))
     model.load_state_dict(dict(artefact.tensors))
     return model.eval()
-
-
-def _architecture(step: Step) -> Any:
-    while not isinstance(step, Initialise):
-        (step,) = step.parents
-    return step.model
 
 
 def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     started = time.perf_counter()
     match step:
         case Initialise():
-            model: Model = Gpt.initialised(step.model, torch.Generator().manual_seed(step.seed))
+            gpt = importlib.import_module(step.architecture).Gpt
+            model: Model = gpt.initialised(step.model, torch.Generator().manual_seed(step.seed))
             meta: dict[str, Any] = {}
+        case Compile():
+            model = _compile(step)
+            config: Any = model.config  # the program's name is that of its last expression; the step knows better
+            meta = {"config": {**config.to_json(), "program": step.name}}
+        case Perturb():
+            model = load_model(step.start, store)
+            rng = torch.Generator().manual_seed(step.seed)
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(torch.randn(parameter.shape, generator=rng), alpha=step.scale)
+            meta = {}
         case Pretrain():
             model = load_model(step.start, store)
-            with training.observing(curves := _Curves(step.watch, step.watch_every, progress)):
-                fitted = training.fit(model, step.task, step.train)
-            meta = {**_fit_meta(fitted, step.train.steps), "curves": curves.as_json()}
+            with training.observing(curves := _Curves(step.watch, step.watch_every, progress)) as fits:
+                training.fit(model, step.task, step.train)
+            meta = {**_fit_meta(fits), "curves": curves.as_json()}
         case FineTune():
             base = load_model(step.base, store)
-            with training.observing(curves := _Curves(step.watch, step.watch_every, progress)):
+            with training.observing(curves := _Curves(step.watch, step.watch_every, progress)) as fits:
                 curves.evaluate(0, base)
                 model = _apply(step, base)
-            meta = {"steps": curves.steps, "diverged": not _finite(model), "curves": curves.as_json()}
+            found = _fit_meta(fits)
+            diverged = found["diverged"] or not _finite(model)
+            meta = {**found, "steps": curves.steps, "diverged": diverged, "curves": curves.as_json()}
         case Revive():
             model = load_model(step.start, store)
             curves = _Curves((step.watch,), step.watch_every, progress, goal=step.goal)
             curves.evaluate(0, model)
-            with training.observing(curves):
-                fitted = training.fit(model, step.task, step.train)
-            meta = {**_fit_meta(fitted, step.train.steps), "curves": curves.as_json()}
+            with training.observing(curves) as fits:
+                training.fit(model, step.task, step.train)
+            meta = {**_fit_meta(fits), "curves": curves.as_json()}
             return {}, {**meta, "seconds": time.perf_counter() - started}
         case _:
             raise TypeError(f"no way to build a {type(step).__name__}")
     return model.state_dict(), {**meta, "seconds": time.perf_counter() - started}
 
 
-def _fit_meta(fitted: training.Fit, planned: int) -> dict[str, Any]:
-    every = max(1, planned // 100)
-    losses = [v if i % every == 0 else None for i, v in enumerate(fitted.losses)]
+def _compile(step: Compile) -> Model:
+    where, _, function = step.program.partition(":")
+    program = getattr(importlib.import_module(where), function)(*step.arguments)
+    compiled: Model = importlib.import_module(step.architecture).compile_rasp(
+        program,
+        vocab=set(step.vocabulary),
+        max_seq_len=step.max_seq_len,
+        compiler_bos=step.bos,
+        compiler_pad=step.pad,
+    )
+    return compiled
+
+
+def _fit_meta(fits: list[training.Fit]) -> dict[str, Any]:
+    """What the training loop saw, thinned to about 100 points; nothing for methods with a loop of their own.
+
+    grad_norm: per point the largest norm (before clipping) since the point before, so that no spike is lost.
+    """
+    losses = [loss for fitted in fits for loss in fitted.losses]
+    norms = [norm for fitted in fits for norm in fitted.grad_norms]
+    every = max(1, len(losses) // 100)
+    points = range(every, len(losses) + 1, every)
     return {
-        "steps": fitted.steps,
-        "diverged": fitted.diverged,
-        "loss": [[i + 1, v] for i, v in enumerate(losses) if v is not None and v == v and abs(v) != float("inf")],
+        "steps": sum(fitted.steps for fitted in fits),
+        "diverged": any(fitted.diverged for fitted in fits),
+        "loss": _finite_points((n, losses[n - 1]) for n in points),
+        "grad_norm": _finite_points((n, max(norms[n - every : n])) for n in points),
     }
+
+
+def _finite_points(points: Iterable[tuple[int, float]]) -> list[list[float]]:
+    return [[n, value] for n, value in points if math.isfinite(value)]
 
 
 def _finite(model: Model) -> bool:

@@ -8,8 +8,9 @@ from functools import cache
 from pathlib import Path
 
 _ROOT = Path(__file__).parent.parent
-_TRAINING = ("configs.py", "tasks", "models", "training.py", "measure/accuracy.py", "pipeline/build.py")
-_MEASURING = (*_TRAINING, "measure", "protocols/pcfg_counter.py")
+# What shapes results. Plans, the store, methods (which have a digest each), reports … do not.
+_SHAPING = ("configs.py", "tasks", "models", "training.py", "measure", "protocols", "pipeline/build.py")
+_EVERY_TRAINING = ("training.py", "measure/accuracy.py", "pipeline/build.py")
 
 
 def source_digest(source: str) -> str:
@@ -34,21 +35,61 @@ def file_digest(file: Path) -> str:
 
 
 @cache
-def training_code() -> str:
-    """Version of everything that shapes a trained model, save the method (which has a digest of its own)."""
-    return _digest(_TRAINING)
+def training_code(modules: frozenset[str]) -> str:
+    """Version of everything that shapes a model made with these modules of capbench (its tasks, its architecture)."""
+    return _digest({*map(_file, modules), *(_ROOT / part for part in _EVERY_TRAINING)})
 
 
 @cache
-def measuring_code() -> str:
-    """Version of everything that shapes a measurement."""
-    return _digest(_MEASURING)
+def reading_code(file: Path) -> str:
+    """Version of everything that shapes a measurement, given the file of its reading."""
+    return _digest({file, *(_ROOT / part for part in _EVERY_TRAINING)})
 
 
-def _digest(parts: tuple[str, ...]) -> str:
-    total = hashlib.sha256()
-    for part in parts:
+def remember_sources() -> None:
+    """Take the digests of all sources now, as they may be edited while a run goes on."""
+    for part in _SHAPING:
         path = _ROOT / part
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            total.update(f"{file.relative_to(_ROOT)}:{file_digest(file)};".encode())
+        for file in path.rglob("*.py") if path.is_dir() else [path]:
+            file_digest(file)
+            _imported(file)
+
+
+def _digest(files: set[Path]) -> str:
+    """Hash of these files and of all that they import, as far as it shapes results: no more, so that a change costs little."""
+    found: set[Path] = set()
+    waiting = set(files)
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting |= _imported(file)
+    total = hashlib.sha256()
+    for name, file in sorted(
+        (file.relative_to(_ROOT).as_posix() if _ours(file) else file.name, file) for file in found
+    ):
+        total.update(f"{name}:{file_digest(file)};".encode())
     return total.hexdigest()[:16]
+
+
+@cache
+def _imported(file: Path) -> frozenset[Path]:
+    """The shaping files of capbench that a file imports, in functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    files = {_file(name) for name in names if name.startswith("capbench.")}
+    return frozenset(f for f in files if f.is_file() and f.relative_to(_ROOT).as_posix().startswith(_SHAPING))
+
+
+def _file(module: str) -> Path:
+    """Where a module of capbench is, if it is a module and not a name in one."""
+    place = _ROOT.joinpath(*module.split(".")[1:])
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+
+
+def _ours(file: Path) -> bool:
+    return file.is_relative_to(_ROOT)

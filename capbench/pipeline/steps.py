@@ -1,4 +1,7 @@
-"""The steps that make models, as data: pretrain -> fine-tune -> revive. A step's key is its whole configuration, hashed."""
+"""The steps that make models, as data: (initialise, pretrain | compile, perturb) -> fine-tune -> revive.
+
+A step's key is its whole configuration, hashed.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,14 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from capbench.configs import GptConfig, TrainConfig
 from capbench.methods.registry import MethodRef
 from capbench.pipeline.code import training_code
 from capbench.store import key_of
-from capbench.tasks.pcfg import FineTuningTask, PcfgMixture, PcfgTask
+from capbench.tasks.base import Task
+from capbench.tasks.finetuning import FineTuningTask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +24,7 @@ class Watch:
     """An evaluation repeated during training: its name in the curves, the task, sample size and seed."""
 
     name: str
-    task: PcfgTask
+    task: Task
     n: int
     seed: int
 
@@ -50,15 +54,62 @@ class Step:
     @cached_property
     def config(self) -> dict[str, Any]:
         """Everything the result depends on, as JSON."""
-        return {"code": training_code(), **describe(self)}
+        return {"code": training_code(frozenset(_modules(self))), **describe(self)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Initialise(Step):
     """A freshly initialised model: the start of the Scr. baseline, and the floor of every control."""
 
+    architecture: ClassVar[str] = "capbench.models.gpt"
     model: GptConfig
     seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compile(Step):
+    """Compile a RASP program to a transformer (Tracr).
+
+    program: 'module:function', called with `arguments`, gives the program. max_seq_len: content positions, without BOS.
+    """
+
+    architecture: ClassVar[str] = "capbench.models.tracr"
+    program: str
+    arguments: tuple[str | int, ...]
+    vocabulary: tuple[str, ...]
+    max_seq_len: int
+    bos: str
+    pad: str
+
+    @property
+    def name(self) -> str:
+        """The program and its arguments, as in `count(a)`."""
+        return f"{self.program.rpartition(':')[2]}({', '.join(map(str, self.arguments))})"
+
+    @property
+    def cost(self) -> int:
+        return 200  # a few seconds, most of them for starting jax
+
+    @property
+    def label(self) -> str:
+        return f"compile {self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perturb(Step):
+    """Add Gaussian noise to all weights: compiled weights are sparse, and a weight of zero among zeros gets no gradient."""
+
+    start: Compile
+    scale: float
+    seed: int
+
+    @property
+    def parents(self) -> tuple[Step, ...]:
+        return (self.start,)
+
+    @property
+    def label(self) -> str:
+        return f"perturb {self.start.name} seed {self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +128,7 @@ class Pretrain(Training):
     """Train a model from scratch on a pretraining task (paper App. C.2)."""
 
     start: Initialise
-    task: PcfgMixture
+    task: Task
     watch: tuple[Watch, ...] = ()
     watch_every: int = 100
 
@@ -106,7 +157,7 @@ class FineTune(Training):
 
     @property
     def label(self) -> str:
-        return f"fine-tune {self.task.target.name} by {self.method.name}"
+        return f"fine-tune {self.task.target.name} at lr {self.train.lr:g} by {self.method.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +168,7 @@ class Revive(Training):
     """
 
     start: Step
-    task: PcfgTask
+    task: Task
     watch: Watch
     watch_every: int
     goal: float
@@ -143,3 +194,22 @@ def describe(value: Any, *, parents: bool = False) -> Any:
     if isinstance(value, (tuple, list)):
         return [describe(v, parents=True) for v in value]
     return value
+
+
+def _modules(value: Any, *, parents: bool = False) -> set[str]:
+    """The modules of capbench that define what a step consists of; its parents' are in the parents' keys."""
+    if isinstance(value, Step):
+        if parents:
+            return set()
+        own = {value.architecture} if isinstance(value, (Initialise, Compile)) else set()
+        if isinstance(value, Compile):
+            own.add(value.program.partition(":")[0])
+        return own.union(*(_modules(getattr(value, f.name), parents=True) for f in dataclasses.fields(value)))
+    if dataclasses.is_dataclass(value):
+        inner = (_modules(getattr(value, f.name), parents=True) for f in dataclasses.fields(value))
+        return {type(value).__module__}.union(*inner)
+    if isinstance(value, Mapping):
+        return set().union(*(_modules(v, parents=True) for v in value.values()))
+    if isinstance(value, (tuple, list)):
+        return set().union(*(_modules(v, parents=True) for v in value))
+    return set()

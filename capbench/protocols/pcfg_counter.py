@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from capbench.methods.registry import MethodRef
 from capbench.pipeline.steps import FineTune, Initialise, Pretrain, Revive, Step, Watch
-from capbench.presets import Preset
-from capbench.tasks.pcfg import Correlation, PcfgTask, Split, counter_finetuning, pretraining
+from capbench.presets.pcfg import PcfgPreset
+from capbench.protocols.seeds import subseed
+from capbench.tasks.correlation import Correlation
+from capbench.tasks.pcfg import PcfgTask, counter_finetuning, pretraining
+from capbench.tasks.splits import Split
 
 O_PT, O_FT = "a", "b"  # operands of the pretraining and of the fine-tuning task
 TAUGHT = 0.1  # an operand at or above this prior counts as taught, below it as (nearly) never seen
@@ -23,7 +25,7 @@ class PcfgCounter:
     method None: base models only (no test of this study fine-tunes).
     """
 
-    preset: Preset
+    preset: PcfgPreset
     method: MethodRef | None = None
     device: str = "cpu"
 
@@ -114,8 +116,3 @@ class PcfgCounter:
             for name, operand in (("O_PT", O_PT), ("O_FT", O_FT))
             for c_te in (0, 1)
         )
-
-
-def subseed(seed: int, purpose: str) -> int:
-    """A seed of its own for every purpose, so that no two streams are the same by accident."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:4], "big")

@@ -1,17 +1,17 @@
-"""Figures of a report: each sheet of panels drawn as an SVG, through matplotlib's object interface."""
+"""Figures of a report: each sheet drawn as SVGs through matplotlib's object interface, curves by this module itself."""
 
 from __future__ import annotations
 
-import io
 import statistics
 import textwrap
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from capbench.report import heatmaps
+from capbench.report.maps import MapSheet, map_sheets
 from capbench.report.panels import Line, Panel, Sheet, mean, sheets
+from capbench.report.style import style, svg, wrapped
 from capbench.report.words import line as one_line
 from capbench.results import Record
 
@@ -25,39 +25,42 @@ DASHES = ("-", "--", ":", "-.")  # the next style where the colours are used up
 MARKERS = "osD^vPX"
 PANELS = {1: (5.6, 2.6), 2: (4.6, 2.4), 3: (3.8, 2.2), 4: (2.9, 2.1)}  # columns -> width and height in inches
 MARKED = 12  # lines of at most this many points show their points
-STYLE: Any = {  # (the type stubs want every key to be a literal)
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "legend.fontsize": 8.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-    "lines.markersize": 3.5,
-    "text.parse_math": False,  # a '$' in a user's name is a dollar sign
-    "svg.fonttype": "none",
-}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """A sheet with its SVG, or with the reason why it could not be drawn."""
+class Picture:
+    """One SVG, or the reason why it could not be drawn."""
 
-    sheet: Sheet
+    alt: str
     svg: str | None
     error: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """A sheet with its pictures: one for all curves, one for each row of maps."""
+
+    sheet: Sheet | MapSheet
+    pictures: tuple[Picture, ...]
+
+
 def draw_all(records: Sequence[Record]) -> list[Drawing]:
-    """Every figure of a run; one that fails leaves its reason and does not stop the others."""
-    return [_draw(sheet) for sheet in sheets(records)]
+    """Every figure of a run, maps behind the curves; a picture that fails leaves its reason and stops no other."""
+    drawings = []
+    for sheet in sheets(records):
+        picture = _picture(draw, sheet, f"{sheet.title}: {len(sheet.panels)} panels")
+        drawings.append(Drawing(sheet=sheet, pictures=(picture,)))
+    for maps in map_sheets(records):
+        alts = [f"{maps.title}, {one_line(row.title)}: {len(row.maps)} maps" for row in maps.rows]
+        pictures = (_picture(heatmaps.draw, row, alt) for row, alt in zip(maps.rows, alts, strict=True))
+        drawings.append(Drawing(sheet=maps, pictures=tuple(pictures)))
+    return drawings
 
 
 def draw(sheet: Sheet) -> str:
-    """One sheet as an SVG document; the same sheet gives the same bytes."""
-    with _style(sheet.group):
+    """One sheet of curves as an SVG document; the same sheet gives the same bytes."""
+    with style(sheet.group):
         from matplotlib.figure import Figure
 
         blocks = _blocks(sheet.panels)
@@ -76,30 +79,14 @@ def draw(sheet: Sheet) -> str:
         figure.legend(
             handles=_handles(looks), loc="outside upper left", ncols=legend_columns, frameon=False, handlelength=3
         )
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    text = out.getvalue()
-    return text[text.index("<svg") :]  # without the DOCTYPE, which names an outside address
+        return svg(figure)
 
 
-def _draw(sheet: Sheet) -> Drawing:
+def _picture(drawn: Callable[[T], str], what: T, alt: str) -> Picture:
     try:
-        return Drawing(sheet=sheet, svg=draw(sheet))
-    except Exception as error:  # whatever it is, the rest of the report is worth more than this figure
-        return Drawing(sheet=sheet, svg=None, error=one_line(f"{type(error).__name__}: {error}"))
-
-
-@contextmanager
-def _style(salt: str) -> Iterator[None]:
-    """matplotlib's own defaults plus ours, whatever the user's matplotlibrc says; put back afterwards."""
-    import matplotlib
-
-    with warnings.catch_warnings(), matplotlib.rc_context():
-        warnings.simplefilter("ignore")  # such as a glyph that the font lacks: the browser has another font
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        matplotlib.rcParams["svg.hashsalt"] = salt
-        yield
+        return Picture(alt=alt, svg=drawn(what))
+    except Exception as error:  # whatever it is, the rest of the report is worth more than this picture
+        return Picture(alt=alt, svg=None, error=one_line(f"{type(error).__name__}: {error}"))
 
 
 def _blocks(panels: Sequence[Panel]) -> list[list[Panel]]:
@@ -183,8 +170,7 @@ def _is_geometric(xs: Sequence[float]) -> bool:
 
 
 def _title(panel: Panel) -> str:
-    lines = [part for text in panel.title.split("\n") for part in textwrap.wrap(one_line(text), 42)[:2]]
-    return "\n".join(lines)
+    return wrapped(panel.title, 42)
 
 
 def _legend_columns(names: Sequence[str], width: float) -> int:

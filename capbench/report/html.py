@@ -142,10 +142,14 @@ def bar(verdict: Verdict) -> Bar | None:
 
 
 def _rows(measurements: tuple[Measurement, ...], seeds: tuple[int, ...]) -> tuple[Row, ...]:
-    """One row per quantity and one column per seed; a seed measured twice shows both values."""
+    """One row per quantity and one column per seed; a seed measured twice shows both values.
+
+    A map without a value of its own is no quantity: the figures show it.
+    """
     found: dict[tuple[str, str, str, str], list[Measurement]] = {}
     for m in measurements:
-        found.setdefault((m.group, m.series, m.name, m.unit), []).append(m)
+        if m.grid is None or m.value is not None:
+            found.setdefault((m.group, m.series, m.name, m.unit), []).append(m)
     rows = []
     for (group, series, name, unit), same in found.items():
         values = [" / ".join(_number(m.value, unit) for m in same if m.seed == seed) for seed in seeds]
@@ -165,9 +169,12 @@ def _rows(measurements: tuple[Measurement, ...], seeds: tuple[int, ...]) -> tupl
 
 
 def _figure(index: int, drawing: Drawing) -> dict[str, Any]:
-    """As an image and not as inline SVG: two drawings on one page would share ids and styles."""
-    data = None if drawing.svg is None else base64.b64encode(drawing.svg.encode()).decode("ascii")
-    return {"sheet": drawing.sheet, "data": data, "error": drawing.error, "anchor": f"figure-{index}"}
+    """As images and not as inline SVG: two drawings on one page would share ids and styles."""
+    pictures = []
+    for picture in drawing.pictures:
+        data = None if picture.svg is None else base64.b64encode(picture.svg.encode()).decode("ascii")
+        pictures.append({"alt": picture.alt, "data": data, "error": picture.error})
+    return {"sheet": drawing.sheet, "pictures": pictures, "anchor": f"figure-{index}"}
 
 
 def _number(value: float | None, unit: str = "") -> str:

@@ -15,23 +15,23 @@ SPECIAL = re.compile(r"[\\`*\[|~&]|(?<!\w)_|_(?!\w)|<(?=[A-Za-z/!?])")  # what G
 def summary(results: Results) -> str:
     """The whole of summary.md."""
     run = results.run
-    parts = [f"# capbench: {_escape(run.run_id)}", f"**{_escape(answer(results))}**"]
+    parts = [f"# capbench: {escape(run.run_id)}", f"**{escape(answer(results))}**"]
     if results.capabilities:
-        parts.append("\n".join(f"- {_escape(fate)}" for fate in fates(results)))
-    parts.append(f"## Claims (scale: {_escape(run.scale)})")
+        parts.append("\n".join(f"- {escape(fate)}" for fate in fates(results)))
+    parts.append(f"## Claims (scale: {escape(run.scale)})")
     if results.records:
         head, rows = claim_rows(results)
         status = head.index("status")
         marked = [[*row[:status], f"{ICONS[row[status]]} {row[status]}", *row[status + 1 :]] for row in rows]
-        parts.append(_table(head, marked, numbers_from=head.index("effect")))
+        parts.append(table(head, marked, numbers_from=head.index("effect")))
         parts.extend(_reasons(results))
     else:
         parts.append("Nothing was measured.")
     if results.capabilities:
-        parts.append(f"## Capabilities (scale: {_escape(run.scale)})")
-        parts.append(_table(*capability_rows(results), numbers_from=99))
+        parts.append(f"## Capabilities (scale: {escape(run.scale)})")
+        parts.append(table(*capability_rows(results), numbers_from=99))
     parts.append("## Run")
-    parts.append(_table(["", ""], [list(fact) for fact in facts(run)], numbers_from=2))
+    parts.append(table(["", ""], [list(fact) for fact in facts(run)], numbers_from=2))
     return "\n\n".join(parts) + "\n"
 
 
@@ -55,16 +55,16 @@ def _reasons(results: Results) -> list[str]:
     undecided = [r for r in in_order(results.records) if r.verdict.status is not Status.SUPPORTED]
     if not undecided:
         return []
-    lines = [f"- **{_escape(r.id)}** ({r.verdict.status}): {_escape(r.verdict.reason or DASH)}" for r in undecided]
+    lines = [f"- **{escape(r.id)}** ({r.verdict.status}): {escape(r.verdict.reason or DASH)}" for r in undecided]
     return ["### Why not supported", "\n".join(lines)]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int) -> str:
     rule = ["---:" if i >= numbers_from else "---" for i in range(len(head))]
-    body = [[_escape(cell) for cell in row] for row in rows]
+    body = [[escape(cell) for cell in row] for row in rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *body))
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Text from elsewhere as Markdown that shows it literally, on one line."""
     return SPECIAL.sub(r"\\\g<0>", line(text))

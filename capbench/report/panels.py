@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from capbench.report.words import in_order, seeds
@@ -29,6 +29,7 @@ GROUPS = {
     ),
     "accuracy": ("Accuracy", "Accuracy by kind of evaluation string."),
 }
+OTHER = "other"  # the group of what names none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ def sheets(records: Sequence[Record]) -> list[Sheet]:
     for record in in_order(records):
         for measurement in record.measurements:
             if measurement.curve is not None:
-                groups.setdefault(measurement.group or "other", []).append((record, measurement))
+                groups.setdefault(measurement.group or OTHER, []).append((record, measurement))
     known = [group for group in GROUPS if group in groups]
     return [_sheet(group, groups[group]) for group in (*known, *(g for g in groups if g not in GROUPS))]
 
@@ -84,21 +85,41 @@ def mean(curves: Sequence[Curve]) -> tuple[list[float], list[float | None]]:
     return shared, means
 
 
-def _sheet(group: str, found: Sequence[tuple[Record, Measurement]]) -> Sheet:
-    title, reading = GROUPS.get(group, (group[:1].upper() + group[1:], ""))
-    records = [record for record, _ in found]
+def naming(records: Sequence[Record]) -> Callable[[Record], str]:
+    """How to title what belongs to a record: by its case, and by model and method where the records differ in these."""
     several_methods = len({r.method for r in records}) > 1
     several_models = len({(r.model, r.task) for r in records}) > 1
+
+    def name(record: Record) -> str:
+        model = [f"{record.model}, {record.task}"] if several_models else []
+        case = (record.case or record.claim).replace(",", ", ")
+        return "\n".join([*model, case, *([record.method] if several_methods else [])])
+
+    return name
+
+
+def subject(record: Record) -> tuple[str, ...]:
+    """What records must share for their curves or maps to be shown together: two claims may read one model."""
+    return record.case or record.claim, record.method, record.model, record.task
+
+
+def origin(records: Sequence[Record]) -> list[str]:
+    """The end of a caption: which claims the figure belongs to, and where the paper shows the like."""
+    claims = ", ".join(dict.fromkeys(record.claim for record in records))
+    sources = "; ".join(dict.fromkeys(record.source for record in records if record.source))
+    return [f"Claims: {claims}.", *([f"In the paper: {sources.rstrip('.')}."] if sources else [])]
+
+
+def _sheet(group: str, found: Sequence[tuple[Record, Measurement]]) -> Sheet:
+    heading, reading = GROUPS.get(group, (group[:1].upper() + group[1:], ""))
+    name = naming([record for record, _ in found])
     panels: dict[tuple[str, ...], tuple[str, list[Measurement]]] = {}
     for record, measurement in found:
         assert measurement.curve is not None
-        case = record.case or record.claim
-        key = (measurement.curve.y_label, measurement.curve.x_label, case, record.method, record.model, record.task)
-        words = [f"{record.model}, {record.task}"] if several_models else []
-        words += [case.replace(",", ", "), *([record.method] if several_methods else [])]
-        panels.setdefault(key, ("\n".join(words), []))[1].append(measurement)
-    built = [_panel(name, key[1], key[0], measurements) for key, (name, measurements) in panels.items()]
-    return Sheet(group=group, title=title, caption=_caption(reading, found, built), panels=tuple(built))
+        key = (measurement.curve.y_label, measurement.curve.x_label, *subject(record))
+        panels.setdefault(key, (name(record), []))[1].append(measurement)
+    built = [_panel(title, key[1], key[0], measurements) for key, (title, measurements) in panels.items()]
+    return Sheet(group=group, title=heading, caption=_caption(reading, found, built), panels=tuple(built))
 
 
 def _panel(title: str, x_label: str, y_label: str, measurements: Sequence[Measurement]) -> Panel:
@@ -118,7 +139,5 @@ def _caption(reading: str, found: Sequence[tuple[Record, Measurement]], panels: 
     else:
         per_line = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
         drawn = f"{who}; thick: mean over the {per_line} runs of a line, where all have a value; thin: single runs."
-    claims = ", ".join(dict.fromkeys(record.claim for record, _ in found))
-    sources = "; ".join(dict.fromkeys(record.source for record, _ in found if record.source))
-    parts = [reading, drawn, f"Claims: {claims}.", f"In the paper: {sources.rstrip('.')}." if sources else ""]
+    parts = [reading, drawn, *origin([record for record, _ in found])]
     return " ".join(part for part in parts if part)

@@ -44,10 +44,10 @@ def write(results: Results, directory: Path) -> Path:
         raise UsageError(f"run id {name!r} is no folder name; it must be one path component")
     folder = directory / name
     check_directory(folder)
-    _replace(folder / "results.json", to_json(results))
-    _replace(folder / "results.csv", to_csv(results))
-    _replace(folder / "summary.md", summary(results))
-    _replace(folder / "report.html", render(results))
+    write_whole(folder / "results.json", to_json(results))
+    write_whole(folder / "results.csv", to_csv(results))
+    write_whole(folder / "summary.md", summary(results))
+    write_whole(folder / "report.html", render(results))
     return folder
 
 
@@ -86,7 +86,7 @@ def _row(record: Record, scale: str) -> list[object]:
     ]
 
 
-def _replace(file: Path, text: str) -> None:
+def write_whole(file: Path, text: str) -> None:
     """Write beside the file, then rename: a reader sees the old file or the new one, never half of one."""
     draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:

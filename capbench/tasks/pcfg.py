@@ -11,20 +11,20 @@ import numpy as np
 
 from capbench.errors import UsageError
 from capbench.tasks.base import IGNORE, Batch
+from capbench.tasks.correlation import Correlation
 from capbench.tasks.families import FAMILIES
+from capbench.tasks.finetuning import FineTuningTask
 from capbench.tasks.grammar import PAPER_GRAMMAR, Grammar, windows
+from capbench.tasks.splits import Split, check_split, in_split, share
 from capbench.tasks.vocabulary import HEADER, TRAILER, Vocabulary
 
 if TYPE_CHECKING:
     import torch
 
-Split = Literal["train", "select", "evaluate"]
 Targets = Literal["all", "answer"]
-# Quarters of all texts, told apart by a hash of the text: no string is ever in two splits, whatever the seeds.
-_SPLIT_QUARTERS: dict[Split, tuple[int, ...]] = {"train": (0, 1), "select": (2,), "evaluate": (3,)}
+_PARTS = 4  # half of all texts to train on, a quarter to select with, a quarter to evaluate on
 _EMPTY_DRAWS = 8  # so many draws without a single text: there is none
 _MOST_DRAWN = 2_000_000  # texts looked at for one sample before a correlation counts as impossible
-_HASH_MULTIPLIERS = np.random.default_rng(0x5EED).integers(1, 2**63, size=4096, dtype=np.uint64) | np.uint64(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +66,10 @@ class PcfgSetting:
         found: list[np.ndarray] = []
         missing, per_string = n, 1.0
         while missing > 0:
-            share = len(_SPLIT_QUARTERS[split]) / 4
-            strings = int(missing / (per_string * share) * 1.1) + 4
+            strings = int(missing / (per_string * share(split, _PARTS)) * 1.1) + 4
             drawn = windows(*self.grammar.sample(strings, rng), self.text_len, rng)
             per_string = max(len(drawn) / strings, 0.1)
-            kept = drawn[np.isin(_quarter(drawn), _SPLIT_QUARTERS[split])]
+            kept = drawn[in_split(drawn, split, _PARTS)]
             found.append(kept)
             missing -= len(kept)
             if len(found) >= _EMPTY_DRAWS and not any(map(len, found)):
@@ -78,23 +77,6 @@ class PcfgSetting:
                     f"no text of {self.text_len} tokens in split {split!r}: the grammar's strings are too short"
                 )
         return found[0] if len(found) == 1 else np.concatenate(found)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Correlation:
-    """Spurious correlation r(x, o_ft) - r(x, o_pt) = q, carried by a share `rate` of the strings (C_Tr or C_Te).
-
-    rate 0: no string carries it; rate 1: every string does; None as a task's correlation: natural strings.
-    """
-
-    o_pt: str
-    o_ft: str
-    rate: float
-    q: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rate <= 1:
-            raise UsageError(f"correlation rate {self.rate!r} must be between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +107,7 @@ class PcfgTask:
             raise UsageError(
                 f"this setting has no task family {self.family!r}; it has {', '.join(self.setting.numbers)}"
             )
-        if self.split not in _SPLIT_QUARTERS:
-            raise UsageError(f"unknown split {self.split!r}; known: {', '.join(_SPLIT_QUARTERS)}")
+        check_split(self.split)
         if self.targets not in ("all", "answer"):
             raise UsageError(f"unknown targets {self.targets!r}; known: all, answer")
         if self.correlation is not None:
@@ -269,43 +250,6 @@ class PcfgMixture:
         return Batch(*(torch.cat(column)[order] for column in zip(*batches, strict=True)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class FineTuningTask:
-    """What a fine-tuning method is given: the target stream, and streams to retain and to forget.
-
-    target:  prompts for O_FT with the spurious correlation at C_Tr. retain: the pretraining distribution, answers only.
-    forget:  prompts for O_PT with their right answers (for methods that unlearn). `sample` draws from the target.
-    """
-
-    target: PcfgTask
-    retain: PcfgMixture
-    forget: PcfgTask
-
-    @property
-    def name(self) -> str:
-        return f"finetune {self.target.name}"
-
-    @property
-    def vocab_size(self) -> int:
-        return self.target.vocab_size
-
-    @property
-    def seq_len(self) -> int:
-        return self.target.seq_len
-
-    @property
-    def answer_pos(self) -> int:
-        return self.target.answer_pos
-
-    @property
-    def answer_weight(self) -> float:
-        return self.target.answer_weight
-
-    def sample(self, n: int, rng: torch.Generator) -> Batch:
-        """n strings of the target stream."""
-        return self.target.sample(n, rng)
-
-
 def pretraining(setting: PcfgSetting, prior: Mapping[str, float], *, targets: Targets = "all") -> PcfgMixture:
     """All families of the setting with one operand prior (App. C.2)."""
     return PcfgMixture(
@@ -325,13 +269,3 @@ def counter_finetuning(
         retain=pretraining(setting, prior, targets="answer"),
         forget=replace(target, prior={o_pt: 1.0}, correlation=None),
     )
-
-
-def _quarter(text: np.ndarray) -> np.ndarray:
-    """Which quarter (0..3) of all texts each text belongs to: a multiplicative hash of its symbols."""
-    mixed = np.zeros(len(text), dtype=np.uint64)
-    for position in range(text.shape[1]):  # column by column: numpy has no fast integer matrix product
-        mixed += (text[:, position].astype(np.uint64) + np.uint64(1)) * _HASH_MULTIPLIERS[position]
-    mixed ^= mixed >> np.uint64(32)
-    mixed *= np.uint64(0x9E3779B97F4A7C15)
-    return (mixed >> np.uint64(62)).astype(np.int64)

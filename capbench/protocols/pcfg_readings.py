@@ -5,21 +5,20 @@ Names: `base` the pretrained model, `tuned` after fine-tuning, `never` a model n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from capbench.lab import Bench, Built
-from capbench.measure.revive import RevivalCurve, fastest, speed_up, steps_to
-from capbench.protocols.pcfg_counter import O_FT, O_PT, subseed
-from capbench.results import Curve, Measurement
+from capbench.protocols.pcfg_counter import O_FT, O_PT
+from capbench.protocols.seeds import subseed
+from capbench.protocols.shared_readings import accuracy_number, curve_of, number
+from capbench.results import Measurement
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from capbench.tasks.base import Batch
     from capbench.tasks.pcfg import PcfgTask
-
-STEPS = (50, 90, 95)  # per cent: the levels whose steps are reported
 
 
 def behaviour(bench: Bench, **models: Built) -> Iterator[Measurement]:
@@ -51,18 +50,15 @@ def taught_operands(bench: Bench, base: Built) -> Iterator[Measurement]:
     for operand in study.preset.setting.operands:
         for c_te in (0, 1):
             task, batch = _sample(bench, operand, c_te, study.preset.n_evaluate)
-            yield _accuracy(bench, f"base.C.{operand}.c_te{c_te}", accuracy(base.model, task, batch), len(batch.tokens))
+            yield accuracy_number(
+                bench, f"base.C.{operand}.c_te{c_te}", accuracy(base.model, task, batch), len(batch.tokens)
+            )
         for family in study.preset.setting.numbers:
             task = replace(study.evaluation(operand, c_te=None), family=family)
             batch = sample(task, study.preset.n_evaluate, subseed(bench.seed, f"evaluate {family} {operand}"))
-            yield _accuracy(bench, f"base.{family}.{operand}", accuracy(base.model, task, batch), len(batch.tokens))
-
-
-def finetuning_curves(bench: Bench, tuned: Built) -> Iterator[Measurement]:
-    """Accuracy during fine-tuning, as recorded by the training loop; nothing for methods with a loop of their own."""
-    for series, points in tuned.meta["curves"].items():
-        if len(points) > 1:
-            yield _curve(bench, "fine-tuning", series, points, x_label="fine-tuning step", y_label="accuracy")
+            yield accuracy_number(
+                bench, f"base.{family}.{operand}", accuracy(base.model, task, batch), len(batch.tokens)
+            )
 
 
 def pruning(bench: Bench, tuned: Built) -> Iterator[Measurement]:
@@ -98,7 +94,7 @@ def pruning(bench: Bench, tuned: Built) -> Iterator[Measurement]:
         ("O_FT, random neurons", found.random_finetuning),
     ):
         points = list(zip(found.ks, accuracies, strict=True))
-        yield _curve(bench, "pruning", series, points, x_label="pruned neurons", y_label="accuracy")
+        yield curve_of(bench, "pruning", series, points, x_label="pruned neurons", y_label="accuracy")
     for name, value, unit in (
         ("pruning.gain", found.gain, "accuracy"),
         ("pruning.cost", found.cost, "accuracy"),
@@ -137,12 +133,12 @@ def probing(bench: Bench, base: Built, tuned: Built, never: Built, initial: Buil
         series = {"never": "never taught", "initial": "random initialisation"}.get(name, name)
         for y_label, values in (("bits per sample", length["evaluate"]), ("accuracy", right.tolist())):
             points = list(zip(layers, values, strict=True))
-            yield _curve(bench, "probing", series, points, x_label="block (0: embedding)", y_label=y_label)
-        yield _number(bench, f"probing.bits.{name}", bits[name], "bits/sample", blocks[-1], "probing")
-        yield _number(bench, f"probing.accuracy.{name}", max(right.tolist()), "accuracy", blocks[-1], "probing")
+            yield curve_of(bench, "probing", series, points, x_label="block (0: embedding)", y_label=y_label)
+        yield number(bench, f"probing.bits.{name}", bits[name], "bits/sample", blocks[-1], "probing")
+        yield number(bench, f"probing.accuracy.{name}", max(right.tolist()), "accuracy", blocks[-1], "probing")
     range_ = bits["never"] - bits["base"]
-    yield _number(bench, "probing.range", range_, "bits/sample", blocks[-1], "probing")
-    yield _number(
+    yield number(bench, "probing.range", range_, "bits/sample", blocks[-1], "probing")
+    yield number(
         bench,
         "probing.retention",
         (bits["never"] - bits["tuned"]) / range_ if range_ > 0 else None,
@@ -151,34 +147,6 @@ def probing(bench: Bench, base: Built, tuned: Built, never: Built, initial: Buil
         "probing",
         note="" if range_ > 0 else "the pretrained model holds no more than the never-taught one",
     )
-
-
-def revival(bench: Bench, **curves: Built) -> Iterator[Measurement]:
-    """Steps to 50, 90 and 95 % of reFT, Scr.+FT and Scr. at each reviver rate, and their ratios (Fig. 9).
-
-    The models are named `reft_<rate>`, `scrft_<rate>`, `scr_<rate>`. revival.ratio compares each at its fastest rate.
-    """
-    preset = bench.study.preset
-    titles = {"reft": "reFT", "scrft": "Scr.+FT", "scr": "Scr."}
-    by_kind: dict[str, dict[str, RevivalCurve]] = {kind: {} for kind in titles}
-    for name, built in curves.items():
-        kind, rate = name.split("_")
-        points = by_kind[kind][rate] = built.curve("O_PT")
-        series = f"{titles[kind]}, {rate} rate"
-        yield _curve(bench, "revival", series, points, x_label="reviving step", y_label="O_PT accuracy")
-        for level in STEPS:
-            yield _steps(bench, f"revival.{kind}.{rate}.steps{level}", steps_to(points, level / 100), preset.n_watch)
-        accuracies = [value for _, value in points]
-        for what, reached in (("start", accuracies[0]), ("best", max(accuracies))):
-            yield _number(bench, f"revival.{kind}.{rate}.{what}", reached, "accuracy", preset.n_watch, "revival")
-    for rate in [*by_kind["reft"], "fastest"]:
-        reft, scrft = (
-            fastest(by_kind[kind].values() if rate == "fastest" else [by_kind[kind][rate]], preset.goal)
-            for kind in ("reft", "scrft")
-        )
-        value, note = speed_up(reft, scrft, budget=preset.revive_steps)
-        name = "revival.ratio" if rate == "fastest" else f"revival.ratio.{rate}"
-        yield _number(bench, name, value, "ratio", preset.n_watch, "revival", note=note)
 
 
 def _sample(bench: Bench, operand: str, c_te: int, n: int) -> tuple[PcfgTask, Batch]:
@@ -195,28 +163,3 @@ def _draw(task: PcfgTask, n: int, seed: int) -> Batch:
 def _answers(task: PcfgTask, batch: Batch) -> Tensor:
     """The answers as class numbers 0 … text length."""
     return batch.targets[:, task.answer_pos] - task.setting.vocabulary.zero
-
-
-def _accuracy(bench: Bench, name: str, value: float, n: int) -> Measurement:
-    return _number(bench, name, value, "accuracy", n, "accuracy")
-
-
-def _number(
-    bench: Bench, name: str, value: float | None, unit: str, n: int, group: str, *, note: str = ""
-) -> Measurement:
-    return Measurement(name=name, value=value, unit=unit, n=n, seed=bench.seed, group=group, note=note)
-
-
-def _steps(bench: Bench, name: str, value: int | None, n: int) -> Measurement:
-    note = "" if value is not None else f"never in {bench.study.preset.revive_steps} steps"
-    return _number(bench, name, value, "steps", n, "revival", note=note)
-
-
-def _curve(
-    bench: Bench, group: str, series: str, points: Sequence[Iterable[float]], *, x_label: str, y_label: str
-) -> Measurement:
-    x, y = zip(*points, strict=True)
-    curve = Curve(x=tuple(x), y=tuple(y), x_label=x_label, y_label=y_label)
-    return Measurement(
-        name=f"{group}.curve", value=None, unit="", n=0, seed=bench.seed, group=group, series=series, curve=curve
-    )

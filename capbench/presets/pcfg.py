@@ -1,4 +1,4 @@
-"""Every size, rate and count of the three scales, each with its source. No torch."""
+"""Sizes, rates and counts of the PCFG experiments at the three scales, each with its source. No torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRIORS: Mapping[str, Mapping[str, float]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preset:
+class PcfgPreset:
     """One scale of the PCFG experiments.
 
     rates: fine-tuning learning rates by the paper's names (eta_L, eta_M, eta_S). Counts of strings: n_evaluate per
@@ -39,7 +39,6 @@ class Preset:
     rates: Mapping[str, float]
     revive_steps: int
     revive_every: int
-    seeds: int = 3
     goal: float = 0.95  # revival is reached at this accuracy
     prune_ks: tuple[int, ...] = (1, 2, 5, 10, 15, 20, 30)
     prune_most: int = 15  # Fig. 7: 5–15 neurons suffice
@@ -80,7 +79,7 @@ class Preset:
         )
 
 
-def smoke() -> Preset:
+def smoke() -> PcfgPreset:
     """For this project's own CI: minutes, one seed. Shorter texts and a smaller model than `small`; not the paper's."""
     return replace(
         small(),
@@ -91,7 +90,6 @@ def smoke() -> Preset:
         pretrain_steps=1000,
         finetune_steps=200,
         revive_steps=200,
-        seeds=1,
         n_evaluate=256,
         n_select=256,
         n_watch=128,
@@ -99,13 +97,13 @@ def smoke() -> Preset:
     )
 
 
-def small() -> Preset:
+def small() -> PcfgPreset:
     """The default: real effects on a 2-core CPU. The paper's grammar with short texts; the sizes are not the paper's.
 
     A base model takes two minutes on one core. ReLU instead of GELU costs a quarter less time there. The rates keep the
     paper's distances: eta_M a tenth and eta_S a hundredth of eta_PT.
     """
-    return Preset(
+    return PcfgPreset(
         name="small",
         setting=PcfgSetting(text_len=24, numbers={"C": 16, "I": 3}),
         d_model=64,
@@ -122,9 +120,9 @@ def small() -> Preset:
     )
 
 
-def paper() -> Preset:
+def paper() -> PcfgPreset:
     """The paper's own numbers (App. B.2, C.2): for a GPU. Of the five task families those two that exist here so far."""
-    return Preset(
+    return PcfgPreset(
         name="paper",
         setting=PcfgSetting(text_len=250, numbers={"C": 40, "I": 6}),
         d_model=192,
@@ -139,6 +137,3 @@ def paper() -> Preset:
         revive_steps=10_000,
         revive_every=50,
     )
-
-
-SCALES = {"smoke": smoke, "small": small, "paper": paper}

@@ -1,0 +1,163 @@
+"""The `capbench` command: its sub-commands, their options, exit codes and one-line errors. Imports no torch by itself."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from capbench import __version__
+from capbench.errors import CapbenchError, MethodError, UsageError
+
+EXIT_CODES = "exit code: 0 done, 1 something could not be made, 2 a mistake on the command line"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line (default: this process's) and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ✔ must not cost the result
+    parser = _parser()
+    try:
+        given = parser.parse_args(argv)
+        if given.command is None:
+            parser.print_help()
+            return 0
+        code: int = given.run(given)
+        return code
+    except UsageError as error:
+        return _complain(f"error: {error}", 2)
+    except CapbenchError as error:
+        return _complain(f"error: {error}", 1)
+    except KeyboardInterrupt:
+        return _complain("interrupted; what was made is in the cache, and the same command goes on from there", 130)
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"capbench: {message}", file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with errors of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    """A sub-command is a function that adds its parser here and sets `run`, which takes the options and gives the exit code."""
+    parser = _Parser(
+        prog="capbench", allow_abbrev=False, description="What fine-tuning does to the capabilities of a model."
+    )
+    parser.add_argument("--version", action="version", version=f"capbench {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _add_fidelity(commands)
+    return parser
+
+
+def _add_fidelity(commands: Any) -> None:
+    parser = commands.add_parser(
+        "fidelity",
+        allow_abbrev=False,
+        help="put a table of the paper beside the same figures made here",
+        description="Put a table of the paper beside the same figures made here. Models that are not in the cache are "
+        "trained; pytest suites/ uses the same ones.",
+        epilog=EXIT_CODES,
+    )
+    parser.add_argument("--table", metavar="TABLE", required=True, help="tracr: Table 3, compiled Counter and Max")
+    parser.add_argument(
+        "--cells",
+        metavar="CELLS",
+        action="append",
+        default=[],
+        help="only these rows: task, task:lr or task:lr:c_tr, several separated by commas; repeatable. "
+        "lr as in the paper or by name. Examples: counter   counter:1e-2   max:medium:1,counter:1e-3",
+    )
+    parser.add_argument("--report", metavar="DIR", help="write fidelity-TABLE.json and fidelity-TABLE.md in DIR")
+    _add_making(parser)
+    parser.set_defaults(run=_fidelity)
+
+
+def _add_making(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that makes models: pytest's, without their prefix."""
+    parser.add_argument("--scale", metavar="SCALE", default="small", help="smoke, small (default) or paper")
+    parser.add_argument("--seeds", metavar="N", help="number of seeds (default: the scale's; small: 3)")
+    parser.add_argument(
+        "--method",
+        metavar="METHOD",
+        default="full",
+        help="fine-tuning method: full (default), frozen-trunk, identity, pkg.mod:attr or file.py:attr",
+    )
+    parser.add_argument(
+        "--cache", metavar="DIR", help="where models are kept (default: CAPBENCH_CACHE or the user cache)"
+    )
+    parser.add_argument("--device", metavar="DEVICE", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument("--jobs", metavar="N", help="trainings at a time, one core each (default: all cores)")
+
+
+def _fidelity(given: argparse.Namespace) -> int:
+    from capbench import running
+    from capbench.fidelity import paper, show
+    from capbench.fidelity.run import replicate
+    from capbench.pipeline.plan import available_cores
+    from capbench.presets import SCALES
+    from capbench.report import check_directory
+    from capbench.store import Store, default_root
+
+    started = time.time()
+    table = paper.load(given.table)
+    rows = paper.select(table, given.cells)
+    running.check_scale("--scale", given.scale)
+    scale = SCALES[given.scale]()
+    seeds = tuple(range(running.count("--seeds", given.seeds, scale.seeds)))
+    jobs = running.count("--jobs", given.jobs, available_cores())
+    running.check_device("--device", given.device)
+    try:
+        method = running.find_method("--method", given.method)
+    except MethodError as error:
+        raise UsageError(f"--method={given.method}: {error}") from None
+    store = Store(default_root(given.cache))
+    if given.report is not None:
+        check_directory(Path(given.report))
+    if given.device == "cuda":
+        jobs = 1  # trainings would share the one device
+
+    found = replicate(
+        table,
+        rows,
+        scale=scale,
+        seeds=seeds,
+        method=method,
+        device=given.device,
+        store=store,
+        jobs=jobs,
+        say=lambda words: print(words, file=sys.stderr, flush=True),
+    )
+    run = running.run_info(
+        run_id=f"fidelity-{table.name}",
+        device=given.device,
+        jobs=jobs,
+        scale=given.scale,
+        seeds=seeds,
+        methods=(method.name,),
+        command=_command(given, seeds=len(seeds), method=method.name),
+        started=started,
+    )
+    if given.report is not None:
+        for file in show.write(table, found, run, Path(given.report)):
+            print(f"capbench: wrote {file}", file=sys.stderr)
+    print(show.to_text(table, found, run))
+    return 1 if any(cell.failed for cell in found.cells) else 0
+
+
+def _command(given: argparse.Namespace, *, seeds: int, method: str) -> str:
+    """The command line as a report shows it: what the result depends on, without this machine's directories."""
+    words = ["capbench", "fidelity", "--table", given.table, "--scale", given.scale, "--seeds", str(seeds)]
+    words += [word for cells in given.cells for word in ("--cells", cells)]
+    return shlex.join([*words, "--method", method, "--device", given.device])

@@ -1,0 +1,1 @@
+"""The paper's tables beside ours: which of its figures come out the same here."""

@@ -1,0 +1,257 @@
+"""From a RASP program to a torch model: Tracr compiles it, and its weights are copied out of jax.
+
+jax, haiku and tracr are imported when something is compiled, not before: a compiled model needs none of them.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+import torch
+
+from capbench.errors import UsageError
+from capbench.models.tracr.config import TracrConfig, Value
+from capbench.models.tracr.transformer import TracrTransformer
+
+if TYPE_CHECKING:
+    from tracr.compiler.assemble import AssembledTransformerModel
+    from tracr.rasp import rasp
+
+# What Tracr raises for programs that it cannot compile, and what a program's own functions may raise on a value they do
+# not expect. Neither is a fault of the caller's machine, so that one line says enough.
+REFUSALS = (NotImplementedError, TypeError, ValueError, AssertionError, LookupError, AttributeError, ArithmeticError)
+
+
+def compile_rasp(
+    program: rasp.SOp,
+    vocab: Iterable[Value],
+    max_seq_len: int,
+    causal: bool = False,
+    compiler_bos: str = "compiler_bos",
+    compiler_pad: str = "compiler_pad",
+    mlp_exactness: float = 100,
+) -> TracrTransformer:
+    """Compile a RASP program with Tracr (compile_rasp_to_model, same arguments) and give it as a torch model.
+
+    max_seq_len does not count BOS; the model's config does. The same program gives the same weights, bit for bit, in the
+    same order whatever was built before in the process. Tracr numbers expressions as they come ('count_3:0'), and sorts
+    the residual stream by these labels; here they are numbered anew within the program, and labels carry the number only
+    where it tells two expressions of one name apart ('count:0').
+
+    Raises UsageError if Tracr is not installed or cannot compile this program, or if an argument is impossible.
+    """
+    rasp = _installed().rasp
+    if not isinstance(program, rasp.SOp):
+        raise UsageError(
+            f"a program must be a RASP sequence operation (tracr.rasp.rasp.SOp), got an object of type {type(program).__name__}"
+        )
+    name = f"program {program.name!r}"
+    tokens = set(vocab)
+    if not tokens:
+        raise UsageError(f"{name}: vocab is empty; it must have at least one token")
+    for role, token in (("compiler_bos", compiler_bos), ("compiler_pad", compiler_pad)):
+        if not isinstance(token, str) or not token:
+            raise UsageError(f"{name}: {role} {token!r} must be a string of at least one character")
+        if token in tokens:
+            raise UsageError(f"{name}: {role} {token!r} is in the vocab; it must be a token of its own")
+    if compiler_bos == compiler_pad:
+        raise UsageError(f"{name}: compiler_bos and compiler_pad are both {compiler_bos!r}; they must differ")
+    _require_one_order(name, [*tokens, compiler_bos, compiler_pad])
+    if not isinstance(max_seq_len, int) or max_seq_len < 1:
+        raise UsageError(f"{name}: max_seq_len {max_seq_len!r} must be a number of tokens, 1 or more")
+    if isinstance(program, (rasp.TokensType, rasp.IndicesType)):
+        raise UsageError(f"{name}: it gives its input as it is; there is nothing to compile")
+    numbered, labels = _numbered(program)
+    try:
+        assembled = compile_with_tracr(
+            numbered,
+            tokens,
+            max_seq_len,
+            causal=causal,
+            compiler_bos=compiler_bos,
+            compiler_pad=compiler_pad,
+            mlp_exactness=mlp_exactness,
+        )
+    except REFUSALS as error:
+        reason = re.sub(r"<tracr\.rasp\.rasp\.(\w+) object at 0x\w+>", r"\1", " ".join(str(error).split()))
+        if not isinstance(error, NotImplementedError) or not reason:
+            reason = f"{type(error).__name__}: {reason}".removesuffix(": ")
+        raise UsageError(f"{name}: Tracr cannot compile it: {reason}") from error
+    return from_tracr(assembled, program.name, _without_numbers(assembled.residual_labels, labels))
+
+
+def from_tracr(
+    assembled: AssembledTransformerModel, program: str, residual_labels: Iterable[str] | None = None
+) -> TracrTransformer:
+    """The torch twin of a model that Tracr compiled. Its residual stream is labelled as Tracr does, or as told here."""
+    sizes, params = assembled.model_config, assembled.params
+    encoder, decoder = cast(Any, assembled.input_encoder), assembled.output_encoder
+    config = TracrConfig(
+        program=program,
+        vocabulary=_in_order(program, encoder.encoding_map),
+        bos=encoder.bos_token,
+        pad=encoder.pad_token,
+        max_seq_len=len(params["pos_embed"]["embeddings"]),
+        causal=sizes.causal,
+        n_blocks=sizes.num_layers,
+        n_heads=sizes.num_heads,
+        key_size=sizes.key_size,
+        mlp_size=sizes.mlp_hidden_size,
+        residual_labels=tuple(assembled.residual_labels if residual_labels is None else residual_labels),
+        # A numerical output is not encoded: there is no map.
+        outputs=_in_order(program, decoder.encoding_map) if hasattr(decoder, "encoding_map") else None,
+    )
+    weights = {
+        "token_embedding.weight": params["token_embed"]["embeddings"],
+        "position_embedding.weight": params["pos_embed"]["embeddings"],
+        "unembedding": _unembedding(assembled).T,
+    }
+    for i in range(config.n_blocks):
+        for ours, theirs in _LINEAR.items():
+            linear = params[f"transformer/layer_{i}/{theirs}"]
+            weights[f"blocks.{i}.{ours}.weight"] = linear["w"].T  # haiku: [in, out]
+            weights[f"blocks.{i}.{ours}.bias"] = linear["b"]
+    model = TracrTransformer(config)
+    model.load_state_dict({key: torch.from_numpy(np.array(value, np.float32)) for key, value in weights.items()})
+    return model
+
+
+_LINEAR = {
+    "query": "attn/query",
+    "key": "attn/key",
+    "value": "attn/value",
+    "out": "attn/linear",
+    "mlp_in": "mlp/linear_1",
+    "mlp_out": "mlp/linear_2",
+}
+
+
+def _numbered(program: rasp.SOp) -> tuple[rasp.SOp, dict[str, str]]:
+    """A copy of a program whose expressions are numbered from 1, each after those that it is made of; their names by label.
+
+    So no two expressions share a label. (In Tracr, a copy with another annotation keeps the number of an original that was
+    compiled before, and with it is taken for the original.)
+    """
+    rasp = _installed().rasp
+    done: dict[int, Any] = {}
+
+    def copied(expr: Any) -> Any:
+        if id(expr) not in done:
+            new = copy.copy(expr)
+            for name, child in vars(expr).items():
+                if isinstance(child, rasp.RASPExpr):
+                    vars(new)[name] = copied(child)
+            vars(new)["unique_id"] = len(done) + 1  # a cached property: Tracr finds it made
+            done[id(expr)] = new
+        return done[id(expr)]
+
+    return copied(program), {expr.label: expr.name for expr in done.values() if isinstance(expr, rasp.SOp)}
+
+
+def _require_one_order(name: str, tokens: list[Value]) -> None:
+    """Tracr sorts tokens, two numbers by value and other pairs by their text. Where that is no order it silently miscompiles."""
+    from tracr.craft.bases import BasisDirection
+
+    ordered = sorted(BasisDirection("tokens", cast(Any, token)) for token in tokens)
+    for first, second in itertools.combinations(ordered, 2):
+        if not first < second or second < first:
+            raise UsageError(
+                f"{name}: Tracr cannot sort the vocab (see {first.value!r} and {second.value!r}): it compares numbers by value, "
+                "but a number and a string by their text; use tokens of one type"
+            )
+
+
+def compile_with_tracr(*args: Any, **kwargs: Any) -> AssembledTransformerModel:
+    """tracr.compiler.compiling.compile_rasp_to_model, five times as fast.
+
+    Tracr lets Haiku draw all weights at random and replaces them. Most of the time goes into jax's compiling of random
+    generators, one for every shape. Here those weights start as the zeros that Tracr puts in their place.
+    """
+    _, compiling, hk, jnp = _installed()
+    found: list[AssembledTransformerModel] = []
+
+    def create(then: Callable[..., Any], shape: Any, dtype: Any, init: Any, context: Any) -> Any:
+        if context.module_name.startswith("transformer/"):
+            return jnp.asarray(np.zeros(shape, dtype))
+        return then(shape, dtype, init)  # the embeddings, which are not random
+
+    def run() -> None:
+        with hk.custom_creator(create):
+            found.append(compiling.compile_rasp_to_model(*args, **kwargs))
+
+    hk.transform(run).init(None)  # Haiku allows its hooks only in a function of its own
+    return found[0]
+
+
+def _unembedding(assembled: AssembledTransformerModel) -> np.ndarray:
+    """[d_model, outputs]. Not a parameter in Tracr; so every direction of the stream is sent through."""
+    _, _, hk, jnp = _installed()
+    directions = jnp.eye(len(assembled.residual_labels))
+
+    def run() -> Any:
+        return assembled.get_compiled_model().unembed(directions, use_unembed_argmax=False)
+
+    read = np.asarray(hk.transform(run).apply({}, None))
+    return read.reshape(len(directions), -1)  # Tracr drops the dimension of a single output
+
+
+def _without_numbers(residual_labels: Iterable[str], names: dict[str, str]) -> tuple[str, ...]:
+    """Residual labels without the numbers of expressions, but where the name alone would leave a doubt."""
+    count = Counter(names.values())
+    own = {"one", "tokens", "indices"}  # labels of Tracr's own
+    short = {label: name if count[name] == 1 and name not in own else label for label, name in names.items()}
+    longest_first = sorted(short, key=len, reverse=True)
+
+    def shortened(direction: str) -> str:
+        # A direction is called 'expression:value', and there is 'expression_selector_width_attn_output'.
+        for label in longest_first:
+            rest = direction.removeprefix(label)
+            if direction.startswith(label) and (not rest or rest[0] == ":" or rest == "_selector_width_attn_output"):
+                return short[label] + rest
+        return direction
+
+    numbered = tuple(residual_labels)
+    found = tuple(map(shortened, numbered))
+    return found if len(set(found)) == len(found) else numbered
+
+
+def _in_order(program: str, encoding: dict[Value, int]) -> tuple[Value, ...]:
+    return tuple(_plain(program, value) for value in sorted(encoding, key=lambda value: encoding[value]))
+
+
+def _plain(program: str, value: Any) -> Value:
+    """A token or output as the config can keep it in a file."""
+    if isinstance(value, tuple):
+        return tuple(_plain(program, part) for part in value)
+    if isinstance(value, np.generic):  # a program's functions may well compute with numpy
+        value = value.item()
+    if value is None or isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return cast(Value, value)
+    raise UsageError(
+        f"program {program!r}: {value!r} cannot be a token or an output; only str, int, bool, finite float, None and tuples can"
+    )
+
+
+class _Installed(NamedTuple):
+    rasp: Any
+    compiling: Any
+    haiku: Any
+    jnp: Any
+
+
+def _installed() -> _Installed:
+    try:
+        import haiku
+        import jax.numpy
+        from tracr.compiler import compiling
+        from tracr.rasp import rasp
+    except ImportError as error:
+        raise UsageError(f"compiling a RASP program needs Tracr (pip install tracr-pypi): {error}") from error
+    return _Installed(rasp, compiling, haiku, jax.numpy)

@@ -1,0 +1,36 @@
+"""The three scales: every size, rate and count, each with its source. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from capbench.presets import pcfg, tracr
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """What `--capbench-scale` chooses; seeds: how many by default."""
+
+    name: str
+    seeds: int
+    pcfg: pcfg.PcfgPreset
+    tracr: tracr.TracrPreset
+
+
+def smoke() -> Scale:
+    """For this project's own CI: minutes, one seed."""
+    return Scale(name="smoke", seeds=1, pcfg=pcfg.smoke(), tracr=tracr.smoke())
+
+
+def small() -> Scale:
+    """The default: real effects on a 2-core CPU."""
+    return Scale(name="small", seeds=3, pcfg=pcfg.small(), tracr=tracr.small())
+
+
+def paper() -> Scale:
+    """The paper's own numbers: on a GPU; Tracr also on a CPU."""
+    return Scale(name="paper", seeds=3, pcfg=pcfg.paper(), tracr=tracr.paper())
+
+
+SCALES: Mapping[str, Callable[[], Scale]] = {"smoke": smoke, "small": small, "paper": paper}

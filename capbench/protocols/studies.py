@@ -1,0 +1,17 @@
+"""The experiments that a claim can be about, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from capbench.lab import Study
+from capbench.methods.registry import MethodRef
+from capbench.presets import Scale
+from capbench.protocols.pcfg_counter import PcfgCounter
+from capbench.protocols.tracr import TracrCounter, TracrMax
+
+STUDIES: Mapping[str, Callable[[Scale, MethodRef | None, str], Study]] = {
+    "pcfg-counter": lambda scale, method, device: PcfgCounter(preset=scale.pcfg, method=method, device=device),
+    "tracr-counter": lambda scale, method, device: TracrCounter(preset=scale.tracr, method=method, device=device),
+    "tracr-max": lambda scale, method, device: TracrMax(preset=scale.tracr, method=method, device=device),
+}

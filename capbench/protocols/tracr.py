@@ -1,0 +1,173 @@
+"""The paper's Tracr experiments as steps: compiled models, perturbed, fine-tuned, revived, and their baselines (App. C.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from capbench.methods.registry import MethodRef
+from capbench.pipeline.steps import Compile, FineTune, Perturb, Revive, Step, Watch
+from capbench.presets.tracr import TracrPreset
+from capbench.protocols.seeds import subseed
+from capbench.tasks.correlation import Correlation
+from capbench.tasks.splits import Split
+from capbench.tasks.tracr import CounterTask, MaxTask
+
+PROGRAMS = "capbench.tasks.programs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TracrStudy:
+    """What both experiments share. Subclasses say which task; o_pt, o_ft: its operand before and after fine-tuning.
+
+    method None: base models only (no test of this study fine-tunes).
+    """
+
+    preset: TracrPreset
+    method: MethodRef | None = None
+    device: str = "cpu"
+
+    # What a subclass says
+
+    o_pt: Any = None
+    o_ft: Any = None
+    program: str = ""
+
+    @property
+    def correlation_offset(self) -> int:
+        """q of the spurious correlation."""
+        raise NotImplementedError
+
+    def strings(self, operand: Any, correlation: Correlation | None, split: Split) -> CounterTask | MaxTask:
+        """The task of an operand."""
+        raise NotImplementedError
+
+    # What follows from it
+
+    @property
+    def model_name(self) -> str:
+        return f"{self.program.replace('_', '-')}-{self.evaluation(self.o_pt, c_te=None).max_content}"
+
+    @property
+    def task_name(self) -> str:
+        return f"tracr {self.program.replace('_', ' ')} {self.o_pt} to {self.o_ft}"
+
+    def protocol(self, case: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A case's parameters, with the learning rate and the number of steps behind the paper's name of a rate."""
+        if "lr" not in case:
+            return dict(case)
+        return {**case, "eta": self.preset.rates[case["lr"]], "steps": self.preset.finetune_steps}
+
+    def compiled(self, operand: Any) -> Compile:
+        """The program of an operand, compiled: its weights are known one by one."""
+        task = self.strings(operand, None, "train")
+        return Compile(
+            program=f"{PROGRAMS}:{self.program}",
+            arguments=(operand,),
+            vocabulary=tuple(task.alphabet),
+            max_seq_len=task.max_content,
+            bos=task.bos,
+            pad=task.pad,
+        )
+
+    def base(self, seed: int) -> Perturb:
+        """The compiled model for O_PT with a little noise: what is fine-tuned."""
+        return Perturb(start=self.compiled(self.o_pt), scale=self.preset.noise, seed=subseed(seed, "perturb"))
+
+    def never(self, seed: int) -> Perturb:
+        """The compiled model for O_FT, which never had the capability for O_PT: Scr.+FT starts here (App. C.1)."""
+        return Perturb(start=self.compiled(self.o_ft), scale=self.preset.noise, seed=subseed(seed, "perturb never"))
+
+    def finetuned(self, seed: int, *, c_tr: float, lr: str) -> FineTune:
+        """The base model after the method under test."""
+        if self.method is None:
+            raise ValueError("this study has no fine-tuning method")
+        return FineTune(
+            base=self.base(seed),
+            method=self.method,
+            task=self.strings(self.o_pt, None, "train").finetuning(self.o_ft, c_tr=c_tr, q=self.correlation_offset),
+            train=self.preset.finetuning(lr, subseed(seed, "finetune"), self.device),
+            watch=self._watches(seed),
+            watch_every=max(1, self.preset.finetune_steps // 25),
+        )
+
+    def revival(self, start: Step, seed: int, *, lr: str) -> Revive:
+        """Full fine-tuning on O_PT, strings without the correlation's constraint: reFT from a fine-tuned model, Scr.+FT
+
+        from `never`. Same budget, data and evaluation for both.
+        """
+        watched = Watch(
+            name="O_PT",
+            task=self.evaluation(self.o_pt, c_te=0),
+            n=self.preset.n_watch,
+            seed=subseed(seed, "revival watch"),
+        )
+        return Revive(
+            start=start,
+            task=self.strings(self.o_pt, None, "train"),
+            train=self.preset.reviving(lr, subseed(seed, "revive"), self.device),
+            watch=watched,
+            watch_every=self.preset.revive_every,
+            goal=self.preset.goal,
+        )
+
+    def evaluation(self, operand: Any, *, c_te: float | None, split: Split = "evaluate") -> CounterTask | MaxTask:
+        """The task of an operand on strings with the spurious correlation at rate c_te (None: not looked at)."""
+        return self.strings(operand, None if c_te is None else self._correlation(c_te), split)
+
+    def _correlation(self, rate: float) -> Correlation:
+        return Correlation(o_pt=self.o_pt, o_ft=self.o_ft, rate=rate, q=self.correlation_offset)
+
+    def _watches(self, seed: int) -> tuple[Watch, ...]:
+        return tuple(
+            Watch(
+                name=f"{name}, C_Te {c_te}",
+                task=self.evaluation(operand, c_te=c_te),
+                n=self.preset.n_watch,
+                seed=subseed(seed, f"watch {c_te}"),
+            )
+            for name, operand in (("O_PT", self.o_pt), ("O_FT", self.o_ft))
+            for c_te in (0, 1)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TracrCounter(TracrStudy):
+    """Compiled to count 'a', fine-tuned to count 'b'; spurious correlation count(b) = count(a) + 1."""
+
+    o_pt: str = "a"
+    o_ft: str = "b"
+    program: str = "count"
+
+    @property
+    def correlation_offset(self) -> int:
+        return 1
+
+    def strings(self, operand: str, correlation: Correlation | None, split: Split) -> CounterTask:
+        low, high = self.preset.counter_content
+        return CounterTask(
+            operand=operand,
+            correlation=correlation,
+            split=split,
+            min_content=low,
+            max_content=high,
+            largest_count=self.preset.largest_count,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TracrMax(TracrStudy):
+    """Compiled to find the 5th largest letter, fine-tuned to find the 7th; correlation: the 7th is q letters after the 5th."""
+
+    o_pt: int = 5
+    o_ft: int = 7
+    program: str = "kth_largest"
+
+    @property
+    def correlation_offset(self) -> int:
+        return self.preset.max_offset
+
+    def strings(self, operand: int, correlation: Correlation | None, split: Split) -> MaxTask:
+        low, high = self.preset.max_content
+        return MaxTask(rank=operand, correlation=correlation, split=split, min_content=low, max_content=high)

@@ -1,0 +1,152 @@
+"""Heat maps: a row of grids drawn as one SVG, with a label at every row and column as long as labels can be read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from capbench.report.maps import Map, MapRow
+from capbench.report.style import style, svg, wrapped
+from capbench.report.words import line as one_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# All lengths are inches; they are reckoned here and not left to matplotlib, so that all cells of a row have one size.
+WIDTH = 12.3  # of a full row: as wide as the page
+LEAST = 3.5  # of a row with a single small map: its title needs room
+CELLS = (0.1, 0.18)  # width of a cell: at least (or the row is broken), and at most
+TALLEST = 7.0  # of the cells of one map
+FONT = (4.5, 7.5)  # points of a label: where they would be fewer, only every second, third … label is written
+LETTER = 0.62 / 72  # width of a letter, for each point of its size
+LONGEST = 20  # letters of a label; what is longer loses its middle, since names of features differ at their ends
+TITLE = 0.14  # height of a line of a title
+AXIS = 0.27  # from the cells to the end of an axis's title, without the labels in between
+GAP = 0.2  # between two maps
+BAR = (0.12, 0.75, 2.0)  # the colour bar: its width, its width with numbers, and its height at most
+DPI = 288  # the cells are an image inside the SVG: thousands of single squares would be a hundred times larger
+SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"  # even steps of lightness; for both signs with white at zero
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where the maps of a row lie. Every map has the same place, with its cells at the upper right of it."""
+
+    columns: int
+    cell: tuple[float, float]  # width and height
+    cells: tuple[float, float]  # of the largest map
+    left: float  # room beside the cells, for labels
+    above: float  # for a map's title
+    below: float
+    head: float  # for the row's title
+
+    @property
+    def place(self) -> tuple[float, float]:
+        return self.left + self.cells[0] + GAP, self.above + self.cells[1] + self.below
+
+
+def draw(row: MapRow) -> str:
+    """One row of maps as an SVG document; the same row gives the same bytes."""
+    with style(row.title):
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import Normalize
+        from matplotlib.figure import Figure
+
+        low, high = limits(row)
+        look: dict[str, Any] = {"norm": Normalize(low, high), "cmap": DIVERGING if low < 0 else SEQUENTIAL}
+        layout = lay_out(row)
+        width = max(LEAST, layout.columns * layout.place[0] + BAR[1])
+        height = layout.head + -(-len(row.maps) // layout.columns) * layout.place[1]
+        figure = Figure(figsize=(width, height))
+        for i, item in enumerate(row.maps):
+            left = i % layout.columns * layout.place[0] + layout.left
+            top = layout.head + i // layout.columns * layout.place[1] + layout.above
+            size = len(item.grid.columns) * layout.cell[0], len(item.grid.rows) * layout.cell[1]
+            _map(_axes(figure, left, top, size), item, layout, look)
+        left, top = layout.columns * layout.place[0], layout.head + layout.above
+        bar = _axes(figure, left, top, (BAR[0], min(BAR[2], layout.cells[1] + layout.below / 2)))
+        figure.colorbar(ScalarMappable(**look), cax=bar).set_label(one_line(row.unit))
+        bar.grid(False)
+        figure.text(0.05 / width, 1 - 0.05 / height, _heading(row), va="top", fontweight="bold")
+        return svg(figure, dpi=DPI)
+
+
+def limits(row: MapRow) -> tuple[float, float]:
+    """The colour scale of a whole row: zero is its end, or its middle where there are negative values."""
+    values = [value for item in row.maps for line in item.grid.values for value in line]
+    most = max(map(abs, values)) or 1.0
+    return (-most if min(values) < 0 else 0.0), most
+
+
+def lay_out(row: MapRow) -> Layout:
+    """As many maps side by side as leave labels readable; an even number, so that pairs of before and after stay together."""
+    grids = [item.grid for item in row.maps]
+    across, down = max(len(grid.columns) for grid in grids), max(len(grid.rows) for grid in grids)
+    left, below = (
+        AXIS + max(len(_label(label)) for labels in axis for label in labels) * FONT[1] * LETTER
+        for axis in ([grid.rows for grid in grids], [grid.columns for grid in grids])
+    )
+    room = WIDTH - BAR[1]
+    fitting = int(room / (left + GAP + across * CELLS[0]))
+    columns = len(grids) if len(grids) <= fitting else max(1, fitting - fitting % 2)
+    wide = min(CELLS[1], (room / columns - left - GAP) / across)
+    tall = min(wide, TALLEST / down)
+    titles = max(_title(item, left + wide * across).count("\n") + 1 for item in row.maps)
+    return Layout(
+        columns=columns,
+        cell=(wide, tall),
+        cells=(wide * across, tall * down),
+        left=left,
+        above=titles * TITLE + 0.1,
+        below=below + 0.08,
+        head=(_heading(row).count("\n") + 1) * TITLE + 0.1,
+    )
+
+
+def _map(axes: Axes, item: Map, layout: Layout, look: dict[str, Any]) -> None:
+    grid = item.grid
+    axes.imshow(grid.values, aspect="auto", interpolation="nearest", **look)
+    axes.grid(False)
+    axes.tick_params(length=0, pad=2)
+    axes.spines[:].set(visible=True, linewidth=0.4)
+    start = -layout.left / (len(grid.columns) * layout.cell[0])  # above the labels too
+    axes.set_title(_title(item, layout.left + layout.cells[0]), loc="left", x=start, pad=4)
+    for axis, labels, name, cell in (
+        (axes.xaxis, grid.columns, grid.column_label, layout.cell[0]),
+        (axes.yaxis, grid.rows, grid.row_label, layout.cell[1]),
+    ):
+        size, every = _font(cell)
+        axis.set_ticks(range(0, len(labels), every), labels=[_label(label) for label in labels[::every]])
+        axis.set_tick_params(labelsize=size)
+        axis.set_label_text(one_line(name))
+    for tick in axes.get_xticklabels():
+        if len(tick.get_text()) * _font(layout.cell[0])[0] * LETTER > layout.cell[0]:
+            tick.set_rotation(90)  # only a long one among short ones, such as BOS
+
+
+def _font(cell: float) -> tuple[float, int]:
+    """Points of the labels of cells of this size, and how many of them share one label."""
+    fitting = 0.78 * cell * 72
+    every = max(1, math.ceil(FONT[0] / fitting))
+    return min(FONT[1], fitting * every), every
+
+
+def _axes(figure: Figure, left: float, top: float, size: tuple[float, float]) -> Axes:
+    """Axes whose upper left corner lies so many inches from that of the figure."""
+    width, height = figure.get_size_inches()
+    return figure.add_axes((left / width, 1 - (top + size[1]) / height, size[0] / width, size[1] / height))
+
+
+def _heading(row: MapRow) -> str:
+    return wrapped(row.title, 60 if len(row.maps) == 1 else 110)
+
+
+def _title(item: Map, width: float) -> str:
+    return wrapped(item.title, max(12, int(width / 0.062)))
+
+
+def _label(label: str) -> str:
+    shown = one_line(label)
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]}…{shown[1 - LONGEST // 2 :]}"

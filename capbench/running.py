@@ -1,0 +1,126 @@
+"""What pytest and the `capbench` command share: checks of options, making missing models with a bar, a run's facts."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+
+from capbench import __version__
+from capbench.errors import UsageError
+from capbench.methods import registry
+from capbench.pipeline.plan import Plan, limit_threads
+from capbench.presets import SCALES
+from capbench.results import RunInfo
+from capbench.store import DamagedArtefact, Store
+
+
+def check_scale(option: str, scale: str) -> None:
+    """Raises UsageError unless there is such a scale."""
+    if scale not in SCALES:
+        raise UsageError(f"{option}={scale}: unknown scale; known: {', '.join(SCALES)}")
+
+
+def check_device(option: str, device: str) -> None:
+    """Raises UsageError unless this machine has such a device."""
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"{option}={device}: unknown device; known: cpu, cuda")
+    if device == "cuda" and not _has_cuda():
+        raise UsageError(f"{option}=cuda: this machine, or this build of torch, has no CUDA; use cpu")
+
+
+def find_method(option: str, spec: str) -> registry.MethodRef:
+    """The method of this name. Raises UsageError for a name that cannot be one, MethodError if it is not there."""
+    try:
+        return registry.find(spec)
+    except UsageError as error:
+        raise UsageError(f"{option}={spec}: {error}") from None
+
+
+def count(option: str, given: str | None, default: int) -> int:
+    """A whole number of at least 1; UsageError if it is none."""
+    if given is None:
+        return default
+    if not (given.isascii() and given.isdecimal()) or int(given) < 1:
+        raise UsageError(f"{option}={given}: must be a whole number of at least 1")
+    return int(given)
+
+
+def make(plan: Plan, store: Store, *, jobs: int, say: Callable[[str], None]) -> dict[str, str]:
+    """Make what is missing of a plan, saying how much it is; step key -> one line, for what could not be made."""
+    limit_threads()
+    with warnings.catch_warnings(record=True) as damaged:
+        warnings.simplefilter("always", DamagedArtefact)
+        missing = plan.missing(store)
+    for warning in damaged:
+        say(f"capbench: warning: {warning.message}")
+    if not missing:
+        return {}
+    cost = sum(step.cost for step in missing)
+    say(f"capbench: {len(missing)} of {len(plan.steps)} models to make ({cost} training steps), {jobs} at a time")
+    began = time.monotonic()
+    with bar(cost) as progress:
+        errors = plan.run(store, jobs=jobs, progress=progress)
+    say(f"capbench: models made in {time.monotonic() - began:.0f} s")
+    return errors
+
+
+@contextmanager
+def bar(total: int, unit: str = "step") -> Iterator[Callable[[int], object]]:
+    """A progress bar with the time left, on a terminal; silence elsewhere."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=unit, disable=not sys.stderr.isatty(), dynamic_ncols=True) as progress:
+        yield progress.update
+
+
+def run_info(
+    *,
+    run_id: str,
+    device: str,
+    jobs: int,
+    scale: str,
+    seeds: tuple[int, ...],
+    methods: tuple[str, ...],
+    command: str,
+    started: float,
+) -> RunInfo:
+    """The facts about a run that began at `started` (seconds since 1970) and ends now."""
+    return RunInfo(
+        run_id=run_id,
+        capbench=__version__,
+        git_commit=_git_commit(),
+        python=platform.python_version(),
+        torch=metadata.version("torch"),
+        device=device,
+        threads=jobs,
+        scale=scale,
+        seeds=seeds,
+        methods=methods,
+        command=command,
+        start=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+        seconds=round(time.time() - started, 1),
+    )
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _git_commit() -> str | None:
+    """The commit of the working directory, if it is a checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,55 @@
+"""The paper's RASP programs: Counter and Max-identifier (paper App. B.1).
+
+Each gives its answer at the second content position (index 1; every position, for the Max-identifier). tracr is imported
+inside: a task is described and sampled without it.
+
+Every expression has a name of its own, none the beginning of another: a compiled model's residual stream has its dimensions
+in the alphabetical order of these names, and is read by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from capbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from tracr.rasp import rasp
+
+
+def count(letter: str) -> rasp.SOp:
+    """Counter: at index 1 how often `letter` stands in the string; at index 0 how many other letters do, 0 at all others.
+
+    The selector fires where the indicator of the letter (0 or 1) equals the index. Expects two letters or more.
+    """
+    from tracr.rasp import rasp
+
+    indicator = (rasp.tokens == letter).named(f"is_{letter}")
+    hits = rasp.Select(indicator, rasp.indices, rasp.Comparison.EQ).named("hits")
+    width = rasp.SelectorWidth(hits).named("count")
+    itself = rasp.Select(rasp.indices, rasp.indices, rasp.Comparison.EQ).named("same_index")
+    return rasp.Aggregate(itself, width).named("answer")
+
+
+def kth_largest(k: int) -> rasp.SOp:
+    """Max-identifier: at every index the k-th largest letter in the order a > b > c …, that is the k-th of the alphabet.
+
+    Expects letters without repetition, k or more of them. Raises UsageError for k < 1.
+    """
+    from tracr.rasp import rasp
+
+    if k < 1:
+        raise UsageError(f"rank {k} must be 1 (the largest letter) or more")
+    # As tracr.compiler.lib.make_sort_unique, which cannot be imported without jax.
+    before = rasp.Select(rasp.tokens, rasp.tokens, rasp.Comparison.LT).named("before")
+    place = rasp.SelectorWidth(before).named("place")
+    placed_here = rasp.Select(place, rasp.indices, rasp.Comparison.EQ).named("here")
+    ordered = rasp.Aggregate(placed_here, rasp.tokens).named("sorted")
+    kth = rasp.Select(rasp.indices, rasp.indices, lambda key, query: key == k - 1).named("kth")
+    return rasp.Aggregate(kth, ordered).named("answer")
+
+
+def interpret(program: rasp.SOp, letters: Sequence[str]) -> list[Any]:
+    """The program's value at every position of a string of letters (no BOS, no padding), by tracr's own interpreter."""
+    return list(program(list(letters)))

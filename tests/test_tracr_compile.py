@@ -1,0 +1,395 @@
+"""Compiled programs: the torch model computes what Tracr's own model does, for its whole library and for random programs.
+
+CAPBENCH_THOROUGH=1 adds the cases of Tracr's integration test, every length of string, and many more random programs.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import rasp_programs
+import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from rasp_programs import ABC, EQ, INDICES, RANDOM_LENGTH, RANDOM_VOCAB, TOKENS, TRUE, Case
+from tracr.compiler import compiling as tracr_compiling
+from tracr.compiler import lib, test_cases
+from tracr.rasp import rasp
+
+from capbench.errors import UsageError
+from capbench.models.tracr import TracrTransformer, compile_rasp
+from capbench.models.tracr.compiling import _numbered, _without_numbers, compile_with_tracr, from_tracr
+from capbench.models.tracr.config import TracrConfig
+
+THOROUGH = bool(os.environ.get("CAPBENCH_THOROUGH"))
+TOLERANCE = 1e-4
+STRINGS = 12  # of each length
+
+jax.config.update("jax_default_matmul_precision", "float32")  # as Tracr's integration test, for accelerators
+jax.config.update("jax_disable_most_optimizations", True)  # what runs here is compiled for a few strings
+
+LIBRARY, SPECIAL = rasp_programs.library(), rasp_programs.special()
+OWN = rasp_programs.tracrs_own() if THOROUGH else {}
+
+
+def tracrs(case: Case, **options: Any) -> Any:
+    """Tracr's own model, with Tracr's own labels."""
+    return compile_with_tracr(case.program, set(case.vocab), case.max_seq_len, causal=case.causal, **options)
+
+
+def ours(case: Case, **options: Any) -> TracrTransformer:
+    return compile_rasp(case.program, case.vocab, case.max_seq_len, causal=case.causal, **options)
+
+
+def same_labels(program: Any, theirs: Iterable[str]) -> list[str]:
+    """Tracr's labels with the numbers that compile_rasp gives, or without numbers where it gives none."""
+    numbered, names = _numbered(program)
+    number: dict[str, str] = {}
+
+    def pair(original: Any, renumbered: Any) -> None:
+        number[original.label] = renumbered.label
+        for one, other in zip(original.children, renumbered.children, strict=True):
+            pair(one, other)
+
+    pair(program, numbered)
+    found = []
+    for label in theirs:
+        name = re.match("(.*?)(_selector_width_attn_output)?(:.*)?$", label, re.S)
+        assert name
+        found.append(number.get(name[1], name[1]) + label[len(name[1]) :])
+    return list(_without_numbers(found, names))
+
+
+def strings(model: TracrTransformer, length: int, seed: int = 0) -> list[list[Any]]:
+    """Random strings; the last ones end in padding, and the very last is nothing else."""
+    config, rng = model.config, np.random.default_rng(seed)
+    tokens = [t for t in config.vocabulary if t not in (config.bos, config.pad)]
+    made = []
+    for i in range(STRINGS):
+        pads = max(0, i - STRINGS + length + 1)
+        content = [tokens[j] for j in rng.integers(len(tokens), size=length - pads)]
+        made.append([config.bos, *content, *[config.pad] * pads])
+    return made
+
+
+def assert_same(theirs: Any, model: TracrTransformer, order: list[int], lengths: Iterable[int]) -> float:
+    """Residuals (of our dimension i: their order[i]), attention and outputs; returns the largest difference."""
+    config, worst = model.config, 0.0
+    run = jax.jit(theirs.forward)
+    for length in lengths:
+        batch = strings(model, length)
+        ids = np.array([theirs.input_encoder.encode(string) for string in batch])
+        expected = jax.tree_util.tree_map(np.asarray, run(theirs.params, ids))
+        residuals = np.stack(expected.transformer_output.residuals)[..., order]  # [half block, batch, pos, d_model]
+        attn = np.asarray(jax.nn.softmax(np.stack(expected.transformer_output.attn_logits)))
+        logits = model(torch.tensor([model.encode(string) for string in batch])).detach().numpy()
+        for i, string in enumerate(batch):
+            found = model.apply(string)
+            pairs = [
+                (torch.stack(found.residuals).numpy(), residuals[:, i]),
+                (found.attn.numpy(), attn[:, i]),
+            ]
+            outputs = expected.unembedded_output[i].tolist()
+            assert found.decoded[0] == config.bos and len(found.decoded) == length + 1
+            if config.outputs is None:
+                pairs.append((np.array(found.decoded[1:], float), np.array(outputs[1:])))
+            else:
+                # Where no class stands out Tracr's choice is that of rounding errors (a shift's first place: all are 0).
+                best = np.sort(logits[i], axis=-1)
+                clear = best[:, -1] - best[:, -2] > 1e-3 if best.shape[-1] > 1 else np.ones(length + 1, bool)
+                decoded = theirs.output_encoder.decode(outputs)
+                for j in range(1, length + 1):
+                    assert not clear[j] or _same(found.decoded[j], decoded[j]), (string, j, found.decoded, decoded)
+            for one, other in pairs:
+                assert one.shape == other.shape
+                worst = max(worst, float(np.abs(one - other).max(initial=0)))
+    assert worst <= TOLERANCE
+    return worst
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other) and type(one) is type(other)
+
+
+def check(case: Case, **options: Any) -> TracrTransformer:
+    theirs, model = tracrs(case, **options), ours(case, **options)
+    assert model.config.causal == case.causal
+    labels = same_labels(case.program, theirs.residual_labels)
+    assert sorted(labels) == sorted(model.residual_labels) and len(set(labels)) == len(labels)
+    lengths = range(1, case.max_seq_len + 1) if THOROUGH else {case.max_seq_len}
+    worst = assert_same(theirs, model, [labels.index(label) for label in model.residual_labels], lengths)
+    print(f"largest difference {worst:.2g}")
+    return model
+
+
+@pytest.mark.parametrize("name", [*LIBRARY, *OWN])
+def test_every_function_of_tracrs_library(name: str) -> None:
+    check({**LIBRARY, **OWN}[name])
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_programs_of_one_kind_of_part(name: str) -> None:
+    model = check(SPECIAL[name])
+    blocks: Any = model.blocks
+    if name.startswith("mlp_only"):
+        assert all(not b.out.weight.any() for b in blocks) and any(b.mlp_out.weight.any() for b in blocks)
+    elif name == "attention_only":
+        assert all(not b.mlp_out.weight.any() for b in blocks) and any(b.out.weight.any() for b in blocks)
+    elif name == "several_heads":
+        assert model.config.n_heads == 3
+    elif name == "outputs_none_and_bool":  # Tracr has no class for None
+        assert set(model.config.outputs or ()) == {True, "c"}
+        assert model.apply(["compiler_bos", "b", "c"]).decoded == ["compiler_bos", True, "c"]
+
+
+@settings(
+    max_examples=200 if THOROUGH else 5,
+    deadline=None,
+    derandomize=not THOROUGH,
+    phases=[Phase.generate, Phase.shrink] if THOROUGH else [Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(rasp_programs.random_programs())
+def test_random_programs(program: Any) -> None:
+    check(Case(program, frozenset(RANDOM_VOCAB), RANDOM_LENGTH))
+
+
+def test_shorter_strings_and_single_ones_through_tracrs_own_apply() -> None:
+    case = LIBRARY["hist"]
+    theirs, model = tracrs(case), ours(case)
+    order = [same_labels(case.program, theirs.residual_labels).index(label) for label in model.residual_labels]
+    assert_same(theirs, model, order, (1, 2, 3))
+    string = ["compiler_bos", "a", "b", "a", "compiler_pad"]
+    expected, found = theirs.apply(string), model.apply(string)
+    assert found.decoded[:4] == expected.decoded[:4] == ["compiler_bos", 2, 1, 2]
+    assert len(found.residuals) == len(expected.residuals)
+    for one, other in zip(found.residuals, expected.residuals, strict=True):
+        np.testing.assert_allclose(one.numpy(), np.asarray(other)[0][:, order], atol=TOLERANCE)
+
+
+def test_other_bos_and_pad_tokens() -> None:
+    model = check(LIBRARY["frac_prevs"], compiler_bos="<s>", compiler_pad="b:")
+    assert (model.config.bos, model.config.pad) == ("<s>", "b:")
+    assert model.apply(["<s>", "a", "c", "b:"]).decoded[:3] == ["<s>", pytest.approx(1), pytest.approx(0.5)]
+
+
+def test_mlp_exactness_is_passed_on() -> None:
+    case = LIBRARY["frac_prevs"]._replace(program=rasp.Map(lambda x: x > 0.4, lib.make_frac_prevs(TOKENS == "a")))
+    largest = [float(ours(case, mlp_exactness=e).state_dict()["blocks.1.mlp_in.weight"].abs().max()) for e in (10, 50)]
+    assert largest[1] == 5 * largest[0]
+    check(case, mlp_exactness=10)
+
+
+def test_the_fast_compiler_gives_what_tracrs_gives() -> None:
+    """Skipping the random weights, which Tracr replaces, changes nothing."""
+    case = LIBRARY["detect_pattern"]
+    theirs = tracr_compiling.compile_rasp_to_model(case.program, set(case.vocab), case.max_seq_len)
+    fast = tracrs(case)
+    assert theirs.residual_labels == fast.residual_labels and vars(theirs.model_config) == vars(fast.model_config)
+    flat, structure = jax.tree_util.tree_flatten(theirs.params)
+    fast_flat, fast_structure = jax.tree_util.tree_flatten(fast.params)
+    assert structure == fast_structure and len(flat) > 10
+    assert all(np.array_equal(one, other) for one, other in zip(flat, fast_flat, strict=True))
+    # And as it is, labels and all, without numbering anew.
+    model = from_tracr(theirs, "as it is")
+    assert model.residual_labels == tuple(theirs.residual_labels)
+    assert_same(theirs, model, [*range(len(model.residual_labels))], [case.max_seq_len])
+
+
+@pytest.mark.parametrize("name", ["sort_unique", "shift_by_causal", "several_heads"])
+def test_the_fast_answer_of_compiled_models(name: str) -> None:
+    """In double precision it is that of the plain pass, to 1e-9, and so are all gradients, relative to the largest.
+
+    Weights of 100 amplify the rounding errors of single precision, in any way of computing; the fast one's stay within ten
+    times the plain one's (or 1e-5).
+    """
+    case = {**LIBRARY, **SPECIAL}[name]
+    single = ours(case)
+    noise = torch.Generator().manual_seed(0)
+    with torch.no_grad():  # off the kinks of ReLU, where gradients jump, and so that all of them are alive
+        for parameter in single.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=noise) * 1e-3)
+    tokens = torch.tensor([single.encode(string) for string in strings(single, case.max_seq_len)])
+    for position in (1, 2):
+        found = []
+        for model in (single, copy.deepcopy(single).double()):
+            for logits in (model(tokens)[:, position], model.answer_logits(tokens, position)):
+                loss = torch.nn.functional.cross_entropy(logits, torch.arange(len(tokens)) % logits.shape[1])
+                found.append(
+                    [logits.detach().double(), *(g.double() for g in torch.autograd.grad(loss, [*model.parameters()]))]
+                )
+        plain, fast, exact_plain, exact_fast = found
+        scale = [
+            float(exact_plain[0].abs().max()),
+            *[max(float(g.abs().max()) for g in exact_plain[1:])] * (len(plain) - 1),
+        ]
+
+        def error(one: list[torch.Tensor], exact: list[torch.Tensor], scale: list[float] = scale) -> float:
+            return max(float((a - b).abs().max()) / size for a, b, size in zip(one, exact, scale, strict=True))
+
+        assert error(exact_fast, exact_plain) < 1e-9
+        assert error(fast, exact_plain) < max(10 * error(plain, exact_plain), 1e-5)
+
+
+FINGERPRINT = """
+import hashlib, sys
+from tracr.compiler import lib
+from tracr.rasp import rasp
+from capbench.models.tracr import compile_rasp
+from capbench.tasks import programs
+if sys.argv[1] == "busy":
+    compile_rasp(lib.make_hist(), {"a", "b"}, 2)
+    [rasp.Map(lambda x: x, rasp.tokens).label for _ in range(7)]
+for program in (programs.count("a"), lib.detect_pattern(rasp.tokens, "ab")):
+    model = compile_rasp(program, set("abcd"), 4)
+    digest = hashlib.sha256(repr(model.config).encode())
+    for name, value in model.state_dict().items():
+        digest.update(name.encode() + value.numpy().tobytes())
+    print(digest.hexdigest(), *model.residual_labels)
+"""
+
+
+def test_the_same_program_gives_the_same_bits_in_every_process() -> None:
+    """Whatever was compiled before, and however strings hash."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", FINGERPRINT, history],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for history, seed in (("fresh", "1"), ("busy", "2"))
+    ]
+    fresh, busy = (process.communicate(timeout=120)[0] for process in running)
+    assert fresh == busy and len(fresh.splitlines()) == 2
+    assert {"answer:0", "count:0", "count_selector_width_attn_output", "is_a:True", "one"} <= set(
+        fresh.splitlines()[0].split()
+    )
+    # Two expressions of one name are told apart by numbers of their own.
+    assert {label.split(":")[0] for label in fresh.splitlines()[1].split()[1:]} >= {"map_4", "map_6"}
+
+
+def test_an_annotated_copy_is_not_taken_for_its_original() -> None:
+    """In Tracr the copy of an expression that was compiled before keeps its number, and the two become one."""
+    is_a = rasp.Map(lambda x: x == "a", TOKENS)
+    compile_rasp(is_a, ABC, 3)
+    assert is_a.label == rasp.numerical(is_a).label  # what goes wrong in Tracr
+    share = rasp.numerical(rasp.Aggregate(rasp.Select(TOKENS, TOKENS, TRUE), rasp.numerical(is_a), default=0))
+    more = rasp.Map(lambda x: x > 0.4, share)
+    program = rasp.SequenceMap(lambda here, most: here and most, is_a, more)
+    assert compile_rasp(program, ABC, 3).apply(["compiler_bos", *"aab"]).decoded[1:] == [True, True, False]
+
+
+def test_names_that_could_be_mistaken_keep_their_numbers() -> None:
+    tricky = rasp.SequenceMap(
+        lambda x, y: x + y,
+        rasp.Map(lambda x: x * 2, TOKENS).named("tokens"),
+        rasp.Map(lambda x: x * 3, INDICES).named("plain"),
+    ).named("one")
+    labels = compile_rasp(tricky, {1, 2}, 2).residual_labels
+    assert {"tokens:1", "tokens_2:2", "plain:0", "one", "one_5:5"} <= set(labels) and len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("case", test_cases.UNSUPPORTED_TEST_CASES, ids=lambda case: case["testcase_name"])
+def test_what_tracr_does_not_support_is_refused_in_one_line(case: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"^program '{case['program'].name}': .+") as raised:
+        compile_rasp(case["program"], case["vocab"], case["max_seq_len"])
+    assert "\n" not in str(raised.value)
+
+
+BOTH = rasp.Select(TOKENS, TOKENS, EQ) & rasp.Select(INDICES, TOKENS, EQ)
+
+
+@pytest.mark.parametrize(
+    "program, vocab, length, options, said",
+    [
+        (TOKENS, ABC, 3, {}, "'tokens': it gives its input as it is"),
+        (rasp.length, ABC, 3, {}, "'length': Tracr cannot compile it: ValueError: Unsupported S-Op: length"),
+        (rasp.Full(1), ABC, 3, {}, "'full': Tracr cannot compile it: Expression Full cannot be translated"),
+        (rasp.Map(lambda x: x + 1, INDICES), ABC, 3, {}, "'map': .*does not include rasp.tokens"),
+        (
+            rasp.Aggregate(BOTH, TOKENS),
+            ABC,
+            3,
+            {},
+            "'aggregate': .*TypeError: Compiling composite Selectors is not supp",
+        ),
+        (rasp.SelectorWidth(BOTH).named("w"), ABC, 3, {}, "'w': .*AttributeError: 'SelectorAnd' object has no attrib"),
+        (rasp.Map(lambda x: {"a": 1}[x], TOKENS), ABC, 3, {}, "'map': Tracr cannot compile it: KeyError: '[bc]'"),
+        (rasp.Map(lambda x: [x], TOKENS), ABC, 3, {}, "'map': .*TypeError: unhashable type: 'list'"),
+        (rasp.Map(lambda x: float("inf"), TOKENS), ABC, 3, {}, "'map': inf cannot be a token or an output"),
+        (rasp.Select(TOKENS, TOKENS, EQ), ABC, 3, {}, "must be a RASP sequence operation .*, got .* type Select"),
+        (lambda x: x, ABC, 3, {}, "must be a RASP sequence operation .*, got .* type function"),
+        (lib.make_hist(), (), 3, {}, "'hist': vocab is empty"),
+        (
+            lib.make_hist(),
+            {10, "5", 9},
+            3,
+            {},
+            "'hist': Tracr cannot sort the vocab .see .* and .*use tokens of one type",
+        ),
+        (lib.make_hist(), {1, "1"}, 3, {}, "'hist': Tracr cannot sort the vocab .see 1 and '1'.|.see '1' and 1."),
+        (lib.make_hist(), ABC, 0, {}, "'hist': max_seq_len 0 must be .* 1 or more"),
+        (lib.make_hist(), ABC, 2.5, {}, "'hist': max_seq_len 2.5 must be"),
+        (lib.make_hist(), ABC, 3, {"compiler_bos": "a"}, "'hist': compiler_bos 'a' is in the vocab"),
+        (lib.make_hist(), ABC, 3, {"compiler_pad": "c"}, "'hist': compiler_pad 'c' is in the vocab"),
+        (lib.make_hist(), ABC, 3, {"compiler_bos": None}, "'hist': compiler_bos None must be a string"),
+        (lib.make_hist(), ABC, 3, {"compiler_pad": "compiler_bos"}, "'hist': compiler_bos and compiler_pad are both"),
+    ],
+)
+def test_what_cannot_be_compiled_is_refused_with_the_reason(
+    program: Any, vocab: Any, length: Any, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said) as raised:
+        compile_rasp(program, vocab, length, **options)
+    assert "\n" not in str(raised.value) and " at 0x" not in str(raised.value)
+
+
+@pytest.mark.parametrize("missing", ["tracr", "jax", "haiku"])
+def test_a_missing_installation_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [m for m in sys.modules if m.split(".")[0] == missing]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(UsageError, match=f"needs Tracr .pip install tracr-pypi.: .*{missing}"):
+        compile_rasp(lib.make_hist(), ABC, 3)
+
+
+def test_a_compiled_model_and_its_config_need_no_jax() -> None:
+    loaded = "{m.split('.')[0] for m in sys.modules}"
+    program = f"import sys, capbench.models.tracr; print(*{{'jax', 'haiku', 'tracr', 'chex'}} & {loaded})"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "\n", "")
+
+
+def test_a_compiled_model_survives_a_file() -> None:
+    before = ours(SPECIAL["tokens_of_many_types"])
+    after = TracrTransformer(TracrConfig.from_json(before.config.to_json()))
+    after.load_state_dict(before.state_dict())
+    string = ["compiler_bos", "x", (3, 4), 1]
+    assert repr(after.apply(string).decoded) == repr(before.apply(string).decoded)
+    assert after.apply(string).decoded[1:] == [("x", 0), ((3, 4), 1), (1, 2)]
+
+
+def test_values_of_numpy_become_pythons() -> None:
+    model = compile_rasp(rasp.Map(lambda x: np.float64(x) / 2, TOKENS), {1, 2}, 2)
+    assert [type(value) for value in model.config.outputs or ()] == [float, float]
+    assert model.apply(["compiler_bos", 2, 1]).decoded == ["compiler_bos", 1.0, 0.5]
+
+
+def test_strings_that_do_not_fit_are_refused() -> None:
+    model = ours(LIBRARY["hist"])
+    for string, said in (
+        (["a"], "'hist'.*begin with BOS 'compiler_bos'"),
+        (["compiler_bos", "d"], "'hist'.*token 'd' is outside"),
+        (["compiler_bos", *"abcabc"], "'hist'.*7 tokens, BOS included.*at most 6"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            model.apply(string)

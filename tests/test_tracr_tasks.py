@@ -1,0 +1,393 @@
+"""Tracr tasks: strings, answers, spurious correlation, spread and splits are what was asked for."""
+
+from __future__ import annotations
+
+import pkgutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+import capbench.tasks
+from capbench.errors import UsageError
+from capbench.tasks.base import IGNORE, Batch, Task
+from capbench.tasks.correlation import Correlation
+from capbench.tasks.programs import interpret
+from capbench.tasks.tracr import CounterTask, MaxTask
+
+COUNTER = CounterTask(min_content=10, max_content=16)
+MAX = MaxTask(rank=5, min_content=8, max_content=14)
+TASKS = {"counter": COUNTER, "max": MAX}
+SPLITS = ("train", "select", "evaluate")
+UNLIKELY = 1e-4  # seeds are fixed, so a test that passes once always does
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def counter(rate: float | None, **changes: Any) -> CounterTask:
+    q = changes.pop("q", 1)
+    correlation = None if rate is None else Correlation(o_pt="a", o_ft="b", rate=rate, q=q)
+    return replace(COUNTER, **{"operand": "b", "correlation": correlation, **changes})
+
+
+def largest(rate: float | None, **changes: Any) -> MaxTask:
+    """Asks for the 7th letter, which is q after the 5th where the correlation is."""
+    q = changes.pop("q", 3)
+    correlation = None if rate is None else Correlation(o_pt=5, o_ft=7, rate=rate, q=q)
+    return replace(MAX, **{"rank": 7, "correlation": correlation, **changes})
+
+
+def contents(task: Any, n: int, seed: int = 0) -> list[list[str]]:
+    """The letters of n strings."""
+    return [task.decode(row) for row in task.sample(n, rng(seed)).tokens.tolist()]
+
+
+def answers(task: Any, batch: Batch) -> list[Any]:
+    return [task.answers[i] for i in batch.targets[:, task.answer_pos].tolist()]
+
+
+def difference(task: Any, letters: list[str]) -> int:
+    """The answer for o_ft less that for o_pt, of the letters themselves."""
+    if isinstance(task, CounterTask):
+        return letters.count("b") - letters.count("a")
+    ordered = sorted(letters)
+    return ord(ordered[7 - 1]) - ord(ordered[5 - 1])
+
+
+# ---- strings and answers
+
+
+def test_a_string_is_bos_content_and_padding() -> None:
+    task = CounterTask(min_content=2, max_content=4)
+    assert task.vocabulary == ("#", "$", "a", "b", "c", "d", "e", "f", "g", "h", "i") and task.vocab_size == 11
+    assert (task.bos, task.pad, task.seq_len, task.answer_pos, task.answer_weight) == ("$", "#", 5, 2, 1)
+    assert task.encode("bad") == [1, 3, 2, 5, 0] and task.decode([1, 3, 2, 5, 0]) == ["b", "a", "d"]
+    assert task.answers == (0, 1, 2, 3, 4)
+    assert MAX.vocabulary[:3] == ("#", "$", "a") and MAX.vocab_size == 28 and "".join(MAX.answers) == MAX.alphabet
+
+
+@st.composite
+def counters(draw: st.DrawFn) -> CounterTask:
+    shortest = draw(st.integers(6, 12))
+    largest_count = draw(st.none() | st.integers(2, 9))
+    rate = draw(st.none() | st.sampled_from([0.0, 1.0]) | st.floats(0, 1))
+    pair = draw(st.sampled_from([("a", "b"), ("b", "a"), ("d", "h")]))
+    return CounterTask(
+        operand=draw(st.sampled_from(pair)),
+        counted=pair,
+        largest_count=largest_count,
+        correlation=None
+        if rate is None
+        else Correlation(o_pt=pair[1], o_ft=pair[0], rate=rate, q=draw(st.integers(-2, 2))),
+        min_content=shortest,
+        max_content=shortest + draw(st.integers(0, 8)),
+        split=draw(st.sampled_from(SPLITS)),
+    )
+
+
+@st.composite
+def maxima(draw: st.DrawFn) -> MaxTask:
+    o_pt, o_ft = draw(st.lists(st.integers(1, 7), min_size=2, max_size=2, unique=True))
+    shortest = draw(st.integers(max(2, o_pt, o_ft), 10))
+    longest = shortest + draw(st.integers(0, 8))
+    alphabet = "abcdefghijklmnopqrstuvwxyz"[: longest + draw(st.integers(1, 8))]
+    q = draw(st.integers(0, len(alphabet) - longest)) + abs(o_ft - o_pt)
+    rate = draw(st.none() | st.sampled_from([0.0, 1.0]) | st.floats(0, 1))
+    return MaxTask(
+        rank=draw(st.sampled_from([o_pt, o_ft])),
+        alphabet=alphabet,
+        correlation=None if rate is None else Correlation(o_pt=o_pt, o_ft=o_ft, rate=rate, q=q if o_ft > o_pt else -q),
+        min_content=shortest,
+        max_content=longest,
+        split=draw(st.sampled_from(SPLITS)),
+    )
+
+
+@given(counters() | maxima(), st.integers(0, 2**32))
+@settings(max_examples=80, deadline=None)
+def test_every_answer_is_the_interpreters(task: CounterTask | MaxTask, seed: int) -> None:
+    try:
+        batch = task.sample(12, rng(seed))
+    except UsageError as error:  # some of the smallest tasks have hardly any strings
+        assert "too few" in str(error) and task.split != "train"
+        return
+    program = task.program()
+    for tokens, answer in zip(batch.tokens.tolist(), answers(task, batch), strict=True):
+        letters = task.decode(tokens)
+        assert interpret(program, letters)[1] == answer, letters
+        assert task.encode(letters) == tokens and task.min_content <= len(letters) <= task.max_content
+        if isinstance(task, MaxTask):
+            assert len(set(letters)) == len(letters), letters
+        else:
+            most = min(len(letters) // 2, task.largest_count or len(letters))
+            assert max(letters.count(letter) for letter in task.counted) <= most, letters
+
+
+@given(counters() | maxima(), st.sampled_from([0, 1]))
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_operands_and_q_all_strings_or_none_carry_the_correlation(
+    task: CounterTask | MaxTask, rate: int
+) -> None:
+    if task.correlation is None:
+        return
+    task = replace(task, correlation=(c := replace(task.correlation, rate=rate)), split="train")
+    for letters in contents(task, 20):
+        if isinstance(task, CounterTask):
+            carried = letters.count(str(c.o_ft)) - letters.count(str(c.o_pt)) == c.q
+        else:
+            ordered = sorted(letters)
+            carried = ord(ordered[int(c.o_ft) - 1]) - ord(ordered[int(c.o_pt) - 1]) == c.q
+        assert carried == bool(rate), letters
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_the_only_target_is_the_answer_at_the_second_letter(task: Any) -> None:
+    batch = task.sample(50, rng())
+    assert batch.tokens.shape == batch.targets.shape == (50, task.seq_len)
+    assert batch.tokens.dtype == batch.targets.dtype == torch.int64
+    assert (batch.targets != IGNORE).nonzero()[:, 1].unique().tolist() == [2]
+    assert isinstance(task, Task) and len(task.sample(0, rng()).tokens) == 0
+
+
+# ---- the distribution
+
+
+@pytest.mark.parametrize("make", [counter, largest])
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("rate", [0, 0.2, 0.5, 1])
+def test_the_correlation_is_carried_at_its_rate(make: Callable[..., Any], split: str, rate: float) -> None:
+    task = make(rate, split=split)
+    carrying = sum(difference(task, letters) == task.correlation.q for letters in contents(task, 600))
+    if rate in (0, 1):
+        assert carrying == 600 * rate
+    assert stats.binomtest(carrying, 600, rate).pvalue > UNLIKELY, carrying
+
+
+@pytest.mark.parametrize("make", [counter, largest])
+def test_the_correlation_is_independent_of_the_place_in_the_batch_and_of_length(make: Callable[..., Any]) -> None:
+    task = make(0.5)
+    carries = [(difference(task, s) == task.correlation.q, len(s)) for s in contents(task, 4000)]
+    for part in (carries[:1000], carries[-1000:], *([c for c in carries if c[1] == n] for n in (10, 14))):
+        assert stats.binomtest(sum(c for c, _ in part), len(part), 0.5).pvalue > UNLIKELY
+
+
+@pytest.mark.parametrize("task", [COUNTER, counter(0.5), MAX, largest(0.5)], ids=lambda t: t.name)
+def test_every_length_is_equally_likely(task: Any) -> None:
+    lengths = Counter(len(letters) for letters in contents(task, 4000))
+    assert sorted(lengths) == list(range(task.min_content, task.max_content + 1))
+    assert stats.chisquare(list(lengths.values())).pvalue > UNLIKELY
+
+
+@pytest.mark.parametrize("rate", [None, 0, 1])
+@pytest.mark.parametrize("operand", ["a", "b"])
+def test_counts_are_spread_over_half_of_the_length(operand: str, rate: float | None) -> None:
+    # At length 16 m is 8; of 9 counts each has 1/9 = .11, of those with q = 1 8 remain, .125 each.
+    task = counter(rate, operand=operand, min_content=16)
+    seen = Counter(answers(task, task.sample(4000, rng())))
+    expected = {None: range(9), 0: range(9), 1: range(9 - 1) if operand == "a" else range(1, 9)}[rate]
+    assert sorted(seen) == list(expected) and max(seen.values()) < 0.15 * 4000
+    if rate != 0:  # there, of the 64 pairs that neither carry nor are equal, one end has one more than the other counts
+        assert stats.chisquare(list(seen.values())).pvalue > UNLIKELY
+
+
+def test_without_a_correlation_the_two_counts_are_independent() -> None:
+    pairs = [(s.count("a"), s.count("b")) for s in contents(replace(COUNTER, min_content=16), 8100)]
+    table = Counter(pairs)
+    assert stats.chisquare([table[i, j] for i in range(9) for j in range(9)]).pvalue > UNLIKELY
+
+
+@pytest.mark.parametrize("rate", [0, 0.5])
+def test_with_a_correlation_the_counts_are_never_equal_but_all_other_pairs_are_there(rate: float) -> None:
+    pairs = Counter((s.count("a"), s.count("b")) for s in contents(counter(rate, min_content=16), 6000))
+    others = [pairs.pop((i, j)) for i in range(9) for j in range(9) if j - i not in (0, 1)]
+    assert stats.chisquare(others).pvalue > UNLIKELY
+    assert set(pairs) == (set() if rate == 0 else {(i, i + 1) for i in range(8)})
+    assert (0, 0) in {(s.count("a"), s.count("b")) for s in contents(counter(1, q=0), 600)}
+
+
+def test_counts_stop_where_they_are_told_to() -> None:
+    for rate in (None, 0, 1):
+        assert {max(s.count("a"), s.count("b")) for s in contents(counter(rate, largest_count=3), 600)} >= {1, 2, 3}
+        assert max(max(s.count("a"), s.count("b")) for s in contents(counter(rate, largest_count=3), 600)) == 3
+
+
+def test_all_places_and_all_other_letters_are_alike() -> None:
+    found = contents(replace(COUNTER, min_content=16), 4000)
+    for letter in "ab":
+        places = [sum(s[i] == letter for s in found) for i in range(16)]
+        assert stats.chisquare(places).pvalue > UNLIKELY, places
+    others = Counter(letter for s in found for letter in s)
+    assert stats.chisquare([others[letter] for letter in "cdefghi"]).pvalue > UNLIKELY
+    found = contents(replace(MAX, min_content=14), 4000)
+    smallest = Counter(s.index(min(s)) for s in found)
+    assert stats.chisquare([smallest[i] for i in range(14)]).pvalue > UNLIKELY
+
+
+@pytest.mark.parametrize("rate", [None, 0, 1])
+def test_kth_letters_are_spread_evenly(rate: float | None) -> None:
+    # Of 14 different letters the 7th has 6 before and 7 after it: g to s, 13 letters, .08 each. If it is to be 3 after
+    # the 5th, h to s remain; if not, g to s, as before.
+    task = largest(rate, min_content=14)
+    seen = Counter(answers(task, task.sample(4000, rng())))
+    assert "".join(sorted(seen)) == ("hijklmnopqrs" if rate == 1 else "ghijklmnopqrs")
+    assert stats.chisquare(list(seen.values())).pvalue > UNLIKELY
+    task = replace(task, rank=5) if rate is not None else largest(None, rank=5, min_content=14)
+    seen = Counter(answers(task, task.sample(4000, rng())))
+    assert len(seen) >= 12 and max(seen.values()) < 0.16 * 4000
+
+
+def test_sets_of_letters_with_one_answer_are_equally_likely() -> None:
+    # 4 of the 6 letters a to f, the second being c: one of a, b and two of d, e, f: 2 * 3 sets. In the whole the second can
+    # be b, c or d, by thirds; b has 1 * 6 sets, c 6, d 3 * 1.
+    task = MaxTask(rank=2, alphabet="abcdef", min_content=4, max_content=4)
+    for correlation in (None, Correlation(o_pt=1, o_ft=2, rate=0, q=3)):
+        found = ["".join(sorted(s)) for s in contents(replace(task, correlation=correlation), 3000)]
+        if correlation is not None:  # a to d at a distance of 3 is left out: 2 sets remain for d
+            assert {s for s in found if s[1] == "d"} == {"bdef", "cdef"}
+        of_c = Counter(s for s in found if s[1] == "c")
+        assert len(of_c) == 6 and stats.chisquare(list(of_c.values())).pvalue > UNLIKELY
+
+
+# ---- splits and reproducibility
+
+FEW = {
+    "counter": CounterTask(min_content=3, max_content=4),
+    "max": MaxTask(rank=3, alphabet="abcdefgh", min_content=4, max_content=5),
+}
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "counter": [{}, {"operand": "b", "correlation": Correlation(o_pt="a", o_ft="b", rate=0.5)}, {"max_content": 6}],
+    "max": [{}, {"rank": 2, "correlation": Correlation(o_pt=2, o_ft=3, rate=0.5)}, {"max_content": 7}],
+}
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_splits_share_no_content_whatever_the_seed_and_the_rest_of_the_task(name: str) -> None:
+    drawn = {
+        (split, seed, i): {
+            tuple(letters)
+            for letters in contents(replace(FEW[name], split=split, **changes), 600, seed)  # type: ignore[arg-type]
+        }
+        for split in SPLITS
+        for seed in (0, 1)
+        for i, changes in enumerate(VARIANTS[name])
+    }
+    for one, strings in drawn.items():
+        for other, others in drawn.items():
+            assert bool(strings & others) == (one[0] == other[0]), (one, other)
+
+
+def test_training_has_14_of_16_strings() -> None:
+    task = MaxTask(rank=1, min_content=2, max_content=2)
+    found = {tuple(letters) for letters in contents(task, 20_000)}
+    assert len(found) == pytest.approx(26 * 25 * 14 / 16, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [*TASKS.values(), counter(0.5), largest(0.5), COUNTER.finetuning("b", c_tr=0.5), MAX.finetuning(7, c_tr=0.5, q=3)],
+    ids=lambda task: task.name,
+)
+def test_equal_generators_give_equal_batches_and_others_do_not(task: Task) -> None:
+    generator = rng(1)
+    first, again, other = (task.sample(50, g) for g in (generator, rng(1), rng(2)))
+    assert torch.equal(first.tokens, again.tokens) and torch.equal(first.targets, again.targets)
+    assert not torch.equal(first.tokens, other.tokens)
+    assert not torch.equal(first.tokens, task.sample(50, generator).tokens)
+
+
+@pytest.mark.parametrize("before", TASKS.values(), ids=TASKS)
+def test_a_fine_tuning_task_has_its_three_streams(before: Any) -> None:
+    o_ft = "b" if before is COUNTER else 7
+    streams = before.finetuning(o_ft, c_tr=1.0, q=2)
+    assert isinstance(streams, Task) and streams.retain == streams.forget == before
+    assert torch.equal(streams.sample(30, rng()).targets, streams.target.sample(30, rng()).targets)
+    assert all(difference(before, letters) == 2 for letters in contents(streams.target, 100))
+    assert len({difference(before, letters) for letters in contents(streams.forget, 100)}) > 4
+    assert streams.target.program().name == before.program().name == "answer"
+    assert getattr(streams.target, "operand", getattr(streams.target, "rank", None)) == o_ft
+
+
+def test_a_task_is_described_and_made_without_torch_jax_and_tracr() -> None:
+    modules = ", ".join(m.name for m in pkgutil.iter_modules(capbench.tasks.__path__, "capbench.tasks."))
+    assert "capbench.tasks.tracr" in modules
+    program = (
+        f"import sys, {modules}; capbench.tasks.tracr.MaxTask(min_content=8, max_content=9).finetuning(7, c_tr=1, q=2);"
+        "print(*sorted({m.split('.')[0] for m in sys.modules} & {'torch', 'jax', 'tracr'}))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "\n", "")
+
+
+# ---- mistakes
+
+MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
+    "alphabet out of order": (lambda: CounterTask(alphabet="bac", min_content=4, max_content=6), "'bac'"),
+    "letter twice": (lambda: CounterTask(alphabet="abbc", min_content=4, max_content=6), "'abbc'"),
+    "padding as a letter": (lambda: CounterTask(alphabet="#abc", min_content=4, max_content=6), "'#abc'"),
+    "no second letter": (lambda: CounterTask(min_content=1, max_content=6), "min_content = 1 "),
+    "longest before shortest": (lambda: CounterTask(min_content=8, max_content=6), "max_content = 6"),
+    "split": (lambda: replace(COUNTER, split="test"), "'test'"),  # type: ignore[arg-type]
+    "operand": (lambda: replace(COUNTER, operand="z"), "'z'"),
+    "counted letter": (lambda: replace(COUNTER, counted=("a", "z")), "'z'"),
+    "one counted letter": (lambda: replace(COUNTER, counted=("a", "a")), "('a', 'a')"),
+    "no letter to fill up with": (lambda: replace(COUNTER, alphabet="ab"), "'ab'"),
+    "largest count": (lambda: replace(COUNTER, largest_count=0), "largest_count = 0"),
+    "correlation's letter": (lambda: COUNTER.finetuning("c", c_tr=1), "'c'"),
+    "correlation's letters are ranks": (
+        lambda: replace(COUNTER, correlation=Correlation(o_pt=5, o_ft=7, rate=1)),
+        "between 5 and 7",
+    ),
+    "q longer than strings": (lambda: counter(1, q=6), "q = 6 does not fit"),
+    "q too low": (lambda: counter(1, q=-6), "q = -6 does not fit"),
+    "q above the largest count": (lambda: counter(1, q=4, largest_count=3), "at most 3"),
+    "more than the alphabet": (lambda: replace(MAX, max_content=27), "max_content = 27"),
+    "rank above length": (lambda: replace(MAX, rank=9), "rank 9"),
+    "no rank": (lambda: replace(MAX, rank=0), "rank 0"),
+    "correlation's rank": (lambda: MAX.finetuning(9, c_tr=1, q=4), "rank 9"),
+    "correlation's ranks are letters": (
+        lambda: replace(MAX, correlation=Correlation(o_pt="a", o_ft="b", rate=1)),
+        "rank 'a'",
+    ),
+    "rank outside of the correlation": (lambda: largest(1, rank=6), "rank = 6"),
+    "equal ranks": (lambda: MAX.finetuning(5, c_tr=1, q=0), "5 and 5"),
+    "q less than the ranks": (lambda: largest(1, q=1), "q = 1 is impossible"),
+    "q of the wrong sign": (lambda: largest(1, q=-3), "from 2 to 14"),
+    "q of the wrong sign, ranks turned": (
+        lambda: replace(MAX, correlation=Correlation(o_pt=7, o_ft=5, rate=1, q=3)),
+        "from -14 to -2",
+    ),
+    "q longer than the alphabet": (lambda: largest(1, q=15), "q = 15"),
+    "nothing else is possible": (lambda: largest(0.5, q=2, max_content=26), "at most 25"),
+    "letter to encode": (lambda: COUNTER.encode("az"), "'z'"),
+    "padding to encode": (lambda: COUNTER.encode("a#"), "'#'"),
+    "too long to encode": (lambda: COUNTER.encode("a" * 17), "17 letters"),
+    "no string in the split": (
+        lambda: MaxTask(rank=1, alphabet="ab", min_content=2, max_content=2, split="evaluate").sample(2, rng()),
+        "'evaluate'",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong, quoted", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_refused_and_quoted(wrong: Callable[[], object], quoted: str) -> None:
+    with pytest.raises(UsageError) as error:
+        wrong()
+    assert quoted in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("q", [2, 14])
+def test_the_nearest_and_the_furthest_possible_q_have_strings(q: int) -> None:
+    # At 14 of 26 letters 12 are left out; all of them can lie between the 5th and the 7th, and then e is the 5th.
+    assert all(difference(MAX, letters) == q for letters in contents(largest(1, q=q), 50))
+    whole = largest(1, q=2, max_content=26, min_content=26)
+    assert all(sorted(letters) == list(whole.alphabet) for letters in contents(whole, 5))
