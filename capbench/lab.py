@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from capbench.pipeline.code import reading_code, remember_sources
+from capbench.pipeline.code import reading_code, remember_sources, source_of
 from capbench.pipeline.steps import Step, describe
 from capbench.results import Measurement, measurement_from_dict, to_dict
 from capbench.store import Store, key_of
@@ -86,8 +86,8 @@ class Lab:
         """Carry out a reading, or take its result from the store: it is kept under everything that it depends on."""
         config = {
             "reading": f"{reading.__module__}.{reading.__qualname__}",
-            "code": reading_code(Path(reading.__code__.co_filename)),
-            "preset": describe(bench.study.preset),
+            "code": reading_code(frozenset({Path(reading.__code__.co_filename), *_source(bench.study)})),
+            "study": _description(bench.study),
             "seed": bench.seed,
             "steps": {name: step.key for name, step in steps.items()},
         }
@@ -98,3 +98,14 @@ class Lab:
 
         kept = self.store.get_or_build(key_of(config), carry_out, kind="Reading", config=config)
         return tuple(measurement_from_dict(m) for m in kept.meta["measurements"])
+
+
+def _description(study: Study) -> Any:
+    """A study as JSON values, without the method and the device: models carry those in their keys."""
+    found = describe(study) if is_dataclass(study) else {"preset": describe(study.preset)}
+    return {name: value for name, value in found.items() if name not in ("method", "device")}
+
+
+def _source(study: Study) -> list[Path]:
+    file = source_of(type(study).__module__)
+    return [] if file is None else [file]

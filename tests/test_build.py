@@ -211,7 +211,6 @@ def test_long_curves_are_thinned_and_keep_the_largest_norm_of_every_stretch() ->
     assert {x: value for x, value in found["grad_norm"] if value != 1.0} == {130: 50.0, 140: 30.0}
 
 
-@pytest.mark.xfail(strict=True, reason="the steps after the last full stretch are dropped")
 @pytest.mark.parametrize("steps", [209, 1999])
 def test_the_end_of_a_curve_is_kept_too(steps: int) -> None:
     norms = [1.0] * (steps - 1) + [50.0]

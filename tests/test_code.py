@@ -141,9 +141,9 @@ def test_a_key_changes_with_the_code_of_its_parents(edit: Callable[[str], None])
 
 @pytest.mark.parametrize("name", READINGS_OF)
 def test_a_reading_changes_with_the_files_that_shape_it(name: str, edit: Callable[[str], None]) -> None:
-    before = {reading: code.reading_code(Path(file)) for reading, file in READINGS.items()}
+    before = {reading: code.reading_code(frozenset({Path(file)})) for reading, file in READINGS.items()}
     edit(name)
-    after = {reading: code.reading_code(Path(file)) for reading, file in READINGS.items()}
+    after = {reading: code.reading_code(frozenset({Path(file)})) for reading, file in READINGS.items()}
     assert changed(before, after) == READINGS_OF[name]
 
 
@@ -240,7 +240,7 @@ def test_a_reading_outside_of_the_package_has_a_version_too(tmp_path: Path) -> N
     mine, other = tmp_path / "suite.py", tmp_path / "other.py"
     mine.write_text("from capbench.measure.prune import relevance\n")
     other.write_text("from capbench.measure.prune import relevance\nx = 1\n")
-    assert code.reading_code(mine) != code.reading_code(other)
+    assert code.reading_code(frozenset({mine})) != code.reading_code(frozenset({other}))
     (found,) = Lab(Store(tmp_path)).read(of_my_own, Bench(study=study(), seed=0), {})
     assert found.value == 1.0
 
@@ -261,7 +261,7 @@ class OwnTask:
 
 @pytest.mark.parametrize(
     "module",
-    ["mine", pytest.param("my.own", marks=pytest.mark.xfail(strict=True, reason="looked for in capbench/own.py"))],
+    ["mine", "my.own"],
 )
 def test_a_step_with_a_task_from_elsewhere_has_a_key(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OwnTask, "__module__", module)
@@ -270,7 +270,6 @@ def test_a_step_with_a_task_from_elsewhere_has_a_key(module: str, monkeypatch: p
     assert replace(step, program=f"{module}:count").key != step.key
 
 
-@pytest.mark.xfail(strict=True, reason="the modules of Watch and MethodRef count as shaping")
 @pytest.mark.parametrize("name", ["pipeline/steps.py", "methods/registry.py"])
 def test_steps_and_the_registry_are_in_keys_with_their_data_only(name: str, edit: Callable[[str], None]) -> None:
     before = step_versions()
@@ -296,10 +295,8 @@ class Asked:
         ("measure/prune.py", True),
         ("tasks/strings.py", True),
         ("models/tracr/transformer.py", True),  # by way of the model's key
-        *(
-            pytest.param(name, True, marks=pytest.mark.xfail(strict=True, reason="the study's code is in no key"))
-            for name in ("tasks/tracr.py", "protocols/tracr.py")  # which strings are drawn, of which task
-        ),
+        ("tasks/tracr.py", True),  # which strings are drawn,
+        ("protocols/tracr.py", True),  # of which task
         ("tasks/pcfg.py", False),
         ("models/gpt.py", False),
     ],
@@ -320,7 +317,6 @@ def test_a_kept_reading_is_made_again_when_its_code_or_its_study_s_changes(
     assert (read() != before) == changes
 
 
-@pytest.mark.xfail(strict=True, reason="the study is in no key, and both have the same preset")
 def test_readings_of_two_studies_are_kept_apart() -> None:
     store: Any = Asked()
     for kept in (TRACR, replace(TRACR, o_ft="c"), MAX):

@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -38,6 +38,13 @@ jax.config.update("jax_disable_most_optimizations", True)  # what runs here is c
 
 LIBRARY, SPECIAL = rasp_programs.library(), rasp_programs.special()
 OWN = rasp_programs.tracrs_own() if THOROUGH else {}
+
+
+@pytest.fixture(autouse=True)
+def _bounded_memory() -> Iterator[None]:
+    """jax keeps all that it compiled, several MB per program."""
+    yield
+    jax.clear_caches()
 
 
 def tracrs(case: Case, **options: Any) -> Any:
@@ -296,6 +303,14 @@ def test_names_that_could_be_mistaken_keep_their_numbers() -> None:
     ).named("one")
     labels = compile_rasp(tricky, {1, 2}, 2).residual_labels
     assert {"tokens:1", "tokens_2:2", "plain:0", "one", "one_5:5"} <= set(labels) and len(set(labels)) == len(labels)
+
+
+def test_labels_that_would_coincide_all_keep_their_numbers() -> None:
+    width = rasp.SelectorWidth(rasp.Select(TOKENS, TOKENS, TRUE)).named("w")
+    other = rasp.numerical(rasp.Map(lambda x: x, width)).named("w_selector_width_attn_output")
+    labels = compile_rasp(other, ABC, 2).residual_labels
+    assert len(set(labels)) == len(labels)
+    assert {"w_3:0", "w_3_selector_width_attn_output", "w_selector_width_attn_output_4"} <= set(labels)
 
 
 @pytest.mark.parametrize("case", test_cases.UNSUPPORTED_TEST_CASES, ids=lambda case: case["testcase_name"])

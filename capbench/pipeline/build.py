@@ -116,12 +116,13 @@ def _fit_meta(fits: list[training.Fit]) -> dict[str, Any]:
     losses = [loss for fitted in fits for loss in fitted.losses]
     norms = [norm for fitted in fits for norm in fitted.grad_norms]
     every = max(1, len(losses) // 100)
-    points = range(every, len(losses) + 1, every)
+    ends = [*range(every, len(losses), every), len(losses)] if losses else []
+    starts = [0, *ends]
     return {
         "steps": sum(fitted.steps for fitted in fits),
         "diverged": any(fitted.diverged for fitted in fits),
-        "loss": _finite_points((n, losses[n - 1]) for n in points),
-        "grad_norm": _finite_points((n, max(norms[n - every : n])) for n in points),
+        "loss": _finite_points((end, losses[end - 1]) for end in ends),
+        "grad_norm": _finite_points((end, max(norms[start:end])) for start, end in zip(starts, ends, strict=False)),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -36,14 +37,23 @@ def file_digest(file: Path) -> str:
 
 @cache
 def training_code(modules: frozenset[str]) -> str:
-    """Version of everything that shapes a model made with these modules of capbench (its tasks, its architecture)."""
-    return _digest({*map(_file, modules), *(_ROOT / part for part in _EVERY_TRAINING)})
+    """Version of everything that shapes a model made with these modules: those of its tasks and its architecture."""
+    files = {file for file in map(source_of, modules) if file is not None and (not _ours(file) or _shapes(file))}
+    return _digest({*files, *(_ROOT / part for part in _EVERY_TRAINING)})
 
 
 @cache
-def reading_code(file: Path) -> str:
-    """Version of everything that shapes a measurement, given the file of its reading."""
-    return _digest({file, *(_ROOT / part for part in _EVERY_TRAINING)})
+def reading_code(files: frozenset[Path]) -> str:
+    """Version of everything that shapes a measurement, given the files of its reading and of its study."""
+    return _digest({*files, *(_ROOT / part for part in _EVERY_TRAINING)})
+
+
+def source_of(module: str) -> Path | None:
+    """The source file of a module, of capbench or of the user's own; None where it has none (a notebook)."""
+    if module.partition(".")[0] == "capbench":
+        return _file(module)
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return Path(file) if file else None
 
 
 def remember_sources() -> None:
@@ -82,7 +92,11 @@ def _imported(file: Path) -> frozenset[Path]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     files = {_file(name) for name in names if name.startswith("capbench.")}
-    return frozenset(f for f in files if f.is_file() and f.relative_to(_ROOT).as_posix().startswith(_SHAPING))
+    return frozenset(f for f in files if f.is_file() and _shapes(f))
+
+
+def _shapes(file: Path) -> bool:
+    return file.relative_to(_ROOT).as_posix().startswith(_SHAPING)
 
 
 def _file(module: str) -> Path:
