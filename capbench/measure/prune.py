@@ -139,7 +139,7 @@ def prune_and_evaluate(
 
     ks: numbers of units to prune, for the curves; at most `most` of them count for the choice of `best`.
     search 0: the units with the highest scores go first (single-shot, Sec. 5.1); else a greedy search among so many.
-    Random weights are drawn among those at least as large as the smallest that is pruned: most of a compiled model's
+    Random weights are drawn among the others at least as large as the smallest that is pruned: most of a compiled model's
     weights are all but zero, and pruning those would be no control.
     """
     if not any(0 < k <= most for k in ks):
@@ -177,10 +177,11 @@ def prune_and_evaluate(
 
 
 def _as_large(model: Model, pool: Sequence[Unit], pruned_ones: Sequence[Unit]) -> list[Unit]:
-    """The single weights of the pool that are at least as large as the smallest of the pruned ones."""
+    """The other single weights of the pool that are at least as large as the smallest of the pruned ones."""
     if not pruned_ones:
         return []
     sizes = {name: linear.weight.detach().abs().tolist() for name, linear in model.neurons().items()}
     size = [sizes[name][row][column] for name, row, column in pool]  # type: ignore[misc]
     smallest = min(its for unit, its in zip(pool, size, strict=True) if unit in pruned_ones)
-    return [unit for unit, its in zip(pool, size, strict=True) if its >= smallest]
+    alike = [unit for unit, its in zip(pool, size, strict=True) if its >= smallest and unit not in pruned_ones]
+    return alike or [unit for unit in pool if unit not in pruned_ones]  # there may be none as large

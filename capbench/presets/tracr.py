@@ -28,7 +28,7 @@ class TracrPreset:
     max_offset: int = 3  # q of the Max-identifier's correlation: 7th - 5th largest letter (paper: 1 and 3)
     noise: float
     finetune_steps: int = 10_000
-    revive_steps: int = 2_000
+    revive_steps: int = 3_000
     revive_every: int = 50
     batch_size: int = 96
     rates: Mapping[str, float] = field(default_factory=lambda: RATES)
@@ -72,7 +72,7 @@ def smoke() -> TracrPreset:
         largest_count=4,
         max_content=(8, 10),
         finetune_steps=4_000,
-        revive_steps=1_000,
+        revive_steps=1_500,
         n_evaluate=500,
     )
 
