@@ -16,7 +16,7 @@ GROUPS = {
     ),
     "pruning": (
         "Pruning",
-        "Accuracy after zeroing the neurons with the highest scores, against equally many random ones.",
+        "Accuracy after zeroing the neurons, or single weights, that hold O_PT back most, against equally many random ones.",
     ),
     "probing": (
         "Probing",
