@@ -34,14 +34,17 @@ def compiled():
     return get
 
 
-def tasks():
+def studies():
     for study, name in ((TracrCounter, "counter"), (TracrMax, "max")):
         for preset in (small(), paper()):
             made = study(preset=preset)
             yield pytest.param(made, id=f"{name}-{made.evaluation(made.o_pt, c_te=None).max_content}")
 
 
-@pytest.mark.parametrize("study", tasks())
+STUDIES = tuple(studies())
+
+
+@pytest.mark.parametrize("study", STUDIES)
 def test_training_step(benchmark, study, compiled):
     """Twenty steps at batch 96, data included."""
     before = study.strings(study.o_pt, None, "train")
@@ -51,7 +54,7 @@ def test_training_step(benchmark, study, compiled):
     benchmark.pedantic(lambda: fit(model, task, replace(config, steps=STEPS)), rounds=10, warmup_rounds=1)
 
 
-@pytest.mark.parametrize("study", tasks())
+@pytest.mark.parametrize("study", STUDIES)
 def test_plain_training_step(benchmark, study, compiled):
     """The same through the plain forward pass of all positions: what the factorised one is measured against."""
     before = study.strings(study.o_pt, None, "train")
@@ -65,7 +68,7 @@ def test_plain_training_step(benchmark, study, compiled):
     benchmark.pedantic(lambda: fit(model, task, replace(config, steps=STEPS), loss=loss), rounds=5, warmup_rounds=1)
 
 
-@pytest.mark.parametrize("study", tasks())
+@pytest.mark.parametrize("study", STUDIES)
 def test_sampling(benchmark, study):
     """The strings of as many steps, drawn as the training loop draws them."""
     task = study.evaluation(study.o_ft, c_te=0.5, split="train")
