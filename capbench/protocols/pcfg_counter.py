@@ -9,6 +9,7 @@ from typing import Any
 from capbench.methods.registry import MethodRef
 from capbench.pipeline.steps import FineTune, Initialise, Pretrain, Revive, Step, Watch
 from capbench.presets.pcfg import PcfgPreset
+from capbench.protocols.cases import with_numbers
 from capbench.protocols.seeds import subseed
 from capbench.tasks.correlation import Correlation
 from capbench.tasks.pcfg import PcfgTask, counter_finetuning, pretraining
@@ -40,9 +41,7 @@ class PcfgCounter:
 
     def protocol(self, case: Mapping[str, Any]) -> Mapping[str, Any]:
         """A case's parameters, with the learning rate and the number of steps behind the paper's name of a rate."""
-        if "lr" not in case:
-            return dict(case)
-        return {**case, "eta": self.preset.rates[case["lr"]], "steps": self.preset.finetune_steps}
+        return with_numbers(case, self.preset.rates, self.preset.finetune_steps)
 
     # Models
 
