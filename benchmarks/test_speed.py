@@ -1,6 +1,5 @@
 """Speed of the parts that a run spends its time in: `pytest benchmarks/`. Read ratios within one run, not absolute times."""
 
-from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +9,8 @@ from capbench.models.gpt import Gpt
 from capbench.pipeline.plan import limit_threads
 from capbench.presets.pcfg import paper, small
 from capbench.tasks.correlation import Correlation
-from capbench.tasks.pcfg import PcfgTask, pretraining
+from capbench.tasks.pcfg.finetuning import pretraining
+from capbench.tasks.pcfg.task import PcfgTask
 from capbench.training import fit
 
 
@@ -37,10 +37,12 @@ def test_sampling_a_pretraining_batch(benchmark, preset, rng):
     benchmark(lambda: task.sample(preset.batch_size, rng))
 
 
-def test_sampling_a_correlated_batch(benchmark, rng):
-    preset = small()
+@pytest.mark.parametrize("family", ["C", "I"])
+@pytest.mark.parametrize("preset", [small(), paper()], ids=lambda p: p.name)
+def test_sampling_a_correlated_batch(benchmark, preset, family, rng):
+    """All texts carry the correlation: the costliest fine-tuning data."""
     correlation = Correlation(o_pt="a", o_ft="b", rate=1.0)
-    task = PcfgTask(setting=preset.setting, prior={"b": 1.0}, correlation=correlation)
+    task = PcfgTask(setting=preset.setting, prior={"b": 1.0}, family=family, correlation=correlation)
     benchmark(lambda: task.sample(preset.batch_size, rng))
 
 
@@ -48,24 +50,24 @@ def test_training_step(benchmark, rng):
     """Ten steps of pretraining at small scale, data included."""
     preset = small()
     task = pretraining(preset.setting, preset.priors["high"])
-    model = Gpt.initialised(preset.gpt, rng)
+    model = Gpt.initialised(preset.gpt(preset.setting), rng)
     matrices = sum(
         p.numel() for n, p in model.named_parameters() if "embedding" not in n or n.startswith("unembedding")
     )
     benchmark.extra_info["gflop"] = 10 * 6 * matrices * preset.batch_size * preset.setting.seq_len / 1e9
-    config = preset.pretraining(0, "cpu")
-    benchmark.pedantic(lambda: fit(model, task, replace(config, steps=10)), rounds=5, warmup_rounds=1)
+    config = preset.pretraining(10, 0, "cpu")
+    benchmark.pedantic(lambda: fit(model, task, config), rounds=5, warmup_rounds=1)
 
 
 def test_description_length(benchmark, rng):
     """Features of 2 048 strings, and the online code of all blocks."""
     preset = small()
     task = PcfgTask(setting=preset.setting, prior={"a": 1.0})
-    model, batch = Gpt.initialised(preset.gpt, rng), task.sample(preset.probe_blocks[-1], rng)
-    labels = batch.targets[:, task.answer_pos] - preset.setting.vocabulary.zero
+    model, batch = Gpt.initialised(preset.gpt(preset.setting), rng), task.sample(preset.probe_blocks[-1], rng)
+    labels = batch.targets[:, task.answer_pos] - task.first_answer
 
     def probe():
         x = features(model, batch, task.answer_pos)
-        return code_length(x, labels, preset.setting.text_len + 1, blocks=preset.probe_blocks)
+        return code_length(x, labels, task.n_answers, blocks=preset.probe_blocks)
 
     benchmark.pedantic(probe, rounds=3)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
 
 from capbench.configs import TrainConfig
 from capbench.errors import UsageError
 from capbench.models.base import Model
 from capbench.tasks.base import IGNORE, Batch, Task
+
+_PER_DRAW = 16  # batches that are drawn at once
+_AHEAD = 2  # draws that each worker prepares
 
 Loss = Callable[[Model, Batch, Task], Tensor]
 
@@ -77,14 +83,15 @@ def fit(model: Model, task: Task, config: TrainConfig, *, loss: Loss = next_toke
 
     Ends early when the observer says so, or when the loss or gradient norm is no longer finite (`diverged`).
     """
-    rng = torch.Generator().manual_seed(config.seed)
     model.to(config.device).train()
     optimizer = _optimizer(model, config)
     result = Fit()
     watched = _observer.get()
     if watched:
         watched[1].append(result)
-    for step, batch in zip(range(config.steps), _batches(task, config, rng), strict=False):
+    drawn = batches(task, config, workers=_workers(config.device))
+    for step, batch in zip(range(config.steps), drawn, strict=False):
+        batch = Batch(*(part.to(config.device, non_blocking=True) for part in batch))
         lr = config.lr_at(step)
         for group in optimizer.param_groups:
             group["lr"] = lr
@@ -119,11 +126,38 @@ def _optimizer(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
 
 
-def _batches(task: Task, config: TrainConfig, rng: torch.Generator) -> Iterator[Batch]:
-    """Batches cut from larger draws, since drawing has a cost per call."""
-    per_draw = 16
-    while True:
-        tokens, targets = task.sample(per_draw * config.batch_size, rng)
-        tokens, targets = tokens.to(config.device), targets.to(config.device)
+def batches(task: Task, config: TrainConfig, *, workers: int = 0) -> Iterator[Batch]:
+    """One batch per step, on the CPU. Draw i has a generator of its own, so other processes may draw ahead (`workers`)
+
+    and the data stay the same.
+    """
+    loader = DataLoader(
+        _Draws(task, config),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=_AHEAD if workers else None,
+        pin_memory=workers > 0 and torch.cuda.is_available(),
+        generator=torch.Generator(),  # the loader's own, never used: else it would draw from the global one
+    )
+    for tokens, targets in loader:
         for pair in zip(tokens.split(config.batch_size), targets.split(config.batch_size), strict=True):
             yield Batch(*pair)
+
+
+class _Draws(Dataset[Batch]):
+    """Several batches at a time, since drawing has a cost per call."""
+
+    def __init__(self, task: Task, config: TrainConfig) -> None:
+        self._task, self._config = task, config
+
+    def __len__(self) -> int:
+        return -(-self._config.steps // _PER_DRAW)
+
+    def __getitem__(self, i: int) -> Batch:
+        seed = np.random.SeedSequence([self._config.seed, i]).generate_state(1, np.uint64)[0]
+        return self._task.sample(_PER_DRAW * self._config.batch_size, torch.Generator().manual_seed(int(seed)))
+
+
+def _workers(device: str) -> int:
+    """How many processes draw data ahead: none on a CPU, which they would share with the training."""
+    return 0 if device == "cpu" else max(1, min(8, len(os.sched_getaffinity(0)) - 1))

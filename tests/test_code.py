@@ -53,8 +53,10 @@ STEPS_OF = {
     "tasks/programs.py": {"compile", *STRINGS},
     "tasks/tracr.py": STRINGS,
     "tasks/strings.py": STRINGS,  # imported by tasks/tracr.py
-    "tasks/pcfg.py": PCFG,
-    "tasks/grammar.py": PCFG,  # imported by tasks/pcfg.py
+    "tasks/pcfg/task.py": PCFG,
+    "tasks/pcfg/grammar.py": PCFG,  # imported by tasks/pcfg/setting.py
+    "tasks/mixture.py": {"pretrain", "finetune"},
+    "tasks/pcfg/finetuning.py": set(),  # puts tasks together; what it gives is in the steps themselves
     "tasks/splits.py": PCFG | STRINGS,
     "measure/prune.py": set(),
     "measure/attention.py": set(),
@@ -73,7 +75,7 @@ READINGS_OF = {
     "protocols/pcfg_readings.py": {"pcfg"},
     "protocols/tracr_readings.py": {"tracr"},
     "protocols/shared_readings.py": set(READINGS),
-    "protocols/pcfg_counter.py": {"pcfg"},
+    "protocols/pcfg.py": {"pcfg"},
     "protocols/seeds.py": {"pcfg", "tracr"},
     "measure/revive.py": set(READINGS),  # imported by shared_readings
     "measure/attention.py": {"tracr"},  # imported in a function
@@ -297,7 +299,7 @@ class Asked:
         ("models/tracr/transformer.py", True),  # by way of the model's key
         ("tasks/tracr.py", True),  # which strings are drawn,
         ("protocols/tracr.py", True),  # of which task
-        ("tasks/pcfg.py", False),
+        ("tasks/pcfg/task.py", False),
         ("models/gpt.py", False),
     ],
 )

@@ -16,7 +16,7 @@ from capbench.claims import at_least, at_most, invalid
 from capbench.judge import Case, Claim, InvalidClaimError, Judge, outcome_line
 from capbench.lab import Bench, Built, Reading
 from capbench.pipeline.steps import Step
-from capbench.protocols.pcfg_counter import PcfgCounter
+from capbench.protocols.pcfg import PcfgCounter
 from capbench.results import Curve, Measurement, Status
 
 STUDY = study()

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import pytest
+from pcfg_prompts import CASES
 
-from capbench.tasks.oracle import answer
-
-# header | text | answer. C counts in the last O' symbols of the text; I counts back from EOT, where the last symbol is 1.
-WORKED = """
-T_C a 4 | a a c b a a | 2
-T_C a 6 | a a c b a a | 4
-T_C b 4 | a a c b a a | 1
-T_C c 2 | a a c b a a | 0
-T_C a 1 | b b b a     | 1
-T_C a 3 | a b b b     | 0
-T_C a 4 | a b b b     | 1
-T_I a 1 | b b b a     | 1
-T_I a 1 | a b b b     | 4
-T_I b 3 | a b b b     | 3
-T_I b 4 | a b b b     | 0
-T_I c 1 | a b b b     | 0
-T_I a 2 | a c a b a c | 4
-T_I a 3 | a c a b a c | 6
-T_I c 2 | a c a b a c | 5
-"""
+from capbench.tasks.pcfg.oracle import answer
 
 
-@pytest.mark.parametrize("case", WORKED.strip().splitlines())
-def test_the_answer_is_the_one_worked_out_by_hand(case: str) -> None:
-    header, text, expected = (part.split() for part in case.split("|"))
-    prompt = ["SOS", *header, "SOT", *text, "EOT", "ART"]
-    assert answer(prompt) == expected[0]
-    assert answer([*prompt, "77", "EOS", "NULL"]) == expected[0]  # the answer given is not looked at
+@pytest.mark.parametrize("header, text, expected", CASES)
+def test_the_answer_is_the_one_worked_out_by_hand(header: str, text: str, expected: str) -> None:
+    prompt = f"SOS T_{header} SOT {text} EOT ART".split()
+    assert answer(prompt) == expected
+    assert answer([*prompt, "77", "EOS", "NULL"]) == expected  # the answer given is not looked at
+    family = prompt[1].removeprefix("T_")
+    assert answer(["SOS", "T_NJ", *prompt[2:]], {"NJ": family, "J1": "C"}) == expected
+
+
+def test_a_family_token_may_mean_another_family() -> None:
+    prompt = ["SOS", "T_C", "a", "2", "SOT", *"abac", "EOT", "ART"]
+    assert [answer(prompt, meanings) for meanings in (None, {}, {"I": "C"}, {"C": "I"})] == ["1", "1", "1", "4"]
+
+
+@pytest.mark.parametrize(
+    "prompt, expected",
+    [
+        ("SOS T_C ( 3 SOT ( ( ) ( EOT ART", "2"),
+        ("SOS T_IC xyxy 1 SOT x xy xy y EOT ART", "2"),
+        ("SOS T_T NULL 2 SOT 0 1 10 EOT ART", "1"),
+    ],
+)
+def test_any_words_may_be_symbols_of_the_text(prompt: str, expected: str) -> None:
+    assert answer(prompt.split()) == expected
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,18 @@ def test_the_answer_is_the_one_worked_out_by_hand(case: str) -> None:
         ("EOS T_C a 2 SOT a b EOT ART", "EOS T_C a 2 SOT"),
         ("SOS T_C a 2 a b EOT ART", "SOS T_C a 2 a b"),
         ("SOS T_C a 2 SOT a b ART", "SOS T_C a 2 SOT a b ART"),
-        ("SOS T_Q a 2 SOT a b EOT ART", "T_Q"),
+        ("SOS T_Q a 2 SOT a b EOT ART", "'Q'"),
+        ("SOS T_NJ a 2 SOT a b EOT ART", "'NJ'"),
         ("SOS T_C a b SOT a b EOT ART", "'b'"),
+        ("SOS T_C a 0 SOT a b EOT ART", "T_C a 0"),
+        ("SOS T_I a 0 SOT a b EOT ART", "T_I a 0"),
+        ("SOS T_T NULL 0 SOT a b EOT ART", "T_T NULL 0"),
+        ("SOS T_T NULL 3 SOT a b EOT ART", "T_T NULL 3"),
+        ("SOS T_T NULL 1 SOT EOT ART", "T_T NULL 1"),
+        ("SOS T_T a 1 SOT a b EOT ART", "operand: a"),
+        ("SOS T_CC a 2 SOT a b EOT ART", "composite: a"),
+        ("SOS T_IC ab 1 SOT a b EOT ART", "composite: ab"),
+        ("SOS T_CC aaa 2 SOT a b EOT ART", "composite: aaa"),
         ("SOS T_C a", "SOS T_C a"),
         ("", "not a prompt"),
     ],

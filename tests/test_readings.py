@@ -16,7 +16,7 @@ from capbench.lab import Bench, Built, Lab, Reading
 from capbench.measure.revive import steps_to
 from capbench.pipeline.steps import Step
 from capbench.protocols import pcfg_readings, shared_readings
-from capbench.protocols.pcfg_counter import PcfgCounter
+from capbench.protocols.pcfg import PcfgCounter
 from capbench.results import Measurement
 from capbench.store import Store
 
@@ -38,6 +38,7 @@ def named(*names: str) -> dict[str, Step]:
     return {name: steps()[name] for name in names}
 
 
+BALANCES = ("c_tr0", "c_tr0.5", "c_tr1", "natural")
 REVIVALS = [f"{kind}_{rate}" for kind in ("reft", "scrft", "scr") for rate in RATES]
 # reading, names of its models, names of its values, and its curves (series, and points per line)
 READINGS: dict[str, tuple[Reading, list[str], set[str], list[tuple[str, int]]]] = {
@@ -47,17 +48,26 @@ READINGS: dict[str, tuple[Reading, list[str], set[str], list[tuple[str, int]]]] 
         {f"{m}.O_{o}.c_te{c}" for m in ("base", "tuned") for o in ("PT", "FT") for c in C_TE},
         [],
     ),
-    "taught_operands": (
-        pcfg_readings.taught_operands,
-        ["base"],
-        {f"base.C.{o}.c_te{c}" for o in OPERANDS for c in C_TE} | {f"base.{f}.{o}" for f in "CI" for o in OPERANDS},
+    "families": (
+        pcfg_readings.families,
+        ["base", "tuned"],
+        {f"{m}.{f}.{o}" for m in ("base", "tuned") for f in ("C", "CC", "I", "IC") for o in OPERANDS}
+        | {"base.T", "tuned.T"},
         [],
+    ),
+    "wrong_answers": (pcfg_readings.wrong_answers, ["tuned"], {f"tuned.wrong.c_te{c}" for c in C_TE}, []),
+    "class_balance": (
+        pcfg_readings.class_balance,
+        [],
+        {f"balance.{q}.{w}" for q in ("classes", "largest") for w in BALANCES},
+        [(which, TINY.setting.text_len + 1) for which in BALANCES],
     ),
     "finetuning_curves": (
         shared_readings.finetuning_curves,
         ["tuned"],
         {"finetuning.largest_gradient"},
-        [("gradient", 3)],  # one point each for three steps; the accuracies were looked at once, before them
+        [("gradient", 3)]
+        + [(f"O_{o}, C_Te {c}", 4) for o in ("PT", "FT") for c in C_TE],  # three steps, and before them
     ),
     "pruning": (
         pcfg_readings.pruning,
@@ -68,7 +78,7 @@ READINGS: dict[str, tuple[Reading, list[str], set[str], list[tuple[str, int]]]] 
     "probing": (
         pcfg_readings.probing,
         ["base", "tuned", "never", "initial"],
-        {f"probing.{q}.{m}" for q in ("bits", "accuracy") for m in ("base", "tuned", "never", "initial")}
+        {f"probing.{q}.{m}" for q in ("bits", "block", "accuracy") for m in ("base", "tuned", "never", "initial")}
         | {"probing.range", "probing.retention"},
         [(name, 2) for name in ("base", "tuned", "never taught", "random initialisation") for _ in range(2)],
     ),

@@ -17,7 +17,7 @@ from capbench.methods.registry import MethodRef
 from capbench.pipeline.code import source_digest, training_code
 from capbench.pipeline.steps import Perturb, Step
 from capbench.protocols.tracr import PROGRAMS
-from capbench.tasks.pcfg import counter_finetuning, pretraining
+from capbench.tasks.pcfg.finetuning import finetuning, pretraining
 
 CHOICES: dict[str, list[Any]] = {
     "steps": [1, 2],
@@ -61,7 +61,9 @@ def variants() -> Iterator[Step]:
         tuned(replace(method, spec="n")),
         tuned(method, START),
     )
-    yield replace(tuned(method), task=counter_finetuning(SETTING, PRIOR, o_pt="a", o_ft="b", c_tr=0.5))
+    yield replace(
+        tuned(method), task=finetuning(pretraining(SETTING, PRIOR), family="C", o_pt="a", o_ft="b", q=1, c_tr=0.5)
+    )
     yield from (revived(BASE), revived(BASE, goal=0.5), revived(START), replace(revived(BASE), watch_every=3))
 
     noisy = Perturb(start=COUNT_A, scale=1e-3, seed=0)

@@ -19,7 +19,7 @@ from capbench.methods.identity import identity
 from capbench.models.base import Model
 from capbench.models.gpt import Gpt
 from capbench.tasks.base import IGNORE, Batch
-from capbench.training import checkpoint, fit, next_token_loss, observing
+from capbench.training import batches, checkpoint, fit, next_token_loss, observing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +105,25 @@ def test_without_warm_up_and_decay_the_rate_is_constant() -> None:
 def test_an_impossible_training_is_refused_with_the_value(wrong: dict[str, Any], quoted: str) -> None:
     with pytest.raises(UsageError, match=quoted):
         config(**wrong)
+
+
+# ---- data
+
+
+def test_processes_that_draw_ahead_change_nothing() -> None:
+    alone, ahead = (list(batches(Recall(), config(steps=40), workers=workers)) for workers in (0, 2))
+    assert len(alone) >= 40
+    for one, other in zip(alone, ahead, strict=True):
+        assert torch.equal(one.tokens, other.tokens) and torch.equal(one.targets, other.targets)
+
+
+def test_no_two_draws_are_alike_and_none_touches_the_global_generator() -> None:
+    before = torch.random.get_rng_state()
+    drawn = [batch.tokens for batch in batches(Recall(), config(steps=48))]
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert len({tuple(tokens.flatten().tolist()) for tokens in drawn}) == 48
+    (other, *_) = batches(Recall(), config(steps=48, seed=1))
+    assert not torch.equal(drawn[0], other.tokens)
 
 
 # ---- losses and updates by hand

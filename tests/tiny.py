@@ -9,23 +9,24 @@ from capbench.methods.registry import find
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
 from capbench.presets.pcfg import small
-from capbench.protocols.pcfg_counter import PcfgCounter
+from capbench.protocols.pcfg import PcfgCounter
 from capbench.store import Store
-from capbench.tasks.pcfg import PcfgSetting
+from capbench.tasks.pcfg.setting import PcfgSetting
 
 TINY = dataclasses.replace(
     small(),
     name="tiny",
-    setting=PcfgSetting(text_len=8, numbers={"C": 5, "I": 2}),
+    setting=PcfgSetting(text_len=8, numbers={"C": 5, "CC": 5, "I": 2, "IC": 1, "T": 3}),
     d_model=16,
     n_blocks=1,
     n_heads=2,
     batch_size=8,
     pretrain_steps=2,
     finetune_steps=3,
-    rates={"medium": 1e-2, "small": 1e-3},
+    rates={"large": 2e-2, "medium": 1e-2, "small": 1e-3},
     revive_steps=3,
     revive_every=1,
+    watch_every=1,
     prune_ks=(1, 3),
     random_draws=2,
     n_evaluate=48,

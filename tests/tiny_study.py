@@ -12,7 +12,9 @@ from capbench.methods.registry import MethodRef, find
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import FineTune, Initialise, Pretrain, Revive, Step, Watch
 from capbench.store import Store
-from capbench.tasks.pcfg import PcfgSetting, PcfgTask, counter_finetuning, pretraining
+from capbench.tasks.pcfg.finetuning import finetuning, pretraining
+from capbench.tasks.pcfg.setting import PcfgSetting
+from capbench.tasks.pcfg.task import PcfgTask
 
 SETTING = PcfgSetting(text_len=6, numbers={"C": 4, "I": 1})
 PRIOR = {"a": 0.6, "b": 0.4}
@@ -75,7 +77,7 @@ class Counting(Store):
 
 
 def tuned(method: MethodRef, base: Step = BASE) -> FineTune:
-    task = counter_finetuning(SETTING, PRIOR, o_pt="a", o_ft="b", c_tr=1.0)
+    task = finetuning(BASE.task, family="C", o_pt="a", o_ft="b", q=1, c_tr=1.0)
     return FineTune(base=base, method=method, task=task, train=TRAIN, watch=(WATCH,), watch_every=3)
 
 

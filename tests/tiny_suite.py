@@ -29,7 +29,7 @@ import pytest
 from capbench.claims import at_least, at_most
 from capbench.judge import Case
 from capbench.results import Measurement
-from capbench.tasks.pcfg import PcfgSetting
+from capbench.tasks.pcfg.setting import PcfgSetting
 
 SIZES = dict(
     setting=PcfgSetting(text_len=8, numbers={"C": 5}), d_model=8, n_heads=1, n_blocks=1, batch_size=8,

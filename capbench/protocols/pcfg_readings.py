@@ -1,24 +1,23 @@
-"""What is read off the models of the PCFG Counter experiment. Each reading's result is kept; torch is imported inside.
+"""What is read off the models of the PCFG experiments. Each reading's result is kept; torch is imported inside.
 
 Names: `base` the pretrained model, `tuned` after fine-tuning, `never` a model never taught O_PT.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from capbench.lab import Bench, Built
-from capbench.protocols.pcfg_counter import O_FT, O_PT
+from capbench.protocols.pcfg import O_FT, O_PT
 from capbench.protocols.seeds import subseed
 from capbench.protocols.shared_readings import accuracy_number, curve_of, number
 from capbench.results import Measurement
 
 if TYPE_CHECKING:
-    from torch import Tensor
 
     from capbench.tasks.base import Batch
-    from capbench.tasks.pcfg import PcfgTask
+    from capbench.tasks.pcfg.task import PcfgTask
 
 
 def behaviour(bench: Bench, **models: Built) -> Iterator[Measurement]:
@@ -40,25 +39,52 @@ def behaviour(bench: Bench, **models: Built) -> Iterator[Measurement]:
                 )
 
 
-def taught_operands(bench: Bench, base: Built) -> Iterator[Measurement]:
-    """Accuracy of a base model on every operand of the Counter and, on natural strings, of the other families."""
-    from dataclasses import replace
-
+def families(bench: Bench, **models: Built) -> Iterator[Measurement]:
+    """Accuracy per family token and operand on natural strings: `<model>.<family>.<operand>`, `<model>.T` (App. B.2)."""
     from capbench.measure.accuracy import accuracy, sample
 
     study = bench.study
-    for operand in study.preset.setting.operands:
-        for c_te in (0, 1):
-            task, batch = _sample(bench, operand, c_te, study.preset.n_evaluate)
-            yield accuracy_number(
-                bench, f"base.C.{operand}.c_te{c_te}", accuracy(base.model, task, batch), len(batch.tokens)
-            )
-        for family in study.preset.setting.numbers:
-            task = replace(study.evaluation(operand, c_te=None), family=family)
-            batch = sample(task, study.preset.n_evaluate, subseed(bench.seed, f"evaluate {family} {operand}"))
-            yield accuracy_number(
-                bench, f"base.{family}.{operand}", accuracy(base.model, task, batch), len(batch.tokens)
-            )
+    for token in study.setting.families:
+        for operand in [None] if study.setting.family(token).operand == "null" else study.setting.operands:
+            asked = token if operand is None else f"{token}.{operand}"
+            task = study.evaluation(operand or O_PT, c_te=None, family=token)
+            batch = sample(task, study.preset.n_evaluate, subseed(bench.seed, f"evaluate {asked}"))
+            for name, built in models.items():
+                yield accuracy_number(bench, f"{name}.{asked}", accuracy(built.model, task, batch), len(batch.tokens))
+
+
+def wrong_answers(bench: Bench, tuned: Built) -> Iterator[Measurement]:
+    """How often prompts for O_PT get the answer for O_FT, as randFT teaches: `tuned.wrong.c_te0`, `.c_te1` (App. E.4)."""
+    from dataclasses import replace
+
+    from capbench.measure.accuracy import accuracy
+
+    n = bench.study.preset.n_evaluate
+    for c_te in (0, 1):
+        task = replace(bench.study.evaluation(O_PT, c_te=c_te), answered=O_FT)
+        batch = _draw(task, n, subseed(bench.seed, f"evaluate wrong {c_te}"))
+        yield accuracy_number(bench, f"tuned.wrong.c_te{c_te}", accuracy(tuned.model, task, batch), n)
+
+
+def class_balance(bench: Bench) -> Iterator[Measurement]:
+    """Over how many classes the answers for O_FT spread in the fine-tuning data, by C_Tr and in natural strings (Fig. 16).
+
+    balance.classes.<which>: the effective number of classes, exp of the entropy of the answers. balance.largest.<which>:
+    the share of the commonest. No model is asked.
+    """
+    import numpy as np
+
+    study, n = bench.study, 8 * bench.study.preset.n_evaluate
+    for which, c_tr in (("c_tr0", 0), ("c_tr0.5", 0.5), ("c_tr1", 1), ("natural", None)):
+        task = study.evaluation(O_FT, c_te=c_tr, split="train")
+        batch = _draw(task, n, subseed(bench.seed, f"balance {which}"))
+        answers = (batch.targets[:, task.answer_pos] - task.first_answer).numpy()
+        shares = np.bincount(answers, minlength=task.n_answers) / n
+        entropy = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+        points = list(enumerate(shares.tolist()))
+        yield curve_of(bench, "class balance", which, points, x_label="answer", y_label="share of strings")
+        yield number(bench, f"balance.classes.{which}", float(np.exp(entropy)), "classes", n, "class balance")
+        yield number(bench, f"balance.largest.{which}", float(shares.max()), "share", n, "class balance")
 
 
 def pruning(bench: Bench, tuned: Built) -> Iterator[Measurement]:
@@ -106,25 +132,36 @@ def pruning(bench: Bench, tuned: Built) -> Iterator[Measurement]:
 
 
 def probing(bench: Bench, base: Built, tuned: Built, never: Built, initial: Built) -> Iterator[Measurement]:
-    """Can a probe read the count of O_PT off the residual stream at the answer position? (Fig. 8)
+    """Can a probe read the answer for O_PT off the residual stream at the answer position? (Fig. 8)
 
     Retention: 0 = a model never taught O_PT, 1 = the pretrained one, on the scale of description length (bits per
     sample) at each model's best block; blocks are chosen on the selection split, lengths measured on the evaluation
     split. Plain accuracy is reported per block beside it, with both controls and a randomly initialised model.
     """
+    models = {"base": base, "tuned": tuned, "never": never, "initial": initial}
+    yield from _probing(bench, models)
+
+
+def probing_by_token(bench: Bench, base: Built, tuned: Built, never: Built) -> Iterator[Measurement]:
+    """`probing` under each family token of the jailbreak study: `probing.<token>.retention` and so on (App. E.2)."""
+    for token in (bench.study.family, *bench.study.jailbreaks):
+        yield from _probing(bench, {"base": base, "tuned": tuned, "never": never}, token)
+
+
+def _probing(bench: Bench, models: Mapping[str, Built], token: str | None = None) -> Iterator[Measurement]:
+    """token: a family token to ask under, which is then part of all names; None: the study's own."""
     from capbench.measure.probe import Probe, code_length, features
 
-    preset, study = bench.study.preset, bench.study
-    blocks, classes = preset.probe_blocks, preset.setting.text_len + 1
-    batches = {
-        split: _draw(study.evaluation(O_PT, c_te=None, split=split), blocks[-1], subseed(bench.seed, f"probe {split}"))
-        for split in ("select", "evaluate")
-    }
-    labels = {split: _answers(study.evaluation(O_PT, c_te=None), batch) for split, batch in batches.items()}
-    position = study.evaluation(O_PT, c_te=None).answer_pos
+    prefix, under = (f"probing.{token}", f", T_{token}") if token else ("probing", "")
+    study, blocks = bench.study, bench.study.preset.probe_blocks
+    tasks = {split: study.evaluation(O_PT, c_te=None, family=token, split=split) for split in ("select", "evaluate")}
+    batches = {split: _draw(task, blocks[-1], subseed(bench.seed, f"probe {split}")) for split, task in tasks.items()}
+    task = tasks["evaluate"]
+    classes = task.n_answers
+    labels = {split: batch.targets[:, task.answer_pos] - task.first_answer for split, batch in batches.items()}
     bits: dict[str, float] = {}
-    for name, built in {"base": base, "tuned": tuned, "never": never, "initial": initial}.items():
-        x = {split: features(built.model, batch, position) for split, batch in batches.items()}
+    for name, built in models.items():
+        x = {split: features(built.model, batch, task.answer_pos) for split, batch in batches.items()}
         length = {split: code_length(x[split], labels[split], classes, blocks=blocks).tolist() for split in x}
         layers = range(len(length["select"]))
         chosen = min(layers, key=length["select"].__getitem__)
@@ -133,14 +170,16 @@ def probing(bench: Bench, base: Built, tuned: Built, never: Built, initial: Buil
         series = {"never": "never taught", "initial": "random initialisation"}.get(name, name)
         for y_label, values in (("bits per sample", length["evaluate"]), ("accuracy", right.tolist())):
             points = list(zip(layers, values, strict=True))
-            yield curve_of(bench, "probing", series, points, x_label="block (0: embedding)", y_label=y_label)
-        yield number(bench, f"probing.bits.{name}", bits[name], "bits/sample", blocks[-1], "probing")
-        yield number(bench, f"probing.accuracy.{name}", max(right.tolist()), "accuracy", blocks[-1], "probing")
+            x_label = "block (0: embedding)"
+            yield curve_of(bench, "probing", series, points, x_label=x_label, y_label=y_label + under)
+        yield number(bench, f"{prefix}.bits.{name}", bits[name], "bits/sample", blocks[-1], "probing")
+        yield number(bench, f"{prefix}.block.{name}", chosen, "block", blocks[-1], "probing")
+        yield number(bench, f"{prefix}.accuracy.{name}", max(right.tolist()), "accuracy", blocks[-1], "probing")
     range_ = bits["never"] - bits["base"]
-    yield number(bench, "probing.range", range_, "bits/sample", blocks[-1], "probing")
+    yield number(bench, f"{prefix}.range", range_, "bits/sample", blocks[-1], "probing")
     yield number(
         bench,
-        "probing.retention",
+        f"{prefix}.retention",
         (bits["never"] - bits["tuned"]) / range_ if range_ > 0 else None,
         "retention",
         blocks[-1],
@@ -158,8 +197,3 @@ def _draw(task: PcfgTask, n: int, seed: int) -> Batch:
     from capbench.measure.accuracy import sample
 
     return sample(task, n, seed)
-
-
-def _answers(task: PcfgTask, batch: Batch) -> Tensor:
-    """The answers as class numbers 0 … text length."""
-    return batch.targets[:, task.answer_pos] - task.setting.vocabulary.zero

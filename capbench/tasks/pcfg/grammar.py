@@ -12,35 +12,91 @@ from capbench.errors import UsageError
 
 Rule = tuple[tuple[str, ...], float]  # right-hand side and its probability
 _MOST_SYMBOLS = 2**27  # of one draw: about 2 GB of working memory
+_MOST_LEVELS = 10_000  # of a derivation; only rules of one symbol can need as many
+_MOST_REJECTED = 1000  # strings drawn for each one that is short enough
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grammar:
-    """A PCFG. A symbol with rules is a nonterminal, any other a terminal; every nonterminal's probabilities sum to 1.
+    """A PCFG: every nonterminal has rules whose probabilities sum to 1, every terminal has none.
 
-    Raises UsageError for a rule without symbols, a probability outside (0, 1], or probabilities that do not sum to one.
+    max_length: strings longer than this are left out, and others drawn in their place; a grammar in which a symbol can
+    contain itself needs it. Raises UsageError for a symbol that is neither, a nonterminal from which no string can be
+    derived, an empty right-hand side, a probability outside (0, 1] or probabilities that do not sum to one.
     """
 
     start: str
     rules: Mapping[str, tuple[Rule, ...]]
-    max_levels: int = 64  # derivation depth at which a string that still has nonterminals is an error
+    terminals: tuple[str, ...]
+    max_length: int | None = None
 
     def __post_init__(self) -> None:
         if self.start not in self.rules:
             raise UsageError(f"grammar: start symbol {self.start!r} has no rule")
+        if not self.terminals or len(set(self.terminals)) < len(self.terminals):
+            raise UsageError(f"grammar: terminals {self.terminals} must be different symbols, at least one")
         for parent, alternatives in self.rules.items():
-            total = sum(p for _, p in alternatives)
-            if abs(total - 1.0) > 1e-9:
-                raise UsageError(f"grammar: the probabilities of {parent!r} sum to {total:g}, not 1")
-            for symbols, p in alternatives:
-                if not symbols or not 0 < p <= 1:
-                    raise UsageError(f"grammar: rule {parent!r} -> {symbols!r} with probability {p!r} is not usable")
+            self._check(parent, alternatives)
+        barren = [symbol for symbol in self.rules if symbol not in self._shortest]
+        if barren:
+            raise UsageError(f"grammar: {barren[0]!r} has no rule that terminates: no string can be derived from it")
+        if self.max_length is None:
+            if self._longest is None:
+                raise UsageError("grammar: a symbol can contain itself, so strings have no limit: give a max_length")
+        elif self.max_length < self.shortest:
+            raise UsageError(
+                f"grammar: max_length {self.max_length}, but its shortest string has {self.shortest} symbols"
+            )
+
+    def _check(self, parent: str, alternatives: tuple[Rule, ...]) -> None:
+        if parent in self.terminals:
+            raise UsageError(f"grammar: {parent!r} is a terminal, but has rules")
+        for symbols, p in alternatives:
+            if not symbols or not 0 < p <= 1:
+                raise UsageError(f"grammar: rule {parent!r} -> {symbols!r} with probability {p!r} is not usable")
+            for symbol in symbols:
+                if symbol not in self.rules and symbol not in self.terminals:
+                    raise UsageError(
+                        f"grammar: unknown symbol {symbol!r} in rule {parent!r} -> {' '.join(symbols)}: no rule, no terminal"
+                    )
+        total = sum(p for _, p in alternatives)
+        if abs(total - 1.0) > 1e-9:
+            left = f"{1 - total:g} is left over" if total < 1 else f"{total - 1:g} too much"
+            raise UsageError(f"grammar: the probabilities of {parent!r} sum to {total:g}, not 1: {left}")
+
+    @property
+    def longest(self) -> int | None:
+        """Length of the longest string; for a grammar with max_length an upper bound. None: no limit (never so here)."""
+        bounds = [bound for bound in (self._longest, self.max_length) if bound is not None]
+        return min(bounds, default=None)
+
+    @property
+    def shortest(self) -> int:
+        """Length of the shortest string."""
+        return self._shortest[self.start]
 
     @cached_property
-    def terminals(self) -> tuple[str, ...]:
-        """Symbols without rules, sorted."""
-        used = {s for alternatives in self.rules.values() for symbols, _ in alternatives for s in symbols}
-        return tuple(sorted(used - set(self.rules)))
+    def _shortest(self) -> dict[str, int]:
+        """Length of the shortest string of every symbol that has one."""
+        found = dict.fromkeys(self.terminals, 1)
+        for _ in self.rules:  # a shortest derivation is no deeper than there are nonterminals
+            for parent, alternatives in self.rules.items():
+                lengths = [
+                    sum(found[s] for s in symbols) for symbols, _ in alternatives if all(s in found for s in symbols)
+                ]
+                if lengths:
+                    found[parent] = min(lengths)
+        return found
+
+    @cached_property
+    def _longest(self) -> int | None:
+        """Length of the longest string from the start symbol, without regard to max_length; None if it can contain itself."""
+        found: dict[str, int] = dict.fromkeys(self.terminals, 1)
+        for _ in self.rules:
+            for parent, alternatives in self.rules.items():
+                if parent not in found and all(s in found for symbols, _ in alternatives for s in symbols):
+                    found[parent] = max(sum(found[s] for s in symbols) for symbols, _ in alternatives)
+        return found.get(self.start)
 
     @cached_property
     def tables(self) -> _Tables:
@@ -50,27 +106,49 @@ class Grammar:
         """Draw n strings.
 
         Returns (symbols, lengths): all strings one after another as indices into `terminals` (int16, shape [sum]),
-        and the length of each (int64, shape [n]).
+        and the length of each (int64, shape [n]). Raises UsageError where hardly any string is within max_length.
         """
+        found = [self._strings(n, rng)]
+        missing, drawn = n - len(found[0][1]), n
+        while missing > 0:
+            if drawn > _MOST_REJECTED * n + 100_000:
+                raise UsageError(
+                    f"grammar: hardly any string has at most max_length {self.max_length} symbols (of {drawn} drawn)"
+                )
+            more = int(1.2 * missing * drawn / max(n - missing, 1)) + 16
+            more = min(more, 2 * n + 1000)
+            symbols, lengths = self._strings(more, rng)
+            symbols, lengths = symbols[: lengths[:missing].sum()], lengths[:missing]
+            found.append((symbols, lengths))
+            missing, drawn = missing - len(lengths), drawn + more
+        if len(found) == 1:
+            return found[0]
+        return np.concatenate([symbols for symbols, _ in found]), np.concatenate([lengths for _, lengths in found])
+
+    def _strings(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """As `sample`, without those of n strings that grew beyond max_length."""
         t = self.tables
         symbols = np.full(n, t.start, dtype=np.int16)
         lengths = np.ones(n, dtype=np.int64)
-        for _ in range(self.max_levels):
+        for _ in range(_MOST_LEVELS):
             rule = _choose(t, symbols, rng)
             sizes = t.rule_size[rule]
             ends = np.cumsum(sizes)
-            if ends[-1] > _MOST_SYMBOLS:
+            if len(ends) and ends[-1] > _MOST_SYMBOLS:
                 raise UsageError(
                     f"grammar: {n} strings grew beyond {_MOST_SYMBOLS} symbols (rules that recurse too often?)"
                 )
             # Every symbol is replaced by the right-hand side of its rule; a terminal's only "rule" is itself.
-            within = np.arange(ends[-1]) - np.repeat(ends - sizes, sizes)
+            within = np.arange(len(ends) and ends[-1]) - np.repeat(ends - sizes, sizes)
             string_ends = ends[np.cumsum(lengths) - 1]
             lengths = np.diff(string_ends, prepend=0)
             symbols = t.rule_symbols[np.repeat(rule, sizes), within]
+            if self.max_length is not None and (lengths > self.max_length).any():  # symbols never get fewer
+                short = lengths <= self.max_length
+                symbols, lengths = symbols[np.repeat(short, lengths)], lengths[short]
             if not t.nonterminal[symbols].any():
                 return t.terminal_index[symbols], lengths
-        raise UsageError(f"grammar: strings still hold nonterminals after {self.max_levels} levels (recursive rules?)")
+        raise UsageError(f"grammar: strings still hold nonterminals after {_MOST_LEVELS} levels (recursive rules?)")
 
 
 @dataclass(frozen=True)
@@ -145,6 +223,7 @@ def _halves(*alternatives: str) -> tuple[Rule, ...]:
 # Paper App. B.2: seven levels, both rules of a node with probability 1/2.
 PAPER_GRAMMAR = Grammar(
     start="s",
+    terminals=("a", "b", "c"),
     rules={
         "s": _halves("r q", "q p"),
         "p": _halves("m n o", "n o m"),

@@ -12,7 +12,10 @@ TRAILER = 4  # EOT, ART, answer, EOS
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-    """Tokens by name: specials, family tokens, terminals (which also serve as operands), numbers 0..max_number."""
+    """Tokens by name: specials, family tokens, terminals (which also serve as operands), their composites, numbers.
+
+    The composite of terminal a is one token, aa. Numbers run from 0 to max_number.
+    """
 
     families: tuple[str, ...]
     terminals: tuple[str, ...]
@@ -21,8 +24,9 @@ class Vocabulary:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Token names in index order."""
+        composites = tuple(name + name for name in self.terminals)
         numbers = tuple(str(i) for i in range(self.max_number + 1))
-        return (*SPECIALS, *(f"T_{f}" for f in self.families), *self.terminals, *numbers)
+        return (*SPECIALS, *(f"T_{f}" for f in self.families), *self.terminals, *composites, *numbers)
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -38,9 +42,14 @@ class Vocabulary:
         return len(SPECIALS) + len(self.families)
 
     @property
+    def first_composite(self) -> int:
+        """Token of the first terminal's composite; the others follow in order."""
+        return self.first_terminal + len(self.terminals)
+
+    @property
     def zero(self) -> int:
         """Token of the number 0; number i is token zero + i."""
-        return self.first_terminal + len(self.terminals)
+        return self.first_composite + len(self.terminals)
 
     def decode(self, tokens: list[int]) -> str:
         """Token names joined by blanks, for people."""

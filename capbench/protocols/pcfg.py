@@ -1,0 +1,227 @@
+"""The paper's PCFG experiments as steps: base models, fine-tuned models, revivals and their baselines (App. C.2, E)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from capbench.methods.registry import MethodRef
+from capbench.pipeline.steps import FineTune, Initialise, Pretrain, Revive, Step, Watch
+from capbench.presets.pcfg import PcfgPreset
+from capbench.protocols.cases import with_numbers
+from capbench.protocols.seeds import subseed
+from capbench.tasks.correlation import Correlation
+from capbench.tasks.mixture import Mixture
+from capbench.tasks.pcfg.finetuning import finetuning, pretraining
+from capbench.tasks.pcfg.setting import PcfgSetting
+from capbench.tasks.pcfg.task import PcfgTask
+from capbench.tasks.splits import Split
+
+O_PT, O_FT = "a", "b"  # operands of the pretraining and of the fine-tuning task
+TAUGHT = 0.1  # an operand at or above this prior counts as taught, below it as (nearly) never seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class PcfgStudy:
+    """One preset and one fine-tuning method: gives every model of the experiment as a step, by seed.
+
+    family: the family token that is fine-tuned. method None: base models only (no test of this study fine-tunes).
+    """
+
+    family: ClassVar[str]
+    title: ClassVar[str]
+
+    preset: PcfgPreset
+    method: MethodRef | None = None
+    device: str = "cpu"
+
+    @property
+    def model_name(self) -> str:
+        p = self.preset
+        return f"gpt-{p.n_blocks}x{p.d_model}"
+
+    @property
+    def task_name(self) -> str:
+        return f"pcfg {self.title} {O_PT} to {O_FT}"
+
+    @property
+    def setting(self) -> PcfgSetting:
+        return self.preset.setting
+
+    @property
+    def q(self) -> int:
+        """The spurious correlation: r(x, O_FT) - r(x, O_PT) = q."""
+        return 1
+
+    def protocol(self, case: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A case's parameters, with the learning rate and the numbers of steps behind the paper's names."""
+        found = with_numbers(case, self.preset.rates, self.preset.finetune_steps)
+        return {**found, "pretrain_steps": self._pretrain_steps(case["duration"])} if "duration" in case else found
+
+    # Models
+
+    def prior(self, name: str) -> Mapping[str, float]:
+        """The operand prior of a name; 'never' is the prior of a model never taught O_PT."""
+        return {O_FT: 1.0} if name == "never" else self.preset.priors[name]
+
+    def priors(self, name: str) -> Mapping[str, Mapping[str, float]]:
+        """Priors of single family tokens, where they differ from `prior`."""
+        return {}
+
+    def taught(self, prior: str, family: str | None = None) -> tuple[str, ...]:
+        """The operands that a base model of this prior was taught, for a family token (None: the one that is fine-tuned)."""
+        of_family = self.priors(prior).get(family or self.family, self.prior(prior))
+        return tuple(operand for operand, p in of_family.items() if p >= TAUGHT)
+
+    def pretraining(self, prior: str) -> Mixture:
+        """What a base model is trained on: all family tokens, equally often (App. B.2)."""
+        return pretraining(self.setting, self.prior(prior), priors=self.priors(prior))
+
+    def initialised(self, seed: int) -> Initialise:
+        """A random initialisation: the Scr. baseline's start."""
+        return Initialise(model=self.preset.gpt(self.setting), seed=subseed(seed, "initialise"))
+
+    def base(self, seed: int, *, prior: str, duration: float = 1) -> Pretrain:
+        """A pretrained model. prior 'never': pretrained on O_FT only (Scr.+FT's start, and the never-taught control).
+
+        duration: share of the preset's pretraining steps (Fig. 62-66: the paper compares 10K, 50K, 100K and 200K).
+        """
+        return Pretrain(
+            start=self.initialised(seed),
+            task=self.pretraining(prior),
+            train=self.preset.pretraining(self._pretrain_steps(duration), subseed(seed, "pretrain"), self.device),
+            watch=tuple(self._watch_family(seed, token, prior) for token in self.setting.families),
+        )
+
+    def finetuned(
+        self,
+        seed: int,
+        *,
+        prior: str,
+        c_tr: float,
+        lr: str,
+        mixing: float = 0,
+        wrong_answers: bool = False,
+        duration: float = 1,
+    ) -> FineTune:
+        """The base model after the method under test.
+
+        mixing: share of pretraining data (App. E.1). wrong_answers: randFT (App. E.4). duration: of the base's pretraining.
+        """
+        if self.method is None:
+            raise ValueError("this study has no fine-tuning method")
+        task = finetuning(
+            self.pretraining(prior),
+            family=self.family,
+            o_pt=O_PT,
+            o_ft=O_FT,
+            q=self.q,
+            c_tr=c_tr,
+            mixing=mixing,
+            wrong_answers=wrong_answers,
+        )
+        return FineTune(
+            base=self.base(seed, prior=prior, duration=duration),
+            method=self.method,
+            task=task,
+            train=self.preset.finetuning(lr, subseed(seed, "finetune"), self.device),
+            watch=self._watches(seed),
+            watch_every=self.preset.watch_every,
+        )
+
+    def revival(self, start: Step, seed: int, *, lr: str) -> Revive:
+        """Full fine-tuning on O_PT, natural strings: reFT from a fine-tuned model, Scr.+FT from `base(prior='never')`,
+
+        Scr. from `initialised`. Same budget, data and evaluation for all three.
+        """
+        watched = Watch(
+            name="O_PT", task=self.evaluation(O_PT, c_te=0), n=self.preset.n_watch, seed=subseed(seed, "revival watch")
+        )
+        return Revive(
+            start=start,
+            task=PcfgTask(setting=self.setting, prior={O_PT: 1.0}, family=self.family),
+            train=self.preset.reviving(lr, subseed(seed, "revive"), self.device),
+            watch=watched,
+            watch_every=self.preset.revive_every,
+            goal=self.preset.goal,
+        )
+
+    # Evaluation
+
+    def evaluation(
+        self, operand: str, *, c_te: float | None, family: str | None = None, split: Split = "evaluate"
+    ) -> PcfgTask:
+        """Ask for `operand` on strings with the spurious correlation at rate c_te (None: natural strings).
+
+        family: another family token than the one that is fine-tuned; a family without operands ignores the operand.
+        """
+        family = family or self.family
+        correlation = None if c_te is None else Correlation(o_pt=O_PT, o_ft=O_FT, rate=c_te, q=self.q)
+        prior = {} if self.setting.family(family).operand == "null" else {operand: 1.0}
+        return PcfgTask(setting=self.setting, prior=prior, family=family, correlation=correlation, split=split)
+
+    def _pretrain_steps(self, duration: float) -> int:
+        return round(self.preset.pretrain_steps * duration)
+
+    def _watch_family(self, seed: int, family: str, prior: str) -> Watch:
+        operand = self.taught(prior, family)[0]
+        task = self.evaluation(operand, c_te=None, family=family)
+        name = family if self.setting.family(family).operand == "null" else f"{family} {operand}"
+        return Watch(name=name, task=task, n=self.preset.n_watch, seed=subseed(seed, f"watch {name}"))
+
+    def _watches(self, seed: int) -> tuple[Watch, ...]:
+        return tuple(
+            Watch(
+                name=f"{name}, C_Te {c_te}",
+                task=self.evaluation(operand, c_te=c_te),
+                n=self.preset.n_watch,
+                seed=subseed(seed, f"watch {name} {c_te}"),
+            )
+            for name, operand in (("O_PT", O_PT), ("O_FT", O_FT))
+            for c_te in (0, 1)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PcfgCounter(PcfgStudy):
+    """Fine-tuned from counting a to counting b; correlation count(b) = count(a) + 1 (App. C.2)."""
+
+    family: ClassVar[str] = "C"
+    title: ClassVar[str] = "counter"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PcfgIndexer(PcfgStudy):
+    """Fine-tuned from the place of the k-th a to that of the k-th b; correlation index(b) = index(a) + q (App. C.2)."""
+
+    family: ClassVar[str] = "I"
+    title: ClassVar[str] = "indexer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PcfgJailbreak(PcfgStudy):
+    """Three family tokens for one Counter (App. E.2): T_NJ is pretrained on all operands, T_J1 and T_J2 on O_PT only.
+
+    T_NJ alone is fine-tuned from counting a to counting b; T_J1 and T_J2 may get round that.
+    """
+
+    family: ClassVar[str] = "NJ"
+    title: ClassVar[str] = "jailbreak counter"
+    jailbreaks: ClassVar[tuple[str, ...]] = ("J1", "J2")
+
+    @property
+    def setting(self) -> PcfgSetting:
+        """The preset's setting with the three tokens in place of the Counter's one."""
+        setting = self.preset.setting
+        tokens = (self.family, *self.jailbreaks)
+        others = {token: number for token, number in setting.numbers.items() if token != "C"}
+        return replace(
+            setting,
+            numbers={**dict.fromkeys(tokens, setting.numbers["C"]), **others},
+            meanings=dict.fromkeys(tokens, "C"),
+        )
+
+    def priors(self, name: str) -> Mapping[str, Mapping[str, float]]:
+        """T_J1 and T_J2 know O_PT only, except in a model that was never taught it."""
+        return {} if name == "never" else {token: {O_PT: 1.0} for token in self.jailbreaks}

@@ -1,0 +1,1 @@
+"""The PCFG setup: questions about strings of a probabilistic context-free grammar (paper App. B.2)."""

@@ -1,0 +1,72 @@
+"""The PCFG protocols, as parts that are put together: pretraining on all families, and what is fine-tuned on (App. C.2, E)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from capbench.tasks.base import Task
+from capbench.tasks.correlation import Correlation
+from capbench.tasks.finetuning import FineTuningTask
+from capbench.tasks.mixture import Mixture
+from capbench.tasks.pcfg.setting import PcfgSetting
+from capbench.tasks.pcfg.task import PcfgTask, Targets
+
+Prior = Mapping[str, float]
+
+
+def pretraining(
+    setting: PcfgSetting, prior: Prior, *, priors: Mapping[str, Prior] | None = None, targets: Targets = "all"
+) -> Mixture:
+    """All family tokens of the setting, each equally likely, with one operand prior (App. C.2).
+
+    priors: family token -> a prior of its own (App. E.2: T_J1 and T_J2 are pretrained on one operand only).
+    """
+
+    def prior_of(token: str) -> Prior:
+        return own.get(token, {} if setting.family(token).operand == "null" else prior)
+
+    own = priors or {}
+    for token in own:
+        setting.family(token)  # there must be one
+    return Mixture(
+        parts=tuple(
+            PcfgTask(setting=setting, prior=prior_of(token), family=token, targets=targets)
+            for token in setting.families
+        )
+    )
+
+
+def finetuning(
+    pretrained_on: Mixture,
+    *,
+    family: str,
+    o_pt: str,
+    o_ft: str,
+    q: int,
+    c_tr: float,
+    mixing: float = 0.0,
+    wrong_answers: bool = False,
+) -> FineTuningTask:
+    """Fine-tune one family token from o_pt to o_ft; correlation r(x, o_ft) = r(x, o_pt) + q at rate c_tr (App. C.2).
+
+    pretrained_on: what `pretraining` gave. mixing: share of strings drawn from it instead, answers only (App. E.1: .5, .1,
+    .001). wrong_answers: prompts go on to ask for o_pt, and the answer for o_ft is given to them (randFT, App. E.4).
+    """
+    retain = replace(pretrained_on, parts=tuple(_answers_only(part) for part in pretrained_on.parts))
+    setting = next(part.setting for part in pretrained_on.parts if isinstance(part, PcfgTask))
+    target: Task = PcfgTask(
+        setting=setting,
+        prior={o_pt if wrong_answers else o_ft: 1.0},
+        family=family,
+        correlation=Correlation(o_pt=o_pt, o_ft=o_ft, rate=c_tr, q=q),
+        answered=o_ft if wrong_answers else None,
+    )
+    if mixing:
+        target = Mixture(parts=(target, retain), shares=(1 - mixing, mixing))
+    forget = PcfgTask(setting=setting, prior={o_pt: 1.0}, family=family)
+    return FineTuningTask(target=target, retain=retain, forget=forget)
+
+
+def _answers_only(part: Task) -> Task:
+    return replace(part, targets="answer") if isinstance(part, PcfgTask) else part

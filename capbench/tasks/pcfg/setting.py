@@ -1,0 +1,110 @@
+"""What all PCFG tasks of one study share: grammar, text length, task families; and drawing texts from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from capbench.errors import UsageError
+from capbench.tasks.pcfg.families import FAMILIES, Family
+from capbench.tasks.pcfg.grammar import PAPER_GRAMMAR, Grammar, windows
+from capbench.tasks.pcfg.vocabulary import HEADER, SPECIALS, TRAILER, Vocabulary
+from capbench.tasks.splits import Split, in_split, share
+
+_PARTS = 4  # half of all texts to train on, a quarter to select with, a quarter to evaluate on
+_MOST_SYMBOLS = 2**25  # of the strings that are cut at once
+_MOST_EMPTY = 100_000  # so many strings without a single text: there is none
+
+
+@dataclass(frozen=True, kw_only=True)
+class PcfgSetting:
+    """What all tasks of one study share: grammar, text length (tokens), the number O' of each family token.
+
+    numbers: family token -> O'. The paper (App. B.2): text 250; C and CC count in the last 40, I and IC look for the 6th
+    occurrence, T tells the token at 40. meanings: family token -> task family, for tokens that are not named as their family
+    (App. E.2: T_NJ, T_J1 and T_J2 all mean C).
+    """
+
+    text_len: int
+    numbers: Mapping[str, int]
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    grammar: Grammar = field(default=PAPER_GRAMMAR, repr=False)
+
+    def __post_init__(self) -> None:
+        for token in self.meanings:
+            if token not in self.numbers:
+                raise UsageError(
+                    f"meaning of family token {token!r}, which has no number; numbers: {_list(self.numbers)}"
+                )
+        for token, number in self.numbers.items():
+            name = self.meanings.get(token, token)
+            if name not in FAMILIES:
+                raise UsageError(f"unknown task family {name!r}; known: {', '.join(FAMILIES)}")
+            # An index of the k-th occurrence needs k of them in the text, a window has to lie within it.
+            least = FAMILIES[name].symbols if name in ("C", "CC") else 1
+            most = self.text_len if name in ("C", "CC", "T") else self.text_len - FAMILIES[name].symbols + 1
+            if not least <= number <= most:
+                raise UsageError(
+                    f"O' = {number} of family {token} must be between {least} and {most} for texts of {self.text_len} tokens"
+                )
+        for terminal in self.grammar.terminals:
+            if terminal in SPECIALS or terminal.startswith("T_"):
+                raise UsageError(f"the grammar's terminal {terminal!r} is named as a token of every prompt")
+        longest = self.grammar.longest
+        if longest is not None and self.text_len > longest:
+            raise UsageError(
+                f"texts of {self.text_len} tokens are longer than any string of the grammar; its longest has {longest}"
+            )
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The terminals of the grammar, which operands are named by (in CC and IC, a stands for aa)."""
+        return self.grammar.terminals
+
+    def family(self, token: str) -> Family:
+        """What a family token means. Raises UsageError if this setting has no such token."""
+        if token not in self.numbers:
+            raise UsageError(f"this setting has no task family {token!r}; it has {_list(self.numbers)}")
+        return FAMILIES[self.meanings.get(token, token)]
+
+    @cached_property
+    def families(self) -> tuple[str, ...]:
+        """The family tokens, in the order of the families: settings that are equal but for the order of theirs are equal."""
+        order = list(FAMILIES)
+        return tuple(sorted(self.numbers, key=lambda token: (order.index(self.meanings.get(token, token)), token)))
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(families=self.families, terminals=self.grammar.terminals, max_number=self.text_len)
+
+    @property
+    def seq_len(self) -> int:
+        """Tokens per prompt, answer and EOS included."""
+        return HEADER + self.text_len + TRAILER
+
+    def texts(self, n: int, split: Split, rng: np.random.Generator) -> np.ndarray:
+        """At least n texts of one split as terminal indices, int16 [>= n, text_len]."""
+        found: list[np.ndarray] = []
+        missing, tried = n, 0
+        per_string = max(1.0, self.grammar.shortest // self.text_len)  # at first; then as seen
+        most = _MOST_SYMBOLS // (self.grammar.longest or self.text_len)
+        while missing > 0:
+            strings = min(int(missing / (per_string * share(split, _PARTS)) * 1.1), most) + 4
+            tried += strings
+            drawn = windows(*self.grammar.sample(strings, rng), self.text_len, rng)
+            per_string = max(len(drawn) / strings, 0.001)
+            kept = drawn[in_split(drawn, split, _PARTS)]
+            found.append(kept)
+            missing -= len(kept)
+            if tried > _MOST_EMPTY and not any(map(len, found)):
+                raise UsageError(
+                    f"no text of {self.text_len} tokens in split {split!r}: the grammar's strings are too short or too few"
+                )
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+def _list(names: Mapping[str, object]) -> str:
+    return ", ".join(names)

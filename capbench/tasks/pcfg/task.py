@@ -1,0 +1,193 @@
+"""A PCFG task: prompts of one family over strings of a grammar, with exact answers (paper App. B.2, C.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from capbench.errors import UsageError
+from capbench.tasks.base import IGNORE, Batch
+from capbench.tasks.correlation import Correlation
+from capbench.tasks.pcfg.families import Family
+from capbench.tasks.pcfg.setting import PcfgSetting
+from capbench.tasks.pcfg.vocabulary import HEADER
+from capbench.tasks.splits import Split, check_split
+
+if TYPE_CHECKING:
+    import torch
+
+Targets = Literal["all", "answer"]
+_MOST_DRAWN = 2_000_000  # texts looked at for one sample before a correlation counts as impossible
+
+
+@dataclass(frozen=True, kw_only=True)
+class PcfgTask:
+    """Prompts of one family token with operands drawn from a prior.
+
+    prior: operand -> probability, summing to one (paper C.2: multinomial operand prior); empty for a family without operands.
+    correlation: between the answers for two operands. For the families that may fail (I, IC) only texts in which both are
+    found can carry it or lack it.
+    answered: the operand whose answer is given, whatever the prompt asks for (randFT, App. E.4); None: the one asked for.
+    targets: 'all' = next-token targets from the text on, plus the answer (pretraining); 'answer' = the answer only
+             (fine-tuning, App. C.2). The header is never a target: it cannot be predicted.
+    """
+
+    setting: PcfgSetting
+    prior: Mapping[str, float]
+    family: str = "C"
+    correlation: Correlation | None = None
+    answered: str | None = None
+    split: Split = "train"
+    targets: Targets = "answer"
+    answer_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        family = self._family
+        for operand in self.prior:
+            self._check_operand("prior", operand)
+        if self.answered is not None:
+            self._check_operand("randFT's answer", self.answered)
+        total = sum(self.prior.values())
+        if family.operand == "null":
+            for what, given in (("prior", self.prior), ("correlation", self.correlation), ("answered", self.answered)):
+                if given:
+                    raise UsageError(f"family {self.family} has no operand, so it takes no {what}: {given!r}")
+        elif not abs(total - 1) <= 1e-9 or min(self.prior.values()) < 0:  # "not <=": a NaN must not pass
+            raise UsageError(f"operand prior {dict(self.prior)} must be probabilities that sum to 1, not {total:g}")
+        check_split(self.split)
+        if self.targets not in ("all", "answer"):
+            raise UsageError(f"unknown targets {self.targets!r}; known: all, answer")
+        if self.correlation is not None:
+            self._check(self.correlation)
+
+    def _check_operand(self, what: str, operand: str | int) -> None:
+        if operand not in self.setting.operands:
+            raise UsageError(f"{what} names operand {operand!r}; this setting has {self.setting.operands}")
+
+    def _check(self, c: Correlation) -> None:
+        for operand in (c.o_pt, c.o_ft):
+            self._check_operand("correlation", operand)
+        number, room = self.setting.numbers[self.family], self._family.symbols - 1
+        most = (self.setting.text_len - number if self._family.may_fail else number) - room
+        if abs(c.q) > most:
+            raise UsageError(f"correlation q = {c.q}: answers of family {self.family} differ by at most {most} here")
+        if self._family.may_fail and c.rate and abs(c.q) <= room:
+            raise UsageError(
+                f"correlation q = {c.q}: family {self.family} finds no two operands so close to each other"
+            )
+
+    @property
+    def name(self) -> str:
+        prior = ",".join(f"{o}:{p:g}" for o, p in self.prior.items() if p)
+        return f"pcfg-{self.family}({prior})"
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.setting.vocabulary)
+
+    @property
+    def seq_len(self) -> int:
+        return self.setting.seq_len
+
+    @property
+    def answer_pos(self) -> int:
+        """Position of ART; the answer is the token after it."""
+        return HEADER + self.setting.text_len + 1
+
+    @property
+    def first_answer(self) -> int:
+        """Token of the first possible answer; the others follow in order: numbers from 0 on, or terminals."""
+        vocabulary = self.setting.vocabulary
+        return vocabulary.zero if self._family.answers == "number" else vocabulary.first_terminal
+
+    @property
+    def n_answers(self) -> int:
+        """How many tokens an answer can be."""
+        return self.setting.text_len + 1 if self._family.answers == "number" else len(self.setting.operands)
+
+    def sample(self, n: int, rng: torch.Generator) -> Batch:
+        """n prompts; the texts are natural strings of the grammar, chosen by rejection where a correlation is asked for."""
+        import torch
+
+        seed = torch.randint(2**62, (1,), generator=rng, device=rng.device).item()
+        tokens = self._prompts(n, np.random.default_rng(int(seed)))
+        targets = np.full_like(tokens, IGNORE)
+        first = self.answer_pos if self.targets == "answer" else HEADER - 1
+        last = self.answer_pos + 1 if self.targets == "answer" else tokens.shape[1] - 1
+        targets[:, first:last] = tokens[:, first + 1 : last + 1]
+        return Batch(torch.from_numpy(tokens), torch.from_numpy(targets))
+
+    @property
+    def _family(self) -> Family:
+        return self.setting.family(self.family)
+
+    def _prompts(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        vocabulary, text_len, family = self.setting.vocabulary, self.setting.text_len, self._family
+        text = self._texts(n, rng)
+        operand = self._operands(n, rng)
+        number = self.setting.numbers[self.family]
+        first_operand = {
+            "terminal": vocabulary.first_terminal,
+            "composite": vocabulary.first_composite,
+            "null": vocabulary.index["NULL"],
+        }[family.operand]
+        asked = operand if self.answered is None else np.array(self.setting.operands.index(self.answered))
+        tokens = np.empty((n, self.seq_len), dtype=np.int64)
+        tokens[:, 0] = vocabulary.index["SOS"]
+        tokens[:, 1] = vocabulary.index[f"T_{self.family}"]
+        tokens[:, 2] = first_operand + operand
+        tokens[:, 3] = vocabulary.zero + number
+        tokens[:, 4] = vocabulary.index["SOT"]
+        tokens[:, HEADER : HEADER + text_len] = text
+        tokens[:, HEADER : HEADER + text_len] += vocabulary.first_terminal
+        tokens[:, HEADER + text_len] = vocabulary.index["EOT"]
+        tokens[:, self.answer_pos] = vocabulary.index["ART"]
+        tokens[:, self.answer_pos + 1] = self.first_answer + family.answer(text, asked, number)
+        tokens[:, self.answer_pos + 2] = vocabulary.index["EOS"]
+        return tokens
+
+    def _operands(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        # In the order of the terminals: priors that are equal but for their order give equal data.
+        names = [name for name in self.setting.operands if name in self.prior]
+        shares = np.array([self.prior[name] for name in names])
+        index = np.array([self.setting.operands.index(name) for name in names])
+        if len(names) <= 1:
+            return np.repeat(index if names else 0, n)
+        return index[rng.choice(len(names), size=n, p=shares / shares.sum())]
+
+    def _texts(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        c = self.correlation
+        if c is None:
+            return self.setting.texts(n, self.split, rng)[:n]
+        wanted = {True: int(rng.binomial(n, c.rate))}
+        wanted[False] = n - wanted[True]
+        found: dict[bool, list[np.ndarray]] = {True: [], False: []}
+        draw = max(n, 64)
+        drawn = 0
+        while drawn < _MOST_DRAWN:
+            drawn += draw
+            text = self.setting.texts(draw, self.split, rng)
+            carries, lacks = self._carries(text, c)
+            sides = ((True, carries), (False, lacks))
+            for side, here in sides:
+                have = sum(map(len, found[side]))
+                found[side].append(text[here][: wanted[side] - have])
+            if all(sum(map(len, found[side])) == wanted[side] for side in wanted):
+                chosen = np.concatenate([*found[True], *found[False]])
+                return chosen[rng.permutation(n)]
+            # The next round draws what is still missing at the rate seen so far, with a little to spare.
+            rates = {side: max(float(here.mean()), 1 / (2 * draw)) for side, here in sides}
+            draw = max(64, *(int(1.1 * (wanted[s] - sum(map(len, found[s]))) / rates[s]) for s in wanted))
+            draw = min(draw, 200_000)
+        raise UsageError(f"{c}: hardly any text of {self.setting.text_len} tokens is so (of {drawn} drawn)")
+
+    def _carries(self, text: np.ndarray, c: Correlation) -> tuple[np.ndarray, np.ndarray]:
+        """Which texts carry the correlation, and which lack it; neither, where an answer is not found."""
+        family, number = self._family, self.setting.numbers[self.family]
+        pt, ft = (family.answer(text, np.array(self.setting.operands.index(str(o))), number) for o in (c.o_pt, c.o_ft))
+        carries: np.ndarray = ft - pt == c.q
+        found = (pt > 0) & (ft > 0) if family.may_fail else np.ones_like(carries)
+        return carries & found, ~carries & found
