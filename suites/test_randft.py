@@ -14,8 +14,9 @@ from capbench.protocols.shared_readings import finetuning_curves, revival
 
 RATES = ("medium", "small")
 CASES = [
-    Case(prior="high", c_tr=0, lr="medium", wrong_answers=True),
-    pytest.param(Case(prior="low", c_tr=1, lr="medium", wrong_answers=True), marks=pytest.mark.extended),
+    Case(prior="low", c_tr=1, lr="medium", wrong_answers=True),
+    pytest.param(Case(prior="low", c_tr=0, lr="medium", wrong_answers=True), marks=pytest.mark.extended),
+    pytest.param(Case(prior="high", c_tr=0, lr="medium", wrong_answers=True), marks=pytest.mark.extended),
 ]
 
 
