@@ -198,6 +198,11 @@ class PcfgIndexer(PcfgStudy):
     family: ClassVar[str] = "I"
     title: ClassVar[str] = "indexer"
 
+    @property
+    def q(self) -> int:
+        """index(b) - index(a)."""
+        return self.preset.index_q
+
 
 @dataclass(frozen=True, kw_only=True)
 class PcfgJailbreak(PcfgStudy):

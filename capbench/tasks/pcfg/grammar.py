@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -241,5 +241,17 @@ PAPER_GRAMMAR = Grammar(
         "d": _halves("c a", "a b c"),
         "e": _halves("c b", "c a b"),
         "f": _halves("c b a", "b a"),
+    },
+)
+
+# The paper's grammar but for its lowest level. There every nonterminal holds each letter about once, so that in a short text
+# nearly all counts are the same (of the texts with count(b) = count(a) + 1 nine in ten have count(b) = 4). Here they spread.
+WIDE_GRAMMAR = replace(
+    PAPER_GRAMMAR,
+    rules={
+        **PAPER_GRAMMAR.rules,
+        "d": _halves("a a a", "b c"),
+        "e": _halves("b b b", "c a"),
+        "f": _halves("c c c", "a b"),
     },
 )

@@ -25,13 +25,15 @@ class PcfgSetting:
 
     numbers: family token -> O'. The paper (App. B.2): text 250; C and CC count in the last 40, I and IC look for the 6th
     occurrence, T tells the token at 40. meanings: family token -> task family, for tokens that are not named as their family
-    (App. E.2: T_NJ, T_J1 and T_J2 all mean C).
+    (App. E.2: T_NJ, T_J1 and T_J2 all mean C). edited: O_FT tokens are added to texts with or without a correlation of the
+    Counter, as in the paper (App. C.2); else such texts are natural ones.
     """
 
     text_len: int
     numbers: Mapping[str, int]
     meanings: Mapping[str, str] = field(default_factory=dict)
     grammar: Grammar = field(default=PAPER_GRAMMAR, repr=False)
+    edited: bool = False
 
     def __post_init__(self) -> None:
         for token in self.meanings:
@@ -96,7 +98,7 @@ class PcfgSetting:
             tried += strings
             drawn = windows(*self.grammar.sample(strings, rng), self.text_len, rng)
             per_string = max(len(drawn) / strings, 0.001)
-            kept = drawn[in_split(drawn, split, _PARTS)]
+            kept = drawn[self.in_split(drawn, split)]
             found.append(kept)
             missing -= len(kept)
             if tried > _MOST_EMPTY and not any(map(len, found)):
@@ -104,6 +106,10 @@ class PcfgSetting:
                     f"no text of {self.text_len} tokens in split {split!r}: the grammar's strings are too short or too few"
                 )
         return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def in_split(self, texts: np.ndarray, split: Split) -> np.ndarray:
+        """Which texts are in a split: bool [n]."""
+        return in_split(texts, split, _PARTS)
 
 
 def _list(names: Mapping[str, object]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from capbench.errors import UsageError
 from capbench.tasks.base import IGNORE, Batch
 from capbench.tasks.correlation import Correlation
+from capbench.tasks.pcfg.correlated import correlated_texts
 from capbench.tasks.pcfg.families import Family
 from capbench.tasks.pcfg.setting import PcfgSetting
 from capbench.tasks.pcfg.vocabulary import HEADER
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import torch
 
 Targets = Literal["all", "answer"]
-_MOST_DRAWN = 2_000_000  # texts looked at for one sample before a correlation counts as impossible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class PcfgTask:
         return self.setting.text_len + 1 if self._family.answers == "number" else len(self.setting.operands)
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
-        """n prompts; the texts are natural strings of the grammar, chosen by rejection where a correlation is asked for."""
+        """n prompts."""
         import torch
 
         seed = torch.randint(2**62, (1,), generator=rng, device=rng.device).item()
@@ -159,35 +159,6 @@ class PcfgTask:
         return index[rng.choice(len(names), size=n, p=shares / shares.sum())]
 
     def _texts(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        c = self.correlation
-        if c is None:
+        if self.correlation is None:
             return self.setting.texts(n, self.split, rng)[:n]
-        wanted = {True: int(rng.binomial(n, c.rate))}
-        wanted[False] = n - wanted[True]
-        found: dict[bool, list[np.ndarray]] = {True: [], False: []}
-        draw = max(n, 64)
-        drawn = 0
-        while drawn < _MOST_DRAWN:
-            drawn += draw
-            text = self.setting.texts(draw, self.split, rng)
-            carries, lacks = self._carries(text, c)
-            sides = ((True, carries), (False, lacks))
-            for side, here in sides:
-                have = sum(map(len, found[side]))
-                found[side].append(text[here][: wanted[side] - have])
-            if all(sum(map(len, found[side])) == wanted[side] for side in wanted):
-                chosen = np.concatenate([*found[True], *found[False]])
-                return chosen[rng.permutation(n)]
-            # The next round draws what is still missing at the rate seen so far, with a little to spare.
-            rates = {side: max(float(here.mean()), 1 / (2 * draw)) for side, here in sides}
-            draw = max(64, *(int(1.1 * (wanted[s] - sum(map(len, found[s]))) / rates[s]) for s in wanted))
-            draw = min(draw, 200_000)
-        raise UsageError(f"{c}: hardly any text of {self.setting.text_len} tokens is so (of {drawn} drawn)")
-
-    def _carries(self, text: np.ndarray, c: Correlation) -> tuple[np.ndarray, np.ndarray]:
-        """Which texts carry the correlation, and which lack it; neither, where an answer is not found."""
-        family, number = self._family, self.setting.numbers[self.family]
-        pt, ft = (family.answer(text, np.array(self.setting.operands.index(str(o))), number) for o in (c.o_pt, c.o_ft))
-        carries: np.ndarray = ft - pt == c.q
-        found = (pt > 0) & (ft > 0) if family.may_fail else np.ones_like(carries)
-        return carries & found, ~carries & found
+        return correlated_texts(self.setting, self.family, self.correlation, n, self.split, rng)
