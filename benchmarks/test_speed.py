@@ -1,6 +1,5 @@
 """Speed of the parts that a run spends its time in: `pytest benchmarks/`. Read ratios within one run, not absolute times."""
 
-
 import pytest
 import torch
 

@@ -8,13 +8,21 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from capbench import __version__
 from capbench.errors import CapbenchError, MethodError, UsageError
 
-EXIT_CODES = "exit code: 0 done, 1 something could not be made, 2 a mistake on the command line"
+if TYPE_CHECKING:
+    from capbench.fidelity.paper import Table
+    from capbench.presets import Scale
+
+EXIT_CODES = (
+    "exit code: 0 done, also if only the time of --budget-minutes is up; 1 something could not be made; "
+    "2 a mistake on the command line"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,14 +78,31 @@ def _add_fidelity(commands: Any) -> None:
         "trained; pytest suites/ uses the same ones.",
         epilog=EXIT_CODES,
     )
-    parser.add_argument("--table", metavar="TABLE", required=True, help="tracr: Table 3, compiled Counter and Max")
+    parser.add_argument(
+        "--table",
+        metavar="TABLE",
+        required=True,
+        help="tracr: Table 3, compiled Counter and Max; pcfg-counting: Table 5, the Counter pretrained on a PCFG",
+    )
     parser.add_argument(
         "--cells",
         metavar="CELLS",
         action="append",
         default=[],
-        help="only these rows: task, task:lr or task:lr:c_tr, several separated by commas; repeatable. "
-        "lr as in the paper or by name. Examples: counter   counter:1e-2   max:medium:1,counter:1e-3",
+        help="only these rows: task, task:lr or task:lr:c_tr (pcfg-counting: prior in place of task), several separated "
+        "by commas; repeatable. lr as in the paper or by name. Examples: counter:1e-2   max:medium:1,counter:1e-3   low:small",
+    )
+    parser.add_argument(
+        "--pretrain-steps",
+        metavar="N",
+        help="pretrain for N steps (default: the scale's; paper: 200000); not for compiled models",
+    )
+    parser.add_argument(
+        "--budget-minutes",
+        metavar="M",
+        help="end within about M minutes: begin no training that is not expected to be finished by then, stop those that are "
+        "not, and show what there is. The same command goes on from there; a training that was stopped begins again, so M must "
+        "be more than the longest one takes",
     )
     parser.add_argument("--report", metavar="DIR", help="write fidelity-TABLE.json and fidelity-TABLE.md in DIR")
     _add_making(parser)
@@ -110,11 +135,12 @@ def _fidelity(given: argparse.Namespace) -> int:
     from capbench.report import check_directory
     from capbench.store import Store, default_root
 
-    started = time.time()
+    started, began = time.time(), time.monotonic()
     table = paper.load(given.table)
     rows = paper.select(table, given.cells)
     running.check_scale("--scale", given.scale)
-    scale = SCALES[given.scale]()
+    scale = _pretrained(SCALES[given.scale](), table, given.pretrain_steps)
+    deadline = began + running.minutes("--budget-minutes", given.budget_minutes)
     seeds = tuple(range(running.count("--seeds", given.seeds, scale.seeds)))
     jobs = running.count("--jobs", given.jobs, available_cores())
     running.check_device("--device", given.device)
@@ -138,6 +164,7 @@ def _fidelity(given: argparse.Namespace) -> int:
         store=store,
         jobs=jobs,
         say=lambda words: print(words, file=sys.stderr, flush=True),
+        deadline=deadline,
     )
     run = running.run_info(
         run_id=f"fidelity-{table.name}",
@@ -156,8 +183,19 @@ def _fidelity(given: argparse.Namespace) -> int:
     return 1 if any(cell.failed for cell in found.cells) else 0
 
 
+def _pretrained(scale: Scale, table: Table, given: str | None) -> Scale:
+    """The scale, with the number of pretraining steps that was given."""
+    from capbench import running
+
+    steps = running.count("--pretrain-steps", given, scale.pcfg.pretrain_steps)
+    if given is not None and table.pretrain_steps is None:
+        raise UsageError(f"--pretrain-steps={given}: the compiled models of table {table.name} are not pretrained")
+    return replace(scale, pcfg=replace(scale.pcfg, pretrain_steps=steps))
+
+
 def _command(given: argparse.Namespace, *, seeds: int, method: str) -> str:
-    """The command line as a report shows it: what the result depends on, without this machine's directories."""
+    """The command line as a report shows it: what the figures depend on, without this machine's directories."""
     words = ["capbench", "fidelity", "--table", given.table, "--scale", given.scale, "--seeds", str(seeds)]
     words += [word for cells in given.cells for word in ("--cells", cells)]
+    words += [] if given.pretrain_steps is None else ["--pretrain-steps", given.pretrain_steps]
     return shlex.join([*words, "--method", method, "--device", given.device])

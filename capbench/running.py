@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 
@@ -52,8 +53,23 @@ def count(option: str, given: str | None, default: int) -> int:
     return int(given)
 
 
-def make(plan: Plan, store: Store, *, jobs: int, say: Callable[[str], None]) -> dict[str, str]:
-    """Make what is missing of a plan, saying how much it is; step key -> one line, for what could not be made."""
+def minutes(option: str, given: str | None) -> float:
+    """A time in seconds, given in minutes; infinite without any. UsageError if it is no number above 0."""
+    if given is None:
+        return math.inf
+    with suppress(ValueError):
+        if 0 < (number := float(given)) < math.inf:
+            return 60 * number
+    raise UsageError(f"{option}={given}: must be a number of minutes above 0, as in 10 or 0.5")
+
+
+def make(
+    plan: Plan, store: Store, *, jobs: int, say: Callable[[str], None], deadline: float = math.inf
+) -> dict[str, str]:
+    """Make what is missing of a plan, saying how much it is; step key -> one line, for what could not be made.
+
+    What there was no time for before the deadline (in time.monotonic()'s seconds) is still missing then.
+    """
     limit_threads()
     with warnings.catch_warnings(record=True) as damaged:
         warnings.simplefilter("always", DamagedArtefact)
@@ -66,8 +82,13 @@ def make(plan: Plan, store: Store, *, jobs: int, say: Callable[[str], None]) -> 
     say(f"capbench: {len(missing)} of {len(plan.steps)} models to make ({cost} training steps), {jobs} at a time")
     began = time.monotonic()
     with bar(cost) as progress:
-        errors = plan.run(store, jobs=jobs, progress=progress)
-    say(f"capbench: models made in {time.monotonic() - began:.0f} s")
+        errors = plan.run(store, jobs=jobs, progress=progress, deadline=deadline)
+    took = f"made in {time.monotonic() - began:.0f} s"
+    left = [step for step in missing if step.key not in errors and not store.has(step.key)]
+    if left:
+        say(f"capbench: {len(missing) - len(errors) - len(left)} models {took}; no time for {len(left)} more")
+    else:
+        say(f"capbench: models {took}")
     return errors
 
 

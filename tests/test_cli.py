@@ -6,46 +6,22 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_runs import Ended, in_folder, report, run, tiny
 
 from capbench import __version__
 from capbench.cli import main
 from capbench.errors import CapbenchError
 from capbench.pipeline import plan
-from capbench.presets import SCALES, Scale, small
 from capbench.store import Store
-
-RATES = {"large": 1e30, "medium": 1e-2, "small": 1e-3, "very-small": 1e-4}  # the first one diverges
-SIZES: Any = {
-    **{"counter_content": (4, 6), "largest_count": 2, "rates": RATES},
-    **{"finetune_steps": 30, "batch_size": 16, "n_evaluate": 100, "n_watch": 16},
-}
-METHODS = """
-import copy
-def nan(model, task, config):
-    tuned = copy.deepcopy(model)
-    for parameter in tuned.parameters():
-        parameter.data.fill_(float("nan"))
-    return tuned
-def breaks(model, task, config):
-    raise ValueError("no such thing")
-"""
-
-
-def tiny() -> Scale:
-    return replace(small(), name="tiny", seeds=2, tracr=replace(small().tracr, name="tiny", **SIZES))
 
 
 @pytest.fixture(autouse=True)
-def scale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(SCALES, "tiny", tiny)  # type: ignore[call-overload]
-    monkeypatch.setenv("CAPBENCH_CACHE", str(tmp_path / "never-used"))
-    monkeypatch.chdir(tmp_path)
-    tmp_path.joinpath("mine.py").write_text(METHODS)
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    in_folder(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -54,26 +30,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-def run(capsys: pytest.CaptureFixture[str], *argv: str) -> Ended:
-    capsys.readouterr()
-    code = main(argv)
-    out, err = capsys.readouterr()
-    return Ended(code, out, err)
-
-
 def fidelity(capsys: pytest.CaptureFixture[str], cache: Path, *more: str) -> Ended:
     return run(capsys, "fidelity", "--table", "tracr", "--scale", "tiny", "--jobs", "1", "--cache", str(cache), *more)
-
-
-def report(folder: Path) -> Any:
-    return json.loads((folder / "fidelity-tracr.json").read_text())
 
 
 # ---- the command
@@ -122,7 +80,7 @@ print(*sorted({m.split(".")[0] for m in sys.modules} & {"torch", "jax", "safeten
     [
         ("train", ["train", "fidelity"]),
         ("fidelity", ["--table", "fidelity --help"]),
-        ("fidelity --table table5", ["--table=table5", "known: tracr"]),
+        ("fidelity --table table5", ["--table=table5", "known: tracr, pcfg-counting"]),
         ("fidelity --table tracr --scale huge", ["--scale=huge", "smoke, small, paper"]),
         ("fidelity --table tracr --seeds 0", ["--seeds=0", "at least 1"]),
         ("fidelity --table tracr --seeds=-1", ["--seeds=-1", "whole number"]),
@@ -131,6 +89,16 @@ print(*sorted({m.split(".")[0] for m in sys.modules} & {"torch", "jax", "safeten
         ("fidelity --table tracr --device tpu", ["--device=tpu", "cpu, cuda"]),
         ("fidelity --table tracr --cells kounter", ["'kounter'", "counter, max"]),
         ("fidelity --table tracr --cells counter:7", ["'7'", "1e-1 (large)"]),
+        ("fidelity --table pcfg-counting --cells counter", ["no prior 'counter'", "low, high"]),
+        ("fidelity --table pcfg-counting --cells low:1e-1", ["'1e-1'", "1e-4 (large)"]),
+        ("fidelity --table tracr --pretrain-steps 5", ["--pretrain-steps=5", "compiled models", "not pretrained"]),
+        ("fidelity --table pcfg-counting --pretrain-steps 5k", ["--pretrain-steps=5k", "whole number"]),
+        ("fidelity --table pcfg-counting --pretrain-steps 0", ["--pretrain-steps=0", "at least 1"]),
+        ("fidelity --table pcfg-counting --budget-minutes 0", ["--budget-minutes=0", "above 0"]),
+        ("fidelity --table pcfg-counting --budget-minutes=-1", ["--budget-minutes=-1", "above 0"]),
+        ("fidelity --table pcfg-counting --budget-minutes nan", ["--budget-minutes=nan", "above 0"]),
+        ("fidelity --table tracr --budget-minutes inf", ["--budget-minutes=inf", "number of minutes"]),
+        ("fidelity --table tracr --budget-minutes 5m", ["--budget-minutes=5m", "number of minutes"]),
         ("fidelity --table tracr --method lora", ["'lora'", "full, frozen-trunk, identity"]),
         ("fidelity --table tracr --method gone.py:tune", ["gone.py"]),
         ("fidelity --table tracr --report mine.py", ["'mine.py'", "a file"]),
@@ -224,7 +192,7 @@ def test_a_diverged_training_is_a_result(capsys: pytest.CaptureFixture[str], cac
     assert not well["diverged"] and None not in {f["mean"] for f in well["figures"].values()}
     assert f"counter:1e-1:1: {diverged['diverged']}" in ended.out
     assert re.search(
-        r"(?m)^1e-1 +1 +0\.0 +diverged +✘ +100\.0 +diverged +✘ +35\.8 +diverged +· +0\.7 +diverged +✘$", ended.out
+        r"(?m)^1e-1 large +1 +0\.0 +diverged +✘ +100\.0 +diverged +✘ +35\.8 +diverged +· +0\.7 +diverged +✘$", ended.out
     )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +21,7 @@ from tiny_study import BASE, METHODS, MODEL, START, Counting, revived, slow_plan
 from capbench.errors import CapbenchError
 from capbench.lab import Lab
 from capbench.methods.registry import find
+from capbench.pipeline import clock
 from capbench.pipeline.build import load_model
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import FineTune, Initialise, Step
@@ -49,7 +54,7 @@ def tensors(store: Store, step: Step) -> Any:
 
 
 def test_a_plan_builds_every_step_once_and_parents_first(store: Counting, methods: Path) -> None:
-    plan, done = Plan(steps(methods) * 2), []
+    plan, done = Plan(steps(methods) * 2), list[int]()
     assert plan.run(store, jobs=1, progress=done.append) == {}
     assert sorted(store.built) == sorted(plan.steps) and len(plan.steps) == 8
     for step in plan.steps.values():
@@ -167,3 +172,128 @@ def test_two_processes_with_one_store_build_each_step_once(store: Counting, meth
     assert [worker.communicate("go\n", timeout=60)[0] for worker in workers] == ["{}\n", "{}\n"]
     assert [worker.returncode for worker in workers] == [0, 0]
     assert sorted(store.built) == sorted(plan.steps) and plan.missing(store) == []
+
+
+# ---- a deadline
+
+PATIENT = """
+import os, time
+from pathlib import Path
+from types import SimpleNamespace
+from capbench.training import checkpoint, fit
+def patient(model, task, config):
+    fit(model, task, config)
+    folder = Path(os.environ["PATIENT"])
+    (folder / "started").write_text(str(os.getpid()))
+    while not (folder / "go").exists():
+        try:
+            time.sleep(0.005)
+            checkpoint(1, model)
+        except Exception:
+            pass  # a method that catches everything can be stopped, too
+    return model
+"""
+
+
+@pytest.fixture
+def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FineTune:
+    """A fine-tuning that waits until its folder holds a file 'go'."""
+    monkeypatch.setenv("PATIENT", str(tmp_path))
+    tmp_path.joinpath("patient.py").write_text(PATIENT)
+    return tuned(find(f"{tmp_path / 'patient.py'}:patient"))
+
+
+def ended(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_after_the_deadline_nothing_begins(store: Counting, methods: Path, jobs: int) -> None:
+    assert Plan(steps(methods)).run(store, jobs=jobs, deadline=time.monotonic()) == {}
+    assert store.built == [] and multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_step_is_stopped_at_the_deadline_and_the_rest_goes_on_later(
+    store: Store, patient: FineTune, jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was finished is kept; the stopped step is made anew, with the result of a run that nobody stopped."""
+    started = tmp_path / "started"
+    monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic=lambda: 100.0 if started.exists() else 0.0))
+    plan = Plan([revived(patient), patient])
+    assert plan.run(store, jobs=jobs, deadline=50.0) == {}
+    assert plan.missing(store) == [patient, revived(patient)]
+    made = (store.meta(BASE.key) or {})["seconds"]
+    in_this_process = int(started.read_text()) == os.getpid()
+    assert in_this_process if jobs == 1 else ended(int(started.read_text()))
+
+    monkeypatch.undo()
+    monkeypatch.setenv("PATIENT", str(tmp_path))
+    tmp_path.joinpath("go").touch()
+    assert plan.run(store, jobs=1, deadline=time.monotonic() + 600) == {} and plan.missing(store) == []
+    assert (store.meta(BASE.key) or {})["seconds"] == made  # not made again
+    untouched = Store(tmp_path / "untouched")
+    assert plan.run(untouched, jobs=1) == {}
+    for step in plan.steps.values():
+        assert same(tensors(store, step), tensors(untouched, step))
+        one, two = ({**(where.meta(step.key) or {}), "seconds": 0} for where in (store, untouched))
+        assert one == two
+
+
+def test_no_step_begins_that_would_not_be_finished(store: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a second per training step: once BASE is made there are four left, which is enough for three steps only."""
+    now = [0.0]
+    monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waits for nothing"))
+    long, short = tuned(find("full")), replace(revived(BASE), train=replace(BASE.train, steps=3))
+
+    def second(steps: int) -> None:
+        now[0] += steps
+
+    assert Plan([long, revived(long), short]).run(store, jobs=1, progress=second, deadline=10.0) == {}
+    assert store.built == [START.key, BASE.key, short.key] and now == [9.0]
+    # In a new run nothing is known of the speed: it may try, and is stopped.
+    assert Plan([long]).run(store, jobs=1, progress=second, deadline=10.5) == {}
+    assert now == [11.0] and not store.has(long.key)
+    assert Plan([long]).run(store, jobs=1, progress=second, deadline=18.0) == {} and store.has(long.key)
+
+
+def test_the_speed_is_that_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    seen: list[int] = []
+    watched = clock.Clock(100.0, seen.append)
+    other = replace(BASE, train=replace(BASE.train, seed=1))
+    watched.began(START)  # is no training: its time says nothing
+    now[0] = 20.0
+    watched.ended(START)
+    assert watched.fits(replace(BASE, train=replace(BASE.train, steps=10**9)))  # nothing is known yet
+    watched.began(BASE)
+    watched.began(other)
+    now[0] = 40.0
+    watched.trained(30)
+    watched.ended(BASE)
+    watched.trained(10)  # in twice 20 s: a step a second
+    assert watched.fits(replace(BASE, train=replace(BASE.train, steps=59)))
+    assert not watched.fits(replace(BASE, train=replace(BASE.train, steps=60)))
+    now[0] = 60.0  # the other one is at it still
+    assert watched.fits(replace(BASE, train=replace(BASE.train, steps=26)))
+    assert not watched.fits(replace(BASE, train=replace(BASE.train, steps=27)))
+    assert seen == [30, 10] and not watched.over
+    now[0] = 100.0
+    assert watched.over and not watched.fits(START)
+
+
+def test_an_interrupted_run_leaves_no_worker_behind(store: Store, patient: FineTune, tmp_path: Path) -> None:
+    assert Plan([BASE]).run(store, jobs=1) == {}
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Plan([patient, tuned(find("identity"))]).run(store, jobs=2, progress=interrupt)
+    assert ended(int((tmp_path / "started").read_text())) and not store.has(patient.key)

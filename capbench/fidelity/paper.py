@@ -3,62 +3,125 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
+from typing import Any
 
 from capbench.errors import UsageError
-from capbench.presets.tracr import RATES
+from capbench.lab import Reading
+from capbench.presets import pcfg, tracr
+from capbench.protocols import pcfg_readings, tracr_readings
 
-# The figures of a row, by the table's column: what is measured, in our words, and the reading's name for it.
-FIGURES: Mapping[str, tuple[str, str]] = {
-    "pt_c1": ("O_PT, C_Te 1", "tuned.O_PT.c_te1"),
-    "ft_c1": ("O_FT, C_Te 1", "tuned.O_FT.c_te1"),
-    "pt_c0": ("O_PT, C_Te 0", "tuned.O_PT.c_te0"),
-    "ft_c0": ("O_FT, C_Te 0", "tuned.O_FT.c_te0"),
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """What a column of a table holds, in words, and where ours comes from: one of reading and curve.
+
+    reading: a measurement of the table's `behaviour`. curve: a curve of the fine-tuning, a tenth of the way.
+    """
+
+    words: str
+    reading: str = ""
+    curve: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The rows of one experiment. study: see protocols/studies.py; base: what its base model is called by, beside the seed."""
+
+    name: str
+    title: str
+    study: str
+    base: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One fine-tuned model of a table. lr: as the paper writes it; paper: its figures by column, in per cent."""
+    """One fine-tuned model of a table. lr: as the paper writes it; rate: the presets' name of it; paper: figures by column."""
 
-    task: str
+    group: Group
     lr: str
+    rate: str
     c_tr: float  # an int where it is whole, as in the suites: 1 and 1.0 are two keys in the store
-    paper: Mapping[str, float]
+    paper: Mapping[str, float]  # in per cent
 
     @property
     def id(self) -> str:
         """The selector that chooses just this row."""
-        return f"{self.task}:{self.lr}:{self.c_tr:g}"
-
-    @property
-    def rate(self) -> str:
-        """The preset's name of the learning rate."""
-        return next(name for name, eta in RATES.items() if eta == float(self.lr))
+        return f"{self.group.name}:{self.lr}:{self.c_tr:g}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table of the paper. studies: by task, the study (see protocols/studies.py) that makes its models."""
+    """A table of the paper.
+
+    key: what tells its groups apart, in a word. figures: by column. blocks: the columns that are shown side by side.
+    behaviour: the reading behind the figures. pretrain_steps, finetune_steps: the paper's; None if nothing is pretrained.
+    """
 
     name: str
     source: str
-    studies: Mapping[str, str]
+    key: str
+    figures: Mapping[str, Quantity]
+    blocks: tuple[tuple[str, ...], ...]
+    behaviour: Reading
+    pretrain_steps: int | None
+    finetune_steps: int
     rows: tuple[Row, ...]
 
 
 def _tracr() -> Table:
+    figures = {
+        f"{column}_c{c_te}": Quantity(words=f"{operand}, C_Te {c_te}", reading=f"tuned.{operand}.c_te{c_te}")
+        for c_te in (1, 0)
+        for column, operand in (("pt", "O_PT"), ("ft", "O_FT"))
+    }
+    groups = {name: Group(name=name, title=name, study=f"tracr-{name}") for name in ("counter", "max")}
     return Table(
         name="tracr",
         source="Jain et al., ICLR 2024, arXiv 2311.12786, Table 3",
-        studies={"counter": "tracr-counter", "max": "tracr-max"},
-        rows=_rows("tracr.csv"),
+        key="task",
+        figures=figures,
+        blocks=(tuple(figures),),
+        behaviour=tracr_readings.behaviour,
+        pretrain_steps=None,
+        finetune_steps=10_000,
+        rows=_rows("tracr.csv", lambda cells: groups[cells["task"]], tracr.RATES, figures),
     )
 
 
-TABLES = {"tracr": _tracr}
+def _pcfg_counting() -> Table:
+    blocks = {column: _over_time(column, operand) for column, operand in (("pt", "O_PT"), ("ft", "O_FT"))}
+    figures = blocks["pt"] | blocks["ft"]
+    groups = {
+        pcfg.PRIORS[name]["a"]: Group(name=name, title=f"prior {name}", study="pcfg-counter", base={"prior": name})
+        for name in ("low", "high")
+    }
+    return Table(
+        name="pcfg-counting",
+        source="Jain et al., ICLR 2024, arXiv 2311.12786, Table 5",
+        key="prior",
+        figures=figures,
+        blocks=tuple(tuple(block) for block in blocks.values()),
+        behaviour=pcfg_readings.behaviour,
+        pretrain_steps=200_000,
+        finetune_steps=10_000,
+        rows=_rows("pcfg_counting.csv", lambda cells: groups[float(cells["prior_a"])], pcfg.paper().rates, figures),
+    )
+
+
+def _over_time(column: str, operand: str) -> dict[str, Quantity]:
+    """An operand's accuracy before fine-tuning (without the correlation), after a tenth of it, and at its end."""
+    found = {f"{column}_pretrained": Quantity(words=f"{operand}, before", reading=f"base.{operand}.c_te0")}
+    for c_te in (0, 1):
+        asked = f"{operand}, C_Te {c_te}"
+        found[f"{column}_c{c_te}_1k"] = Quantity(words=f"{asked}, after a tenth", curve=asked)
+        found[f"{column}_c{c_te}_10k"] = Quantity(words=f"{asked}, at the end", reading=f"tuned.{operand}.c_te{c_te}")
+    return found
+
+
+TABLES: Mapping[str, Callable[[], Table]] = {"tracr": _tracr, "pcfg-counting": _pcfg_counting}
 
 
 def load(name: str) -> Table:
@@ -69,33 +132,34 @@ def load(name: str) -> Table:
 
 
 def select(table: Table, selectors: Sequence[str]) -> tuple[Row, ...]:
-    """The rows that any of the selectors `task`, `task:lr`, `task:lr:c_tr` chooses, in the table's order; all without any.
+    """The rows that any of the selectors `key`, `key:lr`, `key:lr:c_tr` chooses, in the table's order; all without any.
 
-    Each may be several, separated by commas. lr is the paper's number or the rate's name. Raises UsageError for one that
-    chooses nothing.
+    key is the table's own, as in `counter` (a task) or `low` (a prior). Each selector may be several, separated by commas.
+    lr is the paper's number or the rate's name. Raises UsageError for one that chooses nothing.
     """
     single = [part.strip() for selector in selectors for part in selector.split(",")]
-    chosen = {row.id for part in single for row in _chosen(table.rows, part)}
+    chosen = {row.id for part in single for row in _chosen(table, part)}
     return tuple(row for row in table.rows if row.id in chosen) if selectors else table.rows
 
 
-def _chosen(rows: Sequence[Row], selector: str) -> list[Row]:
+def _chosen(table: Table, selector: str) -> list[Row]:
     """Narrow the rows part by part, so that the error can name what there would be in place of the wrong part."""
-    parts, left = selector.split(":"), list(rows)
-    for part, what, key in zip(parts, ("task", "lr", "c_tr"), ("task", "lr", "c_tr"), strict=False):
+    parts, left, keys = selector.split(":"), list(table.rows), (table.key, "lr", "c_tr")
+    for part, key in zip(parts, keys, strict=False):
         found = [row for row in left if _matches(row, key, part)]
         if not found:
             known = ", ".join(dict.fromkeys(_word(row, key) for row in left))
-            raise UsageError(f"--cells={selector}: no {what} {part!r} in the table; known: {known}")
+            raise UsageError(f"--cells={selector}: no {key} {part!r} in the table; known: {known}")
         left = found
-    if len(parts) > 3:
-        raise UsageError(f"--cells={selector}: must be task, task:lr or task:lr:c_tr, as in {rows[0].id}")
+    if len(parts) > len(keys):
+        key = table.key
+        raise UsageError(f"--cells={selector}: must be {key}, {key}:lr or {key}:lr:c_tr, as in {table.rows[0].id}")
     return left
 
 
 def _matches(row: Row, key: str, given: str) -> bool:
-    if key == "task":
-        return given == row.task
+    if key not in ("lr", "c_tr"):
+        return given == row.group.name
     if key == "lr" and given == row.rate:
         return True
     try:
@@ -105,23 +169,30 @@ def _matches(row: Row, key: str, given: str) -> bool:
 
 
 def _word(row: Row, key: str) -> str:
-    return {"task": row.task, "lr": f"{row.lr} ({row.rate})", "c_tr": f"{row.c_tr:g}"}[key]
+    return {"lr": f"{row.lr} ({row.rate})", "c_tr": f"{row.c_tr:g}"}.get(key, row.group.name)
 
 
-def _rows(file: str) -> tuple[Row, ...]:
+def _rows(
+    file: str,
+    group: Callable[[Mapping[str, str]], Group],
+    rates: Mapping[str, float],
+    columns: Iterable[str],
+) -> tuple[Row, ...]:
     text = resources.files("capbench.fidelity").joinpath("tables", file).read_text(encoding="utf-8")
-    return tuple(_row(cells) for cells in csv.DictReader(_data(text.splitlines())))
-
-
-def _data(lines: Iterable[str]) -> Iterable[str]:
-    return (line for line in lines if not line.startswith("#"))
-
-
-def _row(cells: Mapping[str, str]) -> Row:
-    c_tr = float(cells["c_tr"])
-    return Row(
-        task=cells["task"],
-        lr=cells["lr"],
-        c_tr=int(c_tr) if c_tr.is_integer() else c_tr,
-        paper={name: float(cells[name]) for name in FIGURES},
+    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    names = {eta: name for name, eta in rates.items()}
+    return tuple(
+        Row(
+            group=group(cells),
+            lr=cells["lr"],
+            rate=names[float(cells["lr"])],
+            c_tr=_number(cells["c_tr"]),
+            paper={column: float(cells[column]) for column in columns},
+        )
+        for cells in csv.DictReader(lines)
     )
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    return int(value) if value.is_integer() else value

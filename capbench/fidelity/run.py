@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from capbench.errors import CapbenchError
 from capbench.fidelity.compare import Cell, compare
-from capbench.fidelity.paper import FIGURES, Row, Table
-from capbench.lab import Bench, Lab
+from capbench.fidelity.paper import Row, Table
+from capbench.lab import Bench, Built, Lab
 from capbench.methods.registry import MethodRef
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
 from capbench.presets import Scale
 from capbench.protocols.studies import STUDIES
-from capbench.protocols.tracr_readings import behaviour
 from capbench.running import bar, make
 from capbench.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replication:
-    """The rows, compared; and per task the least accuracy on O_PT, in per cent, of the models before fine-tuning."""
+    """The rows, compared; and per group the least accuracy on O_PT, in per cent, of the models before fine-tuning.
+
+    preset: the numbers that the models were made with.
+    """
 
     cells: tuple[Cell, ...]
     base: Mapping[str, float]
+    preset: Any
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Answers:
-    """Accuracies of one seed's models in per cent, by the reading's names; or why there are none."""
+    """What one seed's models gave, in per cent; or why there is nothing.
 
-    values: Mapping[str, float] | None = None
+    figures: by column, None for what was not recorded. base: accuracies on O_PT before fine-tuning.
+    """
+
+    figures: Mapping[str, float | None] | None = None
+    base: Sequence[float] = field(default=())
     diverged: str = ""
     failed: str = ""
-
-    @property
-    def figures(self) -> dict[str, float] | None:
-        if self.values is None:
-            return None
-        return {name: self.values[reading] for name, (_, reading) in FIGURES.items()}
-
-    @property
-    def base(self) -> list[float]:
-        return [value for name, value in (self.values or {}).items() if name.startswith("base.O_PT.")]
+    unmade: str = ""
 
 
 def replicate(
@@ -58,42 +57,77 @@ def replicate(
     store: Store,
     jobs: int,
     say: Callable[[str], None],
+    deadline: float = math.inf,
 ) -> Replication:
-    """Make what is missing and read it. What cannot be made, or diverges, is said in its cell and stops nothing else."""
+    """Make what is missing and read it. What cannot be made, or diverges, is said in its cell and stops nothing else.
+
+    deadline, in time.monotonic()'s seconds: what is not made by then is said in its cell, too; the rest is read.
+    """
     lab = Lab(store)  # first, as it takes note of the sources that the readings' keys are made of
-    studies: dict[str, Any] = {task: STUDIES[name](scale, method, device) for task, name in table.studies.items()}
-    work = [(row, seed, _models(studies[row.task], row, seed)) for row in rows for seed in seeds]
-    errors = make(Plan(step for *_, models in work for step in models.values()), store, jobs=jobs, say=say)
+    studies = {row.group.study: STUDIES[row.group.study](scale, method, device) for row in rows}
+    work = [(row, seed, models_of(studies[row.group.study], row, seed)) for row in rows for seed in seeds]
+    steps = (step for *_, models in work for step in models.values())
+    errors = make(Plan(steps), store, jobs=jobs, say=say, deadline=deadline)
     found: dict[str, list[_Answers]] = {row.id: [] for row in rows}
     with bar(len(work), unit="model") as progress:
         for row, seed, models in work:
-            found[row.id].append(_answers(lab, Bench(study=studies[row.task], seed=seed), models, errors))
+            bench = Bench(study=studies[row.group.study], seed=seed)
+            found[row.id].append(_answers(table, lab, bench, models, errors, device))
             progress(1)
     base: dict[str, float] = {}
     for row in rows:
         for accuracy in (value for one in found[row.id] for value in one.base):
-            base[row.task] = min(accuracy, base.get(row.task, accuracy))
-    return Replication(cells=tuple(_cell(row, seeds, found[row.id], store) for row in rows), base=base)
+            base[row.group.name] = min(accuracy, base.get(row.group.name, accuracy))
+    return Replication(
+        cells=tuple(_cell(row, seeds, found[row.id], store) for row in rows),
+        base=base,
+        preset=studies[rows[0].group.study].preset,
+    )
 
 
-def _models(study: Any, row: Row, seed: int) -> dict[str, Step]:
-    """Named as in the suites, so that readings are shared with them."""
-    return {"base": study.base(seed), "tuned": study.finetuned(seed, c_tr=row.c_tr, lr=row.rate)}
+def models_of(study: Any, row: Row, seed: int) -> dict[str, Step]:
+    """A row's models, named as in the suites, so that readings are shared with them."""
+    of_base = row.group.base
+    return {
+        "base": study.base(seed, **of_base),
+        "tuned": study.finetuned(seed, **of_base, c_tr=row.c_tr, lr=row.rate),
+    }
 
 
-def _answers(lab: Lab, bench: Bench, models: Mapping[str, Step], errors: Mapping[str, str]) -> _Answers:
+def _answers(
+    table: Table, lab: Lab, bench: Bench, models: Mapping[str, Step], errors: Mapping[str, str], device: str
+) -> _Answers:
     failed = next((errors[step.key] for step in models.values() if step.key in errors), "")
     if failed:
         return _Answers(failed=failed)
+    if not all(lab.store.has(step.key) for step in models.values()):
+        return _Answers(unmade="not made yet")
     try:
-        meta = lab.built(models["tuned"]).meta
-        if meta.get("diverged"):
-            return _Answers(diverged=f"training diverged at step {meta.get('steps', 0)}")
-        measured = lab.read(behaviour, bench, models)
+        tuned = lab.built(models["tuned"])
+        if tuned.meta.get("diverged"):
+            return _Answers(diverged=f"training diverged at step {tuned.meta.get('steps', 0)}")
+        if device != "cpu":  # where the samples follow the models: at paper scale a row takes minutes on a CPU
+            for step in models.values():
+                lab.built(step).model.to(device)
+        measured = {m.name: m.value for m in lab.read(table.behaviour, bench, models)}
     except CapbenchError as error:
         return _Answers(failed=str(error))
-    # Rounded, as 0.29 * 100 is not 29.
-    return _Answers(values={m.name: round(100 * m.value, 6) for m in measured if m.value is not None})
+    early = bench.study.preset.finetune_steps // 10
+    figures = {
+        column: _per_cent(measured[quantity.reading] if quantity.reading else _at(tuned, quantity.curve, early))
+        for column, quantity in table.figures.items()
+    }
+    base = [_per_cent(value) for name, value in measured.items() if name.startswith("base.O_PT.")]
+    return _Answers(figures=figures, base=[value for value in base if value is not None])
+
+
+def _at(tuned: Built, curve: str, step: int) -> float | None:
+    """The curve's value at a step; None where it has no such point, as a method's own loop recorded none."""
+    return next((value for at, value in tuned.curve(curve) if at == step), None)
+
+
+def _per_cent(value: float | None) -> float | None:
+    return None if value is None else round(100 * value, 6)  # as 0.29 * 100 is not 29
 
 
 def _cell(row: Row, seeds: Sequence[int], answers: Sequence[_Answers], store: Store) -> Cell:
@@ -106,4 +140,5 @@ def _cell(row: Row, seeds: Sequence[int], answers: Sequence[_Answers], store: St
         [one.figures for one in answers],
         diverged=by_seed([one.diverged for one in answers]),
         failed=by_seed([one.failed for one in answers]),
+        unmade=by_seed([one.unmade for one in answers]),
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from capbench.errors import CapbenchError
-from capbench.fidelity.compare import RULE, Cell, Figure, scores
-from capbench.fidelity.paper import FIGURES, Table
+from capbench.fidelity.compare import RULE, Cell, Figure, Gap, scores
+from capbench.fidelity.paper import Group, Row, Table
 from capbench.fidelity.run import Replication
 from capbench.report.markdown import escape, facts, table
 from capbench.report.words import line, seeds
@@ -17,6 +18,7 @@ from capbench.report.write import check_directory, write_whole
 from capbench.results import RunInfo, to_dict
 
 SCHEMA = 1  # of fidelity-<table>.json
+WIDTH = 120  # of a terminal
 MARKS: Mapping[bool | None, str] = {True: "✔", False: "✘", None: "·"}
 
 
@@ -36,43 +38,53 @@ def write(shown: Table, found: Replication, run: RunInfo, directory: Path) -> li
 
 
 def to_text(shown: Table, found: Replication, run: RunInfo) -> str:
-    """For a terminal of 120 columns: a table per task, what it comes to, and where the two disagree."""
-    from tabulate import tabulate
-
-    parts = [f"{_title(shown, run)}\nin per cent: paper's, ours [95 % interval], {_legend()}"]
-    for task, cells in _by_task(found).items():
-        head = ["lr", "C_Tr", *(f"{words}\npaper, ours" for words, _ in FIGURES.values())]
-        columns = [_beside(cells, i) for i in range(len(FIGURES))]
-        rows = [[c.row.lr, f"{c.row.c_tr:g}", *beside] for c, *beside in zip(cells, *columns, strict=True)]
-        align = ["left", "left", *("right" for _ in FIGURES)]
-        grid = tabulate(rows, headers=head, tablefmt="simple", disable_numparse=True, colalign=align)
-        parts.append("\n".join([task, grid, *_base(found, task)]))
-    parts += ["\n".join(["not agreeing:", *(f"  {words}" for words in apart)]) for apart in [_apart(found)] if apart]
-    parts.append("\n".join([*_problems(found), *(score.words for score in scores(found.cells))]))
+    """For a terminal: tables per group, what it comes to, and where the two disagree."""
+    tables, legend = list(_tables(shown, found, intervals=True)), "ours [95 % interval]"
+    if max(len(row) for part in tables for row in part.splitlines()) > WIDTH:
+        tables, legend = list(_tables(shown, found, intervals=False)), "ours (intervals: see the report)"
+    parts = [
+        "\n".join([_title(shown, run), *_notes(shown, found), f"in per cent: paper's, {legend}, {_legend(found)}"])
+    ]
+    parts += tables
+    parts += [
+        "\n".join(["not agreeing:", *(f"  {words}" for words in apart)]) for apart in [_apart(shown, found)] if apart
+    ]
+    parts.append("\n".join([*_problems(found), *(score.words for score in scores(found.cells)), *_left(found)]))
     return "\n\n".join(parts)
 
 
 def to_markdown(shown: Table, found: Replication, run: RunInfo) -> str:
     """The whole of fidelity-<table>.md."""
+    answer = [f"**{escape(score.words)}**" for score in scores(found.cells)] + [escape(words) for words in _left(found)]
     parts = [
         f"# Fidelity: {escape(_title(shown, run))}",
-        "\n".join(f"- **{escape(score.words)}**" for score in scores(found.cells)),
-        f"{RULE} In per cent: the paper's figure, ours [95 % interval over seeds], {_legend()}.",
+        "\n".join(f"- {words}" for words in answer),
+        f"{RULE} In per cent: the paper's figure, ours [95 % interval over seeds], {_legend(found)}.",
+        *(["\n".join(f"- {escape(words)}" for words in notes)] if (notes := _notes(shown, found)) else []),
     ]
-    for task, cells in _by_task(found).items():
-        head = ["lr", "C_Tr", *(part for words, _ in FIGURES.values() for part in (f"{words}: paper", "ours"))]
-        rows = [
-            [
-                *(cell.row.lr, f"{cell.row.c_tr:g}"),
-                *(part for f in cell.figures for part in (f"{f.paper:.1f}", f"{_ours(cell, f)} {MARKS[f.agrees]}")),
+    for group, cells in _by_group(found):
+        parts.append(f"## {escape(group.title)}")
+        for block in shown.blocks:
+            words = [shown.figures[column].words for column in block]
+            head = ["lr", "C_Tr", *(part for column in words for part in (f"{column}: paper", "ours"))]
+            rows = [
+                [
+                    *_names(cell.row, found),
+                    *(
+                        part
+                        for f in _chosen(cell, block)
+                        for part in (f"{f.paper:.1f}", f"{_ours(f)} {MARKS[f.agrees]}")
+                    ),
+                ]
+                for cell in cells
             ]
-            for cell in cells
-        ]
-        parts += [f"## {escape(task)}", table(head, rows, numbers_from=2), *map(escape, _base(found, task))]
-    for title, lines in (("Not agreeing", _apart(found)), ("Without figures", _problems(found))):
+            parts.append(table(head, rows, numbers_from=2))
+        parts += map(escape, _base(found, group))
+    for title, lines in (("Not agreeing", _apart(shown, found)), ("Without figures", _problems(found))):
         if lines:
             parts += [f"## {title}", "\n".join(f"- {escape(words)}" for words in lines)]
-    parts += ["## Run", table(["", ""], [list(fact) for fact in facts(run)], numbers_from=2)]
+    steps = [(name, f"{here} steps (paper: {paper})") for name, (here, paper) in _steps(shown, found).items()]
+    parts += ["## Run", table(["", ""], [list(fact) for fact in [*facts(run), *steps]], numbers_from=2)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -85,18 +97,19 @@ def to_json(shown: Table, found: Replication, run: RunInfo) -> str:
         "source": shown.source,
         "rule": RULE,
         "run": to_dict(run),
-        "scores": to_dict(scores(found.cells)),
+        "steps": {name: {"here": here, "paper": paper} for name, (here, paper) in _steps(shown, found).items()},
+        "scores": [{shown.key: s.group.name, "agree": s.agree, "decisive": s.decisive} for s in scores(found.cells)],
         "base": to_dict(found.base),
-        "cells": [_cell_json(cell) for cell in found.cells],
+        "cells": [_cell_json(shown, cell, found) for cell in found.cells],
     }
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _cell_json(cell: Cell) -> dict[str, Any]:
+def _cell_json(shown: Table, cell: Cell, found: Replication) -> dict[str, Any]:
     row = cell.row
     return {
-        **{"task": row.task, "lr": row.lr, "rate": row.rate, "c_tr": row.c_tr},
-        **{"diverged": cell.diverged, "failed": cell.failed},
+        **{shown.key: row.group.name, "lr": row.lr, "rate": row.rate, "eta": found.preset.rates[row.rate]},
+        **{"c_tr": row.c_tr, "diverged": cell.diverged, "failed": cell.failed, "unmade": cell.unmade},
         "figures": {f.name: _figure_json(f) for f in cell.figures},
     }
 
@@ -118,45 +131,105 @@ def _title(shown: Table, run: RunInfo) -> str:
     )
 
 
-def _legend() -> str:
-    return f"{MARKS[True]} agrees, {MARKS[False]} does not, {MARKS[None]} not judged"
+def _legend(found: Replication) -> str:
+    marks = f"{MARKS[True]} agrees, {MARKS[False]} does not, {MARKS[None]} not judged"
+    unmeasured = any(f.gap is Gap.UNMEASURED for cell in found.cells for f in cell.figures)
+    return f"{marks}, {Gap.UNMEASURED} not recorded by the method" if unmeasured else marks
 
 
-def _by_task(found: Replication) -> dict[str, list[Cell]]:
-    return {task: [c for c in found.cells if c.row.task == task] for task in (cell.row.task for cell in found.cells)}
+def _steps(shown: Table, found: Replication) -> dict[str, tuple[int, int]]:
+    """Steps of training here and behind the paper's figures."""
+    steps = {"fine-tuning": (found.preset.finetune_steps, shown.finetune_steps)}
+    if shown.pretrain_steps is None:
+        return steps
+    return {"pretraining": (found.preset.pretrain_steps, shown.pretrain_steps), **steps}
 
 
-def _base(found: Replication, task: str) -> list[str]:
+def _notes(shown: Table, found: Replication) -> list[str]:
+    """What is not as in the paper, and what 'after a tenth' means."""
+    preset = found.preset
+    notes = [
+        f"{name}: {here} steps; the paper's figures are after {paper}"
+        for name, (here, paper) in _steps(shown, found).items()
+        if here != paper
+    ]
+    other = {cell.row.lr: cell.row.rate for cell in found.cells if _other_rate(cell.row, found)}
+    if other:
+        notes.append("lr here: " + ", ".join(f"{lr} {rate} is {preset.rates[rate]:g}" for lr, rate in other.items()))
+    if any(quantity.curve for quantity in shown.figures.values()):
+        early = f"{preset.finetune_steps // 10} of {preset.finetune_steps} steps of fine-tuning"
+        notes.append(f"after a tenth: after {early}, on {preset.n_watch} strings; else on {preset.n_evaluate}")
+    return notes
+
+
+def _other_rate(row: Row, found: Replication) -> bool:
+    return bool(found.preset.rates[row.rate] != float(row.lr))
+
+
+def _names(row: Row, found: Replication) -> list[str]:
+    """A row's lr and C_Tr; with the name of the rate, where that and not the number is what it shares with the paper's."""
+    return [f"{row.lr} {row.rate}" if _other_rate(row, found) else row.lr, f"{row.c_tr:g}"]
+
+
+def _by_group(found: Replication) -> list[tuple[Group, list[Cell]]]:
+    groups = {cell.row.group.name: cell.row.group for cell in found.cells}
+    return [(group, [c for c in found.cells if c.row.group.name == name]) for name, group in groups.items()]
+
+
+def _chosen(cell: Cell, columns: Sequence[str]) -> list[Figure]:
+    by_name = {figure.name: figure for figure in cell.figures}
+    return [by_name[column] for column in columns]
+
+
+def _base(found: Replication, group: Group) -> list[str]:
     """The control: what was fine-tuned could do O_PT before."""
-    if task not in found.base:
+    if group.name not in found.base:
         return []
-    return [f"before fine-tuning: O_PT accuracy {found.base[task]:.1f} or more, on every seed and at C_Te 1 and 0"]
+    return [
+        f"before fine-tuning: O_PT accuracy {found.base[group.name]:.1f} or more, on every seed and at C_Te 1 and 0"
+    ]
 
 
-def _beside(cells: Sequence[Cell], column: int) -> list[str]:
+def _tables(shown: Table, found: Replication, *, intervals: bool) -> Iterator[str]:
+    """The terminal's: per group and block."""
+    from tabulate import tabulate
+
+    for group, cells in _by_group(found):
+        grids = []
+        for block in shown.blocks:
+            heads = [textwrap.fill(shown.figures[column].words, 14) for column in block]
+            columns = [_beside([_chosen(cell, [column])[0] for cell in cells], intervals) for column in block]
+            rows = [[*_names(c.row, found), *beside] for c, *beside in zip(cells, *columns, strict=True)]
+            head = ["lr", "C_Tr", *(f"{words}\npaper, ours" for words in heads)]
+            align = ["left", "left", *("right" for _ in block)]
+            grids.append(tabulate(rows, headers=head, tablefmt="simple", disable_numparse=True, colalign=align))
+        yield "\n".join([group.title, "\n\n".join(grids), *_base(found, group)])
+
+
+def _beside(figures: Sequence[Figure], intervals: bool) -> list[str]:
     """One column of the terminal's table, all of its parts aligned; narrow, so intervals are in whole per cents."""
-    numbers = [_number(cell, cell.figures[column], digits=0) for cell in cells]
+    numbers = [_number(figure, digits=0 if intervals else None) for figure in figures]
     width = max(map(len, numbers))
-    figures = [cell.figures[column] for cell in cells]
     return [f"{f.paper:5.1f}  {n.ljust(width)} {MARKS[f.agrees]}" for f, n in zip(figures, numbers, strict=True)]
 
 
-def _ours(cell: Cell, figure: Figure) -> str:
-    return _number(cell, figure, digits=1).strip()
+def _ours(figure: Figure) -> str:
+    return _number(figure, digits=1).strip()
 
 
-def _number(cell: Cell, figure: Figure, *, digits: int) -> str:
-    """Ours with its interval, the points of the means below each other; digits: of the interval."""
+def _number(figure: Figure, *, digits: int | None) -> str:
+    """Ours with its interval, the points of the means below each other; digits: of the interval, None for none."""
     if figure.ours is None:
-        return "failed" if cell.failed else "diverged"
-    ends = f" [{figure.ci[0]:.{digits}f}, {figure.ci[1]:.{digits}f}]" if figure.ci else ""
+        return str(figure.gap)
+    ends = f" [{figure.ci[0]:.{digits}f}, {figure.ci[1]:.{digits}f}]" if figure.ci and digits is not None else ""
     return f"{figure.ours:5.1f}{ends}"
 
 
-def _apart(found: Replication) -> list[str]:
+def _apart(shown: Table, found: Replication) -> list[str]:
     return [
-        f"{cell.row.id}, {FIGURES[f.name][0]}: paper {f.paper:.1f}, ours {_ours(cell, f)}"
-        for cell in found.cells
+        f"{cell.row.id}, {shown.figures[f.name].words}: paper {f.paper:.1f}, ours {_ours(f)}"
+        for _, cells in _by_group(found)
+        for cell in cells
         for f in cell.disagreements
     ]
 
@@ -164,3 +237,13 @@ def _apart(found: Replication) -> list[str]:
 def _problems(found: Replication) -> list[str]:
     reasons: Sequence[tuple[Cell, str]] = [(c, why) for c in found.cells for why in (c.diverged, c.failed) if why]
     return [f"{cell.row.id}: {line(why)}" for cell, why in reasons]
+
+
+def _left(found: Replication) -> list[str]:
+    """What the budget left undone."""
+    there = sum(not cell.unmade for cell in found.cells)
+    if there == len(found.cells):
+        return []
+    return [
+        f"{there} of {len(found.cells)} rows are there, the others not made yet; the same command goes on from there"
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -16,6 +17,7 @@ from typing import Any
 
 from capbench.errors import CapbenchError
 from capbench.methods.registry import one_line
+from capbench.pipeline.clock import Clock, OutOfTime
 from capbench.pipeline.steps import Step
 from capbench.store import Store
 
@@ -50,24 +52,35 @@ class Plan:
         absent = [step for key, step in self.steps.items() if not store.intact(key)]
         return sorted(absent, key=lambda step: -self._following[step.key])
 
-    def run(self, store: Store, *, jobs: int, progress: Callable[[int], object] = lambda _: None) -> dict[str, str]:
+    def run(
+        self,
+        store: Store,
+        *,
+        jobs: int,
+        progress: Callable[[int], object] = lambda _: None,
+        deadline: float = math.inf,
+    ) -> dict[str, str]:
         """Build what is missing with `jobs` processes of one thread each (jobs 1: in this process).
 
         A failed step stops nothing but the steps that need it. Returns key -> one line, for the steps that failed.
         progress is called with training steps done since its last call.
+        deadline, in time.monotonic()'s seconds: no step begins that is not expected to be finished by then, and what is
+        still running is stopped; it stays missing, which is no failure. With jobs 1 a step is stopped where it reports its
+        progress: compiling, and a method with a loop of its own that reports none, are waited for.
         """
         missing = self.missing(store)
         if not missing:
             return {}
-        executor = _Inline(store, progress) if jobs == 1 else _Pool(store, min(jobs, len(missing)), progress)
+        clock = Clock(deadline, progress)
+        executor = _Inline(store, clock) if jobs == 1 else _Pool(store, min(jobs, len(missing)), clock)
         try:
-            return self._run(missing, store, executor)
+            return self._run(missing, store, executor, clock)
         finally:
             executor.close()
 
-    def _run(self, waiting: list[Step], store: Store, executor: _Inline | _Pool) -> dict[str, str]:
+    def _run(self, waiting: list[Step], store: Store, executor: _Inline | _Pool, clock: Clock) -> dict[str, str]:
         errors: dict[str, str] = {}
-        while waiting or executor.running:
+        while (waiting or executor.running) and not clock.over:
             for blocked in waiting:
                 failed = next((p.key for p in blocked.parents if p.key in errors), None)
                 if failed is not None:
@@ -75,8 +88,11 @@ class Plan:
             # What another process made meanwhile is done; what another process is at can wait.
             waiting = [s for s in waiting if s.key not in errors and not store.has(s.key)]
             running = {s.key for s in executor.running.values()}
-            ready = (s for s in waiting if s.key not in running and all(store.has(p.key) for p in s.parents))
-            step = next((s for s in ready if not _busy(store, s)), None) if executor.free else None
+            ready = [s for s in waiting if s.key not in running and all(store.has(p.key) for p in s.parents)]
+            fitting = [s for s in ready if clock.fits(s)]
+            if not fitting and not running:
+                break  # nothing is left, or nothing of it would be finished in time
+            step = next((s for s in fitting if not _busy(store, s)), None) if executor.free else None
             errors |= executor.collect() if step is None else executor.start(step)
         return errors
 
@@ -92,19 +108,29 @@ class _Inline:
     free = 1
     running: Mapping[Any, Step] = MappingProxyType({})
 
-    def __init__(self, store: Store, progress: Callable[[int], object]) -> None:
-        self._store, self._progress = store, progress
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
 
     def start(self, step: Step) -> dict[str, str]:
         """Build the step, unless another process has just begun it; its error, if it failed."""
         limit_threads()
+        self._clock.began(step)
         try:
             with self._store.try_lock(step.key) as ours:
                 if ours:
-                    _build(step, self._store, self._progress)
+                    _build(step, self._store, self._tick)
+        except OutOfTime:
+            pass  # the plan looks at the clock, too
         except Exception as error:
             return {step.key: _why(step, error)}
+        finally:
+            self._clock.ended(step)
         return {}
+
+    def _tick(self, steps: int) -> None:
+        self._clock.trained(steps)
+        if self._clock.over:
+            raise OutOfTime
 
     def collect(self) -> dict[str, str]:
         """Called when another process is at work on what we wait for."""
@@ -118,17 +144,21 @@ class _Inline:
 class _Pool:
     """Carries steps out in worker processes of one thread each."""
 
-    def __init__(self, store: Store, jobs: int, progress: Callable[[int], object]) -> None:
-        self._store, self._jobs, self._progress = store, jobs, progress
+    def __init__(self, store: Store, jobs: int, clock: Clock) -> None:
+        self._store, self._jobs, self._clock = store, jobs, clock
         self._context = multiprocessing.get_context("spawn")  # a forked torch may hang
         self._ticks: Any = self._context.Queue()
+        self._far_end, self._line = self._context.Pipe(duplex=False)  # workers live as long as our end is open
         self._pool = self._new_pool()
         self._died: set[str] = set()
         self.running: dict[Future[None], Step] = {}
 
     def _new_pool(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
-            self._jobs, mp_context=self._context, initializer=_start_worker, initargs=(self._store.root, self._ticks)
+            self._jobs,
+            mp_context=self._context,
+            initializer=_start_worker,
+            initargs=(self._store.root, self._ticks, self._far_end),
         )
 
     @property
@@ -141,16 +171,20 @@ class _Pool:
             self.running[self._pool.submit(_work, step)] = step
         except BrokenProcessPool:  # a worker died since the last look
             return self._restart([])
+        self._clock.began(step)
         return {}
 
     def collect(self) -> dict[str, str]:
         """Wait a moment; the errors of the steps that ended meanwhile."""
+        if not self.running:
+            time.sleep(_POLL)  # another process is at work on what we wait for
         done, _ = wait(self.running, timeout=_POLL, return_when=FIRST_COMPLETED)
         self._report()
         errors: dict[str, str] = {}
         died: list[Step] = []
         for future in done:
             step = self.running.pop(future)
+            self._clock.ended(step)
             try:
                 future.result()
             except BrokenProcessPool:
@@ -164,6 +198,8 @@ class _Pool:
 
         a step that died once is tried again (the plan still waits for it), the second time it is the culprit.
         """
+        for step in self.running.values():
+            self._clock.ended(step)
         died += self.running.values()
         self.running.clear()
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -182,10 +218,15 @@ class _Pool:
             except queue.Empty:
                 break
         if ticks:
-            self._progress(ticks)
+            self._clock.trained(ticks)
 
     def close(self) -> None:
+        """End the workers, in the middle of what they are at if the time is up or the run was interrupted."""
+        if self.running:
+            self._line.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._line.close()
+        self._far_end.close()
 
 
 def available_cores() -> int:
@@ -206,18 +247,16 @@ def limit_threads() -> None:
 _worker_state: dict[str, Any] = {}
 
 
-def _start_worker(root: Any, ticks: Any) -> None:
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+def _start_worker(root: Any, ticks: Any, line: Any) -> None:
+    threading.Thread(target=_die_when_left, args=(line,), daemon=True).start()
     _worker_state.update(store=Store(root), ticks=ticks, pending=0)
     limit_threads()
 
 
-def _die_with_parent() -> None:
-    """A killed run must not leave workers behind that train on for nobody."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
+def _die_when_left(line: Any) -> None:
+    """A run that is over, or was killed, must not leave workers behind that train on for nobody."""
+    multiprocessing.connection.wait([line])  # nothing is ever sent: it is at its end when the other end is closed
+    os._exit(1)
 
 
 def _work(step: Step) -> None:

@@ -130,7 +130,7 @@ class Pretrain(Training):
     start: Initialise
     task: Task
     watch: tuple[Watch, ...] = ()
-    watch_every: int = 100
+    watch_every: int = 250
 
     @property
     def parents(self) -> tuple[Step, ...]:

@@ -15,7 +15,6 @@ from capbench.protocols.shared_readings import accuracy_number, curve_of, number
 from capbench.results import Measurement
 
 if TYPE_CHECKING:
-
     from capbench.tasks.base import Batch
     from capbench.tasks.pcfg.task import PcfgTask
 

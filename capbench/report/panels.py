@@ -27,7 +27,10 @@ GROUPS = {
         "Revival",
         "Accuracy on O_PT while fine-tuning back (reFT), against models that had to learn it (Scr.+FT, Scr.).",
     ),
-    "class balance": ("Class balance", "How the answers spread in the fine-tuning data, by C_Tr, and in natural strings."),
+    "class balance": (
+        "Class balance",
+        "How the answers spread in the fine-tuning data, by C_Tr, and in natural strings.",
+    ),
     "accuracy": ("Accuracy", "Accuracy by kind of evaluation string."),
 }
 OTHER = "other"  # the group of what names none

@@ -87,7 +87,8 @@ def _edited(
 def _flattened(text: np.ndarray, answer: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Fewer of the texts with common answers, so that shares go as their square roots: the answers spread further."""
     shares = np.bincount(answer) / max(len(answer), 1)
-    return text[rng.random(len(text)) ** 2 * shares[answer] < _RARE]
+    kept: np.ndarray = text[rng.random(len(text)) ** 2 * shares[answer] < _RARE]
+    return kept
 
 
 def _with_added(
