@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """A step's result: its model, and the metadata recorded while it was made."""
+    """A step's result: its model, and the metadata recorded while it was made. device: where the model is put."""
 
     step: Step
     store: Store = field(repr=False)
+    device: str = "cpu"
 
     @cached_property
     def model(self) -> Model:
         """The model, in evaluation mode. Readings must not change it."""
         from capbench.pipeline.build import load_model
 
-        return load_model(self.step, self.store)
+        return load_model(self.step, self.store).to(self.device)
 
     @cached_property
     def meta(self) -> Mapping[str, Any]:
@@ -75,12 +76,12 @@ class Lab:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._built: dict[str, Built] = {}
+        self._built: dict[tuple[str, str], Built] = {}
         remember_sources()
 
-    def built(self, step: Step) -> Built:
+    def built(self, step: Step, device: str = "cpu") -> Built:
         """The step's result; a model is loaded once per process."""
-        return self._built.setdefault(step.key, Built(step=step, store=self.store))
+        return self._built.setdefault((step.key, device), Built(step=step, store=self.store, device=device))
 
     def read(self, reading: Reading, bench: Bench, steps: Mapping[str, Step]) -> tuple[Measurement, ...]:
         """Carry out a reading, or take its result from the store: it is kept under everything that it depends on."""
@@ -93,7 +94,9 @@ class Lab:
         }
 
         def carry_out() -> tuple[dict[str, Any], dict[str, Any]]:
-            measured = reading(bench, **{name: self.built(step) for name, step in steps.items()})
+            # Where the study's models are trained, they are read too: at paper scale a reading takes minutes on a CPU.
+            device = getattr(bench.study, "device", "cpu")
+            measured = reading(bench, **{name: self.built(step, device) for name, step in steps.items()})
             return {}, {"measurements": to_dict(tuple(measured))}
 
         kept = self.store.get_or_build(key_of(config), carry_out, kind="Reading", config=config)

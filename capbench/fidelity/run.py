@@ -72,7 +72,7 @@ def replicate(
     with bar(len(work), unit="model") as progress:
         for row, seed, models in work:
             bench = Bench(study=studies[row.group.study], seed=seed)
-            found[row.id].append(_answers(table, lab, bench, models, errors, device))
+            found[row.id].append(_answers(table, lab, bench, models, errors))
             progress(1)
     base: dict[str, float] = {}
     for row in rows:
@@ -94,9 +94,7 @@ def models_of(study: Any, row: Row, seed: int) -> dict[str, Step]:
     }
 
 
-def _answers(
-    table: Table, lab: Lab, bench: Bench, models: Mapping[str, Step], errors: Mapping[str, str], device: str
-) -> _Answers:
+def _answers(table: Table, lab: Lab, bench: Bench, models: Mapping[str, Step], errors: Mapping[str, str]) -> _Answers:
     failed = next((errors[step.key] for step in models.values() if step.key in errors), "")
     if failed:
         return _Answers(failed=failed)
@@ -106,9 +104,6 @@ def _answers(
         tuned = lab.built(models["tuned"])
         if tuned.meta.get("diverged"):
             return _Answers(diverged=f"training diverged at step {tuned.meta.get('steps', 0)}")
-        if device != "cpu":  # where the samples follow the models: at paper scale a row takes minutes on a CPU
-            for step in models.values():
-                lab.built(step).model.to(device)
         measured = {m.name: m.value for m in lab.read(table.behaviour, bench, models)}
     except CapbenchError as error:
         return _Answers(failed=str(error))

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from capbench.errors import UsageError
-from capbench.measure.accuracy import accuracy, predictions
+from capbench.measure.accuracy import accuracy, device_of, predictions
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 
@@ -31,8 +31,9 @@ def relevance(model: Model, task: Task, batch: Batch, *, units: Units = "neurons
     Source: Sec. 5.1, App. C.2 (L is the loss on the *pretraining* task).
     """
     model = copy.deepcopy(model).eval().requires_grad_(True)
-    logits = model.answer_logits(batch.tokens, task.answer_pos)
-    F.cross_entropy(logits, batch.targets[:, task.answer_pos]).backward()
+    device = device_of(model)
+    logits = model.answer_logits(batch.tokens.to(device), task.answer_pos)
+    F.cross_entropy(logits, batch.targets[:, task.answer_pos].to(device)).backward()
     scored: list[tuple[float, Unit]] = []
     for name, linear in model.neurons().items():
         gradient = linear.weight.grad

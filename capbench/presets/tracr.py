@@ -43,6 +43,11 @@ class TracrPreset:
     n_watch: int = 256
     n_attention: int = 256
 
+    @property
+    def watch_every(self) -> int:
+        """Steps of fine-tuning between points of its curves."""
+        return max(1, self.finetune_steps // 25)
+
     def finetuning(self, lr: str, seed: int, device: str) -> TrainConfig:
         """SGD with momentum, warm-up over 20 %, cosine to 1/100 (App. C.1), gradients clipped at norm 1.
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from capbench.methods.registry import MethodRef
-from capbench.pipeline.steps import FineTune, Initialise, Pretrain, Revive, Step, Watch
+from capbench.pipeline.steps import FineTune, Initialise, Pretrain, Watch
 from capbench.presets.pcfg import PcfgPreset
-from capbench.protocols.cases import with_numbers
 from capbench.protocols.seeds import subseed
+from capbench.protocols.study import FineTuningStudy
 from capbench.tasks.correlation import Correlation
 from capbench.tasks.mixture import Mixture
 from capbench.tasks.pcfg.finetuning import finetuning, pretraining
@@ -23,18 +22,17 @@ TAUGHT = 0.1  # an operand at or above this prior counts as taught, below it as 
 
 
 @dataclass(frozen=True, kw_only=True)
-class PcfgStudy:
-    """One preset and one fine-tuning method: gives every model of the experiment as a step, by seed.
-
-    family: the family token that is fine-tuned. method None: base models only (no test of this study fine-tunes).
-    """
+class PcfgStudy(FineTuningStudy):
+    """Gives every model of the experiment as a step, by seed. family: the family token that is fine-tuned."""
 
     family: ClassVar[str]
     title: ClassVar[str]
 
     preset: PcfgPreset
-    method: MethodRef | None = None
-    device: str = "cpu"
+
+    @property
+    def operands(self) -> tuple[str, str]:
+        return O_PT, O_FT
 
     @property
     def model_name(self) -> str:
@@ -56,7 +54,7 @@ class PcfgStudy:
 
     def protocol(self, case: Mapping[str, Any]) -> Mapping[str, Any]:
         """A case's parameters, with the learning rate and the numbers of steps behind the paper's names."""
-        found = with_numbers(case, self.preset.rates, self.preset.finetune_steps)
+        found = super().protocol(case)
         return {**found, "pretrain_steps": self._pretrain_steps(case["duration"])} if "duration" in case else found
 
     # Models
@@ -109,8 +107,6 @@ class PcfgStudy:
 
         mixing: share of pretraining data (App. E.1). wrong_answers: randFT (App. E.4). duration: of the base's pretraining.
         """
-        if self.method is None:
-            raise ValueError("this study has no fine-tuning method")
         task = finetuning(
             self.pretraining(prior),
             family=self.family,
@@ -121,31 +117,7 @@ class PcfgStudy:
             mixing=mixing,
             wrong_answers=wrong_answers,
         )
-        return FineTune(
-            base=self.base(seed, prior=prior, duration=duration),
-            method=self.method,
-            task=task,
-            train=self.preset.finetuning(lr, subseed(seed, "finetune"), self.device),
-            watch=self._watches(seed),
-            watch_every=self.preset.watch_every,
-        )
-
-    def revival(self, start: Step, seed: int, *, lr: str) -> Revive:
-        """Full fine-tuning on O_PT, natural strings: reFT from a fine-tuned model, Scr.+FT from `base(prior='never')`,
-
-        Scr. from `initialised`. Same budget, data and evaluation for all three.
-        """
-        watched = Watch(
-            name="O_PT", task=self.evaluation(O_PT, c_te=0), n=self.preset.n_watch, seed=subseed(seed, "revival watch")
-        )
-        return Revive(
-            start=start,
-            task=PcfgTask(setting=self.setting, prior={O_PT: 1.0}, family=self.family),
-            train=self.preset.reviving(lr, subseed(seed, "revive"), self.device),
-            watch=watched,
-            watch_every=self.preset.revive_every,
-            goal=self.preset.goal,
-        )
+        return self.tuned(self.base(seed, prior=prior, duration=duration), task, seed, lr=lr)
 
     # Evaluation
 
@@ -169,18 +141,6 @@ class PcfgStudy:
         task = self.evaluation(operand, c_te=None, family=family)
         name = family if self.setting.family(family).operand == "null" else f"{family} {operand}"
         return Watch(name=name, task=task, n=self.preset.n_watch, seed=subseed(seed, f"watch {name}"))
-
-    def _watches(self, seed: int) -> tuple[Watch, ...]:
-        return tuple(
-            Watch(
-                name=f"{name}, C_Te {c_te}",
-                task=self.evaluation(operand, c_te=c_te),
-                n=self.preset.n_watch,
-                seed=subseed(seed, f"watch {name} {c_te}"),
-            )
-            for name, operand in (("O_PT", O_PT), ("O_FT", O_FT))
-            for c_te in (0, 1)
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

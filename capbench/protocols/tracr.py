@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from capbench.methods.registry import MethodRef
-from capbench.pipeline.steps import Compile, FineTune, Perturb, Revive, Step, Watch
+from capbench.pipeline.steps import Compile, FineTune, Perturb
 from capbench.presets.tracr import TracrPreset
-from capbench.protocols.cases import with_numbers
 from capbench.protocols.seeds import subseed
+from capbench.protocols.study import FineTuningStudy
 from capbench.tasks.correlation import Correlation
 from capbench.tasks.splits import Split
 from capbench.tasks.tracr import CounterTask, MaxTask
@@ -19,15 +17,10 @@ PROGRAMS = "capbench.tasks.programs"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TracrStudy:
-    """What both experiments share. Subclasses say which task; o_pt, o_ft: its operand before and after fine-tuning.
-
-    method None: base models only (no test of this study fine-tunes).
-    """
+class TracrStudy(FineTuningStudy):
+    """What both experiments share. Subclasses say which task; o_pt, o_ft: its operand before and after fine-tuning."""
 
     preset: TracrPreset
-    method: MethodRef | None = None
-    device: str = "cpu"
 
     # What a subclass says
 
@@ -54,9 +47,9 @@ class TracrStudy:
     def task_name(self) -> str:
         return f"tracr {self.program.replace('_', ' ')} {self.o_pt} to {self.o_ft}"
 
-    def protocol(self, case: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A case's parameters, with the learning rate and the number of steps behind the paper's name of a rate."""
-        return with_numbers(case, self.preset.rates, self.preset.finetune_steps)
+    @property
+    def operands(self) -> tuple[Any, Any]:
+        return self.o_pt, self.o_ft
 
     def compiled(self, operand: Any) -> Compile:
         """The program of an operand, compiled: its weights are known one by one."""
@@ -80,36 +73,8 @@ class TracrStudy:
 
     def finetuned(self, seed: int, *, c_tr: float, lr: str) -> FineTune:
         """The base model after the method under test."""
-        if self.method is None:
-            raise ValueError("this study has no fine-tuning method")
-        return FineTune(
-            base=self.base(seed),
-            method=self.method,
-            task=self.strings(self.o_pt, None, "train").finetuning(self.o_ft, c_tr=c_tr, q=self.correlation_offset),
-            train=self.preset.finetuning(lr, subseed(seed, "finetune"), self.device),
-            watch=self._watches(seed),
-            watch_every=max(1, self.preset.finetune_steps // 25),
-        )
-
-    def revival(self, start: Step, seed: int, *, lr: str) -> Revive:
-        """Full fine-tuning on O_PT, strings without the correlation's constraint: reFT from a fine-tuned model, Scr.+FT
-
-        from `never`. Same budget, data and evaluation for both.
-        """
-        watched = Watch(
-            name="O_PT",
-            task=self.evaluation(self.o_pt, c_te=0),
-            n=self.preset.n_watch,
-            seed=subseed(seed, "revival watch"),
-        )
-        return Revive(
-            start=start,
-            task=self.strings(self.o_pt, None, "train"),
-            train=self.preset.reviving(lr, subseed(seed, "revive"), self.device),
-            watch=watched,
-            watch_every=self.preset.revive_every,
-            goal=self.preset.goal,
-        )
+        task = self.strings(self.o_pt, None, "train").finetuning(self.o_ft, c_tr=c_tr, q=self.correlation_offset)
+        return self.tuned(self.base(seed), task, seed, lr=lr)
 
     def evaluation(self, operand: Any, *, c_te: float | None, split: Split = "evaluate") -> CounterTask | MaxTask:
         """The task of an operand on strings with the spurious correlation at rate c_te (None: not looked at)."""
@@ -117,18 +82,6 @@ class TracrStudy:
 
     def _correlation(self, rate: float) -> Correlation:
         return Correlation(o_pt=self.o_pt, o_ft=self.o_ft, rate=rate, q=self.correlation_offset)
-
-    def _watches(self, seed: int) -> tuple[Watch, ...]:
-        return tuple(
-            Watch(
-                name=f"{name}, C_Te {c_te}",
-                task=self.evaluation(operand, c_te=c_te),
-                n=self.preset.n_watch,
-                seed=subseed(seed, f"watch {c_te}"),
-            )
-            for name, operand in (("O_PT", self.o_pt), ("O_FT", self.o_ft))
-            for c_te in (0, 1)
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -266,11 +266,13 @@ def _dimensions(built: Built, tokens: Tensor, variable: str, *, after_block: int
     """[batch, pos, value]: the residual dimensions of a program's variable, in the order of its values 0, 1, 2 …"""
     import torch
 
+    from capbench.measure.accuracy import device_of
+
     model: Any = built.model
     values = {label: i for i, label in enumerate(model.residual_labels) if label.rpartition(":")[0] == variable}
     order = sorted(values, key=lambda label: int(label.rpartition(":")[2]))
     with torch.no_grad():
-        resid = model.run_with_cache(tokens)[1].resid[after_block + 1]
+        resid = model.run_with_cache(tokens.to(device_of(model)))[1].resid[after_block + 1].cpu()
     found: Tensor = resid[:, :, [values[label] for label in order]]
     return found
 
