@@ -190,7 +190,9 @@ def _pretrained(scale: Scale, table: Table, given: str | None) -> Scale:
     steps = running.count("--pretrain-steps", given, scale.pcfg.pretrain_steps)
     if given is not None and table.pretrain_steps is None:
         raise UsageError(f"--pretrain-steps={given}: the compiled models of table {table.name} are not pretrained")
-    return replace(scale, pcfg=replace(scale.pcfg, pretrain_steps=steps))
+    if given is None:
+        return scale
+    return replace(scale, pcfg=replace(scale.pcfg, pretrain_steps=steps, longer={}))
 
 
 def _command(given: argparse.Namespace, *, seeds: int, method: str) -> str:

@@ -107,6 +107,10 @@ class Judge:
             )
         return [m.value for m in found.values() if m.value is not None]
 
+    def difference(self, name: str, other: str) -> list[float]:
+        """One measured quantity minus another, paired by seed."""
+        return [a - b for a, b in zip(self[name], self[other], strict=True)]
+
     def control(
         self, name: str, values: Sequence[float], *, low: float = float("-inf"), high: float = float("inf")
     ) -> None:

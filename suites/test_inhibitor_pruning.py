@@ -8,18 +8,12 @@ import pytest
 
 from capbench.claims import at_least, at_most
 from capbench.judge import Case
-from capbench.protocols.conditions import base_knows, behaviour_lost
-from capbench.protocols.pcfg_readings import behaviour, pruning
+from capbench.protocols.pcfg_claims import prune, tuned
 
 pytestmark = pytest.mark.extended
 
 
-def needs(study, seed, case):
-    tuned = study.finetuned(seed, **case.parameters)
-    return {"base": tuned.base, "tuned": tuned}
-
-
-@pytest.mark.claim("inhibitor.pruning", source="Fig. 86, 88", needs=needs)
+@pytest.mark.claim("inhibitor.pruning", source="Fig. 86, 88", needs=tuned)
 @pytest.mark.parametrize(
     "case",
     [Case(prior="high", c_tr=0.5, lr="large"), Case(prior="high", c_tr=1, lr="large")],
@@ -27,11 +21,7 @@ def needs(study, seed, case):
 )
 def test_pruning_removes_an_inhibitor(judge):
     """Under strong relevance and the large rate, pruning at most 15 neurons brings O_PT back and leaves O_FT."""
-    judge.measure((behaviour, ["base", "tuned"]), (pruning, ["tuned"]))
-    base_knows(judge, "base", "O_PT", "O_FT")
-    behaviour_lost(judge)
-    judge.control("O_PT accuracy lost to as many random neurons", judge["pruning.random_loss"], low=-0.15, high=0.15)
-    judge.control("different answers after pruning", judge["pruning.classes"], low=2)
+    prune(judge, "O_PT", "O_FT")
     judge.decide(
         at_least(judge["pruning.gain"], 0.30, "O_PT gained over random pruning"),
         at_most(judge["pruning.cost"], 0.20, "O_FT (C_Te 1) lost to pruning"),

@@ -9,6 +9,7 @@ import pytest
 from capbench.claims import at_least, at_most
 from capbench.judge import Case
 from capbench.protocols.conditions import base_knows
+from capbench.protocols.pcfg_claims import tuned
 from capbench.protocols.pcfg_readings import behaviour
 from capbench.protocols.shared_readings import finetuning_curves
 
@@ -16,9 +17,8 @@ pytestmark = pytest.mark.extended
 
 
 def needs(study, seed, case):
-    mixed = study.finetuned(seed, **case.parameters)
     unmixed = study.finetuned(seed, **{**case.parameters, "mixing": 0})
-    return {"base": mixed.base, "tuned": mixed, "unmixed": unmixed}
+    return {**tuned(study, seed, case), "unmixed": unmixed}
 
 
 def cases(*shares):

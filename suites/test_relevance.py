@@ -7,29 +7,15 @@ Control: the base models must know what they were taught, and nothing else is as
 
 import pytest
 
-from capbench.claims import at_least, at_most
+from capbench.claims import at_least
 from capbench.judge import Case
 from capbench.protocols.conditions import base_knows
+from capbench.protocols.pcfg_claims import amplification, shortcut, tuned, tuned_both_priors
 from capbench.protocols.pcfg_readings import behaviour
 from capbench.protocols.shared_readings import finetuning_curves
 
 
-def needs(study, seed, case):
-    return {
-        "base": study.base(seed, prior=case.prior),
-        "tuned": study.finetuned(seed, prior=case.prior, c_tr=case.c_tr, lr=case.lr),
-    }
-
-
-def needs_both_priors(study, seed, case):
-    return {
-        f"{model}_{prior}": step
-        for prior in ("low", "high")
-        for model, step in needs(study, seed, Case(prior=prior, c_tr=case.c_tr, lr=case.lr)).items()
-    }
-
-
-@pytest.mark.claim("relevance.shortcut", source="Sec. 5.1, Fig. 5, Table 5", needs=needs)
+@pytest.mark.claim("relevance.shortcut", source="Sec. 5.1, Fig. 5, Table 5", needs=tuned)
 @pytest.mark.parametrize(
     "case",
     [
@@ -40,31 +26,17 @@ def needs_both_priors(study, seed, case):
 )
 def test_weak_relevance_learns_a_shortcut(judge):
     """Under weak relevance and C_Tr 1 the fine-tuned model is right on O_FT only where the correlation holds."""
-    judge.measure((behaviour, ["base", "tuned"]), (finetuning_curves, ["tuned"]))
-    base_knows(judge, "base", "O_PT")
-    judge.decide(
-        at_most(judge["tuned.O_FT.c_te0"], 0.20, "O_FT accuracy at C_Te 0"),
-        at_least(judge["tuned.O_FT.c_te1"], 0.90, "O_FT accuracy at C_Te 1"),
-    )
+    shortcut(judge)
 
 
-@pytest.mark.claim("relevance.amplification", source="Sec. 5.1, Fig. 5, 6, Table 5", needs=needs_both_priors)
+@pytest.mark.claim("relevance.amplification", source="Sec. 5.1, Fig. 5, 6, Table 5", needs=tuned_both_priors)
 @pytest.mark.parametrize("case", [Case(c_tr=0.8, lr="small")], ids=str)
 def test_strong_relevance_beats_weak_relevance(judge):
     """At C_Tr .8 and the small rate, a high prior of O_FT keeps O_PT and gains O_FT where a low prior does not."""
-    names = ["base_low", "tuned_low", "base_high", "tuned_high"]
-    judge.measure((behaviour, names))
-    base_knows(judge, "base_low", "O_PT")
-    base_knows(judge, "base_high", "O_PT", "O_FT")
-    judge.decide(*(at_least(_difference(judge, o), 0.30, f"{o} accuracy, high - low prior") for o in ("O_FT", "O_PT")))
+    amplification(judge)
 
 
-def _difference(judge, operand):
-    high, low = (judge[f"tuned_{prior}.{operand}.c_te0"] for prior in ("high", "low"))
-    return [h - w for h, w in zip(high, low, strict=True)]
-
-
-@pytest.mark.claim("relevance.retention", source="Sec. 5.1, Fig. 6, Table 5", needs=needs)
+@pytest.mark.claim("relevance.retention", source="Sec. 5.1, Fig. 6, Table 5", needs=tuned)
 @pytest.mark.parametrize(
     "case",
     [

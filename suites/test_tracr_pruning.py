@@ -40,7 +40,7 @@ def prune(judge, units):
 
 
 def above_never(judge, units):
-    return [r - n for r, n in zip(judge[f"pruning.{units}.reached"], judge[f"pruning.{units}.never"], strict=True)]
+    return judge.difference(f"pruning.{units}.reached", f"pruning.{units}.never")
 
 
 @pytest.mark.claim("tracr.pruning.weights", source="Fig. 55-59", study="tracr-counter", needs=needs)

@@ -153,6 +153,8 @@ def _notes(shown: Table, found: Replication) -> list[str]:
         for name, (here, paper) in _steps(shown, found).items()
         if here != paper
     ]
+    if shown.pretrain_steps is not None:
+        notes += [f"prior {prior}: pretrained {times:g} times as long" for prior, times in preset.longer.items()]
     other = {cell.row.lr: cell.row.rate for cell in found.cells if _other_rate(cell.row, found)}
     if other:
         notes.append("lr here: " + ", ".join(f"{lr} {rate} is {preset.rates[rate]:g}" for lr, rate in other.items()))

@@ -51,6 +51,7 @@ class PcfgPreset:
     n_watch: int = 256
     probe_blocks: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)
     priors: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: PRIORS, repr=False)
+    longer: Mapping[str, float] = field(default_factory=dict)  # prior -> times as long as the others' pretraining
 
     def gpt(self, setting: PcfgSetting) -> GptConfig:
         """The model for prompts of a setting (this preset's, or one with other family tokens)."""
@@ -123,6 +124,7 @@ def small() -> PcfgPreset:
         revive_steps=400,
         revive_every=10,
         watch_every=40,
+        longer={"high": 1.5},  # three operands of every family take longer to learn than one
     )
 
 

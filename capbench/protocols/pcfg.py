@@ -55,7 +55,9 @@ class PcfgStudy(FineTuningStudy):
     def protocol(self, case: Mapping[str, Any]) -> Mapping[str, Any]:
         """A case's parameters, with the learning rate and the numbers of steps behind the paper's names."""
         found = super().protocol(case)
-        return {**found, "pretrain_steps": self._pretrain_steps(case["duration"])} if "duration" in case else found
+        if {"prior", "duration"} <= set(case):
+            return {**found, "pretrain_steps": self._pretrain_steps(case["prior"], case["duration"])}
+        return found
 
     # Models
 
@@ -88,7 +90,9 @@ class PcfgStudy(FineTuningStudy):
         return Pretrain(
             start=self.initialised(seed),
             task=self.pretraining(prior),
-            train=self.preset.pretraining(self._pretrain_steps(duration), subseed(seed, "pretrain"), self.device),
+            train=self.preset.pretraining(
+                self._pretrain_steps(prior, duration), subseed(seed, "pretrain"), self.device
+            ),
             watch=tuple(self._watch_family(seed, token, prior) for token in self.setting.families),
         )
 
@@ -133,8 +137,8 @@ class PcfgStudy(FineTuningStudy):
         prior = {} if self.setting.family(family).operand == "null" else {operand: 1.0}
         return PcfgTask(setting=self.setting, prior=prior, family=family, correlation=correlation, split=split)
 
-    def _pretrain_steps(self, duration: float) -> int:
-        return round(self.preset.pretrain_steps * duration)
+    def _pretrain_steps(self, prior: str, duration: float) -> int:
+        return round(self.preset.pretrain_steps * self.preset.longer.get(prior, 1) * duration)
 
     def _watch_family(self, seed: int, family: str, prior: str) -> Watch:
         operand = self.taught(prior, family)[0]
