@@ -31,7 +31,4 @@ def test_base_model_knows_what_it_was_taught(judge, case):
         if p == 0:
             judge.control(f"operand {operand}, never taught", judge[f"base.C.{operand}"], high=0.9)
     worst = [min(values) for values in zip(*(judge[name] for name in asked), strict=True)]
-    judge.require(
-        min(worst) >= VALID, f"a base model reaches {min(worst):.3f} on what it was taught, {VALID} is needed"
-    )
     judge.decide(at_least(worst, VALID, f"accuracy on the worst of {len(asked)} families and operands"))
