@@ -136,6 +136,7 @@ def batches(task: Task, config: TrainConfig, *, workers: int = 0) -> Iterator[Ba
         batch_size=None,
         num_workers=workers,
         prefetch_factor=_AHEAD if workers else None,
+        multiprocessing_context="spawn" if workers else None,  # a forked jax or torch may hang
         pin_memory=workers > 0 and torch.cuda.is_available(),
         generator=torch.Generator(),  # the loader's own, never used: else it would draw from the global one
     )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from capbench.errors import UsageError
 from capbench.tasks.correlation import Correlation
+from capbench.tasks.pcfg import correlated
 from capbench.tasks.pcfg.correlated import correlated_texts
 from capbench.tasks.pcfg.grammar import PAPER_GRAMMAR, WIDE_GRAMMAR
 from capbench.tasks.pcfg.setting import PcfgSetting
@@ -102,7 +103,8 @@ def test_edits_only_add_the_operand_of_fine_tuning() -> None:
     assert {int((row == A).sum()) for row in text} == {0, 1}
 
 
-def test_an_impossible_correlation_is_refused() -> None:
+def test_an_impossible_correlation_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(correlated, "_MOST_DRAWN", 20_000)
     setting = PcfgSetting(text_len=6, numbers={"C": 2}, edited=True)
     with pytest.raises(UsageError, match="hardly any text"):
         correlated_texts(

@@ -20,8 +20,8 @@ from scipy import stats
 from capbench.errors import UsageError
 from capbench.tasks.base import IGNORE, Task
 from capbench.tasks.correlation import Correlation
+from capbench.tasks.pcfg import correlated as module
 from capbench.tasks.pcfg import oracle
-from capbench.tasks.pcfg import task as module
 from capbench.tasks.pcfg.families import FAMILIES
 from capbench.tasks.pcfg.grammar import Grammar
 from capbench.tasks.pcfg.setting import PcfgSetting

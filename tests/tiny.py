@@ -27,6 +27,7 @@ TINY = dataclasses.replace(
     revive_steps=3,
     revive_every=1,
     watch_every=1,
+    longer={},
     prune_ks=(1, 3),
     random_draws=2,
     n_evaluate=48,

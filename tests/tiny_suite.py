@@ -33,7 +33,7 @@ from capbench.tasks.pcfg.setting import PcfgSetting
 
 SIZES = dict(
     setting=PcfgSetting(text_len=8, numbers={"C": 5}), d_model=8, n_heads=1, n_blocks=1, batch_size=8,
-    pretrain_steps=2, finetune_steps=2, revive_steps=2, n_evaluate=16, n_select=16, n_watch=8, probe_blocks=(8, 16),
+    pretrain_steps=2, finetune_steps=2, revive_steps=2, n_evaluate=16, n_select=16, n_watch=8, probe_blocks=(8, 16), longer={},
 )
 
 def tiny(study):

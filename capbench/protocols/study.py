@@ -80,7 +80,7 @@ class FineTuningStudy:
                 name=f"{name}, C_Te {c_te}",
                 task=self.evaluation(operand, c_te=c_te),
                 n=self.preset.n_watch,
-                seed=subseed(seed, f"watch {name} {c_te}"),
+                seed=subseed(seed, f"watch {c_te}"),
             )
             for name, operand in zip(("O_PT", "O_FT"), self.operands, strict=True)
             for c_te in (0, 1)
