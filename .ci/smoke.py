@@ -9,16 +9,20 @@ from capbench.results import Status
 # The strongest effects: these must be supported even by one small, briefly trained model, on any machine. The others are
 # decided and reported, but one seed is too few to fail a build on them.
 MUST_HOLD = (
-    "base.validity",
+    "base.validity[prior=low]",
+    "base.validity[prior=never]",
+    "data.balance.counter",
     "relevance.shortcut",
     "relevance.amplification",
     "revival.efficiency[prior=low,c_tr=1,lr=small]",
     "wrapper.probing[prior=low,c_tr=1",
+    "randft.revival[prior=low,c_tr=1",
     "tracr.shortcut",
     "tracr.attention.stays",
 )
 # With one seed and fewer steps than the paper's these may find nothing lost, or no revival in time, on another processor.
-MAY_BE_INVALID = ("tracr.pruning", "tracr.circuit", "tracr.revival")
+# The high prior's models are pretrained too briefly here for all that they are taught (the rarest operand, and b under T_NJ).
+MAY_BE_INVALID = ("tracr.pruning", "tracr.circuit", "tracr.revival", "jailbreak")
 
 (folder,) = Path(sys.argv[1]).iterdir()
 results = load(folder)
