@@ -154,7 +154,9 @@ def _notes(shown: Table, found: Replication) -> list[str]:
         if here != paper
     ]
     if shown.pretrain_steps is not None:
-        notes += [f"pretraining under prior {prior}: {times:g} times as many steps" for prior, times in preset.longer.items()]
+        notes += [
+            f"pretraining under prior {prior}: {times:g} times as many steps" for prior, times in preset.longer.items()
+        ]
     other = {cell.row.lr: cell.row.rate for cell in found.cells if _other_rate(cell.row, found)}
     if other:
         notes.append("lr here: " + ", ".join(f"{lr} {rate} is {preset.rates[rate]:g}" for lr, rate in other.items()))
