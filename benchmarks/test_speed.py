@@ -10,7 +10,7 @@ from capbench.presets.pcfg import paper, small
 from capbench.tasks.correlation import Correlation
 from capbench.tasks.pcfg.finetuning import pretraining
 from capbench.tasks.pcfg.task import PcfgTask
-from capbench.training import fit
+from capbench.training import batches, fit
 
 
 @pytest.fixture(autouse=True)
@@ -30,19 +30,25 @@ def test_matrix_product(benchmark):
     benchmark.extra_info["gflop"] = 2 * 1024**3 / 1e9
 
 
+def drawn(task, preset):
+    """Sixteen batches as a training gets them: prompts, answers and targets, on one core."""
+    return list(batches(task, preset.pretraining(16, 0, "cpu")))
+
+
 @pytest.mark.parametrize("preset", [small(), paper()], ids=lambda p: p.name)
-def test_sampling_a_pretraining_batch(benchmark, preset, rng):
+def test_sampling_16_pretraining_batches(benchmark, preset):
     task = pretraining(preset.setting, preset.priors["high"])
-    benchmark(lambda: task.sample(preset.batch_size, rng))
+    benchmark(lambda: drawn(task, preset))
 
 
 @pytest.mark.parametrize("family", ["C", "I"])
 @pytest.mark.parametrize("preset", [small(), paper()], ids=lambda p: p.name)
-def test_sampling_a_correlated_batch(benchmark, preset, family, rng):
+def test_sampling_16_correlated_batches(benchmark, preset, family):
     """All texts carry the correlation: the costliest fine-tuning data."""
-    correlation = Correlation(o_pt="a", o_ft="b", rate=1.0)
+    q = preset.index_q if family == "I" else 1
+    correlation = Correlation(o_pt="a", o_ft="b", rate=1.0, q=q)
     task = PcfgTask(setting=preset.setting, prior={"b": 1.0}, family=family, correlation=correlation)
-    benchmark(lambda: task.sample(preset.batch_size, rng))
+    benchmark(lambda: drawn(task, preset))
 
 
 def test_training_step(benchmark, rng):
