@@ -77,6 +77,9 @@ def write_suite(pytester: pytest.Pytester, tests: str) -> None:
 
 def run(pytester: pytest.Pytester, *options: str, process: bool = False, **more: Any) -> pytest.RunResult:
     """pytest on the suite, two seeds, one job, cache in `cache`, unless options say otherwise; in this process or its own."""
+    # These tests may run in a worker of xdist, the inner run must not take itself for one.
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+        pytester._monkeypatch.delenv(name, raising=False)
     arguments = ("--capbench-cache=cache", "--capbench-jobs=1", "--capbench-seeds=2", *options)
     if process:
         pytester._monkeypatch.setenv("MPLCONFIGDIR", str(Path(matplotlib.get_configdir())))
