@@ -26,11 +26,11 @@ def correlated_texts(
     wanted = {True: int(rng.binomial(n, c.rate))}
     wanted[False] = n - wanted[True]
     found: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    candidates = _edited if setting.edited and setting.family(family).name == "C" else _natural
     draw = max(n, 64)
     drawn = 0
     while drawn < _MOST_DRAWN:
         drawn += draw
-        candidates = _edited if setting.edited and setting.family(family).name == "C" else _natural
         rates = {}
         for side, texts in candidates(setting, family, c, setting.texts(draw, split, rng), split, rng):
             have = sum(map(len, found[side]))
