@@ -45,9 +45,10 @@ class PcfgSetting:
             name = self.meanings.get(token, token)
             if name not in FAMILIES:
                 raise UsageError(f"unknown task family {name!r}; known: {', '.join(FAMILIES)}")
-            # An index of the k-th occurrence needs k of them in the text, a window has to lie within it.
-            least = FAMILIES[name].symbols if name in ("C", "CC") else 1
-            most = self.text_len if name in ("C", "CC", "T") else self.text_len - FAMILIES[name].symbols + 1
+            # An index of the k-th occurrence needs k of them in the text, a window has to lie within it and hold one.
+            family = FAMILIES[name]
+            least = 1 if family.may_fail else family.symbols
+            most = self.text_len - family.symbols + 1 if family.may_fail else self.text_len
             if not least <= number <= most:
                 raise UsageError(
                     f"O' = {number} of family {token} must be between {least} and {most} for texts of {self.text_len} tokens"
