@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -61,10 +61,20 @@ class Study(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What a reading is given besides models: the study that they belong to, and the seed."""
+    """What a reading is given besides models: the study that they belong to, the seed, and parts that are read once.
+
+    lab: where the readings that a reading is made of are kept; without one they are carried out each time.
+    """
 
     study: Any  # the Study that its reading is written for
     seed: int
+    lab: Lab | None = field(default=None, repr=False, compare=False)
+
+    def read(self, reading: Reading, **models: Built) -> tuple[Measurement, ...]:
+        """The result of another reading, kept on its own: what is the same for many cases is read once."""
+        if self.lab is None:
+            return tuple(reading(self, **models))
+        return self.lab.read(reading, self, {name: built.step for name, built in models.items()})
 
 
 # A reading takes the bench and one Built per step name; it must depend on nothing else, since its result is kept.
@@ -96,7 +106,9 @@ class Lab:
         def carry_out() -> tuple[dict[str, Any], dict[str, Any]]:
             # Where the study's models are trained, they are read too: at paper scale a reading takes minutes on a CPU.
             device = getattr(bench.study, "device", "cpu")
-            measured = reading(bench, **{name: self.built(step, device) for name, step in steps.items()})
+            measured = reading(
+                replace(bench, lab=self), **{name: self.built(step, device) for name, step in steps.items()}
+            )
             return {}, {"measurements": to_dict(tuple(measured))}
 
         kept = self.store.get_or_build(key_of(config), carry_out, kind="Reading", config=config)

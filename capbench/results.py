@@ -10,8 +10,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SCHEMA = 2
-READABLE = (1, SCHEMA)  # schema 1 had no grids, and is otherwise the same
+SCHEMA = 3
+# Schema 1 had no grids; 1 and 2 had neither expectations nor evidence per seed. They are otherwise the same.
+READABLE = (1, 2, SCHEMA)
+
+
+DERIVED = frozenset({"eta", "steps", "pretrain_steps"})  # in a protocol: the numbers behind a case's names
 
 
 class Status(StrEnum):
@@ -173,6 +177,7 @@ class Record:
     measurements: tuple[Measurement, ...] = ()
     artefacts: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    expected: str = ""  # the status that the user expects, with the reason, if not the paper's ('refuted: deletes')
 
     @property
     def id(self) -> str:
@@ -189,9 +194,10 @@ class Evidence:
     unit: str
     reading: str
     rule: str  # the documented threshold that was applied
+    per_seed: Mapping[int, float | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require_finite(self.tool, self.value)
+        _require_finite(self.tool, self.value, *self.per_seed.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +212,12 @@ class Capability:
     finetuned: FinetunedState | None
     evidence: tuple[Evidence, ...]
     reason: str = ""
+
+    @property
+    def id(self) -> str:
+        """Task and protocol by the case's names, as in `pcfg counter a to b[prior=low,c_tr=1,lr=small]`."""
+        case = ",".join(f"{k}={v}" for k, v in self.protocol.items() if k not in DERIVED)
+        return f"{self.task}[{case}]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,7 +327,10 @@ def _capability(raw: Mapping[str, Any]) -> Capability:
             **raw,
             "verdict": CapabilityState(raw["verdict"]),
             "finetuned": FinetunedState(raw["finetuned"]) if raw["finetuned"] else None,
-            "evidence": tuple(Evidence(**e) for e in raw["evidence"]),
+            "evidence": tuple(
+                Evidence(**{**e, "per_seed": {int(k): v for k, v in e.get("per_seed", {}).items()}})
+                for e in raw["evidence"]
+            ),
         }
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tiny import TINY
 
-from capbench.cli import main
+from capbench.cli.main import main
 from capbench.presets import SCALES, Scale, small
 
 RATES = {"large": 1e30, "medium": 1e-2, "small": 1e-3, "very-small": 1e-4}  # the first one diverges

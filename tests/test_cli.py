@@ -13,7 +13,7 @@ import pytest
 from cli_runs import Ended, in_folder, report, run, tiny
 
 from capbench import __version__
-from capbench.cli import main
+from capbench.cli.main import main
 from capbench.errors import CapbenchError
 from capbench.pipeline import plan
 from capbench.store import Store
@@ -59,7 +59,7 @@ def test_version_and_help(argv: list[str], said: str, capsys: pytest.CaptureFixt
 def test_help_and_mistakes_cost_neither_torch_nor_jax() -> None:
     program = """
 import contextlib, io, sys
-from capbench.cli import main
+from capbench.cli.main import main
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
     for argv in ([], ["fidelity", "--help"], ["fidelity", "--table", "tracr", "--cells", "x"],
                  ["fidelity", "--table", "tracr", "--seeds", "0"], ["fidelity", "--table", "tracr", "--cache", sys.argv[1]]):

@@ -174,7 +174,7 @@ def test_only_compiling_knows_jax() -> None:
 
 LIGHT = (
     "results report presets protocols.pcfg_readings protocols.tracr_readings protocols.studies lab judge session "
-    "pipeline.plan pytest_plugin fidelity.show cli"
+    "pipeline.plan pytest_plugin fidelity.show cli.main"
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -31,11 +32,13 @@ class MethodRef:
 
     spec: str
     digest: str
+    arguments: tuple[tuple[str, int | float | bool | str], ...] = ()  # given to the method by name
 
     @property
     def name(self) -> str:
-        """The spec without its directories: what reports call the method."""
-        return os.path.basename(self.spec)
+        """The spec without its directories, and its arguments: what reports call the method."""
+        given = ",".join(f"{name}={value}" for name, value in self.arguments)
+        return os.path.basename(self.spec) + (f"({given})" if given else "")
 
 
 def find(spec: str) -> MethodRef:
@@ -76,7 +79,7 @@ def load(ref: MethodRef) -> Callable[..., Any]:
     if not callable(method):
         raise MethodError(f"method {ref.name!r}: {attribute!r} is a {type(method).__name__}, not a function")
     found: Callable[..., Any] = method
-    return found
+    return functools.partial(found, **dict(ref.arguments)) if ref.arguments else found
 
 
 def one_line(error: BaseException) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import torch
@@ -19,8 +21,17 @@ class Activations(NamedTuple):
     attn: Float[torch.Tensor, "layer batch head query key"] | None
 
 
+# Told of the tokens of every pass through a model: how a method's cost is counted without its help.
+passes: ContextVar[Callable[[torch.Tensor], object] | None] = ContextVar("capbench_passes", default=None)
+
+
 class Model(nn.Module):
-    """A sequence model over tokens. Subclasses implement `forward` and `run_with_cache`."""
+    """A sequence model over tokens. Subclasses implement `forward` and `run_with_cache`, and report what passes (`_passing`)."""
+
+    def _passing(self, tokens: Int[torch.Tensor, "batch pos"]) -> None:
+        told = passes.get()
+        if told is not None:
+            told(tokens)
 
     def forward(self, tokens: Int[torch.Tensor, "batch pos"]) -> Float[torch.Tensor, "batch pos vocab"]:
         """Logits of the next token at every position."""

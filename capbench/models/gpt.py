@@ -127,6 +127,7 @@ class Gpt(Model):
         return self._read_out(x), Activations(torch.stack(resid), torch.stack(maps) if attention else None)
 
     def _embed(self, tokens: Tensor) -> Tensor:
+        self._passing(tokens)
         if tokens.shape[1] > self.config.seq_len:
             raise UsageError(f"string of {tokens.shape[1]} tokens; this model takes at most {self.config.seq_len}")
         embedded: Tensor = self.token_embedding(tokens) + self.position_embedding.weight[: tokens.shape[1]]

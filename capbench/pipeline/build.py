@@ -7,6 +7,7 @@ import importlib
 import math
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +18,8 @@ from capbench.measure.accuracy import accuracy, sample
 from capbench.methods import registry
 from capbench.methods.base import FineTuneMethod
 from capbench.models.base import Model
-from capbench.pipeline.steps import Compile, FineTune, Initialise, Perturb, Pretrain, Revive, Step, Watch
+from capbench.pipeline.budget import Budget, counting
+from capbench.pipeline.steps import Compile, Edit, FineTune, Initialise, Perturb, Pretrain, Revive, Step, Watch
 from capbench.store import Store
 
 Progress = Callable[[int], object]  # called with the number of training steps done since the last call
@@ -35,18 +37,20 @@ def load_model(step: Step, store: Store) -> Model:
     artefact = store.load(step.key)
     if artefact is None:
         raise CapbenchError(f"no artefact of '{step.label}' in {store.root}")
-    origin = step
+    origin, added = step, 0
     while not isinstance(origin, (Initialise, Compile)):
+        added += origin.adds_blocks if isinstance(origin, Edit) else 0
         (origin,) = origin.parents
     # By name, so that the version of a model's code does not hang on architectures that it has nothing to do with.
     module = importlib.import_module(origin.architecture)
     if isinstance(origin, Initialise):
-        model: Model = module.Gpt(origin.model)
+        model: Model = module.Gpt(replace(origin.model, n_blocks=origin.model.n_blocks + added))
     else:
         meta = store.meta(origin.key)
         if meta is None:
             raise CapbenchError(f"no artefact of '{origin.label}' in {store.root}")
-        model = module.TracrTransformer(module.TracrConfig.from_json(meta["config"]))
+        config = module.TracrConfig.from_json(meta["config"])
+        model = module.TracrTransformer(replace(config, n_blocks=config.n_blocks + added))
     model.load_state_dict(dict(artefact.tensors))
     return model.eval()
 
@@ -69,6 +73,12 @@ def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, 
                 for parameter in model.parameters():
                     parameter.add_(torch.randn(parameter.shape, generator=rng), alpha=step.scale)
             meta = {}
+        case Edit():
+            where, _, function = step.edit.partition(":")
+            edit = getattr(importlib.import_module(where), function)
+            rng = torch.Generator().manual_seed(step.seed)
+            task = {} if step.task is None else {"task": step.task}
+            model, meta = edit(load_model(step.start, store), rng=rng, **task, **step.arguments), {}
         case Pretrain():
             model = load_model(step.start, store)
             with training.observing(curves := _Curves(step.watch, step.watch_every, progress)) as fits:
@@ -76,12 +86,15 @@ def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, 
             meta = {**_fit_meta(fits), "curves": curves.as_json()}
         case FineTune():
             base = load_model(step.base, store)
-            with training.observing(curves := _Curves(step.watch, step.watch_every, progress)) as fits:
-                curves.evaluate(0, base)
-                model = _apply(step, base)
+            with counting() as budget:
+                curves = _Curves(step.watch, step.watch_every, progress, budget=budget)
+                with training.observing(curves) as fits:
+                    curves.evaluate(0, base)
+                    model = _apply(step, base)
             found = _fit_meta(fits)
             diverged = found["diverged"] or not _finite(model)
-            meta = {**found, "steps": curves.steps, "diverged": diverged, "curves": curves.as_json()}
+            meta = {**found, "diverged": diverged, "curves": curves.as_json(), "budget": budget.as_json()}
+            meta["steps"] = budget.steps
         case Revive():
             model = load_model(step.start, store)
             curves = _Curves((step.watch,), step.watch_every, progress, goal=step.goal)
@@ -168,21 +181,32 @@ def _kind(value: object) -> str:
 class _Curves:
     """Evaluates the watched tasks every few steps of a training and records the accuracies."""
 
-    def __init__(self, watch: tuple[Watch, ...], every: int, progress: Progress, *, goal: float | None = None) -> None:
+    def __init__(
+        self,
+        watch: tuple[Watch, ...],
+        every: int,
+        progress: Progress,
+        *,
+        goal: float | None = None,
+        budget: Budget | None = None,
+    ) -> None:
         self._tasks = [(w.name, w.task, sample(w.task, w.n, w.seed)) for w in watch]
-        self._every, self._progress, self._goal = every, progress, goal
+        self._every, self._progress, self._goal, self._budget = every, progress, goal, budget or Budget()
         self._points: dict[str, list[list[float]]] = {w.name: [] for w in watch}
-        self.steps = 0
+        self._last = self._before = 0
 
     def __call__(self, step: int, model: Model) -> bool:
-        self.steps += 1
         self._progress(1)
-        return step % self._every == 0 and self.evaluate(step, model)
+        if step <= self._last:  # a method of several trainings counts from 1 in each of them
+            self._before += self._last
+        self._last = step
+        return step % self._every == 0 and self.evaluate(self._before + step, model)
 
     def evaluate(self, step: int, model: Model) -> bool:
         """Record one point of every curve; True when the goal is reached on all of them."""
-        for name, task, batch in self._tasks:
-            self._points[name].append([step, accuracy(model, task, batch)])
+        with self._budget.paused():
+            for name, task, batch in self._tasks:
+                self._points[name].append([step, accuracy(model, task, batch)])
         return self._goal is not None and all(points[-1][1] >= self._goal for points in self._points.values())
 
     def as_json(self) -> dict[str, list[list[float]]]:

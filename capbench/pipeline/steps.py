@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -113,6 +113,35 @@ class Perturb(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Edit(Step):
+    """Change weights by hand: a rewrite that keeps the function, a part bolted on, a circuit taken out.
+
+    edit: 'module:function', called as function(model, rng=..., **arguments) (with task=..., where one is given); gives a new
+    model, with `adds_blocks` more blocks.
+    """
+
+    start: Step
+    edit: str
+    arguments: Mapping[str, int | float | str] = field(default_factory=dict)
+    seed: int = 0
+    task: Task | None = None
+    adds_blocks: int = 0
+
+    @property
+    def parents(self) -> tuple[Step, ...]:
+        return (self.start,)
+
+    @property
+    def name(self) -> str:
+        """The edit and its arguments, as in `bolt_on(neurons=3)`."""
+        return f"{self.edit.rpartition(':')[2]}({', '.join(f'{k}={v}' for k, v in self.arguments.items())})"
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} on {self.start.label}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training(Step):
     """A step that trains."""
 
@@ -204,6 +233,8 @@ def _modules(value: Any, *, parents: bool = False) -> set[str]:
         own = {value.architecture} if isinstance(value, (Initialise, Compile)) else set()
         if isinstance(value, Compile):
             own.add(value.program.partition(":")[0])
+        if isinstance(value, Edit):
+            own.add(value.edit.partition(":")[0])
         return own.union(*(_modules(getattr(value, f.name), parents=True) for f in dataclasses.fields(value)))
     if dataclasses.is_dataclass(value):
         inner = (_modules(getattr(value, f.name), parents=True) for f in dataclasses.fields(value))

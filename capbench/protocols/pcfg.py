@@ -10,9 +10,10 @@ from capbench.pipeline.steps import FineTune, Initialise, Pretrain, Watch
 from capbench.presets.pcfg import PcfgPreset
 from capbench.protocols.seeds import subseed
 from capbench.protocols.study import FineTuningStudy
+from capbench.tasks.base import Task
 from capbench.tasks.correlation import Correlation
 from capbench.tasks.mixture import Mixture
-from capbench.tasks.pcfg.finetuning import finetuning, pretraining
+from capbench.tasks.pcfg.finetuning import finetuning, others, pretraining
 from capbench.tasks.pcfg.setting import PcfgSetting
 from capbench.tasks.pcfg.task import PcfgTask
 from capbench.tasks.splits import Split
@@ -122,6 +123,10 @@ class PcfgStudy(FineTuningStudy):
             wrong_answers=wrong_answers,
         )
         return self.tuned(self.base(seed, prior=prior, duration=duration), task, seed, lr=lr)
+
+    def others(self) -> Task | None:
+        """All families but the one that is fine-tuned, asked as in pretraining under the low prior."""
+        return others(self.pretraining("low"), family=self.family)
 
     # Evaluation
 

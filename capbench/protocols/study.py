@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from capbench.methods.registry import MethodRef
@@ -60,6 +60,20 @@ class FineTuningStudy:
             watch_every=self.preset.revive_every,
             goal=self.preset.goal,
         )
+
+    def others(self) -> Task | None:
+        """What pretraining taught besides the family that is fine-tuned; None if it taught nothing else."""
+        return None
+
+    def retain_only_revival(self, start: Step, seed: int, *, lr: str) -> Revive:
+        """`revival` without any example of O_PT: trained on the other tasks of pretraining alone, watched on O_PT.
+
+        What comes back that way was there already. Raises ValueError where pretraining taught nothing else.
+        """
+        others = self.others()
+        if others is None:
+            raise ValueError("there is nothing to retain: pretraining taught only the task that is fine-tuned")
+        return replace(self.revival(start, seed, lr=lr), task=others)
 
     def tuned(self, base: Step, task: FineTuningTask, seed: int, *, lr: str) -> FineTune:
         """A base model after the method under test."""

@@ -17,11 +17,14 @@ class FineTuningTask:
 
     target:  prompts for O_FT with the spurious correlation at C_Tr. retain: the pretraining distribution, answers only.
     forget:  prompts for O_PT with their right answers (for methods that unlearn).
+    others:  what pretraining taught besides, without any prompt of the family that is fine-tuned: what a method that unlearns
+             should keep, and what a retain-only revival trains on. None where there is nothing else (compiled models).
     """
 
     target: Task
     retain: Task
     forget: Task
+    others: Task | None = None
 
     @property
     def name(self) -> str:

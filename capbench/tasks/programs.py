@@ -32,6 +32,23 @@ def count(letter: str) -> rasp.SOp:
     return rasp.Aggregate(itself, width).named("answer")
 
 
+def relabelled_count(letter: str, shift: int, classes: int) -> rasp.SOp:
+    """`count` behind a wrapper g: the circuit of the count as it is, its answer shown as (count + shift) modulo `classes`.
+
+    classes: one more than the largest count that is possible. Raises UsageError for a shift that changes nothing.
+    """
+    from tracr.rasp import rasp
+
+    if shift % classes == 0:
+        raise UsageError(f"a shift of {shift} modulo {classes} hides nothing")
+    indicator = (rasp.tokens == letter).named(f"is_{letter}")
+    hits = rasp.Select(indicator, rasp.indices, rasp.Comparison.EQ).named("hits")
+    width = rasp.SelectorWidth(hits).named("count")
+    shown = rasp.Map(lambda number: (number + shift) % classes, width).named("shown")
+    itself = rasp.Select(rasp.indices, rasp.indices, rasp.Comparison.EQ).named("same_index")
+    return rasp.Aggregate(itself, shown).named("answer")
+
+
 def kth_largest(k: int) -> rasp.SOp:
     """Max-identifier: at every index the k-th largest letter in the order a > b > c …, that is the k-th of the alphabet.
 

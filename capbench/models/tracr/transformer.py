@@ -170,6 +170,7 @@ class TracrTransformer(Model):
         return halves, maps
 
     def _check(self, tokens: Tensor) -> None:
+        self._passing(tokens)
         if tokens.shape[1] > self.config.max_seq_len:
             raise UsageError(
                 f"string of {tokens.shape[1]} tokens; program {self.config.program!r} was compiled for at most "

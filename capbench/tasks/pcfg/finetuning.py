@@ -65,7 +65,15 @@ def finetuning(
     if mixing:
         target = Mixture(parts=(target, retain), shares=(1 - mixing, mixing))
     forget = PcfgTask(setting=setting, prior={o_pt: 1.0}, family=family)
-    return FineTuningTask(target=target, retain=retain, forget=forget)
+    return FineTuningTask(target=target, retain=retain, forget=forget, others=others(pretrained_on, family=family))
+
+
+def others(pretrained_on: Mixture, *, family: str) -> Mixture | None:
+    """What pretraining taught under other family tokens than this one, answers only; None if there is no other."""
+    parts = tuple(
+        _answers_only(part) for part in pretrained_on.parts if isinstance(part, PcfgTask) and part.family != family
+    )
+    return Mixture(parts=parts) if parts else None
 
 
 def _answers_only(part: Task) -> Task:

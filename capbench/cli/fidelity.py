@@ -1,19 +1,17 @@
-"""The `capbench` command: its sub-commands, their options, exit codes and one-line errors. Imports no torch by itself."""
+"""`capbench fidelity`: a table of the paper beside the same figures made here."""
 
 from __future__ import annotations
 
 import argparse
-import io
 import shlex
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from capbench import __version__
-from capbench.errors import CapbenchError, MethodError, UsageError
+from capbench.cli import making
+from capbench.errors import MethodError, UsageError
 
 if TYPE_CHECKING:
     from capbench.fidelity.paper import Table
@@ -25,51 +23,8 @@ EXIT_CODES = (
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line (default: this process's) and return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without ✔ must not cost the result
-    parser = _parser()
-    try:
-        given = parser.parse_args(argv)
-        if given.command is None:
-            parser.print_help()
-            return 0
-        code: int = given.run(given)
-        return code
-    except UsageError as error:
-        return _complain(f"error: {error}", 2)
-    except CapbenchError as error:
-        return _complain(f"error: {error}", 1)
-    except KeyboardInterrupt:
-        return _complain("interrupted; what was made is in the cache, and the same command goes on from there", 130)
-
-
-def _complain(message: str, code: int) -> int:
-    print(f"capbench: {message}", file=sys.stderr)
-    return code
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse with errors of one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")
-
-
-def _parser() -> argparse.ArgumentParser:
-    """A sub-command is a function that adds its parser here and sets `run`, which takes the options and gives the exit code."""
-    parser = _Parser(
-        prog="capbench", allow_abbrev=False, description="What fine-tuning does to the capabilities of a model."
-    )
-    parser.add_argument("--version", action="version", version=f"capbench {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    _add_fidelity(commands)
-    return parser
-
-
-def _add_fidelity(commands: Any) -> None:
+def add(commands: Any) -> None:
+    """Add the sub-command."""
     parser = commands.add_parser(
         "fidelity",
         allow_abbrev=False,
@@ -105,25 +60,8 @@ def _add_fidelity(commands: Any) -> None:
         "be more than the longest one takes",
     )
     parser.add_argument("--report", metavar="DIR", help="write fidelity-TABLE.json and fidelity-TABLE.md in DIR")
-    _add_making(parser)
+    making.add(parser)
     parser.set_defaults(run=_fidelity)
-
-
-def _add_making(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that makes models: pytest's, without their prefix."""
-    parser.add_argument("--scale", metavar="SCALE", default="small", help="smoke, small (default) or paper")
-    parser.add_argument("--seeds", metavar="N", help="number of seeds (default: the scale's; small: 3)")
-    parser.add_argument(
-        "--method",
-        metavar="METHOD",
-        default="full",
-        help="fine-tuning method: full (default), frozen-trunk, identity, pkg.mod:attr or file.py:attr",
-    )
-    parser.add_argument(
-        "--cache", metavar="DIR", help="where models are kept (default: CAPBENCH_CACHE or the user cache)"
-    )
-    parser.add_argument("--device", metavar="DEVICE", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--jobs", metavar="N", help="trainings at a time, one core each (default: all cores)")
 
 
 def _fidelity(given: argparse.Namespace) -> int:

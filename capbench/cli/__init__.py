@@ -1,0 +1,1 @@
+"""The `capbench` command: one file per sub-command."""

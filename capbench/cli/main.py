@@ -1,0 +1,60 @@
+"""The `capbench` command: its entry point, exit codes and one-line errors. Imports no torch by itself."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from capbench import __version__
+from capbench.cli import fidelity
+from capbench.errors import CapbenchError, UsageError
+
+COMMANDS = (fidelity,)  # in the order of the help; each has `add(commands)`
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line (default: this process's) and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ✔ must not cost the result
+    parser = _parser()
+    try:
+        given = parser.parse_args(argv)
+        if given.command is None:
+            parser.print_help()
+            return 0
+        code: int = given.run(given)
+        return code
+    except UsageError as error:
+        return _complain(f"error: {error}", 2)
+    except CapbenchError as error:
+        return _complain(f"error: {error}", 1)
+    except KeyboardInterrupt:
+        return _complain("interrupted; what was made is in the cache, and the same command goes on from there", 130)
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"capbench: {message}", file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with errors of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    """A sub-command is a module whose `add` adds its parser and sets `run`, which takes the options and gives the exit code."""
+    parser = _Parser(
+        prog="capbench", allow_abbrev=False, description="What fine-tuning does to the capabilities of a model."
+    )
+    parser.add_argument("--version", action="version", version=f"capbench {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for command in COMMANDS:
+        command.add(commands)
+    return parser

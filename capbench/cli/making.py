@@ -1,0 +1,22 @@
+"""The options of every command that makes models: pytest's, without their prefix."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add them to a sub-command's parser."""
+    parser.add_argument("--scale", metavar="SCALE", default="small", help="smoke, small (default) or paper")
+    parser.add_argument("--seeds", metavar="N", help="number of seeds (default: the scale's; small: 3)")
+    parser.add_argument(
+        "--method",
+        metavar="METHOD",
+        default="full",
+        help="fine-tuning method: full (default), frozen-trunk, identity, pkg.mod:attr or file.py:attr",
+    )
+    parser.add_argument(
+        "--cache", metavar="DIR", help="where models are kept (default: CAPBENCH_CACHE or the user cache)"
+    )
+    parser.add_argument("--device", metavar="DEVICE", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument("--jobs", metavar="N", help="trainings at a time, one core each (default: all cores)")

@@ -1,0 +1,62 @@
+"""What a fine-tuning cost: optimizer steps and tokens, counted from outside, whatever a method says of itself."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from capbench.models.base import passes
+
+
+class Budget:
+    """steps: of any optimizer. tokens: that passed through a model with gradients (a string counts each time that it is used);
+
+    forward_tokens: those that passed without (through a reference model, or to find which weights matter).
+    """
+
+    def __init__(self) -> None:
+        self.steps = self.tokens = self.forward_tokens = 0
+        self._paused = False
+
+    def as_json(self) -> dict[str, int]:
+        """The three counts by name."""
+        return {"steps": self.steps, "tokens": self.tokens, "forward_tokens": self.forward_tokens}
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """What is evaluated for a curve is no part of the method."""
+        before, self._paused = self._paused, True
+        try:
+            yield
+        finally:
+            self._paused = before
+
+    def on_pass(self, tokens: torch.Tensor) -> None:
+        """Count the tokens of one pass through a model."""
+        if self._paused:
+            return
+        if torch.is_grad_enabled():
+            self.tokens += tokens.numel()
+        else:
+            self.forward_tokens += tokens.numel()
+
+    def on_step(self, *_: Any) -> None:
+        """Count one step of an optimizer."""
+        self.steps += 1
+
+
+@contextlib.contextmanager
+def counting() -> Iterator[Budget]:
+    """Count what everything in this block trains."""
+    budget = Budget()
+    token = passes.set(budget.on_pass)
+    hook = register_optimizer_step_post_hook(budget.on_step)
+    try:
+        yield budget
+    finally:
+        hook.remove()
+        passes.reset(token)
