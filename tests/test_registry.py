@@ -12,7 +12,7 @@ import pytest
 
 from capbench.errors import MethodError, UsageError
 from capbench.methods import registry
-from capbench.methods.full import full
+from capbench.methods.finetuning.full import full
 from capbench.methods.registry import BUILT_IN, MethodRef, find, load
 
 SOURCE = "def tune(model, task, config):\n    return 1\n"
@@ -52,8 +52,8 @@ def test_built_in_methods_are_found_by_name(name: str) -> None:
 
 
 def test_a_built_in_method_is_also_found_by_its_module() -> None:
-    assert load(find("capbench.methods.full:full")) is full is load(find("full"))
-    assert find("capbench.methods.full:full").digest == find("full").digest != find("identity").digest
+    assert load(find("capbench.methods.finetuning.full:full")) is full is load(find("full"))
+    assert find("capbench.methods.finetuning.full:full").digest == find("full").digest != find("identity").digest
 
 
 @pytest.mark.parametrize("spec", ["mine.py:tune", "sub/mine.py:tune", "./sub/../mine.py:tune"])

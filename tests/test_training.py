@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from capbench.configs import GptConfig, TrainConfig
 from capbench.errors import UsageError
-from capbench.methods.frozen_trunk import frozen_trunk
-from capbench.methods.full import full
-from capbench.methods.identity import identity
+from capbench.methods.finetuning.frozen_trunk import frozen_trunk
+from capbench.methods.finetuning.full import full
+from capbench.methods.finetuning.identity import identity
 from capbench.models.base import Model
 from capbench.models.gpt import Gpt
 from capbench.tasks.base import IGNORE, Batch

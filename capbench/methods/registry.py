@@ -20,9 +20,26 @@ from typing import Any
 from capbench.errors import MethodError, UsageError
 
 BUILT_IN = {
-    "full": "capbench.methods.full:full",
-    "frozen-trunk": "capbench.methods.frozen_trunk:frozen_trunk",
-    "identity": "capbench.methods.identity:identity",
+    "full": "capbench.methods.finetuning.full:full",
+    "frozen-trunk": "capbench.methods.finetuning.frozen_trunk:frozen_trunk",
+    "identity": "capbench.methods.finetuning.identity:identity",
+    "bitfit": "capbench.methods.finetuning.bitfit:bitfit",
+    "lora": "capbench.methods.finetuning.lora:lora",
+    "dora": "capbench.methods.finetuning.dora:dora",
+    "ia3": "capbench.methods.finetuning.ia3:ia3",
+    "last-k": "capbench.methods.finetuning.last_k:last_k",
+    "l2-sp": "capbench.methods.finetuning.l2_sp:l2_sp",
+    "ewc": "capbench.methods.finetuning.ewc:ewc",
+    "replay": "capbench.methods.finetuning.replay:replay",
+    "wise-ft": "capbench.methods.finetuning.wise_ft:wise_ft",
+    "lp-ft": "capbench.methods.finetuning.lp_ft:lp_ft",
+    "gradient-ascent": "capbench.methods.deletion.gradient_ascent:gradient_ascent",
+    "grad-diff": "capbench.methods.deletion.grad_diff:grad_diff",
+    "npo": "capbench.methods.deletion.npo:npo",
+    "simnpo": "capbench.methods.deletion.simnpo:simnpo",
+    "rmu": "capbench.methods.deletion.rmu:rmu",
+    "randft": "capbench.methods.deletion.randft:randft",
+    "wrapper-surgery": "capbench.methods.deletion.wrapper_surgery:wrapper_surgery",
 }
 
 
