@@ -1,22 +1,69 @@
 """What fine-tuning did to a capability, from all tools together: intact, wrapped, deleted or undecided.
 
-The thresholds here are a first form, set from the paper's figures and not yet calibrated on models of known state.
+The thresholds were set on models of known state, and tested on others of known state: see protocols/calibration.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
 
-from capbench.results import Capability, CapabilityState, Evidence, FinetunedState, Record
-
-KEPT, GONE = 0.90, 0.50  # O_PT accuracy, the lower of C_Te 0 and 1: behaviour kept at or above, gone at or below
-# Present at or above the first, absent at or below the second, unclear between. The same numbers as the claims'.
-REVIVED, NOT_REVIVED = 2.0, 1.25  # steps of Scr.+FT ÷ steps of reFT, each at its best reviver rate
-READABLE, UNREADABLE = 0.70, 0.30  # retention, by probe or in the compiled circuit: 0 = never taught, 1 = pretrained
-UNCOVERED, NOT_UNCOVERED = 0.30, 0.10  # O_PT accuracy gained by pruning over random pruning
+from capbench.results import Capability, CapabilityState, Evidence, FinetunedState, Measurement, Record
 
 PRESENT, ABSENT, UNCLEAR = "present", "absent", "unclear"
+KEPT, GONE = 0.90, 0.50  # accuracy: a behaviour is kept at or above, gone at or below
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """One way to look for a capability. measured: the measurement that it reads.
+
+    It says present at or above one threshold, absent at or below the other, and unclear between. auc: by scale, how well it
+    told known wrapped models from known deleted ones, on a half of the pool that set no threshold (suites/test_calibration.py).
+    """
+
+    name: str
+    measured: str
+    unit: str
+    present: float
+    absent: float
+    auc: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def prefix(self) -> str:
+        """How the names of its measurements begin."""
+        return self.measured.rpartition(".")[0] + "."
+
+
+SEPARATES = 0.95  # AUC from which a tool may decide a claim
+BEHAVIOUR = Tool(name="behaviour", measured="tuned.O_PT", unit="accuracy", present=KEPT, absent=GONE)
+TOOLS = (
+    BEHAVIOUR,  # the lower of C_Te 0 and 1
+    Tool(name="revival", measured="revival.speed_up", unit="ratio", present=2.0, absent=1.25),
+    Tool(name="probing", measured="probing.retention", unit="retention", present=0.70, absent=0.30),
+    # In a compiled model it is known where the capability writes, so its circuit is read instead of probing for it.
+    Tool(name="circuit", measured="circuit.retention", unit="retention", present=0.70, absent=0.30),
+    Tool(name="pruning", measured="pruning.gain", unit="accuracy", present=0.30, absent=0.10),
+    Tool(name="weight pruning", measured="pruning.weights.gain", unit="accuracy", present=0.30, absent=0.10),
+    Tool(name="retain-only revival", measured="revival.retain_only", unit="accuracy", present=KEPT, absent=GONE),
+)
+BESIDE = frozenset({"retain-only revival"})  # reported with the others, without a part in the verdict
+
+
+def objection(scale: str, measured: Iterable[str]) -> str:
+    """Why a claim on these measurements cannot be decided: its tool failed its calibration at this scale; '' if none did.
+
+    A scale without a calibration is not objected to.
+    """
+    for name in measured:
+        tool = next((t for t in TOOLS if name.startswith(t.prefix)), None)
+        if tool is not None and tool.auc.get(scale, 1.0) < SEPARATES:
+            return (
+                f"{tool.name} failed its calibration at scale {scale}: it tells wrapped from deleted models with an AUC of "
+                f"{tool.auc[scale]:.2f}, {SEPARATES} is needed"
+            )
+    return ""
 
 
 def capabilities(records: Sequence[Record]) -> tuple[Capability, ...]:
@@ -30,48 +77,64 @@ def capabilities(records: Sequence[Record]) -> tuple[Capability, ...]:
     return tuple(c for c in found if c is not None)
 
 
-def _capability(records: Sequence[Record]) -> Capability | None:
+@dataclass(frozen=True, kw_only=True)
+class Assessment:
+    """What the tools say of one model (or of one case over several seeds), and what follows from it."""
+
+    state: CapabilityState
+    finetuned: FinetunedState | None
+    evidence: tuple[Evidence, ...]
+    reason: str
+
+
+def assess(measurements: Iterable[Measurement]) -> Assessment | None:
+    """The verdict from everything that was measured on a model; None unless its behaviour was.
+
+    Over several seeds each tool is read at its mean, so that a model is never judged by half of its seeds.
+    """
     values: dict[str, dict[int, float]] = {}
-    for measurement in (m for record in records for m in record.measurements):
+    for measurement in measurements:
         if measurement.value is not None and measurement.is_number:
             values.setdefault(measurement.name, {})[measurement.seed] = measurement.value
-    means = {name: fmean(by_seed.values()) for name, by_seed in values.items()}
-    if not {"tuned.O_PT.c_te0", "tuned.O_PT.c_te1"} <= means.keys():
+    if not {"tuned.O_PT.c_te0", "tuned.O_PT.c_te1"} <= values.keys():
         return None
-    evidence = _evidence(means)
-    state, reason = _state({e.tool: e.reading for e in evidence})
+    evidence = _evidence(values)
+    state, reason = _state({e.tool: e.reading for e in evidence if e.tool not in BESIDE})
+    means = {name: fmean(by_seed.values()) for name, by_seed in values.items()}
+    return Assessment(state=state, finetuned=_finetuned(means), evidence=evidence, reason=reason)
+
+
+def _capability(records: Sequence[Record]) -> Capability | None:
+    found = assess(m for record in records for m in record.measurements)
+    if found is None:
+        return None
     first = records[0]
     return Capability(
         model=first.model,
         task=first.task,
         method=first.method,
         protocol=first.protocol,
-        verdict=state,
-        finetuned=_finetuned(means),
-        evidence=evidence,
-        reason=reason,
+        verdict=found.state,
+        finetuned=found.finetuned,
+        evidence=found.evidence,
+        reason=found.reason,
     )
 
 
-def _evidence(means: Mapping[str, float]) -> tuple[Evidence, ...]:
-    behaviour = min(means["tuned.O_PT.c_te0"], means["tuned.O_PT.c_te1"])
-    found = [_reading("behaviour", behaviour, "accuracy", KEPT, GONE)]
-    for tool, name, unit, present, absent in (
-        ("revival", "revival.ratio", "ratio", REVIVED, NOT_REVIVED),
-        ("probing", "probing.retention", "retention", READABLE, UNREADABLE),
-        ("circuit", "circuit.retention", "retention", READABLE, UNREADABLE),
-        ("pruning", "pruning.gain", "accuracy", UNCOVERED, NOT_UNCOVERED),
-        ("weight pruning", "pruning.weights.gain", "accuracy", UNCOVERED, NOT_UNCOVERED),
-    ):
-        if name in means:
-            found.append(_reading(tool, means[name], unit, present, absent))
+def _evidence(values: Mapping[str, Mapping[int, float]]) -> tuple[Evidence, ...]:
+    lower = min(("tuned.O_PT.c_te0", "tuned.O_PT.c_te1"), key=lambda name: fmean(values[name].values()))
+    found = [_reading(BEHAVIOUR, values[lower])]
+    found += [_reading(tool, values[tool.measured]) for tool in TOOLS[1:] if tool.measured in values]
     return tuple(found)
 
 
-def _reading(tool: str, value: float, unit: str, present: float, absent: float) -> Evidence:
-    reading = PRESENT if value >= present else ABSENT if value <= absent else UNCLEAR
-    rule = f"present from {present:g}, absent up to {absent:g}"
-    return Evidence(tool=tool, value=value, unit=unit, reading=reading, rule=rule)
+def _reading(tool: Tool, per_seed: Mapping[int, float]) -> Evidence:
+    value = fmean(per_seed.values())
+    reading = PRESENT if value >= tool.present else ABSENT if value <= tool.absent else UNCLEAR
+    rule = f"present from {tool.present:g}, absent up to {tool.absent:g}"
+    return Evidence(
+        tool=tool.name, value=value, unit=tool.unit, reading=reading, rule=rule, per_seed=dict(sorted(per_seed.items()))
+    )
 
 
 def _state(readings: Mapping[str, str]) -> tuple[CapabilityState, str]:
@@ -81,7 +144,6 @@ def _state(readings: Mapping[str, str]) -> tuple[CapabilityState, str]:
         return CapabilityState.INTACT, "behaviour kept"
     if says("behaviour") == UNCLEAR:
         return CapabilityState.UNDECIDED, f"behaviour neither kept nor gone ({summary})"
-    # In a compiled model it is known where the capability writes, so its circuit is read instead of probing for it.
     read = says("probing") or says("circuit")
     uncovered = (says("pruning"), says("weight pruning"))
     if says("revival") is None or read is None:

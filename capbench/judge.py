@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from capbench import claims
+from capbench.capability import objection
 from capbench.lab import Bench, Lab, Reading, Study
 from capbench.pipeline.steps import Step
 from capbench.results import Control, Measurement, Record, Status, Verdict
@@ -72,6 +73,7 @@ class Judge:
     verdict: Verdict | None = None
     _measurements: list[Measurement] = field(default_factory=list)
     _controls: list[Control] = field(default_factory=list)
+    _asked: list[str] = field(default_factory=list)
     _started: float = field(default_factory=time.perf_counter)
 
     def measure(self, *readings: tuple[Reading, Sequence[str]]) -> None:
@@ -97,6 +99,7 @@ class Judge:
 
     def __getitem__(self, name: str) -> list[float]:
         """A measured quantity, one value per seed. A quantity that has no value on some seed makes the claim invalid."""
+        self._asked.append(name)
         found = {m.seed: m for m in self._measurements if m.name == name and m.is_number}
         if found.keys() != self.steps.keys():
             raise KeyError(f"no reading gave {name!r} for seeds {sorted(self.steps.keys() - found.keys())}")
@@ -126,11 +129,13 @@ class Judge:
             raise InvalidClaimError(reason)
 
     def decide(self, *conditions: Verdict) -> None:
-        """The verdict, unless a control failed. Several conditions must all hold."""
+        """The verdict, unless a control failed, or the calibration of a tool that was asked. All conditions must hold."""
         failed = [c for c in self._controls if not c.passed]
         if failed:
             c = failed[0]
             self.verdict = claims.invalid(f"control failed: {c.name} is {c.value:.3g}, expected {c.expected}")
+        elif doubt := objection(self.study.preset.name, self._asked):
+            self.verdict = claims.invalid(doubt)
         else:
             self.verdict = claims.all_of(*conditions)
 

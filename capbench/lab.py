@@ -70,11 +70,14 @@ class Bench:
     seed: int
     lab: Lab | None = field(default=None, repr=False, compare=False)
 
-    def read(self, reading: Reading, **models: Built) -> tuple[Measurement, ...]:
-        """The result of another reading, kept on its own: what is the same for many cases is read once."""
+    def read(self, reading: Reading, models: Mapping[str, Built], **arguments: str | None) -> tuple[Measurement, ...]:
+        """The result of another reading, kept on its own: what is the same for many cases is read once.
+
+        arguments: plain values that the reading takes besides models.
+        """
         if self.lab is None:
-            return tuple(reading(self, **models))
-        return self.lab.read(reading, self, {name: built.step for name, built in models.items()})
+            return tuple(reading(self, **models, **arguments))
+        return self.lab.read(reading, self, {name: built.step for name, built in models.items()}, arguments)
 
 
 # A reading takes the bench and one Built per step name; it must depend on nothing else, since its result is kept.
@@ -93,7 +96,13 @@ class Lab:
         """The step's result; a model is loaded once per process."""
         return self._built.setdefault((step.key, device), Built(step=step, store=self.store, device=device))
 
-    def read(self, reading: Reading, bench: Bench, steps: Mapping[str, Step]) -> tuple[Measurement, ...]:
+    def read(
+        self,
+        reading: Reading,
+        bench: Bench,
+        steps: Mapping[str, Step],
+        arguments: Mapping[str, str | None] | None = None,
+    ) -> tuple[Measurement, ...]:
         """Carry out a reading, or take its result from the store: it is kept under everything that it depends on."""
         config = {
             "reading": f"{reading.__module__}.{reading.__qualname__}",
@@ -101,14 +110,14 @@ class Lab:
             "study": _description(bench.study),
             "seed": bench.seed,
             "steps": {name: step.key for name, step in steps.items()},
+            "arguments": dict(arguments or {}),
         }
 
         def carry_out() -> tuple[dict[str, Any], dict[str, Any]]:
             # Where the study's models are trained, they are read too: at paper scale a reading takes minutes on a CPU.
             device = getattr(bench.study, "device", "cpu")
-            measured = reading(
-                replace(bench, lab=self), **{name: self.built(step, device) for name, step in steps.items()}
-            )
+            models = {name: self.built(step, device) for name, step in steps.items()}
+            measured = reading(replace(bench, lab=self), **models, **(arguments or {}))
             return {}, {"measurements": to_dict(tuple(measured))}
 
         kept = self.store.get_or_build(key_of(config), carry_out, kind="Reading", config=config)

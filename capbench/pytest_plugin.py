@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import os
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from capbench.errors import UsageError
+from capbench.errors import CapbenchError, UsageError
+from capbench.pytest_expect import Expecting
 
 if TYPE_CHECKING:
     from capbench.judge import Case, Claim, Judge
@@ -27,7 +30,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--capbench-method",
         metavar="METHOD",
         action="append",
-        help="fine-tuning method: full (default), frozen-trunk, identity, pkg.mod:attr or file.py:attr; repeatable",
+        help="fine-tuning method: full (default) or another built-in name, the name of an entry point capbench.methods or of the "
+        "hook pytest_capbench_register_methods, pkg.mod:attr, file.py:attr or peft:adapter_config.json; repeatable",
+    )
+    group.addoption(
+        "--capbench-method-arg",
+        metavar="KEY=VALUE",
+        action="append",
+        help="an argument for every method of the run: int, float, true or false, else text; repeatable",
     )
     group.addoption("--capbench-scale", metavar="SCALE", default="small", help="smoke, small (default) or paper")
     group.addoption("--capbench-seeds", metavar="N", help="number of seeds (default: the scale's; small: 3)")
@@ -37,6 +47,46 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--capbench-device", metavar="DEVICE", default="cpu", help="cpu (default) or cuda")
     group.addoption("--capbench-jobs", metavar="N", help="trainings at a time, one core each (default: all cores)")
+    group.addoption(
+        "--capbench-baseline",
+        metavar="DIR",
+        help="compare this run with that one (its folder or results.json) and fail on a regression; auto: with the run kept in "
+        "baseline/ below the report directory, or keep this one if there is none",
+    )
+    group.addoption(
+        "--capbench-baseline-save", action="store_true", help="with auto: keep this run in place of that one"
+    )
+    group.addoption(
+        "--capbench-fail-on",
+        metavar="WHAT",
+        action="append",
+        help="what a regression is: verdict (default), status, margin:-0.05 or none, as in capbench compare; repeatable",
+    )
+    group.addoption(
+        "--capbench-expect",
+        metavar="WHAT",
+        default="paper",
+        help="what is expected of the method: paper (default), preserve, delete, or a TOML file of claims and verdicts",
+    )
+    group.addoption(
+        "--capbench-export",
+        metavar="DIR",
+        help="run no test, but write base models and data to DIR, for a training elsewhere (also: capbench export)",
+    )
+    group.addoption(
+        "--capbench-export-data", metavar="WHAT", help="data to write: full (default: all streams), target or none"
+    )
+    group.addoption(
+        "--capbench-checkpoints",
+        metavar="DIR",
+        help="in place of a method: judge the tuned weights in DIR, made by --capbench-export (check it: capbench verify)",
+    )
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from capbench import hooks
+
+    pluginmanager.add_hookspecs(hooks)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest's own junitxml reads its path
@@ -50,10 +100,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
     try:
         options = Options.parse(
-            config.option, workers=_worker_count(config), command=" ".join(["pytest", *_arguments(config)])
+            config.option,
+            workers=_worker_count(config),
+            command=" ".join(["pytest", *_arguments(config)]),
+            registered=_registered(config),
         )
         session = config.stash[_SESSION] = CapbenchSession(options)
         config.pluginmanager.register(_Reporter(config, session), "capbench-reporter")
+        if options.expect:
+            config.pluginmanager.register(Expecting(config, session), "capbench-expecting")
+        if not config.option.collectonly and not hasattr(config, "workerinput"):
+            _ = session.baseline  # one that cannot be compared with is told before anything is computed
         if options.report and not config.option.collectonly and not hasattr(config, "workerinput"):
             _ = session.store  # a cache that cannot be used is told before the report's folder is made
             session.prepare_report()
@@ -61,6 +118,17 @@ def pytest_configure(config: pytest.Config) -> None:
                 config.option.xmlpath = str(session.report_folder / "junit.xml")
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _registered(config: pytest.Config) -> dict[str, str]:
+    """Names for methods from plugins and from the conftest files that are loaded by now. Raises UsageError."""
+    from capbench.methods import names, registry
+
+    try:
+        answers = config.hook.pytest_capbench_register_methods(config=config)
+    except Exception as error:
+        raise UsageError(f"pytest_capbench_register_methods failed: {registry.one_line(error)}") from error
+    return names.collect(answers, registry.BUILT_IN)
 
 
 def _worker_count(config: pytest.Config) -> int:
@@ -102,12 +170,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> None:
-    """Make every model that the collected tests need, before the first of them runs."""
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Make every model that the collected tests need, before the first of them runs. With --capbench-export none is run."""
     if session.config.option.collectonly or (
         session.testsfailed and not session.config.option.continue_on_collection_errors
     ):
-        return
+        return None
     ours = session.config.stash[_SESSION]
     tests = []
     for item in session.items:
@@ -115,14 +183,22 @@ def pytest_runtestloop(session: pytest.Session) -> None:
             params = item.callspec.params  # type: ignore[attr-defined]
             with contextlib.suppress(UsageError):  # a test whose marker is wrong says so itself, in its setup
                 tests.append((_claim(item), params.get("case"), params["capbench_method"]))
-    if not tests:
-        return
+    if not tests and not ours.options.export:
+        return None
     capture = session.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         try:
+            if ours.options.export:
+                ours.export(tests, say=_sayer(session.config))
+                return True
             ours.prepare(tests, say=_sayer(session.config))
         except UsageError as error:  # a cache that cannot be used
             raise pytest.UsageError(str(error)) from None
+        except CapbenchError as error:
+            if not ours.options.export:
+                raise
+            pytest.exit(f"capbench: nothing was exported: {error}", returncode=1)
+    return None
 
 
 def _sayer(config: pytest.Config) -> Callable[[str], None]:
@@ -196,10 +272,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         own_line = isinstance(call.excinfo.value, (InvalidClaimError, pytest.skip.Exception))
         made.invalidate(str(call.excinfo.value) if own_line else f"the test failed: {call.excinfo.exconly()}")
     record = made.record()
+    expected = item.config.stash[_SESSION].watch.outcome(record, broken=not own_line)
     status, line = record.verdict.status, outcome_line(record)
-    if status is Status.SUPPORTED:
+    if expected is not None:
+        record, line = dataclasses.replace(record, expected=expected.text), f"{line}; {expected.line}"
+    fine = status in (Status.SUPPORTED, Status.INCONCLUSIVE) if expected is None else expected.holds
+    if fine and status is Status.SUPPORTED:
         report.outcome, report.longrepr = "passed", None
-    elif status is Status.INCONCLUSIVE:
+    elif fine:
         report.outcome, report.wasxfail, report.longrepr = "skipped", line, line
     else:
         report.outcome = "failed"
@@ -215,7 +295,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    if getattr(report, "capbench_status", None) == "invalid":
+    if getattr(report, "capbench_status", None) == "invalid" and report.failed:
         return "error", "E", "INVALID"
     return None
 
@@ -226,6 +306,7 @@ class _Reporter:
     def __init__(self, config: pytest.Config, session: CapbenchSession) -> None:
         self._config, self._session = config, session
         self._records: list[dict[str, Any]] = []
+        self._run: pytest.Session | None = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         record = getattr(report, "capbench_record", None)
@@ -233,8 +314,9 @@ class _Reporter:
             self._records.append(record)
 
     @pytest.hookimpl(wrapper=True, trylast=True)  # inside the terminal's own hook, around that of junitxml
-    def pytest_sessionfinish(self) -> Generator[None, Any, Any]:
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """A report directory that vanished during the run costs junit.xml, not the results: `write` will say so."""
+        self._run = session
         try:
             return (yield)
         except OSError:
@@ -247,7 +329,8 @@ class _Reporter:
         if hasattr(self._config, "workerinput"):  # with pytest-xdist the report is the controller's
             return
         report = None if self._config.option.collectonly else self._session.options.report
-        if not self._records and not report:
+        baseline = None if self._config.option.collectonly else self._session.baseline
+        if not self._records and not report and baseline is None:
             return
         from capbench.report import capability_table, claim_table, write
 
@@ -263,3 +346,25 @@ class _Reporter:
                 terminalreporter.write_line(f"\nreport: {folder / 'report.html'}")
             except (UsageError, OSError) as error:
                 terminalreporter.write_line(f"the report could not be written: {error}", red=True)
+        if baseline is not None:
+            words, regression = baseline.conclude(results, complete=self._complete(), asked=self._asks_for)
+            terminalreporter.write_line(f"\n{words}")
+            if regression:
+                terminalreporter.write_line(regression, red=True)
+                if self._run is not None and self._run.exitstatus == pytest.ExitCode.OK:
+                    self._run.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _complete(self) -> bool:
+        """Whether all tests that were selected have been run."""
+        ends = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        run = self._run
+        return run is not None and run.exitstatus in ends and not run.shouldstop and not run.shouldfail
+
+    def _asks_for(self, nodeid: str) -> bool:
+        """Whether the command line asks for a test of an earlier run: nothing narrows it, and it names the file or its folder."""
+        narrowing = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise")
+        if any(getattr(self._config.option, name, None) for name in narrowing):
+            return False
+        file, here = self._config.rootpath / nodeid.partition("::")[0], self._config.invocation_params.dir
+        given = [Path(os.path.normpath(here / argument)) for argument in self._config.args if "::" not in argument]
+        return any(file.is_relative_to(path) for path in given)

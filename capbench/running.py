@@ -8,14 +8,16 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 
 from capbench import __version__
 from capbench.errors import UsageError
+from capbench.expectations.files import Expectations, read
 from capbench.methods import registry
+from capbench.methods.arguments import Arguments
 from capbench.pipeline.plan import Plan, limit_threads
 from capbench.presets import SCALES
 from capbench.results import RunInfo
@@ -36,12 +38,25 @@ def check_device(option: str, device: str) -> None:
         raise UsageError(f"{option}=cuda: this machine, or this build of torch, has no CUDA; use cpu")
 
 
-def find_method(option: str, spec: str) -> registry.MethodRef:
-    """The method of this name. Raises UsageError for a name that cannot be one, MethodError if it is not there."""
+def find_method(
+    option: str, spec: str, *, arguments: Arguments = (), registered: Mapping[str, str] | None = None
+) -> registry.MethodRef:
+    """The method of this name. Raises UsageError for a name that cannot be one, MethodError if it is not there.
+
+    arguments: for the method. registered: names from plugins and conftests, with their specs.
+    """
     try:
-        return registry.find(spec)
+        return registry.find(spec, arguments=arguments, registered=registered or {})
     except UsageError as error:
         raise UsageError(f"{option}={spec}: {error}") from None
+
+
+def expectations(option: str, name: str) -> Expectations:
+    """What is expected of a run, by this name or from this file. Raises UsageError for one that cannot be used."""
+    try:
+        return read(name)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error}") from None
 
 
 def count(option: str, given: str | None, default: int) -> int:

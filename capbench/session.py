@@ -5,28 +5,35 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from capbench import __version__, running
-from capbench.errors import MethodError
+from capbench.checkpoints import choice
+from capbench.checkpoints.export import Wanted, export, n_strings
+from capbench.errors import CapbenchError, MethodError, UsageError
+from capbench.expectations.files import Expectations
+from capbench.expectations.watch import Watch
 from capbench.judge import Case, Claim, Judge
 from capbench.lab import Lab, Study
-from capbench.methods import registry
+from capbench.methods import arguments, registry
 from capbench.pipeline.plan import Plan, available_cores
-from capbench.pipeline.steps import Step
+from capbench.pipeline.steps import FineTune, Step
 from capbench.presets import SCALES, Scale
 from capbench.protocols.studies import STUDIES
 from capbench.results import Results, RunInfo, record_from_dict
 from capbench.store import Store, default_root
 
+if TYPE_CHECKING:
+    from capbench.compare.baseline import Baseline
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The command line, checked. jobs: trainings at a time; methods: the specs as given."""
+    """The command line, checked. jobs: trainings at a time; methods: the specs as given; registered: names from plugins."""
 
     scale: str
     seeds: int
@@ -37,21 +44,36 @@ class Options:
     cache: str | None
     report: str | None
     command: str
+    method_arguments: arguments.Arguments = ()  # given to every method
+    registered: Mapping[str, str] = field(default_factory=dict)
+    baseline: str | None = None
+    baseline_save: bool = False
+    fail_on: tuple[str, ...] = ()
+    expect: Expectations = field(default_factory=Expectations)
+    export: str | None = None  # a folder to be written for a training elsewhere, instead of running the tests
+    export_data: str = "full"
 
     @classmethod
-    def parse(cls, given: Any, *, workers: int, command: str) -> Options:
+    def parse(cls, given: Any, *, workers: int, command: str, registered: Mapping[str, str] | None = None) -> Options:
         """Check pytest's option namespace. Raises UsageError, one line, before anything is computed."""
         running.check_scale("--capbench-scale", scale := given.capbench_scale)
         running.check_device("--capbench-device", device := given.capbench_device)
-        methods = tuple(dict.fromkeys(given.capbench_method or ["full"]))
+        choice.check_export(given)
+        judged = choice.folder_to_judge(given)
+        methods = (judged[0],) if judged else tuple(dict.fromkeys(given.capbench_method or ["full"]))
+        method_arguments = arguments.parse("--capbench-method-arg", given.capbench_method_arg)
         for method in methods:
             # A method that is not there is said in the header; the tests that need it will say so too, the others go on.
             with contextlib.suppress(MethodError):
-                running.find_method("--capbench-method", method)
+                running.find_method("--capbench-method", method, arguments=method_arguments, registered=registered)
         cores = max(1, available_cores() // workers)
+        default = len(judged[1].seeds) if judged else SCALES[scale]().seeds
+        seeds = running.count("--capbench-seeds", given.capbench_seeds, default)
+        if judged:
+            choice.check_seeds(given, judged[1], seeds)
         return cls(
             scale=scale,
-            seeds=running.count("--capbench-seeds", given.capbench_seeds, SCALES[scale]().seeds),
+            seeds=seeds,
             methods=methods,
             extended=given.capbench_extended,
             device=device,
@@ -59,6 +81,14 @@ class Options:
             cache=given.capbench_cache,
             report=given.capbench_report,
             command=command,
+            method_arguments=method_arguments,
+            registered=registered or {},
+            baseline=given.capbench_baseline,
+            baseline_save=given.capbench_baseline_save,
+            fail_on=tuple(given.capbench_fail_on or ()),
+            expect=running.expectations("--capbench-expect", given.capbench_expect),
+            export=given.capbench_export,
+            export_data=given.capbench_export_data or "full",
         )
 
 
@@ -93,6 +123,34 @@ class CapbenchSession:
             folder = root / f"{name}-{n}"
         return folder
 
+    @cached_property
+    def baseline(self) -> Baseline | None:
+        """What this run is compared with, if anything. Raises UsageError where that cannot be."""
+        o = self.options
+        if not (o.baseline or o.baseline_save or o.fail_on):
+            return None
+        from capbench.compare.baseline import Baseline
+
+        return Baseline.find(
+            o.baseline,
+            save=o.baseline_save,
+            fail_on=o.fail_on,
+            reports=Path(o.report or "reports"),
+            scale=o.scale,
+            names=[self._name(method) for method in o.methods],
+        )
+
+    @cached_property
+    def watch(self) -> Watch:
+        """Holds the run against what its user expects."""
+        return Watch(self.options.expect)
+
+    def subject(self, study: str, case: Case | None) -> str:
+        """The id of a capability verdict on the model of this case; '' if there can be none."""
+        if study not in STUDIES or case is None or not {"c_tr", "lr"} <= case.parameters.keys():
+            return ""
+        return f"{STUDIES[study](self.scale, None, self.options.device).task_name}[{case}]"
+
     def prepare_report(self) -> None:
         """Raises UsageError now if the report could not be written later."""
         from capbench.report import check_directory
@@ -106,6 +164,7 @@ class CapbenchSession:
         lines = [
             f"capbench: {__version__}, scale {o.scale}, {len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}, "
             f"method {', '.join(o.methods)}, device {o.device}, cache {default_root(o.cache)}"
+            + (f", expecting {o.expect.name}" if o.expect else "")
         ]
         return lines + [str(m) for m in map(self._method, o.methods) if isinstance(m, MethodError)]
 
@@ -116,6 +175,44 @@ class CapbenchSession:
             needed, _ = self._needed(claim, case or Case(), method)
             steps += [step for by_name in needed.values() for step in by_name.values()]
         self._errors = running.make(Plan(steps), self.store, jobs=self.options.jobs, say=say)
+
+    def export(self, tests: Iterable[tuple[Claim, Case | None, str]], *, say: Callable[[str], None]) -> None:
+        """Write the folder for a training elsewhere: what the tests' fine-tunings by the method under test start from.
+
+        Raises UsageError where there is no such fine-tuning, CapbenchError where a base model could not be made.
+        """
+        o, wanted = self.options, []
+        for claim, case, method in tests:
+            name = f"{claim.id}[{case}]" if case and case.parameters else claim.id
+            needed, blocked = self._needed(claim, case or Case(), method) if method else ({}, "")
+            if blocked:
+                raise CapbenchError(blocked)
+            for seed, by_name in needed.items():
+                wanted += [
+                    Wanted(step=step, serves=f"{name}, seed {seed}")
+                    for step in Plan(by_name.values()).steps.values()
+                    if isinstance(step, FineTune) and step.method == self._method(method)
+                ]
+        if not wanted:
+            raise UsageError("--capbench-export: no test that was collected needs a fine-tuned model; name other tests")
+        for error in running.make(Plan(w.step.base for w in wanted), self.store, jobs=o.jobs, say=say).values():
+            raise CapbenchError(error)
+        folder = Path(o.export or "")
+        with running.bar(n_strings(wanted, o.export_data), unit="string") as progress:
+            made = export(
+                folder,
+                wanted,
+                self.store,
+                scale=o.scale,
+                seeds=self.seeds,
+                streams=o.export_data,
+                progress=progress,
+            )
+        size = sum(file.size for file in made.files.values())
+        say(
+            f"capbench: wrote {folder}: {len(made.entries)} fine-tunings, {len({e.base for e in made.entries})} base models, "
+            f"data {o.export_data}, {size / 1e6:.1f} MB; its README.txt says how to go on"
+        )
 
     def judge(
         self, claim: Claim, case: Case | None, method: str, *, nodeid: str, timed: Callable[[Callable[[], None]], None]
@@ -164,7 +261,9 @@ class CapbenchSession:
     def _method(self, spec: str) -> registry.MethodRef | MethodError:
         if spec not in self._methods:
             try:
-                self._methods[spec] = registry.find(spec)
+                self._methods[spec] = registry.find(
+                    spec, arguments=self.options.method_arguments, registered=self.options.registered
+                )
             except MethodError as error:
                 self._methods[spec] = error
         return self._methods[spec]

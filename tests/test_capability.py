@@ -27,7 +27,7 @@ def values(
 ) -> dict[str, float | None]:
     """Named values: accuracies as (C_Te 0, C_Te 1), and what the tools found: revival, probing, pruning …"""
     names = {
-        "revival": "revival.ratio",
+        "revival": "revival.speed_up",
         "probing": "probing.retention",
         "circuit": "circuit.retention",
         "pruning": "pruning.gain",
@@ -187,8 +187,8 @@ def test_several_claims_and_seeds_on_one_model_give_one_verdict_on_the_means() -
     found = only(
         with_values(values((0.25, 0.5)), seed=0, claim="behaviour"),
         with_values(values((0.75, 0.5)), seed=1, claim="behaviour"),
-        with_values({"revival.ratio": 4.0}, seed=0, claim="revival"),
-        with_values({"revival.ratio": None}, seed=1, claim="revival"),  # no value: not in the mean
+        with_values({"revival.speed_up": 4.0}, seed=0, claim="revival"),
+        with_values({"revival.speed_up": None}, seed=1, claim="revival"),  # no value: not in the mean
         with_values({"probing.retention": 0.5}, seed=0, claim="probing"),
         with_values({"probing.retention": 1.0}, seed=1, claim="probing"),
     )
@@ -215,7 +215,7 @@ def test_a_value_measured_twice_counts_once() -> None:
     ],
 )
 def test_models_tasks_methods_and_protocols_are_not_mixed(other: dict[str, Any]) -> None:
-    tools = {"revival.ratio": 6.0, "probing.retention": 1.0}
+    tools = {"revival.speed_up": 6.0, "probing.retention": 1.0}
     first, second = capabilities(
         [
             with_values(values((0.0, 0.0))),
@@ -250,7 +250,7 @@ def test_a_protocol_without_a_prior_gives_one() -> None:
 
 def test_without_behaviour_there_is_no_verdict() -> None:
     assert capabilities([]) == ()
-    assert capabilities([with_values({"revival.ratio": 6.0, "probing.retention": 1.0})]) == ()
+    assert capabilities([with_values({"revival.speed_up": 6.0, "probing.retention": 1.0})]) == ()
 
 
 @pytest.mark.parametrize("name", ["tuned.O_PT.c_te0", "tuned.O_PT.c_te1"])
@@ -266,7 +266,7 @@ def test_an_unmeasured_fine_tuned_task_leaves_the_capability_s_verdict(name: str
 
 
 def test_curves_are_no_values() -> None:
-    curve = measured([0, 1], [0.5, 1.0], 0, name="revival.ratio", value=6.0)
+    curve = measured([0, 1], [0.5, 1.0], 0, name="revival.speed_up", value=6.0)
     extra = with_values({}, measurements=(curve,))
     assert [e.tool for e in only(with_values(values()), extra).evidence] == ["behaviour"]
 

@@ -15,27 +15,30 @@ ROOT = Path(capbench.__file__).parent
 
 # Bottom first; a module imports only from its own layer and those before it. A name stands for a module or a package.
 LAYERS = (
-    ("capbench", "errors", "results", "configs"),
+    ("capbench", "errors", "results", "configs", "hooks"),
     ("tasks",),
     ("models",),
     ("training",),
-    ("methods", "measure", "store", "presets", "claims", "report"),
+    ("methods", "measure", "store", "presets", "claims", "report", "expectations"),
     ("pipeline",),
-    ("lab", "capability"),
-    ("judge",),
+    ("lab", "capability", "checkpoints"),
+    ("judge", "compare"),
     ("protocols",),
-    ("running",),
-    ("session", "fidelity"),
+    ("running", "check"),
+    ("session", "fidelity", "calibrate"),
+    ("pytest_expect",),
     ("pytest_plugin", "cli"),
 )
 # Within one layer, modules of different names know nothing of each other, but for these.
-BESIDE = {("configs", "errors")}
+BESIDE = {("configs", "errors"), ("methods", "measure")}
 # What each may use at most, where the order alone would allow more.
 ONLY = {
     "measure": {"measure", "models", "tasks", "training", "results", "errors"},
     "report": {"report", "results", "errors"},
     "claims": {"results", "errors"},
+    "expectations": {"expectations", "results", "errors"},
     "store": {"errors"},
+    "compare": {"compare", "report", "claims", "capability", "results", "errors"},
     "tasks": {"tasks", "errors"},
 }
 STANDARD_LIBRARY_ONLY = ("results", "errors")
@@ -146,7 +149,7 @@ def test_results_need_the_standard_library_only(name: str) -> None:
 
 def test_no_module_of_the_report_leads_to_torch() -> None:
     """Not even in a function: a report is made where torch is not installed."""
-    for module in (m for m in SOURCES if layer_name(m) == "report"):
+    for module in (m for m in SOURCES if layer_name(m) in ("report", "compare")):
         for reachable in reached(module):
             heavy = {m.split(".")[0] for m in imports(SOURCES[reachable])} & HEAVY
             assert not heavy, f"{module} leads to {reachable}, which imports {heavy}"
@@ -154,7 +157,7 @@ def test_no_module_of_the_report_leads_to_torch() -> None:
 
 def test_only_the_plugin_knows_pytest() -> None:
     users = {m for m in SOURCES if any(i.split(".")[0] in ("pytest", "_pytest") for i in imports(SOURCES[m]))}
-    assert users == {"capbench.pytest_plugin"}
+    assert users == {"capbench.pytest_plugin", "capbench.pytest_expect"}
 
 
 def test_only_compiling_knows_jax() -> None:
@@ -174,7 +177,7 @@ def test_only_compiling_knows_jax() -> None:
 
 LIGHT = (
     "results report presets protocols.pcfg_readings protocols.tracr_readings protocols.studies lab judge session "
-    "pipeline.plan pytest_plugin fidelity.show cli.main"
+    "pipeline.plan pytest_plugin fidelity.show cli.main compare.show compare.leaderboard compare.baseline"
 )
 
 

@@ -55,7 +55,7 @@ def is_usage_error(result: pytest.RunResult, *parts: str) -> bool:
         ("--capbench-seeds=", ["whole number"]),
         ("--capbench-jobs=0", ["=0", "at least 1"]),
         ("--capbench-jobs=x", ["=x", "whole number"]),
-        ("--capbench-method=lora", ["'lora'", "full, frozen-trunk, identity", "file.py:attr"]),
+        ("--capbench-method=loraa", ["'loraa'", "full, frozen-trunk, identity", "file.py:attr"]),
         ("--capbench-method=", ["full, frozen-trunk, identity"]),
         ("--capbench-method=mine.py:", ["'mine.py:'", "file.py:attr"]),
         ("--capbench-method=mine.py:a-b", ["'mine.py:a-b'", "file.py:attr"]),

@@ -90,7 +90,7 @@ READINGS: dict[str, tuple[Reading, list[str], set[str], list[tuple[str, int]]]] 
             for m in REVIVALS
             for q in ("steps50", "steps90", "steps95", "start", "best")
         }
-        | {"revival.ratio", "revival.ratio.medium", "revival.ratio.small"},
+        | {"revival.ratio", "revival.speed_up", "revival.ratio.medium", "revival.ratio.small"},
         [(f"{kind}, {rate} rate", 4) for kind in ("reFT", "Scr.+FT", "Scr.") for rate in RATES],
     ),
 }
@@ -281,9 +281,13 @@ def test_fine_tuning_curves_have_a_line_per_watch_where_the_method_trains(tmp_pa
     gradient = lines.pop("gradient")
     assert lines.keys() == {"O_PT, C_Te 0", "O_PT, C_Te 1", "O_FT, C_Te 0", "O_FT, C_Te 1"}
     assert [curve.x for curve in lines.values()] == [(0, 1, 2, 3)] * 4
-    (largest,) = (m.value for m in found if m.curve is None)
-    assert gradient.x == (1, 2, 3) and largest == max(y for y in gradient.y if y is not None) > 0
+    numbers = {m.name: m.value for m in found if m.curve is None}
+    assert gradient.x == (1, 2, 3)
+    assert numbers.pop("finetuning.largest_gradient") == max(y for y in gradient.y if y is not None) > 0
+    tokens = 3 * STUDY.preset.batch_size * STUDY.setting.seq_len  # each string of three batches passes once
+    assert numbers == {"finetuning.steps": 3, "finetuning.tokens": tokens, "finetuning.forward_tokens": 0}
 
 
 def test_a_method_that_trains_nothing_has_no_curve_of_gradients(store: Store) -> None:
-    assert read("finetuning_curves", store, s=UNTUNED) == ()
+    found = {m.name: m.value for m in read("finetuning_curves", store, s=UNTUNED)}
+    assert found == {"finetuning.steps": 0, "finetuning.tokens": 0, "finetuning.forward_tokens": 0}

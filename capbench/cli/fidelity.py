@@ -68,6 +68,7 @@ def _fidelity(given: argparse.Namespace) -> int:
     from capbench import running
     from capbench.fidelity import paper, show
     from capbench.fidelity.run import replicate
+    from capbench.methods import arguments
     from capbench.pipeline.plan import available_cores
     from capbench.presets import SCALES
     from capbench.report import check_directory
@@ -83,7 +84,8 @@ def _fidelity(given: argparse.Namespace) -> int:
     jobs = running.count("--jobs", given.jobs, available_cores())
     running.check_device("--device", given.device)
     try:
-        method = running.find_method("--method", given.method)
+        method_arguments = arguments.parse("--method-arg", given.method_arg)
+        method = running.find_method("--method", given.method, arguments=method_arguments)
     except MethodError as error:
         raise UsageError(f"--method={given.method}: {error}") from None
     store = Store(default_root(given.cache))
@@ -111,7 +113,7 @@ def _fidelity(given: argparse.Namespace) -> int:
         scale=given.scale,
         seeds=seeds,
         methods=(method.name,),
-        command=_command(given, seeds=len(seeds), method=method.name),
+        command=_command(given, seeds=len(seeds), method=replace(method, arguments=()).name),
         started=started,
     )
     if given.report is not None:
@@ -138,4 +140,5 @@ def _command(given: argparse.Namespace, *, seeds: int, method: str) -> str:
     words = ["capbench", "fidelity", "--table", given.table, "--scale", given.scale, "--seeds", str(seeds)]
     words += [word for cells in given.cells for word in ("--cells", cells)]
     words += [] if given.pretrain_steps is None else ["--pretrain-steps", given.pretrain_steps]
-    return shlex.join([*words, "--method", method, "--device", given.device])
+    words += ["--method", method, *(word for text in given.method_arg or () for word in ("--method-arg", text))]
+    return shlex.join([*words, "--device", given.device])

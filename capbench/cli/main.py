@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from capbench import __version__
-from capbench.cli import fidelity
+from capbench.cli import calibrate, check_method, compare, export, fidelity, leaderboard, list_runs, show, verify
 from capbench.errors import CapbenchError, UsageError
 
-COMMANDS = (fidelity,)  # in the order of the help; each has `add(commands)`
+# In the order of the help; each has `add(commands)`.
+COMMANDS = (fidelity, calibrate, compare, list_runs, show, leaderboard, check_method, export, verify)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

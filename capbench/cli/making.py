@@ -7,16 +7,33 @@ import argparse
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add them to a sub-command's parser."""
-    parser.add_argument("--scale", metavar="SCALE", default="small", help="smoke, small (default) or paper")
     parser.add_argument("--seeds", metavar="N", help="number of seeds (default: the scale's; small: 3)")
     parser.add_argument(
         "--method",
         metavar="METHOD",
         default="full",
-        help="fine-tuning method: full (default), frozen-trunk, identity, pkg.mod:attr or file.py:attr",
+        help="fine-tuning method: full (default) or another built-in name, the name of an entry point capbench.methods, "
+        "pkg.mod:attr, file.py:attr or peft:adapter_config.json",
     )
+    add_method_arg(parser)
+    add_place(parser)
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say at which scale, and where."""
+    parser.add_argument("--scale", metavar="SCALE", default="small", help="smoke, small (default) or paper")
     parser.add_argument(
         "--cache", metavar="DIR", help="where models are kept (default: CAPBENCH_CACHE or the user cache)"
     )
     parser.add_argument("--device", metavar="DEVICE", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--jobs", metavar="N", help="trainings at a time, one core each (default: all cores)")
+
+
+def add_method_arg(parser: argparse.ArgumentParser) -> None:
+    """Add the option that gives a method its arguments."""
+    parser.add_argument(
+        "--method-arg",
+        metavar="KEY=VALUE",
+        action="append",
+        help="an argument for the method: int, float, true or false, else text; repeatable",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from capbench.presets import pcfg, tracr
+from capbench.presets import calibration, pcfg, tracr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,21 +16,22 @@ class Scale:
     seeds: int
     pcfg: pcfg.PcfgPreset
     tracr: tracr.TracrPreset
+    calibration: calibration.CalibrationPreset
 
 
 def smoke() -> Scale:
     """For this project's own CI: minutes, one seed."""
-    return Scale(name="smoke", seeds=1, pcfg=pcfg.smoke(), tracr=tracr.smoke())
+    return Scale(name="smoke", seeds=1, pcfg=pcfg.smoke(), tracr=tracr.smoke(), calibration=calibration.smoke())
 
 
 def small() -> Scale:
     """The default: real effects on a 2-core CPU."""
-    return Scale(name="small", seeds=3, pcfg=pcfg.small(), tracr=tracr.small())
+    return Scale(name="small", seeds=3, pcfg=pcfg.small(), tracr=tracr.small(), calibration=calibration.small())
 
 
 def paper() -> Scale:
     """The paper's own numbers: on a GPU; Tracr also on a CPU."""
-    return Scale(name="paper", seeds=3, pcfg=pcfg.paper(), tracr=tracr.paper())
+    return Scale(name="paper", seeds=3, pcfg=pcfg.paper(), tracr=tracr.paper(), calibration=calibration.paper())
 
 
 SCALES: Mapping[str, Callable[[], Scale]] = {"smoke": smoke, "small": small, "paper": paper}

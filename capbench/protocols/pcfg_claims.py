@@ -120,10 +120,10 @@ def still_readable(judge: Judge) -> Verdict:
     return at_least(judge["probing.retention"], 0.70, "probe retention")
 
 
-def revive(judge: Judge, *also: Asked, rates: Sequence[str] = RATES, scratch: Sequence[str] = ()) -> None:
-    """Measure revival, with its controls; also: further readings. scratch: curves of Scr. to show beside it."""
+def revive(judge: Judge, *also: Asked, rates: Sequence[str] = RATES, beside: Sequence[str] = ()) -> None:
+    """Measure revival, with its controls; also: further readings. beside: more curves, of Scr. or a retain-only revival."""
     curves = [f"{kind}_{rate}" for kind in ("reft", "scrft") for rate in rates]
-    judge.measure((behaviour, ["base", "tuned", "never"]), (revival_curves, [*curves, *scratch]), *also)
+    judge.measure((behaviour, ["base", "tuned", "never"]), (revival_curves, [*curves, *beside]), *also)
     base_knows(judge, "base", "O_PT")
     base_knows(judge, "never", "O_FT")
     behaviour_lost(judge)

@@ -6,13 +6,14 @@ Names: `base` the pretrained model, `tuned` after fine-tuning, `never` a model n
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from capbench.lab import Bench, Built
 from capbench.protocols.pcfg import O_FT, O_PT
 from capbench.protocols.seeds import subseed
 from capbench.protocols.shared_readings import accuracy_number, curve_of, number
-from capbench.results import Measurement
+from capbench.results import Curve, Measurement
 
 if TYPE_CHECKING:
     from capbench.tasks.base import Batch
@@ -54,8 +55,6 @@ def families(bench: Bench, **models: Built) -> Iterator[Measurement]:
 
 def wrong_answers(bench: Bench, tuned: Built) -> Iterator[Measurement]:
     """How often prompts for O_PT get the answer for O_FT, as randFT teaches: `tuned.wrong.c_te0`, `.c_te1` (App. E.4)."""
-    from dataclasses import replace
-
     from capbench.measure.accuracy import accuracy
 
     n = bench.study.preset.n_evaluate
@@ -141,6 +140,11 @@ def probing(bench: Bench, base: Built, tuned: Built, never: Built, initial: Buil
     yield from _probing(bench, models)
 
 
+def retention(bench: Bench, base: Built, tuned: Built, never: Built) -> Iterator[Measurement]:
+    """`probing` without the control of a random initialisation."""
+    yield from _probing(bench, {"base": base, "tuned": tuned, "never": never})
+
+
 def probing_by_token(bench: Bench, base: Built, tuned: Built, never: Built) -> Iterator[Measurement]:
     """`probing` under each family token of the jailbreak study: `probing.<token>.retention` and so on (App. E.2)."""
     for token in (bench.study.family, *bench.study.jailbreaks):
@@ -149,42 +153,67 @@ def probing_by_token(bench: Bench, base: Built, tuned: Built, never: Built) -> I
 
 def _probing(bench: Bench, models: Mapping[str, Built], token: str | None = None) -> Iterator[Measurement]:
     """token: a family token to ask under, which is then part of all names; None: the study's own."""
+    prefix, under = (f"probing.{token}", f", T_{token}") if token else ("probing", "")
+    n = bench.study.preset.probe_blocks[-1]
+    bits: dict[str, float] = {}
+    for name, built in models.items():
+        read = {m.name: m for m in bench.read(description_length, {"model": built}, token=token)}
+        series = {"never": "never taught", "initial": "random initialisation"}.get(name, name)
+        for what, y_label in (("bits", "bits per sample"), ("accuracy", "accuracy")):
+            by_block = read[f"{what} by block"].curve
+            assert by_block is not None
+            curve = replace(by_block, x_label="block (0: embedding)", y_label=y_label + under)
+            yield Measurement(
+                name="probing.curve",
+                value=None,
+                unit="",
+                n=0,
+                seed=bench.seed,
+                group="probing",
+                series=series,
+                curve=curve,
+            )
+        bits[name] = read["bits"].value or 0.0
+        yield number(bench, f"{prefix}.bits.{name}", bits[name], "bits/sample", n, "probing")
+        yield number(bench, f"{prefix}.block.{name}", read["block"].value, "block", n, "probing")
+        yield number(bench, f"{prefix}.accuracy.{name}", read["accuracy"].value, "accuracy", n, "probing")
+    range_ = bits["never"] - bits["base"]
+    yield number(bench, f"{prefix}.range", range_, "bits/sample", n, "probing")
+    yield number(
+        bench,
+        f"{prefix}.retention",
+        (bits["never"] - bits["tuned"]) / range_ if range_ > 0 else None,
+        "retention",
+        n,
+        "probing",
+        note="" if range_ > 0 else "the pretrained model holds no more than the never-taught one",
+    )
+
+
+def description_length(bench: Bench, model: Built, token: str | None) -> Iterator[Measurement]:
+    """Probes of one model for the answer to O_PT, by block: what `probing` is made of.
+
+    `bits by block` and `accuracy by block` on the evaluation split; `block`: the one with the fewest bits on the selection
+    split; `bits`: its bits on the evaluation split; `accuracy`: the best of any block.
+    """
     from capbench.measure.probe import Probe, code_length, features
 
-    prefix, under = (f"probing.{token}", f", T_{token}") if token else ("probing", "")
     study, blocks = bench.study, bench.study.preset.probe_blocks
     tasks = {split: study.evaluation(O_PT, c_te=None, family=token, split=split) for split in ("select", "evaluate")}
     batches = {split: _draw(task, blocks[-1], subseed(bench.seed, f"probe {split}")) for split, task in tasks.items()}
     task = tasks["evaluate"]
     classes = task.n_answers
     labels = {split: batch.targets[:, task.answer_pos] - task.first_answer for split, batch in batches.items()}
-    bits: dict[str, float] = {}
-    for name, built in models.items():
-        x = {split: features(built.model, batch, task.answer_pos) for split, batch in batches.items()}
-        length = {split: code_length(x[split], labels[split], classes, blocks=blocks).tolist() for split in x}
-        layers = range(len(length["select"]))
-        chosen = min(layers, key=length["select"].__getitem__)
-        bits[name] = length["evaluate"][chosen]
-        right = Probe.fitted(x["select"], labels["select"], classes).accuracy(x["evaluate"], labels["evaluate"])
-        series = {"never": "never taught", "initial": "random initialisation"}.get(name, name)
-        for y_label, values in (("bits per sample", length["evaluate"]), ("accuracy", right.tolist())):
-            points = list(zip(layers, values, strict=True))
-            x_label = "block (0: embedding)"
-            yield curve_of(bench, "probing", series, points, x_label=x_label, y_label=y_label + under)
-        yield number(bench, f"{prefix}.bits.{name}", bits[name], "bits/sample", blocks[-1], "probing")
-        yield number(bench, f"{prefix}.block.{name}", chosen, "block", blocks[-1], "probing")
-        yield number(bench, f"{prefix}.accuracy.{name}", max(right.tolist()), "accuracy", blocks[-1], "probing")
-    range_ = bits["never"] - bits["base"]
-    yield number(bench, f"{prefix}.range", range_, "bits/sample", blocks[-1], "probing")
-    yield number(
-        bench,
-        f"{prefix}.retention",
-        (bits["never"] - bits["tuned"]) / range_ if range_ > 0 else None,
-        "retention",
-        blocks[-1],
-        "probing",
-        note="" if range_ > 0 else "the pretrained model holds no more than the never-taught one",
-    )
+    x = {split: features(model.model, batch, task.answer_pos) for split, batch in batches.items()}
+    length = {split: code_length(x[split], labels[split], classes, blocks=blocks).tolist() for split in x}
+    layers = range(len(length["select"]))
+    chosen = min(layers, key=length["select"].__getitem__)
+    right = Probe.fitted(x["select"], labels["select"], classes).accuracy(x["evaluate"], labels["evaluate"]).tolist()
+    for name, values in (("bits by block", length["evaluate"]), ("accuracy by block", right)):
+        curve = Curve(x=tuple(map(float, layers)), y=tuple(values), x_label="block", y_label=name)
+        yield Measurement(name=name, value=None, unit="", n=blocks[-1], seed=bench.seed, curve=curve)
+    for name, value in (("bits", length["evaluate"][chosen]), ("block", chosen), ("accuracy", max(right))):
+        yield number(bench, name, value, "", blocks[-1], "probing")
 
 
 def _sample(bench: Bench, operand: str, c_te: int, n: int) -> tuple[PcfgTask, Batch]:

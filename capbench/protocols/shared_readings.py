@@ -12,10 +12,14 @@ STEPS = (50, 90, 95)  # per cent: the levels whose steps are reported
 
 
 def finetuning_curves(bench: Bench, tuned: Built) -> Iterator[Measurement]:
-    """Accuracy and gradient norms during fine-tuning, as the training loop recorded them.
+    """What fine-tuning cost, and accuracy and gradient norms meanwhile, as the training loop recorded them.
 
-    Nothing for methods with a loop of their own.
+    finetuning.steps: of the optimizer; finetuning.tokens: that passed with gradients, finetuning.forward_tokens: without.
+    No curves for methods with a loop of their own.
     """
+    for name, count in tuned.meta["budget"].items():
+        unit = "steps" if name == "steps" else "tokens"
+        yield number(bench, f"finetuning.{name}", count, unit, 0, "fine-tuning")
     for series, points in tuned.meta["curves"].items():
         if len(points) > 1:
             yield curve_of(bench, "fine-tuning", series, points, x_label="fine-tuning step", y_label="accuracy")
@@ -30,10 +34,12 @@ def finetuning_curves(bench: Bench, tuned: Built) -> Iterator[Measurement]:
 def revival(bench: Bench, **curves: Built) -> Iterator[Measurement]:
     """Steps to 50, 90 and 95 % of reFT, Scr.+FT and Scr. at each reviver rate, and their ratios (Fig. 9).
 
-    The models are named `reft_<rate>`, `scrft_<rate>`, `scr_<rate>`. revival.ratio compares each at its fastest rate.
+    The models are named `reft_<rate>`, `scrft_<rate>`, `scr_<rate>`, and `retained_<rate>` for a revival without any example
+    of O_PT. revival.ratio compares each at its fastest rate. revival.speed_up is the same where what was not reached counts
+    as reached at the end of the budget: so it always has a value, and neither getting there is no speed-up (1).
     """
     preset = bench.study.preset
-    titles = {"reft": "reFT", "scrft": "Scr.+FT", "scr": "Scr."}
+    titles = {"reft": "reFT", "scrft": "Scr.+FT", "scr": "Scr.", "retained": "retain-only"}
     by_kind: dict[str, dict[str, RevivalCurve]] = {kind: {} for kind in titles}
     for name, built in curves.items():
         kind, rate = name.split("_")
@@ -53,6 +59,13 @@ def revival(bench: Bench, **curves: Built) -> Iterator[Measurement]:
         value, note = speed_up(reft, scrft, budget=preset.revive_steps)
         name = "revival.ratio" if rate == "fastest" else f"revival.ratio.{rate}"
         yield number(bench, name, value, "ratio", preset.n_watch, "revival", note=note)
+    best = {kind: fastest(by_kind[kind].values(), preset.goal) for kind in ("reft", "scrft")}
+    steps = {kind: preset.revive_steps if found is None else found for kind, found in best.items()}
+    value = steps["scrft"] / steps["reft"] if steps["reft"] else None
+    yield number(bench, "revival.speed_up", value, "ratio", preset.n_watch, "revival")
+    if by_kind["retained"]:
+        reached = max(value for points in by_kind["retained"].values() for _, value in points)
+        yield number(bench, "revival.retain_only", reached, "accuracy", preset.n_watch, "revival")
 
 
 def accuracy_number(bench: Bench, name: str, value: float, n: int) -> Measurement:

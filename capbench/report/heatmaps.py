@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from capbench.report.maps import Map, MapRow
 from capbench.report.style import style, svg, wrapped
 from capbench.report.words import line as one_line
+from capbench.report.words import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 WIDTH = 12.3  # of a full row: as wide as the page
 LEAST = 3.5  # of a row with a single small map: its title needs room
 CELLS = (0.1, 0.18)  # width of a cell: at least (or the row is broken), and at most
+FEW = 40  # a map of at most so many cells has larger ones, and its numbers are written into them
+LARGE = 0.5
 TALLEST = 7.0  # of the cells of one map
 FONT = (4.5, 7.5)  # points of a label: where they would be fewer, only every second, third … label is written
 LETTER = 0.62 / 72  # width of a letter, for each point of its size
@@ -91,7 +94,8 @@ def lay_out(row: MapRow) -> Layout:
     room = WIDTH - BAR[1]
     fitting = int(room / (left + GAP + across * CELLS[0]))
     columns = len(grids) if len(grids) <= fitting else max(1, fitting - fitting % 2)
-    wide = min(CELLS[1], (room / columns - left - GAP) / across)
+    few = all(len(grid.rows) * len(grid.columns) <= FEW for grid in grids)
+    wide = min(LARGE if few else CELLS[1], (room / columns - left - GAP) / across)
     tall = min(wide, TALLEST / down)
     titles = max(_title(item, left + wide * across).count("\n") + 1 for item in row.maps)
     return Layout(
@@ -121,6 +125,12 @@ def _map(axes: Axes, item: Map, layout: Layout, look: dict[str, Any]) -> None:
         axis.set_ticks(range(0, len(labels), every), labels=[_label(label) for label in labels[::every]])
         axis.set_tick_params(labelsize=size)
         axis.set_label_text(one_line(name))
+    if len(grid.rows) * len(grid.columns) <= FEW:
+        middle = look["norm"].vmax / 2
+        for i, values in enumerate(grid.values):
+            for j, value in enumerate(values):
+                colour = "black" if look["cmap"] == DIVERGING or value > middle else "white"
+                axes.text(j, i, number(value, unit="models"), ha="center", va="center", color=colour)
     for tick in axes.get_xticklabels():
         if len(tick.get_text()) * _font(layout.cell[0])[0] * LETTER > layout.cell[0]:
             tick.set_rotation(90)  # only a long one among short ones, such as BOS

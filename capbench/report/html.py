@@ -86,6 +86,7 @@ def render(results: Results) -> str:
         figures=[_figure(i, drawing) for i, drawing in enumerate(draw_all(results.records), 1)],
         icons=words.ICONS,
         readings=READINGS,
+        expectation=words.expectation,
         interval=lambda ci: words.typeset(words.interval(ci)),
         threshold=lambda verdict: words.typeset(words.threshold(verdict)),
         subject=words.subject,

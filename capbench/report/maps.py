@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from capbench.report.panels import OTHER, naming, origin, subject
 from capbench.report.words import in_order, seeds
@@ -16,11 +16,18 @@ GROUPS = {
         "Attention maps",
         "How much each position of a text (row) attends to each other one (column): model by model, block by block.",
     ),
+    "confusion": (
+        "Confusion matrix",
+        "Models of known state (row) by the verdict on them (column), summed over seeds.",
+    ),
     "activations": (
         "Activation maps",
         "What is active at each position of a text (column): model by model, block by block.",
     ),
 }
+
+
+SUMMED = frozenset({"confusion"})  # groups of counts, which are summed over seeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +75,9 @@ def _sheet(group: str, records: Sequence[Record]) -> MapSheet:
     for record in records:
         found = [m for m in record.measurements if (m.group or OTHER) == group and m.grid is not None]
         measured |= {(m.series, m.seed) for m in found}
-        for m in _lowest_seed(found):
+        drawn |= {(m.series, m.seed) for m in (found if group in SUMMED else _lowest_seed(found))}
+        for m in _summed(found) if group in SUMMED else _lowest_seed(found):
             assert m.grid is not None
-            drawn.add((m.series, m.seed))
             row = rows.setdefault((m.unit, *subject(record)), (name(record), {}))[1]
             row.setdefault((m.series, m.grid), m)  # the same map of two records counts once
     heading, reading = GROUPS.get(group, (f"{group[:1].upper()}{group[1:]} maps", ""))
@@ -84,6 +91,21 @@ def _sheet(group: str, records: Sequence[Record]) -> MapSheet:
         caption=" ".join(part for part in caption if part),
         rows=tuple(_row(key[0], title, list(maps.values())) for key, (title, maps) in rows.items()),
     )
+
+
+def _summed(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """The counts of each series over all seeds, under its lowest one. Grids of one series have the same labels."""
+    total: dict[str, Measurement] = {}
+    for m in measurements:
+        before = total.get(m.series)
+        if before is None:
+            total[m.series] = m
+            continue
+        assert m.grid is not None and before.grid is not None
+        pairs = zip(before.grid.values, m.grid.values, strict=True)
+        values = tuple(tuple(a + b for a, b in zip(*rows, strict=True)) for rows in pairs)
+        total[m.series] = replace(before, grid=replace(before.grid, values=values))
+    return list(total.values())
 
 
 def _lowest_seed(measurements: Sequence[Measurement]) -> list[Measurement]:

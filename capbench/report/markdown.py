@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from capbench.report.terminal import capability_rows, claim_rows
 from capbench.report.words import DASH, ICONS, answer, duration, fates, in_order, line, seeds
-from capbench.results import Results, RunInfo, Status
+from capbench.results import Record, Results, RunInfo, Status
 
 SPECIAL = re.compile(r"[\\`*\[|~&]|(?<!\w)_|_(?!\w)|<(?=[A-Za-z/!?])")  # what GitHub would not show as it is
 
@@ -22,7 +22,7 @@ def summary(results: Results) -> str:
     if results.records:
         head, rows = claim_rows(results)
         status = head.index("status")
-        marked = [[*row[:status], f"{ICONS[row[status]]} {row[status]}", *row[status + 1 :]] for row in rows]
+        marked = [[*row[:status], f"{ICONS[row[status].split()[0]]} {row[status]}", *row[status + 1 :]] for row in rows]
         parts.append(table(head, marked, numbers_from=head.index("effect")))
         parts.extend(_reasons(results))
     else:
@@ -55,8 +55,13 @@ def _reasons(results: Results) -> list[str]:
     undecided = [r for r in in_order(results.records) if r.verdict.status is not Status.SUPPORTED]
     if not undecided:
         return []
-    lines = [f"- **{escape(r.id)}** ({r.verdict.status}): {escape(r.verdict.reason or DASH)}" for r in undecided]
+    lines = [f"- **{escape(r.id)}** ({_status(r)}): {escape(r.verdict.reason or DASH)}" for r in undecided]
     return ["### Why not supported", "\n".join(lines)]
+
+
+def _status(record: Record) -> str:
+    """The status, and what was expected instead of the paper's, if anything."""
+    return str(record.verdict.status) + (f"; expected: {escape(record.expected)}" if record.expected else "")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int) -> str:

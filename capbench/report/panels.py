@@ -31,6 +31,11 @@ GROUPS = {
         "Class balance",
         "How the answers spread in the fine-tuning data, by C_Tr, and in natural strings.",
     ),
+    "calibration": (
+        "ROC curves",
+        "On models of known state: which share of the wrapped ones (up) and of the deleted ones (right) a tool calls present, as "
+        "its threshold falls.",
+    ),
     "accuracy": ("Accuracy", "Accuracy by kind of evaluation string."),
 }
 OTHER = "other"  # the group of what names none

@@ -6,7 +6,19 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from capbench.report.words import DASH, in_order, interval, line, methods, number, seeds, subject, threshold, treatment
+from capbench.report.words import (
+    DASH,
+    expectation,
+    in_order,
+    interval,
+    line,
+    methods,
+    number,
+    seeds,
+    subject,
+    threshold,
+    treatment,
+)
 from capbench.results import Record, Results
 
 WIDTH = 120
@@ -49,7 +61,7 @@ def claim_rows(results: Results) -> tuple[list[str], list[list[str]]]:
     rows = []
     for record in in_order(results.records):
         method = [line(record.method)] if several else []
-        rows.append([line(record.id), *method, str(record.verdict.status), *_numbers(record)])
+        rows.append([line(record.id), *method, f"{record.verdict.status}{expectation(record)}", *_numbers(record)])
     return head, rows
 
 

@@ -11,7 +11,7 @@ from capbench.results import Capability, FinetunedState, Record, Results, Status
 DASH = "\N{EN DASH}"  # no value
 ICONS = {"supported": "✔", "refuted": "✘", "inconclusive": "?", "invalid": "⊘"}
 PHRASES = {None: "not judged", FinetunedState.SHORTCUT: "solved through the shortcut"}
-COUNTED = frozenset({"steps", "neurons", "weights", "strings", "tokens", "seeds", "blocks"})
+COUNTED = frozenset({"steps", "neurons", "weights", "strings", "tokens", "seeds", "blocks", "models"})
 
 
 def number(value: float | None, *, unit: str = "", sign: bool = False) -> str:
@@ -49,6 +49,13 @@ def typeset(text: str) -> str:
 def line(text: str) -> str:
     """Text from elsewhere on one line, without control characters (a terminal would obey them)."""
     return "".join(c for c in " ".join(text.split()) if c.isprintable())
+
+
+def expectation(record: Record) -> str:
+    """Whether the status is the one that the user expects: ' (expected)', ' (unexpected)', or nothing where none is stated."""
+    if not record.expected:
+        return ""
+    return " (unexpected)" if record.expected.startswith("not met, ") else " (expected)"
 
 
 def pairs(protocol: Mapping[str, Any]) -> str:

@@ -1,0 +1,76 @@
+"""Setting the tools' thresholds: known models on seeds that no result is reported on, and the rule that gives thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from capbench import running
+from capbench.capability import BEHAVIOUR, BESIDE, TOOLS, Tool
+from capbench.errors import CapbenchError
+from capbench.lab import Bench, Lab
+from capbench.pipeline.plan import Plan
+from capbench.presets import Scale
+from capbench.protocols.calibration import DELETED, WRAPPED, CalibrationStudy
+from capbench.protocols.calibration_readings import calibration, pool
+from capbench.results import Measurement
+from capbench.store import Store
+
+SETTING = (100, 101)  # seeds; reported results have 0, 1, 2 …
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What one tool read off the models that set its thresholds, and the thresholds that follow."""
+
+    tool: Tool
+    wrapped: tuple[float, ...]
+    deleted: tuple[float, ...]
+
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """(absent up to, present from): see `thirds`."""
+        return thirds(self.wrapped, self.deleted)
+
+
+def thirds(wrapped: Sequence[float], deleted: Sequence[float]) -> tuple[float, float]:
+    """(absent up to, present from): a third into the gap between the deleted and the wrapped models, from either side.
+
+    The gap goes from the 95 % quantile of the deleted to the 5 % quantile of the wrapped. Where there is none, both are the
+    value that calls most of both right (the largest Youden index).
+    """
+    import numpy as np
+
+    low, high = float(np.quantile(deleted, 0.95)), float(np.quantile(wrapped, 0.05))
+    if low < high:
+        return low + (high - low) / 3, high - (high - low) / 3
+    cut = max(
+        sorted({*wrapped, *deleted}),
+        key=lambda t: float(np.mean([v >= t for v in wrapped]) + np.mean([v < t for v in deleted])),
+    )
+    return cut, cut
+
+
+def setting(
+    scale: Scale, *, seeds: Sequence[int], device: str, store: Store, jobs: int, say: Callable[[str], None]
+) -> tuple[list[Setting], dict[int, tuple[Measurement, ...]]]:
+    """Make the pools of these seeds and read every tool on them. Raises CapbenchError for a model that could not be made."""
+    study = CalibrationStudy(preset=scale.calibration, device=device)
+    steps = {seed: pool(study, seed) for seed in seeds}
+    errors = running.make(Plan([s for by_name in steps.values() for s in by_name.values()]), store, jobs=jobs, say=say)
+    if errors:
+        raise CapbenchError(next(iter(errors.values())))
+    lab = Lab(store)
+    read = {seed: lab.read(calibration, Bench(study=study, seed=seed), steps[seed]) for seed in seeds}
+    known = {m.name: m for seed in seeds for m in study.members(seed)}
+    found = []
+    for tool in TOOLS:
+        values: dict[object, list[float]] = {WRAPPED: [], DELETED: []}
+        for m in (m for of_seed in read.values() for m in of_seed if m.name.startswith(f"value.{tool.name}.")):
+            member = known[m.name.removeprefix(f"value.{tool.name}.")]
+            in_scope = tool.name != "pruning" or member.state is DELETED or member.where == "neurons"
+            if m.value is not None and member.state in values and in_scope:
+                values[member.state].append(m.value)
+        if tool is not BEHAVIOUR and tool.name not in BESIDE:
+            found.append(Setting(tool=tool, wrapped=tuple(values[WRAPPED]), deleted=tuple(values[DELETED])))
+    return found, read

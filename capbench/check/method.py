@@ -1,0 +1,304 @@
+"""The checks of a method, in the order in which they are reported; they leave this process as they found it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from capbench.check.findings import Finding
+from capbench.check.process import seed_everything, unharmed
+from capbench.check.worlds import World, compiled, grammar
+from capbench.configs import TrainConfig
+from capbench.errors import MethodError
+from capbench.methods import registry
+from capbench.methods.arguments import Value
+from capbench.models.base import Model
+from capbench.pipeline.budget import Budget, counting
+
+_STEPS, _BATCH = 16, 8
+_Method = Callable[[Model, Any, TrainConfig], Any]
+
+
+def check_method(
+    method: str | _Method, *, arguments: Mapping[str, Value] | None = None, device: str = "cpu"
+) -> list[Finding]:
+    """Run a method a few times on models of a few hundred weights, and say what the suites could not rely on.
+
+    method: as `--capbench-method` takes it, or the function itself. arguments: given to it by name. A method that cannot be
+    loaded, or fails, is a finding, and what would need its result is left out. Raises UsageError for a spec of no known form.
+    """
+    with unharmed():
+        torch.set_num_threads(1)  # as everywhere in capbench: results do not depend on the machine's cores
+        torch.set_grad_enabled(True)
+        return _checked(method, dict(arguments or {}), device)
+
+
+def _checked(method: str | _Method, arguments: dict[str, Value], device: str) -> list[Finding]:
+    try:
+        function = _loaded(method, arguments)
+    except MethodError as error:
+        return [_finding("loads", False, str(error))]
+    found = [_finding("loads", True, "it can be imported")]
+    found.append(_signature(function))
+    if not found[-1].ok:
+        return found
+    world = grammar()
+    config = TrainConfig(steps=_STEPS, batch_size=_BATCH, lr=1e-2, seed=0, device=device)
+    first = _Run.of(function, world, config, globally=1)
+    found.append(_finding("runs", not first.error, first.error or f"one run took {first.seconds:.1f} s"))
+    if not first.error:
+        found.append(_returned(first.tuned))
+    found += [_random(first), _settings(first)]
+    if not isinstance(first.tuned, Model):
+        return found
+    shape = _shape(first.tuned, world, device)
+    found += [shape, _input(first, world), _finite(first.tuned)]
+    if shape.ok:
+        found.append(_reloads(first.tuned, world))
+    again = _Run.of(function, world, config, globally=2)
+    other = _Run.of(function, world, replace(config, seed=1), globally=1)
+    found += [_repeats(first, again), _changes(first, world), _other_seed(first, other), _budget(first, world)]
+    found.append(_on_compiled(function, config))
+    return found
+
+
+def _loaded(method: str | _Method, arguments: dict[str, Value]) -> _Method:
+    if isinstance(method, str):
+        return registry.load(registry.find(method, arguments=tuple(arguments.items())))
+    return functools.partial(method, **arguments) if arguments else method
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One run: the model it was given, what came back, or why nothing did, and what it left behind in the process."""
+
+    given: Model
+    tuned: Any
+    error: str
+    seconds: float
+    budget: Budget
+    random: list[str]
+    settings: list[str]
+
+    @classmethod
+    def of(cls, function: _Method, world: World, config: TrainConfig, *, globally: int) -> _Run:
+        """globally: the seed of the global generators, which a method should neither need nor change."""
+        given, tuned, error = world.base(), None, ""
+        with unharmed():
+            seed_everything(globally)
+            with unharmed() as before, counting() as budget:
+                started = time.perf_counter()
+                try:
+                    tuned = function(given, world.task, config)
+                except (Exception, SystemExit) as raised:
+                    own_words = str(raised) if isinstance(raised, MethodError) else registry.one_line(raised)
+                    error = f"it failed: {own_words}"
+                seconds = time.perf_counter() - started
+                random, settings = before.changed_random(), before.changed_settings()
+        return cls(
+            given=given,
+            tuned=tuned,
+            error=error,
+            seconds=seconds,
+            budget=budget,
+            random=random,
+            settings=settings,
+        )
+
+
+def _finding(check: str, ok: bool, message: str, *, note: bool = False) -> Finding:
+    return Finding(check=check, ok=ok, message=message, note=note)
+
+
+def _signature(function: _Method) -> Finding:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return _finding("signature", True, "it does not tell its parameters", note=True)
+    try:
+        signature.bind(None, None, None)
+    except TypeError as error:
+        message = f"it takes {_parameters(signature)}; it must be callable as method(model, task, config): {error}"
+        return _finding("signature", False, message)
+    return _finding("signature", True, "callable as method(model, task, config)")
+
+
+def _parameters(signature: inspect.Signature) -> str:
+    return f"({', '.join(signature.parameters)})" if signature.parameters else "nothing"
+
+
+def _returned(tuned: Any) -> Finding:
+    if isinstance(tuned, Model):
+        return _finding("returns", True, "a Model")
+    kind = "None" if tuned is None else f"a {type(tuned).__name__}"
+    return _finding("returns", False, f"it returned {kind}; it must return the fine-tuned Model")
+
+
+def _random(run: _Run) -> Finding:
+    if run.random:
+        used = ", ".join(run.random)
+        message = f"it uses or seeds global generators ({used}); draw from torch.Generator().manual_seed(config.seed)"
+        return _finding("global random state", False, message)
+    return _finding("global random state", True, "left as it was")
+
+
+def _settings(run: _Run) -> Finding:
+    if run.settings:
+        message = (
+            f"it leaves other settings behind ({', '.join(run.settings)}); use a context manager, or put them back"
+        )
+        return _finding("torch settings", False, message)
+    return _finding("torch settings", True, "left as they were")
+
+
+def _shape(tuned: Model, world: World, device: str) -> Finding:
+    before, after = world.base().state_dict(), tuned.state_dict()
+    wrong = [f"it lacks {key!r}" for key in before if key not in after]
+    wrong += [f"it adds {key!r}" for key in after if key not in before]
+    for key in before.keys() & after.keys():
+        for what in ("shape", "dtype"):
+            old, new = getattr(before[key], what), getattr(after[key], what)
+            if old != new:
+                wrong.append(f"the {what} of {key!r} is {_plain(new)}, the base model's {_plain(old)}")
+    wrong += [f"{key!r} is on {v.device}, not on {device}" for key, v in after.items() if v.device.type != device]
+    if not wrong:
+        return _finding("shape", True, "names, shapes and types of the weights are those of the base model")
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    return _finding("shape", False, f"{wrong[0]}{more}; merge adapters and restore types before returning")
+
+
+def _plain(value: Any) -> str:
+    return str(tuple(value) if isinstance(value, torch.Size) else value)
+
+
+def _input(run: _Run, world: World) -> Finding:
+    fresh, given = world.base(), run.given
+    old, new = fresh.state_dict(), given.state_dict()
+    wrong = []
+    if changed := [key for key in old if key not in new or not _equal(old[key], new[key])]:
+        wrong.append(f"it changes weights of the model that it is given ({changed[0]}{', …' * (len(changed) > 1)})")
+    if new.keys() - old.keys():
+        wrong.append("it adds weights to the model that it is given")
+    if run.tuned is given or _storages(run.tuned) & _storages(given):
+        wrong.append("what it returns shares weights with the model that it is given")
+    if {n: p.requires_grad for n, p in fresh.named_parameters()} != {
+        n: p.requires_grad for n, p in given.named_parameters()
+    }:
+        wrong.append("it changes requires_grad of the model that it is given")
+    if any(module.training for module in given.modules()):
+        wrong.append("it leaves the model that it is given in training mode")
+    if not wrong and not _alike(given, fresh, world):
+        wrong.append("the model that it is given behaves differently afterwards: a hook or a patch was left on it")
+    if wrong:
+        return _finding("input", False, f"{'; '.join(wrong)}: work on copy.deepcopy(model)")
+    return _finding("input", True, "the model that it is given stays as it was")
+
+
+def _finite(tuned: Model) -> Finding:
+    bad = [key for key, value in tuned.state_dict().items() if not torch.isfinite(value).all()]
+    if bad:
+        return _finding("finite", False, f"weights are not finite ({', '.join(bad[:2])}{', …' * (len(bad) > 2)})")
+    return _finding("finite", True, "all weights are finite")
+
+
+def _reloads(tuned: Model, world: World) -> Finding:
+    fresh = world.empty()
+    fresh.load_state_dict({key: value.cpu() for key, value in tuned.state_dict().items()})
+    if _alike(tuned, fresh, world):
+        return _finding("weights tell all", True, "saved and loaded, it answers the same")
+    message = (
+        "saved and loaded, it answers differently: a hook, a wrapper or an unmerged adapter is lost with its weights"
+    )
+    return _finding("weights tell all", False, message)
+
+
+def _repeats(first: _Run, again: _Run) -> Finding:
+    if again.error:
+        return _finding("repeatable", False, f"run again on the same model, {again.error}")
+    if not _same(first.tuned, again.tuned):
+        message = "two runs with the same config.seed differ; draw from torch.Generator().manual_seed(config.seed)"
+        return _finding("repeatable", False, message)
+    return _finding("repeatable", True, "two runs with the same config.seed are equal, bit by bit")
+
+
+def _changes(run: _Run, world: World) -> Finding:
+    if _same(run.tuned, world.base()):
+        return _finding("changes", True, "it changes nothing, as `identity`", note=True)
+    return _finding("changes", True, "the model is another one afterwards")
+
+
+def _other_seed(first: _Run, other: _Run) -> Finding:
+    if other.error:
+        return _finding("seed", False, f"with another config.seed {other.error}")
+    if _same(first.tuned, other.tuned):
+        message = "another config.seed gives the same model: seeds would tell nothing about chance"
+        return _finding("seed", True, message, note=True)
+    return _finding("seed", True, "another config.seed gives another model")
+
+
+def _budget(run: _Run, world: World) -> Finding:
+    budget = run.budget
+    plain = _STEPS * world.task.sample(_BATCH, torch.Generator().manual_seed(0)).tokens.numel()
+    used = (
+        f"{budget.steps} optimizer steps of config.steps = {_STEPS}; {budget.tokens / plain:.2g} times the tokens of plain "
+        f"fine-tuning with gradients, {budget.forward_tokens / plain:.2g} times without"
+    )
+    if budget.steps > _STEPS:
+        return _finding("budget", False, f"{used}: more steps than the other methods have")
+    return _finding("budget", True, used, note=budget.steps < _STEPS or budget.tokens > plain)
+
+
+def _on_compiled(function: _Method, config: TrainConfig) -> Finding:
+    world = compiled()
+    run = _Run.of(function, world, config, globally=1)
+    wrong = run.error
+    if not wrong:
+        shape = _returned(run.tuned)
+        shape = _shape(run.tuned, world, config.device) if shape.ok else shape
+        wrong = "" if shape.ok else shape.message
+    if wrong:
+        return _finding("compiled models", True, f"not for the Tracr suites: {wrong}", note=True)
+    return _finding("compiled models", True, "it runs on the architecture of compiled models too")
+
+
+def _alike(one: Model, other: Model, world: World) -> bool:
+    """Do they answer the same, in evaluation mode? Not if one cannot answer. Modes and devices stay as they are."""
+    tokens = world.task.sample(_BATCH, torch.Generator().manual_seed(0)).tokens
+    logits = []
+    for model in (one, other):
+        device = next(model.parameters()).device
+        modes = {module: module.training for module in model.modules()}
+        try:
+            with torch.no_grad():
+                logits.append(model.eval()(tokens.to(device)).cpu())
+        except Exception:
+            return False
+        for module, mode in modes.items():
+            module.training = mode
+    a, b = logits
+    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if not (isinstance(one, Model) and isinstance(other, Model)):
+        return False
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+
+
+def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Bit by bit, also where they are not numbers."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    a, b = a.cpu(), b.cpu()
+    return torch.equal(a, b) or bool(((a == b) | (a.isnan() & b.isnan())).all())
+
+
+def _storages(model: Model) -> set[int]:
+    return {value.untyped_storage().data_ptr() for value in model.state_dict().values() if value.numel()}

@@ -1,0 +1,225 @@
+"""Writing the folder for a training elsewhere: base weights, data and the manifest. Imports torch only to do it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from capbench import __version__
+from capbench.checkpoints import identity
+from capbench.checkpoints.guide import GUIDE
+from capbench.checkpoints.manifest import BASE, DATA, NAME, STREAMS, TUNED, Entry, File, Manifest
+from capbench.configs import GptConfig, TrainConfig
+from capbench.errors import CapbenchError, UsageError
+from capbench.pipeline.steps import FineTune
+from capbench.store import Store
+from capbench.tasks.base import IGNORE, Task
+from capbench.tasks.finetuning import FineTuningTask
+
+if TYPE_CHECKING:
+    import torch
+
+    from capbench.models.base import Model
+
+CHOICES = {"none": (), "target": STREAMS[:1], "full": STREAMS}  # which streams are written
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A fine-tuning to be done elsewhere, and the claim that needs it, in words."""
+
+    step: FineTune
+    serves: str
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Raises UsageError unless an export could be written there: nothing is overwritten, tuned weights least of all."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(f"{option}={folder}: is not empty; give a new directory")
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UsageError(f"{option}={folder}: is a file; give a new directory")
+    above = next(place for place in folder.absolute().parents if os.path.lexists(place))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise UsageError(f"{option}={folder}: cannot be written below '{above}'; give another place")
+
+
+def export(
+    folder: Path,
+    wanted: Iterable[Wanted],
+    store: Store,
+    *,
+    scale: str,
+    seeds: tuple[int, ...],
+    streams: str,
+    progress: Callable[[int], object] = lambda _: None,
+) -> Manifest:
+    """Write the folder, whole or not at all. The base models must be in the store.
+
+    streams: a name in CHOICES. progress is called with the number of strings drawn since its last call (in all: `n_strings`).
+    Raises CapbenchError, one line, if it cannot be written.
+    """
+    with _explained(folder), _draft(folder) as draft:
+        writer = _Writer(draft, store, CHOICES[streams], progress)
+        entries: dict[str, Entry] = {}
+        for want in wanted:
+            entry = writer.entry(want)
+            known = entries.get(entry.id, entry)
+            serves = (*known.serves, *entry.serves) if known is not entry else entry.serves
+            entries[entry.id] = dataclasses.replace(known, serves=tuple(dict.fromkeys(serves)))
+        manifest = Manifest(
+            capbench=__version__,
+            torch=metadata.version("torch"),
+            scale=scale,
+            seeds=seeds,
+            streams=streams,
+            files=writer.files,
+            entries=tuple(entries.values()),
+        )
+        (draft / TUNED).mkdir()
+        (draft / "README.txt").write_text(GUIDE, encoding="utf-8")
+        (draft / NAME).write_text(manifest.to_json(), encoding="utf-8")
+    return manifest
+
+
+def n_strings(wanted: Iterable[Wanted], streams: str) -> int:
+    """The number of strings that an export draws."""
+    sizes = {
+        identity.stream_id(stream, train): train.steps * train.batch_size
+        for want in wanted
+        for stream, train in _streams(want.step.task, want.step.train, CHOICES[streams]).values()
+    }
+    return sum(sizes.values())
+
+
+def _streams(task: FineTuningTask, train: TrainConfig, names: tuple[str, ...]) -> dict[str, tuple[Task, TrainConfig]]:
+    """The streams of a task by name, each with the training whose batches are drawn.
+
+    The target's are those that training here would see. The others have seeds of their own, so that their texts are not the same.
+    """
+    every = {"target": task.target, "retain": task.retain, "forget": task.forget, "others": task.others}
+    return {
+        name: (stream, dataclasses.replace(train, seed=train.seed + STREAMS.index(name)))
+        for name, stream in every.items()
+        if name in names and stream is not None
+    }
+
+
+class _Writer:
+    """Writes files below a folder, each once, and remembers them."""
+
+    def __init__(self, root: Path, store: Store, names: tuple[str, ...], progress: Callable[[int], object]) -> None:
+        self.files: dict[str, File] = {}
+        self._root, self._store, self._names, self._progress = root, store, names, progress
+        self._bases: dict[str, tuple[str, str, dict[str, Any]]] = {}  # by the step's key
+
+    def entry(self, want: Wanted) -> Entry:
+        """Write what a fine-tuning needs and is not there yet."""
+        step = want.step
+        base, tensors, architecture = self._base(step)
+        recipe = identity.recipe(step.task, step.train)
+        task = step.task
+        return Entry(
+            id=identity.entry_id(recipe, tensors),
+            serves=(want.serves,),
+            base=base,
+            base_tensors=tensors,
+            recipe=recipe,
+            data={
+                name: self._stream(stream, train)
+                for name, (stream, train) in _streams(task, step.train, self._names).items()
+            },
+            train={**dataclasses.asdict(step.train), "betas": list(step.train.betas)},
+            stream={
+                **{"name": task.name, "vocab_size": task.vocab_size, "seq_len": task.seq_len},
+                **{"answer_pos": task.answer_pos, "answer_weight": task.answer_weight, "ignore": IGNORE},
+            },
+            architecture=architecture,
+        )
+
+    def _base(self, step: FineTune) -> tuple[str, str, dict[str, Any]]:
+        from capbench.pipeline.build import load_model
+
+        if step.base.key not in self._bases:
+            model = load_model(step.base, self._store)
+            tensors = model.state_dict()
+            hashed = identity.tensors_hash(tensors)
+            path = f"{BASE}/{hashed[:16]}.safetensors"
+            if path not in self.files:
+                self._write(path, tensors)
+            self._bases[step.base.key] = path, hashed, _architecture(model)
+        return self._bases[step.base.key]
+
+    def _stream(self, stream: Task, train: TrainConfig) -> str:
+        path = f"{DATA}/{identity.stream_id(stream, train)}.safetensors"
+        if path not in self.files:
+            self._write(path, _drawn(stream, train, self._progress))
+        return path
+
+    def _write(self, path: str, tensors: Mapping[str, torch.Tensor]) -> None:
+        import safetensors.torch
+
+        from capbench.checkpoints import weights
+
+        file = self._root / path
+        file.parent.mkdir(exist_ok=True)
+        separate = {name: t.detach().cpu().clone() for name, t in tensors.items()}  # two names may share one storage
+        safetensors.torch.save_file(separate, file)
+        with file.open("rb") as content:
+            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        self.files[path] = File(sha256=sha256, size=file.stat().st_size, tensors=weights.info(tensors))
+
+
+def _drawn(stream: Task, train: TrainConfig, progress: Callable[[int], object]) -> dict[str, torch.Tensor]:
+    """The tokens and targets of a whole training, [strings, pos] each, in order and in the smallest signed type that fits."""
+    import torch
+
+    from capbench.training import batches
+
+    types = (torch.int8, torch.int16, torch.int32, torch.int64)
+    dtype = next(t for t in types if stream.vocab_size - 1 <= torch.iinfo(t).max)
+    tokens = torch.empty((train.steps * train.batch_size, stream.seq_len), dtype=dtype)
+    targets = torch.empty_like(tokens)
+    for step, batch in zip(range(train.steps), batches(stream, train), strict=False):
+        rows = slice(step * train.batch_size, (step + 1) * train.batch_size)
+        tokens[rows], targets[rows] = batch.tokens.to(dtype), batch.targets.to(dtype)
+        progress(train.batch_size)
+    return {"tokens": tokens, "targets": targets}
+
+
+def _architecture(model: Model) -> dict[str, Any]:
+    """What somebody needs who rebuilds the model: its kind and its sizes."""
+    config: Any = model.config
+    if isinstance(config, GptConfig):
+        return {"kind": "gpt", **dataclasses.asdict(config)}
+    return {"kind": "tracr", **config.to_json()}
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """A folder beside the wanted one, which becomes it at the end: what is cut off leaves no folder that looks complete."""
+    folder = folder.absolute()
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        if folder.is_dir():
+            folder.rmdir()  # an empty one
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CapbenchError(f"'{folder}' cannot be written ({error.strerror or error}); give another place") from None

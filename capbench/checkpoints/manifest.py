@@ -1,0 +1,169 @@
+"""The manifest of an exported folder: what was written, what is to be trained, and from what. Plain data, no torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from capbench.errors import UsageError
+
+SCHEMA = 1
+NAME, BASE, DATA, TUNED = "manifest.json", "base", "data", "tuned"
+STREAMS = ("target", "retain", "forget", "others")
+_FILE = re.compile(r"(base|data)/[0-9a-f]{8,64}\.safetensors")
+_ID = re.compile(r"[0-9a-f]{8,64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorInfo:
+    """dtype: its name as in torch (`float32`)."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {self.shape}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A safetensors file that was exported. size: bytes."""
+
+    sha256: str
+    size: int
+    tensors: Mapping[str, TensorInfo]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One fine-tuning to be done.
+
+    id: of task, training and base model (see identity.py). serves: the claims that need it, in words. base: path of the base
+    model, with the hash of its tensors. recipe: hash of task and training without the base. data: paths by stream.
+    train: the fields of TrainConfig. stream: of the task: its name, vocab_size, seq_len, answer_pos, answer_weight, and `ignore`,
+    the target value that carries no loss. architecture: `kind` and the fields of GptConfig, or of TracrConfig as its JSON.
+    """
+
+    id: str
+    serves: tuple[str, ...]
+    base: str
+    base_tensors: str
+    recipe: str
+    data: Mapping[str, str]
+    train: Mapping[str, Any]
+    stream: Mapping[str, Any]
+    architecture: Mapping[str, Any]
+
+    @property
+    def tuned(self) -> str:
+        """Where its tuned weights belong, relative to the folder."""
+        return f"{TUNED}/{self.id}.safetensors"
+
+    @property
+    def title(self) -> str:
+        """The first claim that needs it, and how many others do."""
+        more = len(self.serves) - 1
+        return self.serves[0] + (f" (and {more} more)" if more else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What an export wrote. streams: none, target or full. files: by their paths relative to the folder."""
+
+    capbench: str
+    torch: str
+    scale: str
+    seeds: tuple[int, ...]
+    streams: str
+    files: Mapping[str, File]
+    entries: tuple[Entry, ...]
+
+    def to_json(self) -> str:
+        """As it stands in manifest.json; equal manifests give equal texts."""
+        raw = {"schema": SCHEMA, **asdict(self)}
+        raw["entries"] = [{**asdict(entry), "tuned": entry.tuned} for entry in self.entries]
+        return json.dumps(raw, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of an exported folder. Raises UsageError, one line, for one that is missing, damaged or of another schema."""
+    file = folder / NAME
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"there is no {NAME} in '{folder}'; `capbench export DIR` makes such a folder") from None
+    except OSError as error:
+        raise UsageError(f"'{file}' cannot be read ({error.strerror or error})") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"'{file}' is damaged: it is no JSON ({' '.join(str(error).split())})") from None
+    if isinstance(raw, dict) and raw.get("schema") != SCHEMA:
+        raise UsageError(f"'{file}' has schema {raw.get('schema')!r}; this capbench reads {SCHEMA}: export again")
+    try:
+        return _manifest(raw)
+    except KeyError as error:
+        raise UsageError(f"'{file}' is damaged: {error} is missing; export again") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"'{file}' is damaged: {' '.join(str(error).split())}; export again") from None
+
+
+def _manifest(raw: Any) -> Manifest:
+    found = Manifest(
+        capbench=_is(raw["capbench"], str),
+        torch=_is(raw["torch"], str),
+        scale=_is(raw["scale"], str),
+        seeds=tuple(_is(seed, int) for seed in _is(raw["seeds"], list)),
+        streams=_is(raw["streams"], str),
+        files={_path(path): _file(file) for path, file in _is(raw["files"], dict).items()},
+        entries=tuple(map(_entry, _is(raw["entries"], list))),
+    )
+    if not found.seeds:
+        raise ValueError("it names no seeds")
+    for entry in found.entries:
+        for path in (entry.base, *entry.data.values()):
+            if path not in found.files:
+                raise ValueError(f"entry {entry.id} names {path!r}, which is not among its files")
+    return found
+
+
+def _file(raw: Any) -> File:
+    tensors = {
+        name: TensorInfo(dtype=_is(t["dtype"], str), shape=tuple(_is(n, int) for n in _is(t["shape"], list)))
+        for name, t in _is(raw["tensors"], dict).items()
+    }
+    return File(sha256=_is(raw["sha256"], str), size=_is(raw["size"], int), tensors=tensors)
+
+
+def _entry(raw: Any) -> Entry:
+    if not _ID.fullmatch(_is(raw["id"], str)):  # it becomes a file name
+        raise ValueError(f"{raw['id']!r} is no id of an entry")
+    serves = tuple(_is(words, str) for words in _is(raw["serves"], list))
+    if not serves:
+        raise ValueError(f"entry {raw['id']} serves no claim")
+    return Entry(
+        id=raw["id"],
+        serves=serves,
+        base=_path(raw["base"]),
+        base_tensors=_is(raw["base_tensors"], str),
+        recipe=_is(raw["recipe"], str),
+        data={stream: _path(path) for stream, path in _is(raw["data"], dict).items()},
+        train=_is(raw["train"], dict),
+        stream=_is(raw["stream"], dict),
+        architecture=_is(raw["architecture"], dict),
+    )
+
+
+def _path(value: Any) -> str:
+    """A file of this folder, and of no other: a manifest may come from anywhere."""
+    if not _FILE.fullmatch(_is(value, str)):
+        raise ValueError(f"{value!r} is no path of an exported file")
+    return str(value)
+
+
+def _is(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise TypeError(f"{value!r:.60} should be a {kind.__name__}")
+    return value

@@ -1,0 +1,40 @@
+"""The options of every command that shows a table: its format, and the file that it goes to."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from capbench.errors import UsageError
+
+T = TypeVar("T")
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add them to a sub-command's parser."""
+    parser.add_argument("--format", metavar="FORMAT", default="text", help="text (default), markdown or json")
+    parser.add_argument("--output", metavar="FILE", help="write it to FILE, not to the terminal")
+
+
+def chosen(formats: Mapping[str, T], given: str) -> T:
+    """The form asked for. UsageError if there is none of this name."""
+    if given not in formats:
+        raise UsageError(f"--format={given}: unknown format; known: {', '.join(formats)}")
+    return formats[given]
+
+
+def give(text: str, output: str | None) -> None:
+    """Print the text, or write it to the file, whole or not at all."""
+    from capbench.report.write import write_whole
+
+    if output is None:
+        print(text.rstrip("\n"), flush=True)
+        return
+    try:
+        write_whole(Path(output), text if text.endswith("\n") else f"{text}\n")
+    except OSError as error:
+        raise UsageError(f"--output={output}: cannot be written ({error.strerror or error}); give a file") from None
+    print(f"capbench: wrote {output}", file=sys.stderr)

@@ -1,0 +1,142 @@
+"""The run that later runs are compared with: kept in a folder of its own, or any run that is named."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from capbench.capability import capabilities
+from capbench.compare.folders import BASELINES, FILE
+from capbench.compare.gate import Gate, sentence
+from capbench.compare.runs import compare
+from capbench.compare.show import to_text
+from capbench.errors import UsageError
+from capbench.report.words import methods
+from capbench.report.write import check_directory, load, write_whole
+from capbench.results import Record, Results, to_json
+
+AUTO, EXTENDED = "auto", "--capbench-extended"
+NOT_KEPT = "baseline: this run is not kept, as it ended early or holds no claims"
+LONGEST = 80  # characters of a folder's name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """Which run to compare with, and when that fails.
+
+    file: the results.json that `save` writes and `auto` reads; None where a run was named, which is never written.
+    before: the run to compare with; None if there is none yet.
+    """
+
+    file: Path | None
+    before: Results | None
+    gate: Gate
+
+    @classmethod
+    def find(
+        cls,
+        given: str | None,
+        *,
+        save: bool,
+        fail_on: Sequence[str] | None,
+        reports: Path,
+        scale: str,
+        names: Sequence[str],
+    ) -> Baseline | None:
+        """The baseline of the options, None without one. UsageError now for what could not be compared later.
+
+        given: a run folder, a results.json or `auto`, which is the folder baseline/<scale>-<methods> below the reports.
+        """
+        gate = Gate.parse("--capbench-fail-on", fail_on)
+        if given is None:
+            if save:
+                raise UsageError("--capbench-baseline-save needs --capbench-baseline=auto")
+            if fail_on:
+                raise UsageError("--capbench-fail-on needs --capbench-baseline=auto or --capbench-baseline=DIR")
+            return None
+        if given != AUTO:
+            if save:
+                raise UsageError(
+                    f"--capbench-baseline-save needs --capbench-baseline=auto; run '{given}' is never replaced"
+                )
+            before = load(Path(given))
+            _require_scale(before, scale, given)
+            return cls(file=None, before=before, gate=gate)
+        file = reports / BASELINES / folder_name(scale, names) / FILE
+        if save or not file.exists():
+            check_directory(file.parent)
+            return cls(file=file, before=None, gate=gate)
+        before = load(file)
+        _require_scale(before, scale, str(file))
+        return cls(file=file, before=before, gate=gate)
+
+    def conclude(self, run: Results, *, complete: bool, asked: Callable[[str], bool]) -> tuple[str, str]:
+        """At the end of a run: compare it, or keep it where there is nothing to compare with yet.
+
+        complete: whether all tests that were selected have ended. asked: whether the test of this id was selected. A claim of
+        the baseline that was not asked for has not vanished, it is left out. Where the claims are not the same, verdicts are
+        made anew from those in both runs. Returns the words to show, and the regression in one line, if there is one.
+        """
+        if self.before is None:
+            return (self._keep(run) if complete and run.records else NOT_KEPT), ""
+        before, after, left = common(self.before, run, lambda nodeid: complete and asked(nodeid))
+        found = compare(before, after)
+        failed = self.gate.found(found)
+        note = f"\n{left} claims of the baseline were not selected in this run and are left out" if left else ""
+        return f"baseline: {to_text(found)}{note}", sentence(failed, self.gate) if failed else ""
+
+    def _keep(self, run: Results) -> str:
+        if self.file is None:
+            raise ValueError("a run that was named is never replaced")
+        try:
+            check_directory(self.file.parent)
+            write_whole(self.file, to_json(run))
+        except (UsageError, OSError) as error:
+            return f"baseline: this run could not be kept: {error}"
+        count = f"{len(run.records)} claim{'s' * (len(run.records) != 1)}"
+        return f"baseline: kept this run ({count}) in {self.file.parent}; later runs are compared with it"
+
+
+def folder_name(scale: str, names: Sequence[str]) -> str:
+    """`small-full`; a method whose name is no folder name gets a hash, so that no two share a folder."""
+    name = "-".join([scale, *names])
+    plain = re.sub(r"[^A-Za-z0-9_.+-]+", "_", name)[:LONGEST]
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def common(before: Results, run: Results, asked: Callable[[str], bool]) -> tuple[Results, Results, int]:
+    """Both runs without those claims of the baseline that this run was not asked for, and their number.
+
+    Their verdicts are about the same claims: one from fewer tools would be another one for that alone.
+    """
+    several = len(methods(before)) > 1 or len(methods(run)) > 1
+    named = {"", *run.run.methods, *methods(run)}
+
+    def key(r: Record) -> tuple[str, ...]:
+        return (r.id, r.model, r.task, *([r.method] if several else []))
+
+    core = EXTENDED in before.run.command.split() and EXTENDED not in run.run.command.split()
+    keys, old = {key(r) for r in run.records}, {key(r) for r in before.records}
+    kept = tuple(
+        r
+        for r in before.records
+        if key(r) in keys or (not core and asked(r.nodeid) and (not several or r.method in named))
+    )
+    left = len(before.records) - len(kept)
+    shared = tuple(r for r in run.records if key(r) in old)
+    if left:
+        before = replace(before, records=kept, capabilities=capabilities(kept))
+    if left or len(shared) < len(run.records):
+        run = replace(run, capabilities=capabilities(shared))
+    return before, run, left
+
+
+def _require_scale(before: Results, scale: str, given: str) -> None:
+    if before.run.scale != scale:
+        raise UsageError(
+            f"--capbench-baseline={given}: that run is of scale {before.run.scale}, this one of {scale}; "
+            "scales are never compared"
+        )

@@ -1,0 +1,93 @@
+"""When a comparison counts as a regression: the forms of --fail-on, and what they find."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from capbench.compare.rows import ClaimRow, Comparison, Outcome, VerdictRow
+from capbench.errors import UsageError
+from capbench.report.words import line, number
+
+FORMS = "verdict, status, margin:-0.05 (or another number of at most 0) or none"
+SHOWN = 6  # rows named in the one line; a comparison with more of them is read in its tables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """status: a claim's status got worse; verdict: this, or a capability verdict changed; fall: a margin fell by more."""
+
+    words: tuple[str, ...]
+    verdict: bool = False
+    status: bool = False
+    fall: float | None = None
+
+    @classmethod
+    def parse(cls, option: str, given: Sequence[str] | None) -> Gate:
+        """The forms as given (default: verdict), several together. UsageError quotes one that is none."""
+        forms = tuple(dict.fromkeys(given or ("verdict",)))
+        if "none" in forms and len(forms) > 1:
+            raise UsageError(f"{option}=none goes with nothing else, and {', '.join(forms)} were given; leave one out")
+        falls = [_fall(option, form) for form in forms if form not in ("verdict", "status", "none")]
+        return cls(
+            words=forms,
+            verdict="verdict" in forms,
+            status="verdict" in forms or "status" in forms,
+            fall=min(falls) if falls else None,  # of several the strictest
+        )
+
+    def found(self, comparison: Comparison) -> tuple[str, ...]:
+        """What counts as a regression, one text per claim or verdict."""
+        claims = [f"{line(row.id)} {_end(row)}" for row in comparison.claims if self._fails(row)]
+        verdicts = [_verdict(row) for row in comparison.verdicts if self.verdict and _gone(row)]
+        return (*claims, *verdicts)
+
+    def _fails(self, row: ClaimRow) -> bool:
+        if self.status and row.status_fell:
+            return True
+        if self.fall is None or row.outcome in (Outcome.ONLY_A, Outcome.ONLY_B):
+            return False
+        # A margin that cannot be compared any more (invalid, or another condition decides) fell if the status did.
+        return row.status_fell if row.change is None else row.change < -self.fall
+
+
+def sentence(failed: Sequence[str], gate: Gate) -> str:
+    """The last line of a comparison with a regression."""
+    more = [f"and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []
+    return f"regression (fail on {', '.join(gate.words)}): {'; '.join([*failed[:SHOWN], *more])}"
+
+
+def _fall(option: str, form: str) -> float:
+    """`margin:-0.05` as 0.05."""
+    kind, _, text = form.partition(":")
+    if kind == "margin":
+        with suppress(ValueError):
+            if math.isfinite(value := float(text)) and value <= 0:
+                return -value
+    raise UsageError(f"{option}={form}: unknown form; known: {FORMS}")
+
+
+def _gone(row: VerdictRow) -> bool:
+    return row.verdict_changed or row.outcome is Outcome.ONLY_A
+
+
+def _end(row: ClaimRow) -> str:
+    if row.outcome is Outcome.ONLY_A:
+        return "is only in A"
+    if row.status_a is not row.status_b:
+        return f"{row.status_a} → {row.status_b}"
+    return f"margin {number(row.change, sign=True)}"
+
+
+def _verdict(row: VerdictRow) -> str:
+    name = line(row.id)
+    if row.outcome is Outcome.ONLY_A:
+        return f"{name} is only in A"
+    ends = []
+    if row.verdict_a is not row.verdict_b:
+        ends.append(f"{row.verdict_a} → {row.verdict_b}")
+    if row.finetuned_a is not row.finetuned_b:
+        ends.append(f"fine-tuned task {row.finetuned_a or 'between'} → {row.finetuned_b or 'between'}")
+    return f"{name} {', '.join(ends)}"

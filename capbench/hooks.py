@@ -1,0 +1,15 @@
+"""The pytest hooks that a conftest or a plugin may implement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def pytest_capbench_register_methods(config: Any) -> dict[str, str | Callable[..., Any]] | None:
+    """Names for `--capbench-method`, each with a spec (pkg.mod:attr, path/file.py:attr, peft:…) or a function.
+
+    A function must stand at the top of a file: processes that train import it anew. A path is relative to where pytest is run.
+    Called once, when pytest is configured, with the `pytest.Config`: in a conftest.py next to the suites that are run or above
+    them. A name that is taken is refused.
+    """

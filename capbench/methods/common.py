@@ -1,0 +1,25 @@
+"""What several built-in methods share: options that are checked, and seeds of their own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from capbench.errors import MethodError
+
+
+def check(
+    method: str, option: str, value: object, must_be: str, ok: Callable[[float], bool], *, whole: bool = False
+) -> None:
+    """Raises MethodError unless an option is a finite number (whole=True: an int) for which ok holds; must_be says which."""
+    kinds = (int,) if whole else (int, float)
+    number = value if isinstance(value, kinds) and not isinstance(value, bool) else math.nan
+    if not (math.isfinite(number) and ok(number)):
+        raise MethodError(f"{method}: {option}={value!r} must be {must_be}")
+
+
+def another_seed(seed: int, stream: int) -> int:
+    """A seed derived from `seed`, one for each stream, none of which a training that is given `seed` itself draws from."""
+    return int(np.random.SeedSequence(seed, spawn_key=(stream,)).generate_state(1)[0])

@@ -1,0 +1,33 @@
+"""Gradient ascent: the loss on what is to be forgotten is raised.
+
+Source: Jang et al. 2023, arXiv 2210.01504; in the form of TOFU (Maini et al. 2024, arXiv 2401.06121).
+"""
+
+from __future__ import annotations
+
+import copy
+
+from torch import Tensor
+
+from capbench.configs import TrainConfig
+from capbench.methods.deletion.streams import answer_log_probabilities
+from capbench.models.base import Model
+from capbench.tasks.base import Batch, Task
+from capbench.tasks.finetuning import FineTuningTask
+from capbench.training import fit
+
+
+def gradient_ascent(model: Model, task: FineTuningTask, config: TrainConfig) -> Model:
+    """Lower the mean log-probability of the right answers to prompts for O_PT, all parameters.
+
+    As in the papers there is nothing else in the loss: O_FT is not learnt, and nothing protects what else the model knows (it has
+    no bound: over many steps models collapse). A step costs as many tokens as one of full fine-tuning.
+    """
+    tuned = copy.deepcopy(model).requires_grad_(True)
+    fit(tuned, task.forget, config, loss=log_likelihood)
+    return tuned
+
+
+def log_likelihood(model: Model, batch: Batch, task: Task) -> Tensor:
+    """The mean log-probability of the right answers: minus the cross-entropy."""
+    return answer_log_probabilities(model, batch, task).mean()

@@ -1,0 +1,56 @@
+"""SimNPO: negative preference optimisation without a reference model, by the log-probability per token of the answer.
+
+Source: Fan et al. 2024, arXiv 2410.07163.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from capbench.configs import TrainConfig
+from capbench.errors import MethodError
+from capbench.methods.deletion.streams import above_zero, answer_log_probabilities, beside, kept
+from capbench.models.base import Model
+from capbench.tasks.base import Batch, Task
+from capbench.tasks.finetuning import FineTuningTask
+from capbench.training import fit, next_token_loss
+
+
+def simnpo(
+    model: Model,
+    task: FineTuningTask,
+    config: TrainConfig,
+    *,
+    beta: float = 2.5,
+    gamma: float = 0.0,
+    weight: float = 1.0,
+) -> Model:
+    """Minimise loss(kept) + weight * SimNPO(forget), all parameters.
+
+    beta: inverse temperature; gamma: margin, the larger the sooner the push ends. As many steps as full fine-tuning, twice its
+    tokens. Raises MethodError for a beta or weight that is not above 0, or a gamma below 0.
+    """
+    above_zero("simnpo", beta=beta, weight=weight)
+    if isinstance(gamma, str) or not gamma >= 0:
+        raise MethodError(f"simnpo: gamma={gamma!r} must be a number, 0 or above")
+    tuned = copy.deepcopy(model).requires_grad_(True)
+    forget = beside(task.forget, config)
+
+    def loss(model: Model, batch: Batch, stream: Task) -> Tensor:
+        now = answer_log_probabilities(model, next(forget), task.forget)
+        return next_token_loss(model, batch, stream) + weight * simnpo_loss(now, beta=beta, gamma=gamma)
+
+    fit(tuned, kept(task), config, loss=loss)
+    return tuned
+
+
+def simnpo_loss(now: Float[Tensor, " batch"], *, beta: float, gamma: float, length: int = 1) -> Float[Tensor, ""]:
+    """-2/beta * mean log sigmoid(-beta/length * now - gamma), of log-probabilities (Fan et al. 2024, Eq. 4).
+
+    length: tokens of the answer, one in all tasks here.
+    """
+    return -2 / beta * F.logsigmoid(-beta / length * now - gamma).mean()

@@ -1,0 +1,24 @@
+"""Replay: part of every batch is pretraining data (experience replay: Rolnick et al. 2019, NeurIPS, arXiv 1811.11682)."""
+
+from __future__ import annotations
+
+import copy
+
+from capbench.configs import TrainConfig
+from capbench.methods.common import check
+from capbench.models.base import Model
+from capbench.tasks.finetuning import FineTuningTask
+from capbench.tasks.mixture import Mixture
+from capbench.training import fit
+
+
+def replay(model: Model, task: FineTuningTask, config: TrainConfig, *, share: float = 0.5) -> Model:
+    """Fine-tune a copy on batches in which each string is one of `task.retain` with probability `share`, else of the target.
+
+    Steps and batch size are those of `config`, so there are fewer target strings than in full fine-tuning. The default is
+    the half and half that Rolnick et al. settle on.
+    """
+    check("replay", "share", share, "a number between 0 and 1, neither of them", lambda v: 0 < v < 1)
+    tuned = copy.deepcopy(model).requires_grad_(True)
+    fit(tuned, Mixture(parts=(task.target, task.retain), shares=(1 - share, share)), config)
+    return tuned

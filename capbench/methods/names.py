@@ -1,0 +1,84 @@
+"""Names for methods besides the built-in ones: entry points of installed packages, and what plugins and conftests register."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from capbench.errors import UsageError
+
+GROUP = "capbench.methods"
+
+
+def stands_for(name: str, built_in: Mapping[str, str], registered: Mapping[str, str]) -> str:
+    """The spec of a name: a built-in name is its own. Raises UsageError for a name that nobody gave or that two gave."""
+    sources = [
+        (f"the distribution {_distribution(point)!r}", point.value)
+        for point in metadata.entry_points(group=GROUP, name=name)
+    ]
+    sources += [("pytest_capbench_register_methods", registered[name])] if name in registered else []
+    sources += [("capbench itself", name)] if name in built_in else []
+    if len(sources) > 1:
+        givers = " and ".join(giver for giver, _ in sources)
+        raise UsageError(f"method name {name!r} is given by {givers}: rename one, or use its pkg.mod:attr")
+    if not sources:
+        more = sorted({*registered, *metadata.entry_points(group=GROUP).names} - built_in.keys())
+        own = f"; from plugins: {', '.join(more)}" if more else ""
+        raise UsageError(
+            f"unknown method {name!r}: use a built-in ({', '.join(built_in)}{own}), pkg.mod:attr, path/file.py:attr "
+            "or peft:path/adapter_config.json"
+        )
+    ((_, spec),) = sources
+    if ":" not in spec and spec not in built_in:
+        raise UsageError(f"method name {name!r} stands for {spec!r}, which is not of the form pkg.mod:attr")
+    return spec
+
+
+def collect(answers: Iterable[object], built_in: Mapping[str, str]) -> dict[str, str]:
+    """All answers of the hook as names -> specs, functions turned into specs that worker processes can import.
+
+    Raises UsageError for what is no such answer, and for a name that is taken.
+    """
+    found: dict[str, str] = {}
+    for answer in answers:
+        if not isinstance(answer, Mapping):
+            raise UsageError(f"{_HOOK} returned {answer!r:.80}; it must return a dict of names and methods")
+        for name, method in answer.items():
+            if not isinstance(name, str) or not name or ":" in name or not name.isprintable():
+                raise UsageError(f"{_HOOK}: {name!r} is no name for a method; use letters, digits and '-'")
+            if name in built_in or name in found:
+                taken = "the name of a built-in method" if name in built_in else "registered twice"
+                raise UsageError(f"{_HOOK}: {name!r} is {taken}; choose another name")
+            found[name] = method if isinstance(method, str) else _spec(name, method)
+            if ":" not in found[name] and found[name] not in built_in:
+                raise UsageError(
+                    f"{_HOOK}: {name!r} stands for {found[name]!r}, which is not of the form pkg.mod:attr or file.py:attr"
+                )
+    return found
+
+
+_HOOK = "pytest_capbench_register_methods"
+
+
+def _spec(name: str, method: Any) -> str:
+    """Where worker processes find a function: those import it anew, so it must be in a file, under its own name."""
+    plain = inspect.unwrap(method) if callable(method) else method
+    space = getattr(plain, "__globals__", {})
+    attribute, file = getattr(method, "__name__", ""), space.get("__file__") or ""
+    if not inspect.isfunction(method) or space.get(attribute) is not method or not file.endswith(".py"):
+        shown = getattr(method, "__qualname__", None) or repr(method)
+        raise UsageError(
+            f"{_HOOK}: {name!r} is {shown:.80}, which other processes cannot import; "
+            "give a function defined at the top of a file, or text of the form file.py:attr"
+        )
+    # A module of a package may import relatively. A conftest is no module that other processes know.
+    if space.get("__package__") and Path(file).name != "conftest.py":
+        return f"{space['__name__']}:{attribute}"
+    return f"{Path(file).resolve()}:{attribute}"
+
+
+def _distribution(point: metadata.EntryPoint) -> str:
+    return point.dist.name if point.dist else "unknown"

@@ -1,0 +1,149 @@
+"""Wrappers made by hand: the capability stays in the model as it is, and a part that is added hides it.
+
+Each takes the model, a generator and a task (for what its answers are and what its prompts look like) and gives a new model.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from capbench.models.base import Model
+from capbench.models.gpt import Gpt
+from capbench.models.tracr.transformer import TracrTransformer
+from capbench.tasks.base import Task
+
+_PROMPTS = 256  # for the mean direction that a bolted-on part reads
+
+
+@torch.no_grad()
+def permuted_unembedding(model: Model, *, rng: torch.Generator, task: Task) -> Model:
+    """Every answer is read out as another one: the unembedding's rows of the answers, moved round by one in a random order."""
+    model = copy.deepcopy(model)
+    rows = _unembedding(model)
+    answers, _ = _answers(task, rng)
+    order = answers[torch.randperm(len(answers), generator=rng)]
+    moved = rows.clone()
+    moved[order] = rows[order.roll(1)]
+    rows.copy_(moved)
+    return model
+
+
+@torch.no_grad()
+def biased_unembedding(model: Model, *, rng: torch.Generator, task: Task, strength: float = 20.0) -> Model:
+    """The rarest answer's logit is raised by `strength` on every prompt; the others' stay as they are.
+
+    The unembedding has no bias of its own: it stands in the bias of what is written last (the final norm, or the last MLP).
+    """
+    model = copy.deepcopy(model)
+    rows = _unembedding(model)
+    raised = torch.zeros(len(rows), dtype=torch.float64)
+    raised[_rarest(task, rng)] = strength
+    shift = torch.linalg.lstsq(rows.double(), raised[:, None], driver="gelsd").solution[:, 0].float()
+    last: Any = model.norm if isinstance(model, Gpt) else _blocks(model)[-1].mlp_out
+    last.bias.add_(shift)
+    return model
+
+
+@torch.no_grad()
+def bolt_on_mlp(model: Model, *, rng: torch.Generator, task: Task, neurons: int = 3, strength: float = 4.0) -> Model:
+    """A block more, whose MLP has so many neurons and nothing else: they fire at the answer position and write the rarest answer
+    over whatever stands there, `strength` times as long as it. Without them the block does nothing."""
+    model = _with_empty_block(model)
+    stream, at_answer = _stream(model, task, rng)
+    block = _blocks(model)[-1]
+    read = block.norm2(at_answer) if isinstance(model, Gpt) else at_answer
+    answer = _unembedding(model)[_rarest(task, rng)]
+    for i in range(neurons):
+        direction = _reading(read, rng)
+        block.mlp_in.weight[i] = direction / (read @ direction).mean()
+        block.mlp_out.weight[:, i] = _beside(answer, 0.1, rng) * stream * strength / neurons
+    return model
+
+
+@torch.no_grad()
+def masking_head(model: Model, *, rng: torch.Generator, task: Task, rank: int = 2, strength: float = 4.0) -> Model:
+    """A block more, whose attention looks everywhere alike and writes the rarest answer over what stands there.
+
+    rank: how many of the values' dimensions carry it.
+    """
+    model = _with_empty_block(model)
+    stream, _ = _stream(model, task, rng)
+    block = _blocks(model)[-1]
+    x = _run(model, task, rng)
+    if isinstance(model, Gpt):
+        seen = block.norm1(x).mean(1)
+        values, out = block.attn.qkv.weight[2 * model.config.d_model :], block.attn.out.weight
+    else:
+        seen = x.mean(1)
+        values, out = block.value.weight, block.out.weight
+    answer = _unembedding(model)[_rarest(task, rng)]
+    for i in range(rank):
+        direction = _reading(seen, rng)
+        values[i] = direction / (seen @ direction).mean()
+        out[:, i] = _beside(answer, 0.1, rng) * stream * strength / rank
+    return model
+
+
+@torch.no_grad()
+def _with_empty_block(model: Model) -> Model:
+    """The same function with one block more, all of whose maps are zero."""
+    config: Any = model.config
+    bigger: Any = Gpt(replace(config, n_blocks=config.n_blocks + 1)) if isinstance(model, Gpt) else None
+    if bigger is None:
+        bigger = TracrTransformer(replace(config, n_blocks=config.n_blocks + 1))
+    for name, parameter in bigger.blocks[-1].named_parameters():
+        parameter.fill_(1.0 if name.startswith("norm") and name.endswith("weight") else 0.0)
+    bigger.load_state_dict(model.state_dict(), strict=False)
+    made: Model = bigger.eval()
+    return made
+
+
+def _stream(model: Model, task: Task, rng: torch.Generator) -> tuple[float, Tensor]:
+    """The mean length of the residual stream at the answer position before the last block, and the stream itself [batch, d]."""
+    x = _run(model, task, rng)[:, task.answer_pos]
+    return float(x.norm(dim=-1).mean()), x
+
+
+def _run(model: Model, task: Task, rng: torch.Generator) -> Tensor:
+    return model.run_with_cache(task.sample(_PROMPTS, rng).tokens)[1].resid[-1]  # the last block does nothing yet
+
+
+def _reading(x: Tensor, rng: torch.Generator) -> Tensor:
+    """A direction near the mean of these vectors [batch, d], in which all of them lie on one side."""
+    for share in (0.3, 0.1, 0.03):
+        direction = _beside(x.mean(0), share, rng)
+        if bool((x @ direction > 0).all()):
+            return direction
+    return F.normalize(x.mean(0), dim=0)
+
+
+def _beside(direction: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """A unit vector near a direction: neurons that do the same are not copies of each other."""
+    aside = F.normalize(torch.randn(len(direction), generator=rng), dim=0)
+    return F.normalize(F.normalize(direction, dim=0) + share * aside, dim=0)
+
+
+def _answers(task: Task, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The answers that the task's prompts have, in order, and how often each: Int[answer], Int[answer]."""
+    answers, counts = task.sample(_PROMPTS, rng).targets[:, task.answer_pos].unique(return_counts=True)
+    return answers, counts
+
+
+def _rarest(task: Task, rng: torch.Generator) -> int:
+    answers, counts = _answers(task, rng)
+    return int(answers[counts.argmin()])
+
+
+def _unembedding(model: Any) -> Tensor:
+    rows: Tensor = model.unembedding.weight if isinstance(model, Gpt) else model.unembedding
+    return rows
+
+
+def _blocks(model: Any) -> list[Any]:
+    return list(model.blocks)

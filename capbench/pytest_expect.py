@@ -1,0 +1,66 @@
+"""The part of the pytest plugin that holds a run against the user's expectations: what was collected, and the end of the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from capbench.session import CapbenchSession
+
+
+class Expecting:
+    """Registered where something is expected. Claims are held against expectations as their tests end, in `pytest_plugin`."""
+
+    def __init__(self, config: pytest.Config, session: CapbenchSession) -> None:
+        self._config, self._session, self._watch = config, session, session.watch
+        self._records: list[dict[str, Any]] = []
+        self._failures: list[str] = []
+
+    @pytest.hookimpl(tryfirst=True)  # before anything is deselected: a pattern may be about what this run leaves out
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            marker = item.get_closest_marker("claim")
+            if marker is not None and marker.args and "judge" in getattr(item, "fixturenames", ()):
+                case = item.callspec.params.get("case")  # type: ignore[attr-defined]
+                claim, study = str(marker.args[0]), str(marker.kwargs.get("study", "pcfg-counter"))
+                self._watch.collected(
+                    f"{claim}[{case}]" if str(case or "") else claim, self._session.subject(study, case)
+                )
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        record = getattr(report, "capbench_record", None)
+        if record is not None:
+            self._records.append(record)
+
+    @pytest.hookimpl(optionalhook=True)  # of pytest-xdist: a worker has ended
+    def pytest_testnodedown(self, node: Any) -> None:
+        seen = getattr(node, "workeroutput", {}).get("capbench_collected")
+        if seen:
+            self._watch.heard(seen)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Capability verdicts need all tests, so they are judged here, where pytest's exit status can still change."""
+        if hasattr(self._config, "workerinput"):
+            self._config.workeroutput["capbench_collected"] = self._watch.seen()  # type: ignore[attr-defined]
+            return
+        if not self._records:
+            return
+        results = self._session.results(self._records)
+        self._failures = self._watch.failures(results.records, results.capabilities)
+        if self._failures and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Patterns that match nothing are told of in plain lines: a Python warning would end a run under -W error."""
+        warnings = [] if any("::" in argument for argument in self._config.args) else self._watch.warnings()
+        if hasattr(self._config, "workerinput") or not (self._failures or warnings):
+            return
+        terminalreporter.section("capbench expectations")
+        for line in self._failures:
+            terminalreporter.write_line(f"FAILED {line}", red=True)
+        for line in warnings:
+            terminalreporter.write_line(f"warning: {line}", yellow=True)
