@@ -1,4 +1,4 @@
-"""The pytest plugin: options, the plan before the tests, the `judge` fixture, verdicts as outcomes, the report."""
+"""The pytest plugin: the plan before the tests, the `judge` fixture, verdicts as outcomes, the report."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from capbench.errors import CapbenchError, UsageError
 from capbench.pytest_expect import Expecting
+from capbench.pytest_options import add_options
 
 if TYPE_CHECKING:
     from capbench.judge import Case, Claim, Judge
@@ -24,63 +25,7 @@ _BENCHMARK = pytest.StashKey[Any]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("capbench", "capbench: what fine-tuning does to capabilities")
-    group.addoption("--capbench-report", metavar="DIR", help="write a report of this run below DIR")
-    group.addoption(
-        "--capbench-method",
-        metavar="METHOD",
-        action="append",
-        help="fine-tuning method: full (default) or another built-in name, the name of an entry point capbench.methods or of the "
-        "hook pytest_capbench_register_methods, pkg.mod:attr, file.py:attr or peft:adapter_config.json; repeatable",
-    )
-    group.addoption(
-        "--capbench-method-arg",
-        metavar="KEY=VALUE",
-        action="append",
-        help="an argument for every method of the run: int, float, true or false, else text; repeatable",
-    )
-    group.addoption("--capbench-scale", metavar="SCALE", default="small", help="smoke, small (default) or paper")
-    group.addoption("--capbench-seeds", metavar="N", help="number of seeds (default: the scale's; small: 3)")
-    group.addoption("--capbench-extended", action="store_true", help="also run claims beyond the core")
-    group.addoption(
-        "--capbench-cache", metavar="DIR", help="where models are kept (default: CAPBENCH_CACHE or the user cache)"
-    )
-    group.addoption("--capbench-device", metavar="DEVICE", default="cpu", help="cpu (default) or cuda")
-    group.addoption("--capbench-jobs", metavar="N", help="trainings at a time, one core each (default: all cores)")
-    group.addoption(
-        "--capbench-baseline",
-        metavar="DIR",
-        help="compare this run with that one (its folder or results.json) and fail on a regression; auto: with the run kept in "
-        "baseline/ below the report directory, or keep this one if there is none",
-    )
-    group.addoption(
-        "--capbench-baseline-save", action="store_true", help="with auto: keep this run in place of that one"
-    )
-    group.addoption(
-        "--capbench-fail-on",
-        metavar="WHAT",
-        action="append",
-        help="what a regression is: verdict (default), status, margin:-0.05 or none, as in capbench compare; repeatable",
-    )
-    group.addoption(
-        "--capbench-expect",
-        metavar="WHAT",
-        default="paper",
-        help="what is expected of the method: paper (default), preserve, delete, or a TOML file of claims and verdicts",
-    )
-    group.addoption(
-        "--capbench-export",
-        metavar="DIR",
-        help="run no test, but write base models and data to DIR, for a training elsewhere (also: capbench export)",
-    )
-    group.addoption(
-        "--capbench-export-data", metavar="WHAT", help="data to write: full (default: all streams), target or none"
-    )
-    group.addoption(
-        "--capbench-checkpoints",
-        metavar="DIR",
-        help="in place of a method: judge the tuned weights in DIR, made by --capbench-export (check it: capbench verify)",
-    )
+    add_options(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from capbench import __version__, running
 from capbench.checkpoints import choice
-from capbench.checkpoints.export import Wanted, export, n_strings
+from capbench.checkpoints.export import Wanted, export, volume
 from capbench.errors import CapbenchError, MethodError, UsageError
 from capbench.expectations.files import Expectations
 from capbench.expectations.watch import Watch
@@ -198,7 +198,9 @@ class CapbenchSession:
         for error in running.make(Plan(w.step.base for w in wanted), self.store, jobs=o.jobs, say=say).values():
             raise CapbenchError(error)
         folder = Path(o.export or "")
-        with running.bar(n_strings(wanted, o.export_data), unit="string") as progress:
+        strings, size = volume(wanted, o.export_data)
+        say(f"capbench: writing data {o.export_data}: {strings} strings, {size / 1e6:.1f} MB")
+        with running.bar(strings, unit="string") as progress:
             made = export(
                 folder,
                 wanted,

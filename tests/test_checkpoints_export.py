@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tiny_suite import lines_with, run, trained, write_suite
 
 import capbench.checkpoints.export as exporting
 from capbench.checkpoints import identity
-from capbench.checkpoints.export import n_strings
+from capbench.checkpoints.export import volume
 from capbench.checkpoints.manifest import Manifest, read
 from capbench.cli.main import main
 from capbench.configs import GptConfig
@@ -29,6 +29,8 @@ from capbench.models.gpt import Gpt
 from capbench.pipeline.build import load_model
 from capbench.pipeline.steps import FineTune
 from capbench.store import Store
+from capbench.tasks.base import Batch
+from capbench.tasks.finetuning import FineTuningTask
 from capbench.training import batches
 
 TESTS = """
@@ -137,7 +139,50 @@ def test_progress_counts_the_strings_that_are_drawn(store: Store, tmp_path: Path
     wanted = [exporting.Wanted(step=step, serves="x") for step in (SLOW, FAST)]
     seen: list[int] = []
     exporting.export(tmp_path / "mine", wanted, store, scale="tiny", seeds=(0,), streams="full", progress=seen.append)
-    assert sum(seen) == n_strings(wanted, "full") == 4 * 6 * 4
+    strings, size = volume(wanted, "full")
+    assert sum(seen) == strings == 4 * 6 * 4
+    assert size == sum(
+        t.numel()
+        for path in sorted((tmp_path / "mine" / "data").iterdir())
+        for t in safetensors.torch.load_file(path).values()
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManyAnswers:
+    """A task with more answers than tokens, rare ones among them, as compiled programs may have."""
+
+    largest: int
+    name: str = "many"
+    vocab_size: int = 9
+    seq_len: int = 5
+    answer_pos: int = 4
+    answer_weight: float = 1.0
+
+    def sample(self, n: int, rng: torch.Generator) -> Batch:
+        targets = torch.full((n, 5), -1)
+        targets[:, 4] = torch.where(torch.rand(n, generator=rng) < 0.02, self.largest, 3)
+        return Batch(torch.randint(9, (n, 5), generator=rng), targets)
+
+
+@pytest.mark.parametrize(
+    ("largest", "dtype"),
+    [(127, torch.int8), (128, torch.int16), (32767, torch.int16), (32768, torch.int32), (2**31, torch.int64)],
+)
+def test_no_target_is_too_large_for_its_type(store: Store, tmp_path: Path, largest: int, dtype: torch.dtype) -> None:
+    task = ManyAnswers(largest=largest)
+    step = replace(
+        SLOW,
+        task=FineTuningTask(target=task, retain=task, forget=task),
+        train=replace(SLOW.train, steps=100),
+    )
+    (entry,) = exported(store, tmp_path / "mine", streams="full", one=step).entries
+    assert set(entry.data) == {"target", "retain", "forget"}  # there are no others
+    data = safetensors.torch.load_file(tmp_path / "mine" / entry.data["target"])
+    drawn = [batch for batch, _ in zip(batches(task, step.train), range(100), strict=False)]
+    assert data["targets"].dtype == dtype and int(data["targets"].max()) == largest
+    assert torch.equal(data["targets"].long(), torch.cat([b.targets for b in drawn]))
+    assert torch.equal(data["tokens"].long(), torch.cat([b.tokens for b in drawn]))
 
 
 def test_two_claims_that_need_the_same_are_one_entry(store: Store, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,11 +31,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="module")
+def original(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("exports") / "mine"
+    fill(place, exported(store, place, streams="target"), store)
+    return place
+
+
 @pytest.fixture
-def folder(store: Store, tmp_path: Path) -> Path:
+def folder(original: Path, tmp_path: Path) -> Path:
     """An exported folder, filled by full fine-tuning."""
-    fill(tmp_path / "mine", exported(store, tmp_path / "mine", streams="target"), store)
-    return tmp_path / "mine"
+    return shutil.copytree(original, tmp_path / "mine")
 
 
 def tuned_file(folder: Path, n: int = 0) -> Path:
@@ -92,12 +99,14 @@ def test_a_training_elsewhere_needs_what_the_folder_says_and_nothing_of_capbench
     exported(store, tmp_path / "mine", streams="target")
     train_elsewhere(tmp_path / "mine")
     for step in STEPS.values():
-        base, found = load_model(step.base, store).state_dict(), judged(tmp_path / "mine", step, store)
-        expected = full(step, store)
-        moved = {name: float((expected[name] - base[name]).abs().max()) for name in base}
-        assert max(moved.values()) > 1e-2
-        for name in base:  # not bit for bit: its attention and its optimizer are written in another way
-            torch.testing.assert_close(found[name], expected[name], atol=2e-3 * max(moved.values()), rtol=0)
+        base, found, expected = (load_model(step.base, store) for _ in range(3))
+        found.load_state_dict(judged(tmp_path / "mine", step, store))
+        expected.load_state_dict(full(step, store))
+        tokens = step.task.sample(64, torch.Generator().manual_seed(0)).tokens
+        with torch.no_grad():
+            moved, missed = (float((model(tokens) - expected(tokens)).abs().max()) for model in (base, found))
+        # Not bit for bit, since it is written in another way; the key's bias, whose gradient is zero, even moves at random.
+        assert moved > 0.1 and missed < 1e-3 * moved
 
 
 def train_elsewhere(folder: Path) -> None:

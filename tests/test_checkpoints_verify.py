@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,12 +25,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="module")
+def original(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("exports") / "mine"
+    fill(place, exported(store, place, streams="target"), store)
+    return place
+
+
 @pytest.fixture
-def folder(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An exported folder `mine` in the working directory, filled by full fine-tuning."""
     monkeypatch.chdir(tmp_path)
-    fill(tmp_path / "mine", exported(store, tmp_path / "mine", streams="target"), store)
-    return tmp_path / "mine"
+    return shutil.copytree(original, tmp_path / "mine")
 
 
 def last(ended: Ended) -> str:

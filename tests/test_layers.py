@@ -26,7 +26,7 @@ LAYERS = (
     ("protocols",),
     ("running", "check"),
     ("session", "fidelity", "calibrate"),
-    ("pytest_expect",),
+    ("pytest_expect", "pytest_options"),
     ("pytest_plugin", "cli"),
 )
 # Within one layer, modules of different names know nothing of each other, but for these.
@@ -157,7 +157,7 @@ def test_no_module_of_the_report_leads_to_torch() -> None:
 
 def test_only_the_plugin_knows_pytest() -> None:
     users = {m for m in SOURCES if any(i.split(".")[0] in ("pytest", "_pytest") for i in imports(SOURCES[m]))}
-    assert users == {"capbench.pytest_plugin", "capbench.pytest_expect"}
+    assert users == {"capbench.pytest_plugin", "capbench.pytest_expect", "capbench.pytest_options"}
 
 
 def test_only_compiling_knows_jax() -> None:

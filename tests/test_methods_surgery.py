@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from hand_made import Repeat, Wrapped
+from hand_made import SYMBOLS, Repeat, Wrapped
 from questions import O_PT, TASK, gpt, pretrained
+from torch import Tensor
+from torch.nn import functional as F
 
 from capbench.configs import TrainConfig
 from capbench.measure.accuracy import accuracy, sample
-from capbench.measure.prune import pruned
+from capbench.measure.prune import pruned, relevance
 from capbench.methods.deletion.streams import kept
 from capbench.methods.deletion.wrapper_surgery import carriers, repair, wrapper_surgery
 from capbench.models.base import Model
@@ -87,6 +89,33 @@ def test_of_several_rows_those_that_matter_most_are_taken() -> None:
     found = [carriers(model, Symbols(symbols=(1, 2, 3, 4)), batch, neurons) for neurons in (1, 2, 15)]
     assert found[0] == [("content", 3)] and found[1] == [("content", 3), ("content", 2)]
     assert set(found[2]) == {("content", row) for row in (1, 2, 3, 4)}
+
+
+class Gated(Wrapped):
+    """Its wrapper also turns the capability down to a twentieth, and there is a weak second way to the answer for symbol 3."""
+
+    def __init__(self) -> None:
+        super().__init__({3})
+        self.weak = torch.nn.Linear(SYMBOLS, SYMBOLS, bias=False)
+        with torch.no_grad():
+            self.wrapper.weight.div_(20 / 3)
+            self.wrapper.bias.zero_()
+            self.weak.weight.zero_()
+            self.weak.weight[3, 3] = 1.0
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = F.one_hot(tokens[:, 0], SYMBOLS).float()
+        push = self.wrapper(x).relu()
+        logits = self.content(x) * (-push).exp() + self.weak(x) + push * torch.eye(SYMBOLS)[0]
+        return logits.unsqueeze(1).expand(-1, tokens.shape[1], -1)
+
+
+def test_what_carries_a_capability_is_looked_for_where_the_wrapper_is_gone() -> None:
+    """Under the wrapper the weak way has the larger score: logits 1 against 5 e^-3."""
+    model, batch = Gated(), sample(HIDDEN, 16, 0)
+    assert not has(model, HIDDEN) and has(pruned(model, [("wrapper", 0)]), HIDDEN)
+    assert relevance(model, HIDDEN, batch)[-1][1] == ("weak", 3)
+    assert carriers(model, HIDDEN, batch, 1) == [("content", 3)]
 
 
 # ---- cutting it out

@@ -23,13 +23,21 @@ from capbench.lab import Lab
 from capbench.methods.registry import find
 from capbench.pipeline.steps import Step
 from capbench.presets import SCALES, Scale
+from capbench.presets.calibration import CalibrationPreset
 from capbench.protocols.studies import STUDIES
 from capbench.results import Status
 from capbench.store import Store
 
 ROOT = Path(__file__).parent.parent
 RATES = {"large": 1e-1, "medium": 1e-2, "small": 1e-3, "very-small": 1e-4}
-TINY = Scale(name="tiny", seeds=1, pcfg=dataclasses.replace(TINY_PCFG, rates=RATES), tracr=TINY_TRACR)
+PCFG = dataclasses.replace(TINY_PCFG, rates=RATES)
+TINY = Scale(
+    name="tiny",
+    seeds=1,
+    pcfg=PCFG,
+    tracr=TINY_TRACR,
+    calibration=CalibrationPreset(name="tiny", pcfg=(PCFG,), tracr=TINY_TRACR),
+)
 
 
 class Test(NamedTuple):

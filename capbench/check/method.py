@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from capbench.check.compare import BATCH, alike, equal, same, storages
 from capbench.check.findings import Finding
 from capbench.check.process import seed_everything, unharmed
 from capbench.check.worlds import World, compiled, grammar
@@ -21,7 +22,7 @@ from capbench.methods.arguments import Value
 from capbench.models.base import Model
 from capbench.pipeline.budget import Budget, counting
 
-_STEPS, _BATCH = 16, 8
+_STEPS = 16
 _Method = Callable[[Model, Any, TrainConfig], Any]
 
 
@@ -49,7 +50,7 @@ def _checked(method: str | _Method, arguments: dict[str, Value], device: str) ->
     if not found[-1].ok:
         return found
     world = grammar()
-    config = TrainConfig(steps=_STEPS, batch_size=_BATCH, lr=1e-2, seed=0, device=device)
+    config = TrainConfig(steps=_STEPS, batch_size=BATCH, lr=1e-2, seed=0, device=device)
     first = _Run.of(function, world, config, globally=1)
     found.append(_finding("runs", not first.error, first.error or f"one run took {first.seconds:.1f} s"))
     if not first.error:
@@ -181,11 +182,11 @@ def _input(run: _Run, world: World) -> Finding:
     fresh, given = world.base(), run.given
     old, new = fresh.state_dict(), given.state_dict()
     wrong = []
-    if changed := [key for key in old if key not in new or not _equal(old[key], new[key])]:
+    if changed := [key for key in old if key not in new or not equal(old[key], new[key])]:
         wrong.append(f"it changes weights of the model that it is given ({changed[0]}{', …' * (len(changed) > 1)})")
     if new.keys() - old.keys():
         wrong.append("it adds weights to the model that it is given")
-    if run.tuned is given or _storages(run.tuned) & _storages(given):
+    if run.tuned is given or storages(run.tuned) & storages(given):
         wrong.append("what it returns shares weights with the model that it is given")
     if {n: p.requires_grad for n, p in fresh.named_parameters()} != {
         n: p.requires_grad for n, p in given.named_parameters()
@@ -193,7 +194,7 @@ def _input(run: _Run, world: World) -> Finding:
         wrong.append("it changes requires_grad of the model that it is given")
     if any(module.training for module in given.modules()):
         wrong.append("it leaves the model that it is given in training mode")
-    if not wrong and not _alike(given, fresh, world):
+    if not wrong and not alike(given, fresh, world):
         wrong.append("the model that it is given behaves differently afterwards: a hook or a patch was left on it")
     if wrong:
         return _finding("input", False, f"{'; '.join(wrong)}: work on copy.deepcopy(model)")
@@ -210,7 +211,7 @@ def _finite(tuned: Model) -> Finding:
 def _reloads(tuned: Model, world: World) -> Finding:
     fresh = world.empty()
     fresh.load_state_dict({key: value.cpu() for key, value in tuned.state_dict().items()})
-    if _alike(tuned, fresh, world):
+    if alike(tuned, fresh, world):
         return _finding("weights tell all", True, "saved and loaded, it answers the same")
     message = (
         "saved and loaded, it answers differently: a hook, a wrapper or an unmerged adapter is lost with its weights"
@@ -221,14 +222,14 @@ def _reloads(tuned: Model, world: World) -> Finding:
 def _repeats(first: _Run, again: _Run) -> Finding:
     if again.error:
         return _finding("repeatable", False, f"run again on the same model, {again.error}")
-    if not _same(first.tuned, again.tuned):
+    if not same(first.tuned, again.tuned):
         message = "two runs with the same config.seed differ; draw from torch.Generator().manual_seed(config.seed)"
         return _finding("repeatable", False, message)
     return _finding("repeatable", True, "two runs with the same config.seed are equal, bit by bit")
 
 
 def _changes(run: _Run, world: World) -> Finding:
-    if _same(run.tuned, world.base()):
+    if same(run.tuned, world.base()):
         return _finding("changes", True, "it changes nothing, as `identity`", note=True)
     return _finding("changes", True, "the model is another one afterwards")
 
@@ -236,7 +237,7 @@ def _changes(run: _Run, world: World) -> Finding:
 def _other_seed(first: _Run, other: _Run) -> Finding:
     if other.error:
         return _finding("seed", False, f"with another config.seed {other.error}")
-    if _same(first.tuned, other.tuned):
+    if same(first.tuned, other.tuned):
         message = "another config.seed gives the same model: seeds would tell nothing about chance"
         return _finding("seed", True, message, note=True)
     return _finding("seed", True, "another config.seed gives another model")
@@ -244,7 +245,7 @@ def _other_seed(first: _Run, other: _Run) -> Finding:
 
 def _budget(run: _Run, world: World) -> Finding:
     budget = run.budget
-    plain = _STEPS * world.task.sample(_BATCH, torch.Generator().manual_seed(0)).tokens.numel()
+    plain = _STEPS * world.task.sample(BATCH, torch.Generator().manual_seed(0)).tokens.numel()
     used = (
         f"{budget.steps} optimizer steps of config.steps = {_STEPS}; {budget.tokens / plain:.2g} times the tokens of plain "
         f"fine-tuning with gradients, {budget.forward_tokens / plain:.2g} times without"
@@ -265,40 +266,3 @@ def _on_compiled(function: _Method, config: TrainConfig) -> Finding:
     if wrong:
         return _finding("compiled models", True, f"not for the Tracr suites: {wrong}", note=True)
     return _finding("compiled models", True, "it runs on the architecture of compiled models too")
-
-
-def _alike(one: Model, other: Model, world: World) -> bool:
-    """Do they answer the same, in evaluation mode? Not if one cannot answer. Modes and devices stay as they are."""
-    tokens = world.task.sample(_BATCH, torch.Generator().manual_seed(0)).tokens
-    logits = []
-    for model in (one, other):
-        device = next(model.parameters()).device
-        modes = {module: module.training for module in model.modules()}
-        try:
-            with torch.no_grad():
-                logits.append(model.eval()(tokens.to(device)).cpu())
-        except Exception:
-            return False
-        for module, mode in modes.items():
-            module.training = mode
-    a, b = logits
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
-
-
-def _same(one: Any, other: Any) -> bool:
-    if not (isinstance(one, Model) and isinstance(other, Model)):
-        return False
-    a, b = one.state_dict(), other.state_dict()
-    return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
-
-
-def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Bit by bit, also where they are not numbers."""
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return False
-    a, b = a.cpu(), b.cpu()
-    return torch.equal(a, b) or bool(((a == b) | (a.isnan() & b.isnan())).all())
-
-
-def _storages(model: Model) -> set[int]:
-    return {value.untyped_storage().data_ptr() for value in model.state_dict().values() if value.numel()}

@@ -63,7 +63,7 @@ def export(
 ) -> Manifest:
     """Write the folder, whole or not at all. The base models must be in the store.
 
-    streams: a name in CHOICES. progress is called with the number of strings drawn since its last call (in all: `n_strings`).
+    streams: a name in CHOICES. progress is called with the number of strings drawn since its last call (in all: `volume`).
     Raises CapbenchError, one line, if it cannot be written.
     """
     with _explained(folder), _draft(folder) as draft:
@@ -89,14 +89,19 @@ def export(
     return manifest
 
 
-def n_strings(wanted: Iterable[Wanted], streams: str) -> int:
-    """The number of strings that an export draws."""
-    sizes = {
-        identity.stream_id(stream, train): train.steps * train.batch_size
-        for want in wanted
-        for stream, train in _streams(want.step.task, want.step.train, CHOICES[streams]).values()
-    }
-    return sum(sizes.values())
+def volume(wanted: Iterable[Wanted], streams: str) -> tuple[int, int]:
+    """The number of strings that an export draws, and of bytes that they take."""
+    sizes: dict[str, tuple[int, int]] = {}
+    for want in wanted:
+        for stream, train in _streams(want.step.task, want.step.train, CHOICES[streams]).values():
+            n = train.steps * train.batch_size
+            sizes[identity.stream_id(stream, train)] = n, 2 * n * stream.seq_len * _width(stream)
+    return sum(n for n, _ in sizes.values()), sum(size for _, size in sizes.values())
+
+
+def _width(stream: Task) -> int:
+    """Bytes of the smallest signed integer that holds every token of the vocabulary and -1: 1, 2, 4 or 8."""
+    return next(n for n in (1, 2, 4, 8) if stream.vocab_size <= 2 ** (8 * n - 1))
 
 
 def _streams(task: FineTuningTask, train: TrainConfig, names: tuple[str, ...]) -> dict[str, tuple[Task, TrainConfig]]:
@@ -171,10 +176,10 @@ class _Writer:
         file = self._root / path
         file.parent.mkdir(exist_ok=True)
         separate = {name: t.detach().cpu().clone() for name, t in tensors.items()}  # two names may share one storage
-        safetensors.torch.save_file(separate, file)
-        with file.open("rb") as content:
-            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-        self.files[path] = File(sha256=sha256, size=file.stat().st_size, tensors=weights.info(tensors))
+        content = safetensors.torch.save(separate)
+        file.write_bytes(content)  # not save_file: what that writes, nobody but its owner can read
+        sha256 = hashlib.sha256(content).hexdigest()
+        self.files[path] = File(sha256=sha256, size=len(content), tensors=weights.info(tensors))
 
 
 def _drawn(stream: Task, train: TrainConfig, progress: Callable[[int], object]) -> dict[str, torch.Tensor]:
@@ -183,12 +188,17 @@ def _drawn(stream: Task, train: TrainConfig, progress: Callable[[int], object]) 
 
     from capbench.training import batches
 
-    types = (torch.int8, torch.int16, torch.int32, torch.int64)
-    dtype = next(t for t in types if stream.vocab_size - 1 <= torch.iinfo(t).max)
+    types = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    dtype = types[_width(stream)]
     tokens = torch.empty((train.steps * train.batch_size, stream.seq_len), dtype=dtype)
     targets = torch.empty_like(tokens)
     for step, batch in zip(range(train.steps), batches(stream, train), strict=False):
         rows = slice(step * train.batch_size, (step + 1) * train.batch_size)
+        if (
+            int(batch.targets.max()) > torch.iinfo(dtype).max
+        ):  # a program may have more answers than its input has tokens
+            dtype = next(t for t in types.values() if int(batch.targets.max()) <= torch.iinfo(t).max)
+            tokens, targets = tokens.to(dtype), targets.to(dtype)
         tokens[rows], targets[rows] = batch.tokens.to(dtype), batch.targets.to(dtype)
         progress(train.batch_size)
     return {"tokens": tokens, "targets": targets}

@@ -33,6 +33,7 @@ Architecture "gpt": token_embedding + position_embedding; per block x += attn.ou
 this order, each split into n_heads; x += mlp_out(activation(mlp_in(norm2(x)))), the MLP being 4 * d_model wide; then norm and
 unembedding (no bias). norm*: LayerNorm. gelu is the exact one.
 Architecture "tracr": a compiled program; blocks of attention (query, key, value, out; scores / sqrt(key size)) and a ReLU MLP, no
-norms. With capbench installed, capbench.models.gpt.Gpt(GptConfig(...)) and capbench.models.tracr.TracrTransformer(
+norms; its targets are places in "outputs".
+With capbench installed, capbench.models.gpt.Gpt(GptConfig(...)) and capbench.models.tracr.TracrTransformer(
 TracrConfig.from_json(...)) build both from "architecture" (without its `kind`).
 """

@@ -13,6 +13,7 @@ from pathlib import Path
 
 _CAPBENCH = Path(__file__).parent.parent
 _METHODS = Path(__file__).parent
+_SHAPING = ("methods", "measure")  # of capbench: a method may look inside a model
 # These find and describe methods; no result hangs on them.
 _PLUMBING = {_METHODS / f"{name}.py" for name in ("arguments", "base", "names", "registry", "sources")}
 LIBRARIES = tuple(
@@ -43,8 +44,8 @@ def files(file: Path, module: str = "") -> set[Path]:
     """A method's file and those that it imports, directly or not, also in functions.
 
     module: the dotted name that the file is imported by; empty for one given by its path. Counted are modules of the same
-    folder or the same package and methods of capbench. Installed libraries and the rest of capbench (which is in every model's
-    key) are not.
+    folder or the same package, and methods and measurements of capbench. Installed libraries are not, nor the rest of capbench,
+    which is in every model's key.
     """
     roots = _roots(file, module)
     found: set[Path] = set()
@@ -83,9 +84,9 @@ def _imported(file: Path, roots: tuple[_Root, ...]) -> set[Path]:
             if level <= len(file.parents) and not file.is_relative_to(_CAPBENCH):
                 found |= set(_on_the_way(file.parents[level - 1], parts))
         elif parts[0] == "capbench":  # not looked up beside the file: it may lie in a clone of this repository
-            if parts[1:2] != ["methods"]:
+            if len(parts) < 2 or parts[1] not in _SHAPING:
                 continue
-            found |= {f for f in _on_the_way(_METHODS, parts[2:]) if f.name != "__init__.py"} - _PLUMBING
+            found |= {f for f in _on_the_way(_CAPBENCH / parts[1], parts[2:]) if f.name != "__init__.py"} - _PLUMBING
         elif parts[0] not in sys.stdlib_module_names:
             for root in roots:
                 if root.top in ("", parts[0]):

@@ -68,12 +68,14 @@ class FineTuningStudy:
     def retain_only_revival(self, start: Step, seed: int, *, lr: str) -> Revive:
         """`revival` without any example of O_PT: trained on the other tasks of pretraining alone, watched on O_PT.
 
-        What comes back that way was there already. Raises ValueError where pretraining taught nothing else.
+        What comes back that way was there already. Half the steps of `revival`. Raises ValueError where pretraining taught
+        nothing else.
         """
         others = self.others()
         if others is None:
             raise ValueError("there is nothing to retain: pretraining taught only the task that is fine-tuned")
-        return replace(self.revival(start, seed, lr=lr), task=others)
+        plain = self.revival(start, seed, lr=lr)
+        return replace(plain, task=others, train=replace(plain.train, steps=plain.train.steps // 2))
 
     def tuned(self, base: Step, task: FineTuningTask, seed: int, *, lr: str) -> FineTune:
         """A base model after the method under test."""

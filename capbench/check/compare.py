@@ -1,0 +1,51 @@
+"""Comparing two models: their weights bit by bit, and what they answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from capbench.check.worlds import World
+from capbench.models.base import Model
+
+BATCH = 8
+
+
+def alike(one: Model, other: Model, world: World) -> bool:
+    """Do they answer the same, in evaluation mode? Not if one cannot answer. Modes and devices stay as they are."""
+    tokens = world.task.sample(BATCH, torch.Generator().manual_seed(0)).tokens
+    logits = []
+    for model in (one, other):
+        device = next(model.parameters()).device
+        modes = {module: module.training for module in model.modules()}
+        try:
+            with torch.no_grad():
+                logits.append(model.eval()(tokens.to(device)).cpu())
+        except Exception:
+            return False
+        for module, mode in modes.items():
+            module.training = mode
+    a, b = logits
+    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Are both models, with equal weights?"""
+    if not (isinstance(one, Model) and isinstance(other, Model)):
+        return False
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+
+
+def equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Bit by bit, also where they are not numbers."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    a, b = a.cpu(), b.cpu()
+    return torch.equal(a, b) or bool(((a == b) | (a.isnan() & b.isnan())).all())
+
+
+def storages(model: Model) -> set[int]:
+    """Where a model's weights lie in memory."""
+    return {value.untyped_storage().data_ptr() for value in model.state_dict().values() if value.numel()}

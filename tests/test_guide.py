@@ -1,0 +1,120 @@
+"""docs/guide.md: its files are written and its commands run, in its order, with models that cost nothing."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from guide_blocks import blocks
+
+from capbench.cli.main import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+BLOCKS = blocks(GUIDE)
+
+# What makes the guide's commands cheap, without a word of them changed. Jobs: worker processes would each import torch.
+INI = "[pytest]\naddopts = --capbench-jobs=1 -p no:cacheprovider -p no:hypothesispytest\nfilterwarnings = error\n"
+CONFTEST = """
+from dataclasses import replace
+from capbench.presets import SCALES, small
+from tiny import TINY
+SCALES["small"] = lambda: replace(small(), pcfg=TINY)
+"""
+
+
+def folder_of_the_guide(folder: Path) -> dict[str, str]:
+    """Make a folder like a clone, with a scale `small` of tiny models; gives the environment for its commands."""
+    shutil.copytree(ROOT / "suites", folder / "suites", ignore=shutil.ignore_patterns("__pycache__"))
+    folder.joinpath("pytest.ini").write_text(INI)
+    folder.joinpath("conftest.py").write_text(CONFTEST)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CAPBENCH_", "COV_"))}
+    return {
+        **kept,
+        "CAPBENCH_CACHE": str(folder / "cache"),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]]),
+        "PYTHONPATH": str(ROOT / "tests"),
+    }
+
+
+def tokens(runs: Path) -> set[float]:
+    """What one fine-tuning cost, in all runs of a report directory: one number, if it is the same method."""
+    records = [r for file in runs.glob("*-small/results.json") for r in json.loads(file.read_text())["records"]]
+    return {m["value"] for r in records for m in r["measurements"] if m["name"] == "finetuning.tokens"}
+
+
+def test_all_of_the_guide_runs_in_its_order(tmp_path: Path) -> None:
+    environment = folder_of_the_guide(tmp_path)
+    for block in BLOCKS:
+        if block.file:
+            tmp_path.joinpath(block.file).write_text(block.body + "\n")
+        for command in block.commands:
+            if block.not_run:
+                continue
+            ended = subprocess.run(
+                ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
+            )
+            output = ended.stdout + ended.stderr
+            about = f"docs/guide.md, line {block.line}: {command}\n{output}"
+            assert ended.returncode in block.exits, about
+            assert [words for words in block.prints if words not in output] == [], about
+            assert "Traceback" not in output, about
+    (full,), *others = (tokens(tmp_path / "reports" / name) for name in ("full", "first", "second"))
+    assert full > 0
+    assert others == [{2 * full}, {2 * full}]  # what gives the bug away; mending it costs no more
+
+
+def test_the_bug_is_one_word() -> None:
+    first, second = (block.body.splitlines() for block in BLOCKS if block.file == "mine.py")
+    changed = [line for line in difflib.ndiff(first, second) if line[0] in "+-"]
+    assert [line[2:].strip() for line in changed] == [
+        "old = task.sample(config.batch_size, rng)",
+        "old = task.retain.sample(config.batch_size, rng)",
+    ]
+
+
+def test_what_the_guide_names_exists(pytestconfig: pytest.Config) -> None:
+    options = {f"--{name.replace('_', '-')}" for name in vars(pytestconfig.option)}
+    assert set(re.findall(r"--capbench-[a-z-]*[a-z]", GUIDE)) <= options
+    described = [re.match(r"`capbench ([a-z-]+)`", command.__doc__ or "") for command in COMMANDS]
+    named = {words.split()[1] for block in BLOCKS for words in block.commands if words.startswith("capbench ")}
+    named |= set(re.findall(r"`capbench ([a-z-]+)", GUIDE))
+    assert {"compare", "export"} <= named <= {found[1] for found in described if found}
+    for file in re.findall(r"suites/test_\w+\.py", GUIDE):
+        assert (ROOT / file).is_file()
+
+
+MARKED = "<!-- exit: 0 or 1 -->\n<!-- prints: x: y -->\n```sh\none\ntwo\n```\n"
+
+
+def test_comments_are_about_the_next_block() -> None:
+    marked, plain = blocks(MARKED + "words\n\n```python\n# mine.py\nx = 1\n```\n")
+    assert (marked.commands, marked.exits, marked.prints) == (["one", "two"], {0, 1}, ("x: y",))
+    assert (marked.file, marked.line, marked.not_run) == ("", 3, "")
+    assert plain.file == "mine.py" and not plain.commands and not plain.exits
+    assert replace(plain, body="x = 1\n# mine.py").file == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("```sh\nls\n```\n", "line 1: a block of commands, and only that, says once how it exits"),
+        (MARKED.replace("sh", "python"), "line 3: a block of commands"),
+        (MARKED.replace("prints: x: y", "not run: no"), "line 3: a block of commands"),
+        (MARKED.replace("exit", "exits"), "line 1: unknown comment <!-- exits: 0 or 1 -->"),
+        (MARKED.removesuffix("```\n"), "line 3: this block has no end"),
+        (MARKED + "<!-- exit: 0 -->\n", "no block follows the comments"),
+        (MARKED + "<!-- exit: 0 -->\n# next\n" + MARKED, "line 8: no block follows the comments"),
+    ],
+)
+def test_a_block_that_does_not_say_what_to_expect_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}"):
+        blocks(text)
