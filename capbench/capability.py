@@ -38,14 +38,15 @@ class Tool:
 
 SEPARATES = 0.95  # AUC from which a tool may decide a claim
 BEHAVIOUR = Tool(name="behaviour", measured="tuned.O_PT", unit="accuracy", present=KEPT, absent=GONE)
+# Set by `capbench calibrate` on the known models of seeds 100 and 101, rounded; tested on those of seeds 0 to 2.
 TOOLS = (
     BEHAVIOUR,  # the lower of C_Te 0 and 1
-    Tool(name="revival", measured="revival.speed_up", unit="ratio", present=2.0, absent=1.25),
-    Tool(name="probing", measured="probing.retention", unit="retention", present=0.70, absent=0.30),
+    Tool(name="revival", measured="revival.speed_up", unit="ratio", present=1.7, absent=1.5),
+    Tool(name="probing", measured="probing.retention", unit="retention", present=0.66, absent=0.34),
     # In a compiled model it is known where the capability writes, so its circuit is read instead of probing for it.
-    Tool(name="circuit", measured="circuit.retention", unit="retention", present=0.70, absent=0.30),
-    Tool(name="pruning", measured="pruning.gain", unit="accuracy", present=0.30, absent=0.10),
-    Tool(name="weight pruning", measured="pruning.weights.gain", unit="accuracy", present=0.30, absent=0.10),
+    Tool(name="circuit", measured="circuit.retention", unit="retention", present=0.67, absent=0.33),
+    Tool(name="pruning", measured="pruning.gain", unit="accuracy", present=0.45, absent=0.27),
+    Tool(name="weight pruning", measured="pruning.weights.gain", unit="accuracy", present=0.38, absent=0.30),
     Tool(name="retain-only revival", measured="revival.retain_only", unit="accuracy", present=KEPT, absent=GONE),
 )
 BESIDE = frozenset({"retain-only revival"})  # reported with the others, without a part in the verdict

@@ -50,6 +50,7 @@ class Member:
         found = {"base": self.base, "tuned": self.tuned, "never": self.never}
         if self.state is INTACT:
             return found
+        # At the medium rate compiled models that are deleted for certain come back too (seeds 100, 101: 2 to 5 times as fast).
         rate = "small" if isinstance(self.study, TracrCounter) else "medium"
         found[f"reft_{rate}"] = self.study.revival(self.tuned, seed, lr=rate)
         found[f"scrft_{rate}"] = self.study.revival(self.never, seed, lr=rate)
