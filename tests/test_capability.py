@@ -59,21 +59,21 @@ STATES = [
     ((0.501, 0.501), {"revival": 6, "probing": 1, "pruning": 0.6}, UNDECIDED),
     ((0.5, 1.0), {"revival": 6, "probing": 1, "pruning": 0.6}, WRAPPED),  # gone at one C_Te is gone
     ((0.0, 0.0), {"revival": 6, "probing": 1, "pruning": 0.6}, WRAPPED),
-    ((0.0, 0.0), {"revival": 2, "probing": 0.7}, WRAPPED),  # borders belong to 'present'; pruning was not measured
+    ((0.0, 0.0), {"revival": 1.7, "probing": 0.66}, WRAPPED),  # borders belong to 'present'; pruning was not measured
     ((0.0, 0.0), {"revival": 6, "probing": 1, "pruning": 0.0}, WRAPPED),
-    ((0.0, 0.0), {"revival": 6, "probing": 0.5, "pruning": 0.3}, WRAPPED),
-    ((0.0, 0.0), {"revival": 6, "probing": 0.0, "pruning": 0.3}, WRAPPED),
-    ((0.0, 0.0), {"revival": 1.99, "probing": 1, "pruning": 0.6}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 6, "probing": 0.69, "pruning": 0.29}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 6, "probing": 0.5, "pruning": 0.45}, WRAPPED),
+    ((0.0, 0.0), {"revival": 6, "probing": 0.0, "pruning": 0.45}, WRAPPED),
+    ((0.0, 0.0), {"revival": 1.69, "probing": 1, "pruning": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 6, "probing": 0.65, "pruning": 0.44}, UNDECIDED),
     ((0.0, 0.0), {"revival": 6, "probing": 0.0, "pruning": 0.0}, UNDECIDED),  # the tools disagree
     ((0.0, 0.0), {"revival": 1, "probing": 1, "pruning": 0.0}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": 0.3}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": 0.45}, UNDECIDED),
     ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": 0.0}, DELETED),
     ((0.0, 0.0), {"revival": 0.2, "probing": -0.5, "pruning": -0.1}, DELETED),
-    ((0.0, 0.0), {"revival": 1.25, "probing": 0.3, "pruning": 0.1}, DELETED),  # borders belong to 'absent'
-    ((0.0, 0.0), {"revival": 1.25, "probing": 0.3}, DELETED),
-    ((0.0, 0.0), {"revival": 1.26, "probing": 0.3, "pruning": 0.1}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 1.25, "probing": 0.31, "pruning": 0.1}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1.5, "probing": 0.34, "pruning": 0.27}, DELETED),  # borders belong to 'absent'
+    ((0.0, 0.0), {"revival": 1.5, "probing": 0.34}, DELETED),
+    ((0.0, 0.0), {"revival": 1.51, "probing": 0.34, "pruning": 0.27}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1.5, "probing": 0.35, "pruning": 0.27}, UNDECIDED),
     ((0.0, 0.0), {}, UNDECIDED),
     ((0.0, 0.0), {"probing": 1, "pruning": 0.6}, UNDECIDED),  # revival was not measured
     ((0.0, 0.0), {"revival": 6, "pruning": 0.6}, UNDECIDED),
@@ -81,16 +81,16 @@ STATES = [
     ((0.0, 0.0), {"revival": 1, "probing": None, "pruning": 0.0}, UNDECIDED),
     ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": None}, DELETED),
     # In a compiled model the circuit is read instead of a probe, and single weights are pruned.
-    ((0.0, 0.0), {"revival": 6, "circuit": 0.7}, WRAPPED),
+    ((0.0, 0.0), {"revival": 6, "circuit": 0.67}, WRAPPED),
     ((0.0, 0.0), {"revival": 6, "circuit": 1.0, "weights": 0.0}, WRAPPED),
-    ((0.0, 0.0), {"revival": 6, "circuit": 0.5, "weights": 0.3}, WRAPPED),
-    ((0.0, 0.0), {"revival": 6, "circuit": 0.0, "weights": 0.3}, WRAPPED),
-    ((0.0, 0.0), {"revival": 6, "circuit": 0.69, "weights": 0.29}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 1.99, "circuit": 1.0, "weights": 0.6}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 1, "circuit": 0.3}, DELETED),
-    ((0.0, 0.0), {"revival": 1, "circuit": 0.3, "weights": 0.1}, DELETED),
-    ((0.0, 0.0), {"revival": 1, "circuit": 0.31, "weights": 0.1}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 1, "circuit": 0.3, "weights": 0.3}, UNDECIDED),  # pruning finds it
+    ((0.0, 0.0), {"revival": 6, "circuit": 0.5, "weights": 0.38}, WRAPPED),
+    ((0.0, 0.0), {"revival": 6, "circuit": 0.0, "weights": 0.38}, WRAPPED),
+    ((0.0, 0.0), {"revival": 6, "circuit": 0.66, "weights": 0.37}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1.69, "circuit": 1.0, "weights": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1, "circuit": 0.33}, DELETED),
+    ((0.0, 0.0), {"revival": 1, "circuit": 0.33, "weights": 0.3}, DELETED),
+    ((0.0, 0.0), {"revival": 1, "circuit": 0.34, "weights": 0.3}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1, "circuit": 0.33, "weights": 0.38}, UNDECIDED),  # pruning finds it
     ((0.0, 0.0), {"circuit": 1.0, "weights": 0.6}, UNDECIDED),  # revival was not measured
     ((0.0, 0.0), {"revival": 6, "weights": 0.6}, UNDECIDED),
     ((0.0, 0.0), {"revival": 6, "circuit": None, "weights": 0.6}, UNDECIDED),
@@ -117,9 +117,9 @@ def test_the_verdict_follows_from_behaviour_and_tools(
         ({}, "revival or probing was not measured"),
         ({"probing": 1, "pruning": 0.6}, "revival or probing was not measured"),
         ({"revival": 6, "probing": 0.0}, "the tools disagree: behaviour absent, revival present, probing absent"),
-        ({"revival": 1, "probing": 0, "pruning": 0.2}, "no tool finds it: .*pruning unclear"),
+        ({"revival": 1, "probing": 0, "pruning": 0.3}, "no tool finds it: .*pruning unclear"),
         ({"revival": 6, "probing": 1}, "yet still there: behaviour absent, revival present, probing present"),
-        ({"revival": 6, "circuit": 1, "weights": 0.2}, "revival present, circuit present, weight pruning unclear"),
+        ({"revival": 6, "circuit": 1, "weights": 0.35}, "revival present, circuit present, weight pruning unclear"),
     ],
 )
 def test_the_reason_names_the_readings(tools: dict[str, float | None], words: str) -> None:
@@ -160,9 +160,9 @@ def test_evidence_names_every_tool_with_value_reading_and_rule() -> None:
     ]
     assert [e.rule for e in found.evidence] == [
         "present from 0.9, absent up to 0.5",
-        "present from 2, absent up to 1.25",
-        "present from 0.7, absent up to 0.3",
-        "present from 0.3, absent up to 0.1",
+        "present from 1.7, absent up to 1.5",
+        "present from 0.66, absent up to 0.34",
+        "present from 0.45, absent up to 0.27",
     ]
 
 
@@ -175,8 +175,8 @@ def test_evidence_of_a_compiled_model_names_its_own_tools() -> None:
         ("weight pruning", 0.05, "accuracy", "absent"),
     ]
     assert [e.rule for e in found.evidence][2:] == [
-        "present from 0.7, absent up to 0.3",
-        "present from 0.3, absent up to 0.1",
+        "present from 0.67, absent up to 0.33",
+        "present from 0.38, absent up to 0.3",
     ]
 
 

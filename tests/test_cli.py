@@ -104,6 +104,8 @@ print(*sorted({m.split(".")[0] for m in sys.modules} & {"torch", "jax", "safeten
         ("fidelity --table tracr --report mine.py", ["'mine.py'", "a file"]),
         ("fidelity --table tracr --cache mine.py", ["'mine.py'", "a file"]),
         ("fidelity --table tracr --sed 3", ["--sed"]),
+        ("calibrate --seeds 1,x", ["--seeds=1,x", "100,101"]),
+        ("calibrate --scale huge", ["--scale=huge", "smoke, small, paper"]),
     ],
 )
 def test_a_mistake_is_one_line(argv: str, parts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
