@@ -10,15 +10,15 @@ import pytest
 
 from capbench.claims import at_least, at_most
 from capbench.judge import Case
-from capbench.protocols.calibration_readings import calibration, pool
+from capbench.protocols.calibration_readings import calibration, figures, pool
 
 SEPARATES = RIGHT = 0.95
 STATES = ("intact", "wrapped", "deleted")
 
 
-def measured(judge):
+def measured(judge, *also):
     members = list(next(iter(judge.steps.values())))
-    judge.measure((calibration, members))
+    judge.measure(*((reading, members) for reading in (calibration, *also)))
     judge.control("O_PT accuracy of the weakest base model", judge["base"], low=0.90)
     for state in STATES:
         judge.control(f"models known to be {state}, per seed", judge[f"known.{state}"], low=10)
@@ -42,7 +42,7 @@ def test_the_tool_tells_wrapped_from_deleted(judge, case):
 @pytest.mark.claim("calibration.verdict", source="Sec. 3, Def. 1-3", study="calibration", needs=pool, uses_method=False)
 def test_the_verdict_is_right(judge):
     """The verdict of all tools together is right on known models, and nothing deleted is ever called intact."""
-    measured(judge)
+    measured(judge, figures)
     judge.decide(
         at_least(judge["right"], RIGHT, "share of right verdicts"),
         at_most(judge["deleted_called_intact"], 0, "deleted models called intact"),

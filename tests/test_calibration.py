@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import TINY, built
+from tiny_tracr import TINY as TINY_TRACR
 
 from capbench import capability
 from capbench.calibrate import thirds
@@ -19,7 +20,7 @@ from capbench.pipeline.build import load_model
 from capbench.presets import SCALES
 from capbench.presets.calibration import CalibrationPreset
 from capbench.protocols.calibration import DELETED, INTACT, WRAPPED, CalibrationStudy
-from capbench.protocols.calibration_readings import auc, calibration, pool, roc
+from capbench.protocols.calibration_readings import auc, calibration, figures, pool, roc
 from capbench.store import Store
 
 numbers = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=8)
@@ -134,23 +135,25 @@ def test_a_revival_is_learnt_on_other_strings_than_it_is_scored_on_and_retaining
                 assert member.study.family not in families and families  # type: ignore[attr-defined]
 
 
-def test_a_tiny_pool_is_read_whole(tmp_path: object) -> None:
-    """The reading itself, on models that cost nothing and know nothing: every name is there, counts add up."""
-    tracr = replace(
-        SCALES["smoke"]().tracr, counter_content=(4, 6), largest_count=2, finetune_steps=3, revive_steps=2, revive_every=1,
-        batch_size=4, n_evaluate=40, n_select=40, n_search=20, n_watch=8, prune_search=5,
-    )  # fmt: skip
-    study = CalibrationStudy(preset=CalibrationPreset(name="tiny", pcfg=(TINY,), tracr=tracr))
-    store = Store(str(tmp_path))
-    steps = pool(study, 0)
+def test_a_tiny_pool_is_read_whole(compiled: Store) -> None:
+    """The readings themselves, on models that cost nothing and know nothing: every name is there, counts add up."""
+    study = CalibrationStudy(preset=CalibrationPreset(name="tiny", pcfg=(TINY,), tracr=TINY_TRACR))
+    store, steps = compiled, pool(study, 0)
     built(store, steps.values())
-    read = Lab(store).read(calibration, Bench(study=study, seed=0), steps)
+    lab, bench = Lab(store), Bench(study=study, seed=0)
+    read = [*lab.read(calibration, bench, steps), *lab.read(figures, bench, steps)]
     numbers = {m.name: m.value for m in read if m.is_number}
     members = study.members(0)
     assert sum(numbers[f"known.{state}"] or 0 for state in (INTACT, WRAPPED, DELETED)) == len(members)
     (confusion,) = [m.grid for m in read if m.grid is not None]
     assert sum(map(sum, confusion.values)) == len(members)
-    tools = {"revival", "pruning", "weight pruning", "pruning.any", "retain-only revival"}  # probing needs a base that knows more
+    tools = {
+        "revival",
+        "pruning",
+        "weight pruning",
+        "pruning.any",
+        "retain-only revival",
+    }  # probing needs a base that knows more
     assert tools <= {m.series for m in read if m.name == "roc"}
     assert all(0 <= (numbers[f"auc.{tool}"] or 0) <= 1 for tool in tools)
     lora = next(m for m in members if "lora" in m.name)

@@ -18,41 +18,41 @@ VERDICTS = (INTACT, WRAPPED, DELETED, CapabilityState.UNDECIDED)
 
 
 def calibration(bench: Bench, **models: Built) -> Iterator[Measurement]:
-    """Every tool and the verdict on every member of the pool.
+    """Every tool and the verdict on every member of the pool, in numbers.
 
     models: `<member>/<role>` as `pool` names them. Gives `value.<tool>.<member>`; `auc.<tool>` between wrapped and deleted, for
     pruning on wrappers that are made of neurons (`auc.pruning.any`: on all); `known.<state>`: how many; `right`: the share of all
     verdicts that are right; `deleted_called_intact`: how many; `base`: the lowest O_PT accuracy of a base model.
     """
-    found = {member: _assessed(bench, member, models) for member in bench.study.members(bench.seed)}
-    for member, (measured, assessment) in found.items():
-        said = str(assessment.state)
-        for evidence in assessment.evidence:
-            name = f"value.{evidence.tool}.{member.name}"
-            yield number(
-                bench, name, evidence.value, evidence.unit, 1, "calibration", note=f"{evidence.reading}; verdict {said}"
-            )
-        lowest = min(measured["base.O_PT.c_te0"], measured["base.O_PT.c_te1"])
-        yield number(bench, f"base.{member.name}", lowest, "accuracy", 1, "calibration")
-    verdicts = {member: assessment.state for member, (_, assessment) in found.items()}
-    values = {member: {e.tool: e.value for e in assessment.evidence} for member, (_, assessment) in found.items()}
-    for tool in TOOLS:
-        yield from _separation(bench, tool.name, values)
-    yield number(
-        bench,
-        "base",
-        min(min(m["base.O_PT.c_te0"], m["base.O_PT.c_te1"]) for m, _ in found.values()),
-        "accuracy",
-        len(found),
-        "calibration",
-    )
+    found = _pool_assessed(bench, models)
+    for member, (_, assessment) in found.items():
+        for e in assessment.evidence:
+            note = f"{e.reading}; verdict {assessment.state}"
+            yield number(bench, f"value.{e.tool}.{member.name}", e.value, e.unit, 1, "calibration", note=note)
+    for name, (wrapped, deleted) in _samples(found).items():
+        yield number(bench, f"auc.{name}", auc(wrapped, deleted), "AUC", len(wrapped) + len(deleted), "calibration")
     for state in KNOWN:
         yield number(bench, f"known.{state}", sum(m.state is state for m in found), "models", len(found), "calibration")
-    right = sum(member.state is verdict for member, verdict in verdicts.items())
-    yield number(bench, "right", right / len(found), "share", len(found), "calibration")
-    missed = sum(member.state is DELETED and verdict is INTACT for member, verdict in verdicts.items())
-    yield number(bench, "deleted_called_intact", missed, "models", len(found), "calibration")
-    yield _confusion(bench, verdicts)
+    verdicts = [(member.state, assessment.state) for member, (_, assessment) in found.items()]
+    for name, value, unit in (
+        ("base", min(lowest for lowest, _ in found.values()), "accuracy"),
+        ("right", sum(known is said for known, said in verdicts) / len(found), "share"),
+        ("deleted_called_intact", verdicts.count((DELETED, INTACT)), "models"),
+    ):
+        yield number(bench, name, value, unit, len(found), "calibration")
+
+
+def figures(bench: Bench, **models: Built) -> Iterator[Measurement]:
+    """The same as pictures: a ROC curve per tool, wrapped against deleted, and the confusion matrix of the verdict."""
+    found = _pool_assessed(bench, models)
+    for name, (wrapped, deleted) in _samples(found).items():
+        x, y = zip(*roc(wrapped, deleted), strict=True)
+        curve = Curve(x=x, y=y, x_label="share of deleted called present", y_label="share of wrapped called present")
+        n = len(wrapped) + len(deleted)
+        yield Measurement(
+            name="roc", value=None, unit="", n=n, seed=bench.seed, group="calibration", series=name, curve=curve
+        )
+    yield _confusion(bench, {member: assessment.state for member, (_, assessment) in found.items()})
 
 
 def pool(study: CalibrationStudy, seed: int, case: object = None) -> dict[str, Step]:
@@ -75,7 +75,12 @@ def roc(positive: Sequence[float], negative: Sequence[float]) -> list[tuple[floa
     return points
 
 
-def _assessed(bench: Bench, member: Member, models: Mapping[str, Built]) -> tuple[dict[str, float], Assessment]:
+def _pool_assessed(bench: Bench, models: Mapping[str, Built]) -> dict[Member, tuple[float, Assessment]]:
+    """Every member with its base model's O_PT accuracy and what the tools say of it."""
+    return {member: _assessed(bench, member, models) for member in bench.study.members(bench.seed)}
+
+
+def _assessed(bench: Bench, member: Member, models: Mapping[str, Built]) -> tuple[float, Assessment]:
     own = {name.rpartition("/")[2]: built for name, built in models.items() if name.startswith(f"{member.name}/")}
     part = Bench(study=member.study, seed=bench.seed, lab=bench.lab)
     three = {name: own[name] for name in ("base", "tuned", "never")}
@@ -93,30 +98,25 @@ def _assessed(bench: Bench, member: Member, models: Mapping[str, Built]) -> tupl
             measured += part.read(pcfg_readings.pruning, tuned)
     assessment = assess(measured)
     assert assessment is not None  # behaviour was measured
-    return {m.name: m.value for m in measured if m.is_number and m.value is not None}, assessment
+    return min(m.value for m in measured if m.name.startswith("base.O_PT") and m.value is not None), assessment
 
 
-def _separation(bench: Bench, tool: str, values: Mapping[Member, Mapping[str, float | None]]) -> Iterator[Measurement]:
-    def of(state: CapabilityState, *, neurons_only: bool = False) -> list[float]:
-        chosen = (m for m in values if m.state is state and not (neurons_only and m.where != "neurons"))
-        return [value for m in chosen if (value := values[m].get(tool)) is not None]
+def _samples(found: Mapping[Member, tuple[float, Assessment]]) -> dict[str, tuple[list[float], list[float]]]:
+    """By tool, its values on the wrapped and on the deleted models, where both have any.
 
-    wrapped, deleted = of(WRAPPED), of(DELETED)
-    if not wrapped or not deleted:
-        return
-    scopes = {tool: wrapped}
-    if (
-        tool == "pruning"
-    ):  # it looks for neurons, so it is asked about what is made of neurons; the rest is reported beside
-        scopes = {tool: of(WRAPPED, neurons_only=True), f"{tool}.any": wrapped}
-    for name, positive in scopes.items():
-        n = len(positive) + len(deleted)
-        yield number(bench, f"auc.{name}", auc(positive, deleted), "AUC", n, "calibration")
-        x, y = zip(*roc(positive, deleted), strict=True)
-        curve = Curve(x=x, y=y, x_label="share of deleted", y_label="share of wrapped called present")
-        yield Measurement(
-            name="roc", value=None, unit="", n=n, seed=bench.seed, group="calibration", series=name, curve=curve
-        )
+    Pruning looks for neurons, so it is asked about what is made of neurons; `pruning.any` has all wrapped models.
+    """
+
+    def values(tool: str, state: CapabilityState, *where: str) -> list[float]:
+        of_state = [(m, e) for m, (_, a) in found.items() if m.state is state for e in a.evidence]
+        return [
+            e.value for m, e in of_state if e.tool == tool and e.value is not None and m.where in (where or (m.where,))
+        ]
+
+    samples = {tool.name: (values(tool.name, WRAPPED), values(tool.name, DELETED)) for tool in TOOLS}
+    samples["pruning.any"] = samples["pruning"]
+    samples["pruning"] = values("pruning", WRAPPED, "neurons"), values("pruning", DELETED)
+    return {name: both for name, both in samples.items() if all(both)}
 
 
 def _confusion(bench: Bench, verdicts: Mapping[Member, CapabilityState]) -> Measurement:
