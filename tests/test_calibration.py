@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,8 +22,10 @@ from capbench.presets import SCALES
 from capbench.presets.calibration import CalibrationPreset
 from capbench.protocols.calibration import DELETED, INTACT, WRAPPED, CalibrationStudy
 from capbench.protocols.calibration_readings import auc, calibration, figures, pool, roc
+from capbench.report import load
 from capbench.store import Store
 
+ROOT = Path(__file__).parent.parent
 numbers = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=8)
 
 
@@ -179,3 +182,14 @@ def test_a_claim_on_a_tool_that_failed_its_calibration_is_objected_to(monkeypatc
     assert why == f"{failed_at}, 0.95 is needed"
     assert capability.objection("small", ["tuned.O_PT.c_te0", "revival.ratio.medium"]) == ""
     assert capability.objection("paper", ["probing.retention"]) == "", "not calibrated there is no failure"
+
+
+def test_what_is_said_of_the_tools_is_what_the_kept_run_found() -> None:
+    """The AUCs that claims are objected to by are those of reports/reference/calibration, on models that set no threshold."""
+    found = {r.case: r.verdict for r in load(ROOT / "reports" / "reference" / "calibration").records if r.case}
+    calibrated = {tool.name: tool.auc["small"] for tool in capability.TOOLS if tool.auc}
+    assert calibrated == {
+        case.removeprefix("tool=").replace("-", " "): pytest.approx(verdict.effect, abs=0.005)
+        for case, verdict in found.items()
+    }
+    assert {v.per_seed and len(v.per_seed) for v in found.values()} == {3}
