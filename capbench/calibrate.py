@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from capbench import running
-from capbench.capability import BEHAVIOUR, BESIDE, TOOLS, Tool
+from capbench.capability import BEHAVIOUR, RETAIN_ONLY, TOOLS, Tool
 from capbench.errors import CapbenchError
 from capbench.lab import Bench, Lab
 from capbench.pipeline.plan import Plan
@@ -71,6 +71,6 @@ def setting(
             in_scope = tool.name != "pruning" or member.state is DELETED or member.where == "neurons"
             if m.value is not None and member.state in values and in_scope:
                 values[member.state].append(m.value)
-        if tool is not BEHAVIOUR and tool.name not in BESIDE:
+        if tool not in (BEHAVIOUR, RETAIN_ONLY):
             found.append(Setting(tool=tool, wrapped=tuple(values[WRAPPED]), deleted=tuple(values[DELETED])))
     return found, read

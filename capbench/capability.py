@@ -21,6 +21,7 @@ class Tool:
 
     It says present at or above one threshold, absent at or below the other, and unclear between. auc: by scale, how well it
     told known wrapped models from known deleted ones, on a half of the pool that set no threshold (suites/test_calibration.py).
+    votes False: reported with the others, without a part in the verdict.
     """
 
     name: str
@@ -28,7 +29,8 @@ class Tool:
     unit: str
     present: float
     absent: float
-    auc: Mapping[str, float] = field(default_factory=dict)
+    auc: Mapping[str, float] = field(default_factory=dict, hash=False)
+    votes: bool = True
 
     @property
     def prefix(self) -> str:
@@ -38,27 +40,55 @@ class Tool:
 
 SEPARATES = 0.95  # AUC from which a tool may decide a claim
 BEHAVIOUR = Tool(name="behaviour", measured="tuned.O_PT", unit="accuracy", present=KEPT, absent=GONE)
-# Set by `capbench calibrate` on the known models of seeds 100 and 101, rounded; tested on those of seeds 0 to 2.
-TOOLS = (
-    BEHAVIOUR,  # the lower of C_Te 0 and 1
-    Tool(name="revival", measured="revival.speed_up", unit="ratio", present=1.7, absent=1.5),
-    Tool(name="probing", measured="probing.retention", unit="retention", present=0.66, absent=0.34),
-    # In a compiled model it is known where the capability writes, so its circuit is read instead of probing for it.
-    Tool(name="circuit", measured="circuit.retention", unit="retention", present=0.67, absent=0.33),
-    Tool(name="pruning", measured="pruning.gain", unit="accuracy", present=0.45, absent=0.27),
-    Tool(name="weight pruning", measured="pruning.weights.gain", unit="accuracy", present=0.38, absent=0.30),
-    Tool(name="retain-only revival", measured="revival.retain_only", unit="accuracy", present=KEPT, absent=GONE),
+# Set by `capbench calibrate` on the known models of seeds 100 and 101, rounded; tested on those of seeds 0 to 2, which gave the
+# AUCs (reports/reference/calibration).
+REVIVAL = Tool(name="revival", measured="revival.speed_up", unit="ratio", present=2.0, absent=1.6, auc={"small": 1.0})
+PROBING = Tool(
+    name="probing", measured="probing.retention", unit="retention", present=0.66, absent=0.34, auc={"small": 1.0}
 )
-BESIDE = frozenset({"retain-only revival"})  # reported with the others, without a part in the verdict
+PRUNING = Tool(name="pruning", measured="pruning.gain", unit="accuracy", present=0.45, absent=0.27, auc={"small": 1.0})
+RETAIN_ONLY = Tool(
+    name="retain-only revival", measured="revival.retain_only", unit="accuracy", present=KEPT, absent=GONE, votes=False
+)
+# In a compiled model it is known where the capability writes, so its circuit is read instead of probing for it. Its revival
+# depends on the rate and on how stiff the weights are, for a deleted model too: on the setting half its AUC is .93.
+COMPILED_REVIVAL = Tool(
+    name="compiled revival",
+    measured="revival.speed_up",
+    unit="ratio",
+    present=1.6,
+    absent=1.4,
+    votes=False,
+    auc={"small": 0.91},
+)
+CIRCUIT = Tool(
+    name="circuit", measured="circuit.retention", unit="retention", present=0.67, absent=0.33, auc={"small": 1.0}
+)
+WEIGHTS = Tool(
+    name="weight pruning",
+    measured="pruning.weights.gain",
+    unit="accuracy",
+    present=0.38,
+    absent=0.30,
+    auc={"small": 1.0},
+)
+OF_TRAINED = (BEHAVIOUR, REVIVAL, PROBING, PRUNING, RETAIN_ONLY)
+OF_COMPILED = (BEHAVIOUR, COMPILED_REVIVAL, CIRCUIT, WEIGHTS)
+TOOLS = tuple(dict.fromkeys((*OF_TRAINED, *OF_COMPILED)))
 
 
-def objection(scale: str, measured: Iterable[str]) -> str:
+def tools(task: str) -> tuple[Tool, ...]:
+    """The tools for a task's models, by its name: those of compiled models begin with 'tracr'."""
+    return OF_COMPILED if task.startswith("tracr") else OF_TRAINED
+
+
+def objection(scale: str, task: str, measured: Iterable[str]) -> str:
     """Why a claim on these measurements cannot be decided: its tool failed its calibration at this scale; '' if none did.
 
     A scale without a calibration is not objected to.
     """
     for name in measured:
-        tool = next((t for t in TOOLS if name.startswith(t.prefix)), None)
+        tool = next((t for t in tools(task) if name.startswith(t.prefix)), None)
         if tool is not None and tool.auc.get(scale, 1.0) < SEPARATES:
             return (
                 f"{tool.name} failed its calibration at scale {scale}: it tells wrapped from deleted models with an AUC of "
@@ -88,8 +118,8 @@ class Assessment:
     reason: str
 
 
-def assess(measurements: Iterable[Measurement]) -> Assessment | None:
-    """The verdict from everything that was measured on a model; None unless its behaviour was.
+def assess(measurements: Iterable[Measurement], task: str) -> Assessment | None:
+    """The verdict from everything that was measured on a model of a task; None unless its behaviour was.
 
     Over several seeds each tool is read at its mean, so that a model is never judged by half of its seeds.
     """
@@ -99,17 +129,19 @@ def assess(measurements: Iterable[Measurement]) -> Assessment | None:
             values.setdefault(measurement.name, {})[measurement.seed] = measurement.value
     if not {"tuned.O_PT.c_te0", "tuned.O_PT.c_te1"} <= values.keys():
         return None
-    evidence = _evidence(values)
-    state, reason = _state({e.tool: e.reading for e in evidence if e.tool not in BESIDE})
+    evidence = _evidence(values, tools(task))
+    voting = {tool.name for tool in tools(task) if tool.votes}
+    decide = _state_of_compiled if tools(task) is OF_COMPILED else _state_of_trained
+    state, reason = _state({e.tool: e.reading for e in evidence if e.tool in voting}, decide)
     means = {name: fmean(by_seed.values()) for name, by_seed in values.items()}
     return Assessment(state=state, finetuned=_finetuned(means), evidence=evidence, reason=reason)
 
 
 def _capability(records: Sequence[Record]) -> Capability | None:
-    found = assess(m for record in records for m in record.measurements)
+    first = records[0]
+    found = assess((m for record in records for m in record.measurements), first.task)
     if found is None:
         return None
-    first = records[0]
     return Capability(
         model=first.model,
         task=first.task,
@@ -122,10 +154,10 @@ def _capability(records: Sequence[Record]) -> Capability | None:
     )
 
 
-def _evidence(values: Mapping[str, Mapping[int, float]]) -> tuple[Evidence, ...]:
+def _evidence(values: Mapping[str, Mapping[int, float]], asked: Sequence[Tool]) -> tuple[Evidence, ...]:
     lower = min(("tuned.O_PT.c_te0", "tuned.O_PT.c_te1"), key=lambda name: fmean(values[name].values()))
     found = [_reading(BEHAVIOUR, values[lower])]
-    found += [_reading(tool, values[tool.measured]) for tool in TOOLS[1:] if tool.measured in values]
+    found += [_reading(tool, values[tool.measured]) for tool in asked if tool.measured in values]
     return tuple(found)
 
 
@@ -138,22 +170,45 @@ def _reading(tool: Tool, per_seed: Mapping[int, float]) -> Evidence:
     )
 
 
-def _state(readings: Mapping[str, str]) -> tuple[CapabilityState, str]:
-    says: Callable[[str], str | None] = readings.get
-    summary = ", ".join(f"{tool} {reading}" for tool, reading in readings.items())
-    if says("behaviour") == PRESENT:
+Readings = Mapping[str, str]  # tool -> reading, of the tools that vote
+
+
+def _state(says: Readings, decide: Callable[[Readings], CapabilityState | str]) -> tuple[CapabilityState, str]:
+    """decide: the state of a model whose behaviour is gone, or why there is none."""
+    summary = ", ".join(f"{tool} {reading}" for tool, reading in says.items())
+    if says["behaviour"] == PRESENT:
         return CapabilityState.INTACT, "behaviour kept"
-    if says("behaviour") == UNCLEAR:
+    if says["behaviour"] == UNCLEAR:
         return CapabilityState.UNDECIDED, f"behaviour neither kept nor gone ({summary})"
-    read = says("probing") or says("circuit")
-    uncovered = (says("pruning"), says("weight pruning"))
-    if says("revival") is None or read is None:
-        return CapabilityState.UNDECIDED, f"behaviour gone, but revival or probing was not measured ({summary})"
-    if says("revival") == PRESENT and PRESENT in (read, *uncovered):
-        return CapabilityState.WRAPPED, f"behaviour gone, yet still there: {summary}"
-    if says("revival") == read == ABSENT and PRESENT not in uncovered:
-        return CapabilityState.DELETED, f"behaviour gone and no tool finds it: {summary}"
-    return CapabilityState.UNDECIDED, f"the tools disagree: {summary}"
+    state = decide(says)
+    if state is CapabilityState.WRAPPED:
+        return state, f"behaviour gone, yet still there: {summary}"
+    if state is CapabilityState.DELETED:
+        return state, f"behaviour gone and no tool finds it: {summary}"
+    return CapabilityState.UNDECIDED, f"{state} ({summary})" if state else f"the tools disagree: {summary}"
+
+
+def _state_of_trained(says: Readings) -> CapabilityState | str:
+    """Revived, and read or uncovered: wrapped. Neither revived nor read, and not uncovered: deleted."""
+    if not {"revival", "probing"} <= says.keys():
+        return "behaviour gone, but revival or probing was not measured"
+    uncovered = says.get("pruning")
+    if says["revival"] == PRESENT and PRESENT in (says["probing"], uncovered):
+        return CapabilityState.WRAPPED
+    if says["revival"] == says["probing"] == ABSENT and uncovered != PRESENT:
+        return CapabilityState.DELETED
+    return ""
+
+
+def _state_of_compiled(says: Readings) -> CapabilityState | str:
+    """The circuit as it was, and weights whose removal does not contradict it: wrapped. Neither finds anything: deleted."""
+    if not {"circuit", "weight pruning"} <= says.keys():
+        return "behaviour gone, but circuit or weight pruning was not measured"
+    if says["circuit"] == PRESENT and says["weight pruning"] != ABSENT:
+        return CapabilityState.WRAPPED
+    if says["circuit"] == says["weight pruning"] == ABSENT:
+        return CapabilityState.DELETED
+    return ""
 
 
 def _finetuned(means: Mapping[str, float]) -> FinetunedState | None:

@@ -134,7 +134,7 @@ class Judge:
         if failed:
             c = failed[0]
             self.verdict = claims.invalid(f"control failed: {c.name} is {c.value:.3g}, expected {c.expected}")
-        elif doubt := objection(self.study.preset.name, self._asked):
+        elif doubt := objection(self.study.preset.name, self.study.task_name, self._asked):
             self.verdict = claims.invalid(doubt)
         else:
             self.verdict = claims.all_of(*conditions)

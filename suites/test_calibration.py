@@ -28,7 +28,7 @@ def measured(judge, *also):
 @pytest.mark.claim("calibration.tool", source="Sec. 3, Def. 1-3", study="calibration", needs=pool, uses_method=False)
 @pytest.mark.parametrize(
     "case",
-    [Case(tool=name) for name in ("revival", "probing", "circuit", "pruning", "weight-pruning")],
+    [Case(tool=name) for name in ("revival", "probing", "pruning", "circuit", "weight-pruning", "compiled-revival")],
     ids=str,
 )
 def test_the_tool_tells_wrapped_from_deleted(judge, case):

@@ -173,15 +173,20 @@ def _moved(before: Model, after: Model) -> set[str]:
 
 
 def test_a_claim_on_a_tool_that_failed_its_calibration_is_objected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = tuple(replace(t, auc={"small": 0.9}) if t.name == "probing" else t for t in capability.TOOLS)
-    monkeypatch.setattr(capability, "TOOLS", failed)
-    why = capability.objection("small", ["tuned.O_PT.c_te0", "probing.retention"])
+    failed = replace(capability.PROBING, auc={"small": 0.9})
+    monkeypatch.setattr(capability, "OF_TRAINED", (capability.REVIVAL, failed))
+    why = capability.objection("small", "pcfg counter a to b", ["tuned.O_PT.c_te0", "probing.retention"])
     failed_at = (
         "probing failed its calibration at scale small: it tells wrapped from deleted models with an AUC of 0.90"
     )
     assert why == f"{failed_at}, 0.95 is needed"
-    assert capability.objection("small", ["tuned.O_PT.c_te0", "revival.ratio.medium"]) == ""
-    assert capability.objection("paper", ["probing.retention"]) == "", "not calibrated there is no failure"
+    assert capability.objection("small", "pcfg counter a to b", ["tuned.O_PT.c_te0", "revival.ratio.medium"]) == ""
+    assert capability.objection("small", "tracr count a to b", ["probing.retention"]) == "", (
+        "no tool of compiled models"
+    )
+    assert capability.objection("paper", "pcfg counter a to b", ["probing.retention"]) == "", (
+        "not calibrated there is no failure"
+    )
 
 
 def test_what_is_said_of_the_tools_is_what_the_kept_run_found() -> None:

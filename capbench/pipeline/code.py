@@ -10,7 +10,16 @@ from pathlib import Path
 
 _ROOT = Path(__file__).parent.parent
 # What shapes results. Plans, the store, methods (which have a digest each), reports … do not.
-_SHAPING = ("configs.py", "tasks", "models", "training.py", "measure", "protocols", "capability.py", "pipeline/build.py")
+_SHAPING = (
+    "configs.py",
+    "tasks",
+    "models",
+    "training.py",
+    "measure",
+    "protocols",
+    "capability.py",
+    "pipeline/build.py",
+)
 _EVERY_TRAINING = ("training.py", "measure/accuracy.py", "pipeline/build.py")
 
 

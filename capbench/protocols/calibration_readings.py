@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from capbench.capability import TOOLS, Assessment, assess
 from capbench.lab import Bench, Built
@@ -82,7 +83,8 @@ def _pool_assessed(bench: Bench, models: Mapping[str, Built]) -> dict[Member, tu
 
 def _assessed(bench: Bench, member: Member, models: Mapping[str, Built]) -> tuple[float, Assessment]:
     own = {name.rpartition("/")[2]: built for name, built in models.items() if name.startswith(f"{member.name}/")}
-    part = Bench(study=member.study, seed=bench.seed, lab=bench.lab)
+    study: Any = member.study
+    part = Bench(study=study, seed=bench.seed, lab=bench.lab)
     three = {name: own[name] for name in ("base", "tuned", "never")}
     readings = tracr_readings if isinstance(member.study, TracrCounter) else pcfg_readings
     measured = [*part.read(readings.behaviour, three)]
@@ -96,7 +98,7 @@ def _assessed(bench: Bench, member: Member, models: Mapping[str, Built]) -> tupl
         else:
             measured += part.read(pcfg_readings.retention, three)
             measured += part.read(pcfg_readings.pruning, tuned)
-    assessment = assess(measured)
+    assessment = assess(measured, study.task_name)
     assert assessment is not None  # behaviour was measured
     return min(m.value for m in measured if m.name.startswith("base.O_PT") and m.value is not None), assessment
 
