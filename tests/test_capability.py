@@ -59,45 +59,41 @@ STATES = [
     ((0.501, 0.501), {"revival": 6, "probing": 1, "pruning": 0.6}, UNDECIDED),
     ((0.5, 1.0), {"revival": 6, "probing": 1, "pruning": 0.6}, WRAPPED),  # gone at one C_Te is gone
     ((0.0, 0.0), {"revival": 6, "probing": 1, "pruning": 0.6}, WRAPPED),
-    ((0.0, 0.0), {"revival": 1.7, "probing": 0.66}, WRAPPED),  # borders belong to 'present'; pruning was not measured
+    ((0.0, 0.0), {"revival": 2, "probing": 0.66}, WRAPPED),  # borders belong to 'present'; pruning was not measured
     ((0.0, 0.0), {"revival": 6, "probing": 1, "pruning": 0.0}, WRAPPED),
     ((0.0, 0.0), {"revival": 6, "probing": 0.5, "pruning": 0.45}, WRAPPED),
     ((0.0, 0.0), {"revival": 6, "probing": 0.0, "pruning": 0.45}, WRAPPED),
-    ((0.0, 0.0), {"revival": 1.69, "probing": 1, "pruning": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1.99, "probing": 1, "pruning": 0.6}, UNDECIDED),
     ((0.0, 0.0), {"revival": 6, "probing": 0.65, "pruning": 0.44}, UNDECIDED),
     ((0.0, 0.0), {"revival": 6, "probing": 0.0, "pruning": 0.0}, UNDECIDED),  # the tools disagree
     ((0.0, 0.0), {"revival": 1, "probing": 1, "pruning": 0.0}, UNDECIDED),
     ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": 0.45}, UNDECIDED),
     ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": 0.0}, DELETED),
     ((0.0, 0.0), {"revival": 0.2, "probing": -0.5, "pruning": -0.1}, DELETED),
-    ((0.0, 0.0), {"revival": 1.5, "probing": 0.34, "pruning": 0.27}, DELETED),  # borders belong to 'absent'
-    ((0.0, 0.0), {"revival": 1.5, "probing": 0.34}, DELETED),
-    ((0.0, 0.0), {"revival": 1.51, "probing": 0.34, "pruning": 0.27}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 1.5, "probing": 0.35, "pruning": 0.27}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1.6, "probing": 0.34, "pruning": 0.27}, DELETED),  # borders belong to 'absent'
+    ((0.0, 0.0), {"revival": 1.6, "probing": 0.34}, DELETED),
+    ((0.0, 0.0), {"revival": 1.61, "probing": 0.34, "pruning": 0.27}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1.6, "probing": 0.35, "pruning": 0.27}, UNDECIDED),
     ((0.0, 0.0), {}, UNDECIDED),
     ((0.0, 0.0), {"probing": 1, "pruning": 0.6}, UNDECIDED),  # revival was not measured
     ((0.0, 0.0), {"revival": 6, "pruning": 0.6}, UNDECIDED),
     ((0.0, 0.0), {"revival": None, "probing": 1, "pruning": 0.6}, UNDECIDED),  # or has no value
     ((0.0, 0.0), {"revival": 1, "probing": None, "pruning": 0.0}, UNDECIDED),
     ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": None}, DELETED),
-    # In a compiled model the circuit is read instead of a probe, and single weights are pruned.
-    ((0.0, 0.0), {"revival": 6, "circuit": 0.67}, WRAPPED),
-    ((0.0, 0.0), {"revival": 6, "circuit": 1.0, "weights": 0.0}, WRAPPED),
-    ((0.0, 0.0), {"revival": 6, "circuit": 0.5, "weights": 0.38}, WRAPPED),
-    ((0.0, 0.0), {"revival": 6, "circuit": 0.0, "weights": 0.38}, WRAPPED),
-    ((0.0, 0.0), {"revival": 6, "circuit": 0.66, "weights": 0.37}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 1.69, "circuit": 1.0, "weights": 0.6}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 1, "circuit": 0.33}, DELETED),
-    ((0.0, 0.0), {"revival": 1, "circuit": 0.33, "weights": 0.3}, DELETED),
-    ((0.0, 0.0), {"revival": 1, "circuit": 0.34, "weights": 0.3}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 1, "circuit": 0.33, "weights": 0.38}, UNDECIDED),  # pruning finds it
-    ((0.0, 0.0), {"circuit": 1.0, "weights": 0.6}, UNDECIDED),  # revival was not measured
-    ((0.0, 0.0), {"revival": 6, "weights": 0.6}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 6, "circuit": None, "weights": 0.6}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 6, "probing": 1, "circuit": 0.0}, WRAPPED),  # where both were measured the probe counts
-    ((0.0, 0.0), {"revival": 1, "probing": 0, "circuit": 1.0, "weights": 0.0, "pruning": 0.0}, DELETED),
-    ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": 0.0, "weights": 0.6}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": 0.6, "weights": 0.0}, UNDECIDED),
+    # In a compiled model circuit and weights are asked, and revival has no vote.
+    ((0.0, 0.0), {"circuit": 0.67, "weights": 0.38}, WRAPPED),
+    ((0.0, 0.0), {"circuit": 1.0, "weights": 0.31}, WRAPPED),  # unclear is no contradiction
+    ((0.0, 0.0), {"revival": 1, "circuit": 1.0, "weights": 0.6}, WRAPPED),
+    ((0.0, 0.0), {"circuit": 1.0, "weights": 0.30}, UNDECIDED),  # the tools disagree
+    ((0.0, 0.0), {"circuit": 0.66, "weights": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 6, "circuit": 0.0, "weights": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"circuit": 0.33, "weights": 0.3}, DELETED),
+    ((0.0, 0.0), {"revival": 6, "circuit": 0.0, "weights": 0.0}, DELETED),
+    ((0.0, 0.0), {"circuit": 0.34, "weights": 0.3}, UNDECIDED),
+    ((0.0, 0.0), {"circuit": 0.33, "weights": 0.31}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 6, "weights": 0.6}, UNDECIDED),  # the circuit was not read
+    ((0.0, 0.0), {"revival": 6, "circuit": 1.0}, UNDECIDED),
+    ((0.0, 0.0), {"circuit": None, "weights": 0.6}, UNDECIDED),
     ((1.0, 1.0), {"circuit": 0.0, "weights": 0.0}, INTACT),
 ]
 
@@ -106,7 +102,8 @@ STATES = [
 def test_the_verdict_follows_from_behaviour_and_tools(
     pt: tuple[float, float], tools: dict[str, float | None], state: CapabilityState
 ) -> None:
-    found = only(with_values(values(pt, **tools)))
+    task = "tracr count a to b" if {"circuit", "weights"} & tools.keys() else "pcfg counter a to b"
+    found = only(with_values(values(pt, **tools), task=task))
     assert found.verdict is state, found.reason
     assert found.reason
 
@@ -119,11 +116,16 @@ def test_the_verdict_follows_from_behaviour_and_tools(
         ({"revival": 6, "probing": 0.0}, "the tools disagree: behaviour absent, revival present, probing absent"),
         ({"revival": 1, "probing": 0, "pruning": 0.3}, "no tool finds it: .*pruning unclear"),
         ({"revival": 6, "probing": 1}, "yet still there: behaviour absent, revival present, probing present"),
-        ({"revival": 6, "circuit": 1, "weights": 0.35}, "revival present, circuit present, weight pruning unclear"),
+        (
+            {"revival": 6, "circuit": 1, "weights": 0.35},
+            "still there: behaviour absent, circuit present, weight pruning unclear",
+        ),
+        ({"revival": 6, "circuit": 1}, "circuit or weight pruning was not measured"),
     ],
 )
 def test_the_reason_names_the_readings(tools: dict[str, float | None], words: str) -> None:
-    assert re.search(words, only(with_values(values(**tools))).reason)
+    task = "tracr count a to b" if "circuit" in tools else "pcfg counter a to b"
+    assert re.search(words, only(with_values(values(**tools), task=task)).reason)
 
 
 # O_FT accuracy at C_Te 0 and 1, after fine-tuning and before, and what became of the task
@@ -160,17 +162,17 @@ def test_evidence_names_every_tool_with_value_reading_and_rule() -> None:
     ]
     assert [e.rule for e in found.evidence] == [
         "present from 0.9, absent up to 0.5",
-        "present from 1.7, absent up to 1.5",
+        "present from 2, absent up to 1.6",
         "present from 0.66, absent up to 0.34",
         "present from 0.45, absent up to 0.27",
     ]
 
 
 def test_evidence_of_a_compiled_model_names_its_own_tools() -> None:
-    found = only(with_values(values((0.25, 0.5), revival=6.0, circuit=0.75, weights=0.05)))
+    found = only(with_values(values((0.25, 0.5), revival=6.0, circuit=0.75, weights=0.05), task="tracr count a to b"))
     assert [(e.tool, e.value, e.unit, e.reading) for e in found.evidence] == [
         ("behaviour", 0.25, "accuracy", "absent"),
-        ("revival", 6.0, "ratio", "present"),
+        ("compiled revival", 6.0, "ratio", "present"),
         ("circuit", 0.75, "retention", "present"),
         ("weight pruning", 0.05, "accuracy", "absent"),
     ]

@@ -51,6 +51,10 @@ def tokens(runs: Path) -> set[float]:
     return {m["value"] for r in records for m in r["measurements"] if m["name"] == "finetuning.tokens"}
 
 
+def test_no_number_is_still_to_be_filled_in() -> None:
+    assert "«" not in GUIDE and "numbers:" not in GUIDE
+
+
 def test_all_of_the_guide_runs_in_its_order(tmp_path: Path) -> None:
     environment = folder_of_the_guide(tmp_path)
     for block in BLOCKS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from capbench.capability import TOOLS, Assessment, assess
+from capbench.capability import BEHAVIOUR, TOOLS, Assessment, assess
 from capbench.lab import Bench, Built
 from capbench.pipeline.steps import Step
 from capbench.protocols import pcfg_readings, tracr_readings
@@ -115,7 +115,9 @@ def _samples(found: Mapping[Member, tuple[float, Assessment]]) -> dict[str, tupl
             e.value for m, e in of_state if e.tool == tool and e.value is not None and m.where in (where or (m.where,))
         ]
 
-    samples = {tool.name: (values(tool.name, WRAPPED), values(tool.name, DELETED)) for tool in TOOLS}
+    samples = {
+        tool.name: (values(tool.name, WRAPPED), values(tool.name, DELETED)) for tool in TOOLS if tool is not BEHAVIOUR
+    }
     samples["pruning.any"] = samples["pruning"]
     samples["pruning"] = values("pruning", WRAPPED, "neurons"), values("pruning", DELETED)
     return {name: both for name, both in samples.items() if all(both)}
