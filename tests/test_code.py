@@ -155,6 +155,7 @@ PACKAGE = {
     "training.py": "from capbench.models.base import Model\n",
     "configs.py": "x = 1\n",
     "results.py": "x = 1\n",
+    "capability.py": "x = 1\n",
     "models/base.py": "x = 1\n",
     "models/__init__.py": "",
     "models/deep/__init__.py": "from capbench.models.deep.inner import x\n",

@@ -65,7 +65,7 @@ READINGS: dict[str, tuple[Reading, list[str], set[str], list[tuple[str, int]]]] 
     "finetuning_curves": (
         shared_readings.finetuning_curves,
         ["tuned"],
-        {"finetuning.largest_gradient"},
+        {"finetuning.largest_gradient", "finetuning.steps", "finetuning.tokens", "finetuning.forward_tokens"},
         [("gradient", 3)]
         + [(f"O_{o}, C_Te {c}", 4) for o in ("PT", "FT") for c in C_TE],  # three steps, and before them
     ),

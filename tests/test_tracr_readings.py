@@ -91,14 +91,14 @@ READINGS: dict[str, Row] = {
         COUNTER,
         tuple(f"{kind}_small" for kind in REVIVED),
         {f"revival.{kind}.small.{q}" for kind in REVIVED for q in ("steps50", "steps90", "steps95", "start", "best")}
-        | {"revival.ratio", "revival.ratio.small"},
+        | {"revival.ratio", "revival.speed_up", "revival.ratio.small"},
         {},
     ),
     "finetuning_curves": (
         shared_readings.finetuning_curves,
         COUNTER,
         ("tuned",),
-        {"finetuning.largest_gradient"},
+        {"finetuning.largest_gradient", "finetuning.steps", "finetuning.tokens", "finetuning.forward_tokens"},
         {},
     ),
 }

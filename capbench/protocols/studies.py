@@ -16,6 +16,6 @@ STUDIES: Mapping[str, Callable[[Scale, MethodRef | None, str], Study]] = {
     "pcfg-indexer": lambda scale, method, device: PcfgIndexer(preset=scale.pcfg, method=method, device=device),
     "pcfg-jailbreak": lambda scale, method, device: PcfgJailbreak(preset=scale.pcfg, method=method, device=device),
     "tracr-counter": lambda scale, method, device: TracrCounter(preset=scale.tracr, method=method, device=device),
-    "calibration": lambda scale, method, device: CalibrationStudy(preset=scale.calibration, device=device),
     "tracr-max": lambda scale, method, device: TracrMax(preset=scale.tracr, method=method, device=device),
+    "calibration": lambda scale, method, device: CalibrationStudy(preset=scale.calibration, device=device),
 }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WIDTH = 12.3  # of a full row: as wide as the page
 LEAST = 3.5  # of a row with a single small map: its title needs room
 CELLS = (0.1, 0.18)  # width of a cell: at least (or the row is broken), and at most
-FEW = 40  # a map of at most so many cells has larger ones, and its numbers are written into them
+COUNTED = "models"  # the unit of maps of counts: their cells are larger, with the numbers written into them
 LARGE = 0.5
 TALLEST = 7.0  # of the cells of one map
 FONT = (4.5, 7.5)  # points of a label: where they would be fewer, only every second, third … label is written
@@ -67,7 +67,7 @@ def draw(row: MapRow) -> str:
             left = i % layout.columns * layout.place[0] + layout.left
             top = layout.head + i // layout.columns * layout.place[1] + layout.above
             size = len(item.grid.columns) * layout.cell[0], len(item.grid.rows) * layout.cell[1]
-            _map(_axes(figure, left, top, size), item, layout, look)
+            _map(_axes(figure, left, top, size), item, layout, look, counted=row.unit == COUNTED)
         left, top = layout.columns * layout.place[0], layout.head + layout.above
         bar = _axes(figure, left, top, (BAR[0], min(BAR[2], layout.cells[1] + layout.below / 2)))
         figure.colorbar(ScalarMappable(**look), cax=bar).set_label(one_line(row.unit))
@@ -94,8 +94,7 @@ def lay_out(row: MapRow) -> Layout:
     room = WIDTH - BAR[1]
     fitting = int(room / (left + GAP + across * CELLS[0]))
     columns = len(grids) if len(grids) <= fitting else max(1, fitting - fitting % 2)
-    few = all(len(grid.rows) * len(grid.columns) <= FEW for grid in grids)
-    wide = min(LARGE if few else CELLS[1], (room / columns - left - GAP) / across)
+    wide = min(LARGE if row.unit == COUNTED else CELLS[1], (room / columns - left - GAP) / across)
     tall = min(wide, TALLEST / down)
     titles = max(_title(item, left + wide * across).count("\n") + 1 for item in row.maps)
     return Layout(
@@ -109,7 +108,7 @@ def lay_out(row: MapRow) -> Layout:
     )
 
 
-def _map(axes: Axes, item: Map, layout: Layout, look: dict[str, Any]) -> None:
+def _map(axes: Axes, item: Map, layout: Layout, look: dict[str, Any], *, counted: bool) -> None:
     grid = item.grid
     axes.imshow(grid.values, aspect="auto", interpolation="nearest", **look)
     axes.grid(False)
@@ -125,12 +124,12 @@ def _map(axes: Axes, item: Map, layout: Layout, look: dict[str, Any]) -> None:
         axis.set_ticks(range(0, len(labels), every), labels=[_label(label) for label in labels[::every]])
         axis.set_tick_params(labelsize=size)
         axis.set_label_text(one_line(name))
-    if len(grid.rows) * len(grid.columns) <= FEW:
+    if counted:
         middle = look["norm"].vmax / 2
         for i, values in enumerate(grid.values):
             for j, value in enumerate(values):
                 colour = "black" if look["cmap"] == DIVERGING or value > middle else "white"
-                axes.text(j, i, number(value, unit="models"), ha="center", va="center", color=colour)
+                axes.text(j, i, number(value, unit=COUNTED), ha="center", va="center", color=colour)
     for tick in axes.get_xticklabels():
         if len(tick.get_text()) * _font(layout.cell[0])[0] * LETTER > layout.cell[0]:
             tick.set_rotation(90)  # only a long one among short ones, such as BOS
