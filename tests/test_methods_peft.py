@@ -53,6 +53,28 @@ def run(method: Any, base: Model, **changes: Any) -> tuple[Any, Last]:
     return tuned, last
 
 
+@STARTS
+@pytest.mark.parametrize("name", METHODS)
+def test_the_fast_answers_of_the_adapted_model_are_those_of_its_plain_pass(name: str, start: Any) -> None:
+    """And so are the gradients by which adapters train: compiled models have a way to the answer that passes layers by."""
+
+    class Both:
+        def __call__(self, step: int, model: Any) -> bool:
+            trained = [p for p in model.parameters() if p.requires_grad]
+            self.found = []
+            for answer in (model.answer_logits, functools.partial(Model.answer_logits, model)):
+                logits = answer(BATCH.tokens, 2)
+                loss = nn.functional.cross_entropy(logits, BATCH.targets[:, 2])
+                self.found.append([logits.detach(), *torch.autograd.grad(loss, trained)])
+            return False
+
+    with observing(both := Both()):
+        METHODS[name](start(), SHIFT, config(steps=3, lr=2e-2))
+    assert len(both.found[0]) > 1
+    for fast, plain in zip(*both.found, strict=True):
+        torch.testing.assert_close(fast, plain, atol=1e-5, rtol=1e-3)
+
+
 def linears(model: Any) -> dict[str, nn.Linear]:
     return {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
 

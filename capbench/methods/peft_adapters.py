@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from capbench.configs import TrainConfig
 from capbench.errors import MethodError
 from capbench.methods.peft_configs import kind_of, peft_library, read, resolved, shortened
-from capbench.models.base import Activations, Model
+from capbench.methods.peft_model import Adapted
+from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask
 from capbench.training import Loss, fit, next_token_loss
@@ -60,23 +61,8 @@ def tuned_by_adapter(
         wrapped = _put_on(model, adapter, method)
         _refuse_rows_of_zeros(wrapped, method)
         prepare(wrapped)
-        fit(_Adapted(wrapped.get_base_model()), task, config, loss=_none_idle(method))
+        fit(Adapted(wrapped.get_base_model(), copy.deepcopy(model)), task, config, loss=_none_idle(method))
         return _merged(wrapped, model, adapter, method).requires_grad_(True).eval()
-
-
-class _Adapted(Model):
-    """A model with adapters in it. Its answers come from the plain pass, since a faster one may read weights past adapters."""
-
-    def __init__(self, inner: Model) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        logits: Tensor = self.inner(tokens)
-        return logits
-
-    def run_with_cache(self, tokens: Tensor, *, attention: bool = False) -> tuple[Tensor, Activations]:
-        return self.inner.run_with_cache(tokens, attention=attention)
 
 
 @contextlib.contextmanager
