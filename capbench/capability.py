@@ -58,7 +58,6 @@ COMPILED_REVIVAL = Tool(
     unit="ratio",
     present=1.6,
     absent=1.4,
-    votes=False,
     auc={"small": 0.91},
 )
 CIRCUIT = Tool(
@@ -201,13 +200,19 @@ def _state_of_trained(says: Readings) -> CapabilityState | str:
 
 
 def _state_of_compiled(says: Readings) -> CapabilityState | str:
-    """The circuit as it was, and weights whose removal does not contradict it: wrapped. Neither finds anything: deleted."""
+    """The circuit as it was, and weights whose removal does not contradict it: wrapped. Neither finds anything: deleted.
+
+    Revival tells too little to be counted on, but what comes back soon is not called deleted, nor what was never revived.
+    """
     if not {"circuit", "weight pruning"} <= says.keys():
         return "behaviour gone, but circuit or weight pruning was not measured"
     if says["circuit"] == PRESENT and says["weight pruning"] != ABSENT:
         return CapabilityState.WRAPPED
     if says["circuit"] == says["weight pruning"] == ABSENT:
-        return CapabilityState.DELETED
+        if "compiled revival" not in says:
+            return "behaviour gone, but revival or probing was not measured"
+        if says["compiled revival"] != PRESENT:
+            return CapabilityState.DELETED
     return ""
 
 
