@@ -326,12 +326,13 @@ def test_the_built_in_files_judge_verdicts() -> None:
         assert outcome is not None and outcome.holds is holds, (name, verdict)
 
 
-def test_the_reason_for_undecided_is_the_one_that_capbench_gives() -> None:
+@pytest.mark.parametrize("task", ["pcfg counter a to b", "tracr count a to b"])
+def test_the_reason_for_undecided_is_the_one_that_capbench_gives(task: str) -> None:
     from capbench.capability import assess
     from capbench.results import Measurement
 
     lost = [Measurement(name=f"tuned.O_PT.c_te{c}", value=0.0, unit="accuracy", n=1, seed=0) for c in (0, 1)]
-    found = assess(lost)
+    found = assess(lost, task)
     assert found is not None
     outcome = of_verdict(read("delete").verdicts, capability(str(found.state), found.reason))
     assert outcome is not None and outcome.holds
