@@ -12,11 +12,9 @@ from capbench.lab import Bench, Lab
 from capbench.pipeline.plan import Plan
 from capbench.presets import Scale
 from capbench.protocols.calibration import DELETED, WRAPPED, CalibrationStudy
-from capbench.protocols.calibration_readings import calibration, pool
+from capbench.protocols.calibration_readings import calibration, in_scope, pool
 from capbench.results import Measurement
 from capbench.store import Store
-
-SETTING = (100, 101)  # seeds; reported results have 0, 1, 2 …
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +66,7 @@ def setting(
         values: dict[object, list[float]] = {WRAPPED: [], DELETED: []}
         for m in (m for of_seed in read.values() for m in of_seed if m.name.startswith(f"value.{tool.name}.")):
             member = known[m.name.removeprefix(f"value.{tool.name}.")]
-            in_scope = tool.name != "pruning" or member.state is DELETED or member.where == "neurons"
-            if m.value is not None and member.state in values and in_scope:
+            if m.value is not None and member.state in values and in_scope(tool, member):
                 values[member.state].append(m.value)
         if tool not in (BEHAVIOUR, RETAIN_ONLY):
             found.append(Setting(tool=tool, wrapped=tuple(values[WRAPPED]), deleted=tuple(values[DELETED])))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from capbench.capability import BEHAVIOUR, TOOLS, Assessment, assess
+from capbench.capability import BEHAVIOUR, PRUNING, TOOLS, Assessment, Tool, assess
 from capbench.lab import Bench, Built
 from capbench.pipeline.steps import Step
 from capbench.protocols import pcfg_readings, tracr_readings
@@ -103,23 +103,20 @@ def _assessed(bench: Bench, member: Member, models: Mapping[str, Built]) -> tupl
     return min(m.value for m in measured if m.name.startswith("base.O_PT") and m.value is not None), assessment
 
 
+def in_scope(tool: Tool, member: Member) -> bool:
+    """Whether a tool is asked about a model: pruning looks for neurons, so not about a wrapper that is made of something else."""
+    return tool is not PRUNING or member.state is DELETED or member.where == "neurons"
+
+
 def _samples(found: Mapping[Member, tuple[float, Assessment]]) -> dict[str, tuple[list[float], list[float]]]:
-    """By tool, its values on the wrapped and on the deleted models, where both have any.
+    """By tool, its values on the wrapped and on the deleted models, where both have any; `pruning.any`: out of its scope, too."""
 
-    Pruning looks for neurons, so it is asked about what is made of neurons; `pruning.any` has all wrapped models.
-    """
+    def values(tool: Tool, state: CapabilityState, asked: Callable[[Tool, Member], bool] = in_scope) -> list[float]:
+        of_state = [(m, e) for m, (_, a) in found.items() if m.state is state and asked(tool, m) for e in a.evidence]
+        return [e.value for m, e in of_state if e.tool == tool.name and e.value is not None]
 
-    def values(tool: str, state: CapabilityState, *where: str) -> list[float]:
-        of_state = [(m, e) for m, (_, a) in found.items() if m.state is state for e in a.evidence]
-        return [
-            e.value for m, e in of_state if e.tool == tool and e.value is not None and m.where in (where or (m.where,))
-        ]
-
-    samples = {
-        tool.name: (values(tool.name, WRAPPED), values(tool.name, DELETED)) for tool in TOOLS if tool is not BEHAVIOUR
-    }
-    samples["pruning.any"] = samples["pruning"]
-    samples["pruning"] = values("pruning", WRAPPED, "neurons"), values("pruning", DELETED)
+    samples = {t.name: (values(t, WRAPPED), values(t, DELETED)) for t in TOOLS if t is not BEHAVIOUR}
+    samples["pruning.any"] = values(PRUNING, WRAPPED, lambda *_: True), values(PRUNING, DELETED)
     return {name: both for name, both in samples.items() if all(both)}
 
 

@@ -10,7 +10,7 @@ import copy
 from torch import Tensor
 
 from capbench.configs import TrainConfig
-from capbench.errors import MethodError
+from capbench.methods.common import check
 from capbench.methods.deletion.streams import answer_log_probabilities, beside, kept
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
@@ -24,8 +24,7 @@ def grad_diff(model: Model, task: FineTuningTask, config: TrainConfig, *, weight
     weight 0 is training on the kept stream. As many steps as full fine-tuning, twice its tokens. Raises MethodError for a
     weight below 0.
     """
-    if isinstance(weight, str) or not weight >= 0:
-        raise MethodError(f"grad-diff: weight={weight!r} must be a number, 0 or above")
+    check("grad-diff", "weight", weight, "a number, 0 or above", lambda v: v >= 0)
     tuned = copy.deepcopy(model).requires_grad_(True)
     forget = beside(task.forget, config)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from capbench.configs import TrainConfig
-from capbench.errors import MethodError
+from capbench.methods.common import check
 from capbench.methods.deletion.streams import above_zero, answer_log_probabilities, beside, kept
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
@@ -35,8 +35,7 @@ def simnpo(
     tokens. Raises MethodError for a beta or weight that is not above 0, or a gamma below 0.
     """
     above_zero("simnpo", beta=beta, weight=weight)
-    if isinstance(gamma, str) or not gamma >= 0:
-        raise MethodError(f"simnpo: gamma={gamma!r} must be a number, 0 or above")
+    check("simnpo", "gamma", gamma, "a number, 0 or above", lambda v: v >= 0)
     tuned = copy.deepcopy(model).requires_grad_(True)
     forget = beside(task.forget, config)
 

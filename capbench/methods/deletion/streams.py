@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 
 from capbench.configs import TrainConfig
-from capbench.errors import MethodError
+from capbench.methods.common import check
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask
@@ -61,5 +61,4 @@ def answer_log_probabilities(model: Model, batch: Batch, task: Task) -> Float[to
 def above_zero(method: str, **options: float) -> None:
     """Raises MethodError for an option that is not a number above 0."""
     for name, value in options.items():
-        if isinstance(value, str) or not value > 0:
-            raise MethodError(f"{method}: {name}={value!r} must be a number above 0")
+        check(method, name, value, "a number above 0", lambda v: v > 0)

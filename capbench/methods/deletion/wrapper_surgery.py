@@ -12,9 +12,9 @@ from dataclasses import replace
 import torch
 
 from capbench.configs import TrainConfig
-from capbench.errors import MethodError
 from capbench.measure.accuracy import accuracy
 from capbench.measure.prune import Unit, pruned, relevance
+from capbench.methods.common import check
 from capbench.methods.deletion.streams import generator, kept, seed_of
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
@@ -31,8 +31,7 @@ def wrapper_surgery(model: Model, task: FineTuningTask, config: TrainConfig, *, 
     As many steps as full fine-tuning in all and about its tokens: scores cost 1024 strings with gradients, and the search for
     the wrapper neurons + 1 times 512 without. Raises MethodError unless neurons is a whole number above 0.
     """
-    if not isinstance(neurons, int) or neurons < 1:
-        raise MethodError(f"wrapper-surgery: neurons={neurons!r} must be a whole number above 0")
+    check("wrapper-surgery", "neurons", neurons, "a whole number above 0", lambda v: v >= 1, whole=True)
     tuned = copy.deepcopy(model).requires_grad_(True)
     stream, last = kept(task), config.steps // 4
     fit(tuned, stream, replace(config, steps=config.steps - last))
