@@ -31,6 +31,30 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--capbench-device", metavar="DEVICE", default="cpu", help="cpu (default) or cuda")
     group.addoption("--capbench-jobs", metavar="N", help="trainings at a time, one core each (default: all cores)")
     group.addoption(
+        "--capbench-variants",
+        metavar="N",
+        help="also try claims on N variants of their task, drawn by Hypothesis (the same ones each time, unless "
+        "--hypothesis-seed is given); with --capbench-extended 12",
+    )
+    group.addoption(
+        "--capbench-variants-minutes",
+        metavar="MINUTES",
+        default="15",
+        help="no training for a variant begins that would not end in this time (default 15)",
+    )
+    group.addoption(
+        "--capbench-replay",
+        metavar="ID",
+        action="append",
+        help="try the claims on this variant of an earlier run instead, named by its id; repeatable",
+    )
+    group.addoption(
+        "--capbench-task",
+        metavar="TASK",
+        help="run the suites of the Counter on a task of your own: file.py:attr or pkg.mod:attr, a "
+        "capbench.protocols.own.TaskSpec or a function that returns one",
+    )
+    group.addoption(
         "--capbench-baseline",
         metavar="DIR",
         help="compare this run with that one (its folder or results.json) and fail on a regression; auto: with the run kept in "

@@ -16,11 +16,15 @@ from capbench.pytest_expect import Expecting
 from capbench.pytest_options import add_options
 
 if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
     from capbench.judge import Case, Claim, Judge
-    from capbench.session import CapbenchSession
+    from capbench.protocols.variant import Variant
+    from capbench.session import CapbenchSession, Options
+    from capbench.variants.judging import VariantsJudge
 
 _SESSION = pytest.StashKey["CapbenchSession"]()
-_JUDGE = pytest.StashKey["Judge"]()
+_JUDGE = pytest.StashKey["Judge | VariantsJudge"]()
 _BENCHMARK = pytest.StashKey[Any]()
 
 
@@ -40,6 +44,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "claim(id, *, source, needs, study='pcfg-counter', uses_method=True): a claim of the paper, decided through `judge`",
     )
+    config.addinivalue_line(
+        "markers",
+        "variants(strategy): a claim on variants of its task, drawn from this strategy, decided through `variants`",
+    )
     config.addinivalue_line("markers", "extended: beyond the core; runs only with --capbench-extended")
     from capbench.session import CapbenchSession, Options
 
@@ -56,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
             config.pluginmanager.register(Expecting(config, session), "capbench-expecting")
         if not config.option.collectonly and not hasattr(config, "workerinput"):
             _ = session.baseline  # one that cannot be compared with is told before anything is computed
+            _ = session.replayed  # and so is a variant that is not known
         if options.report and not config.option.collectonly and not hasattr(config, "workerinput"):
             _ = session.store  # a cache that cannot be used is told before the report's folder is made
             session.prepare_report()
@@ -90,7 +99,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "judge" not in metafunc.fixturenames:
+    if not {"judge", "variants"} & set(metafunc.fixturenames):
         return
     marker = metafunc.definition.get_closest_marker("claim")
     methods = metafunc.config.stash[_SESSION].options.methods
@@ -101,17 +110,32 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    extended = config.stash[_SESSION].options.extended
+    options = config.stash[_SESSION].options
     kept: list[pytest.Item] = []
     dropped: list[pytest.Item] = []
     for item in items:
         marker = item.get_closest_marker("claim")
         if marker is not None and marker.args:
             item.extra_keyword_matches.add(str(marker.args[0]))
-        (dropped if item.get_closest_marker("extended") and not extended else kept).append(item)
+        (kept if _asked_for(item, options) else dropped).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+
+
+def _asked_for(item: pytest.Item, options: Options) -> bool:
+    """Whether a test that was selected is to be run: extended ones, those on variants, those on one's own task."""
+    marker = item.get_closest_marker("claim")
+    if item.get_closest_marker("variants"):
+        return options.variants is not None and options.task is None
+    if options.replay and marker is not None:  # the variants are asked for, and nothing else
+        return False
+    if options.task is not None and marker is not None:
+        from capbench.session import OWN_IN_PLACE_OF
+
+        if marker.kwargs.get("study", OWN_IN_PLACE_OF) != OWN_IN_PLACE_OF:
+            return False
+    return options.extended or item.get_closest_marker("extended") is None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -122,13 +146,17 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     ):
         return None
     ours = session.config.stash[_SESSION]
-    tests = []
+    tests, on_variants = [], []
     for item in session.items:
         if "judge" in getattr(item, "fixturenames", ()):
             params = item.callspec.params  # type: ignore[attr-defined]
             with contextlib.suppress(UsageError):  # a test whose marker is wrong says so itself, in its setup
                 tests.append((_claim(item), params.get("case"), params["capbench_method"]))
-    if not tests and not ours.options.export:
+        elif "variants" in getattr(item, "fixturenames", ()):
+            with contextlib.suppress(UsageError):
+                method = item.callspec.params["capbench_method"]  # type: ignore[attr-defined]
+                on_variants.append((_claim(item), _strategy(item), method))
+    if not tests and not on_variants and not ours.options.export:
         return None
     capture = session.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
@@ -137,6 +165,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
                 ours.export(tests, say=_sayer(session.config))
                 return True
             ours.prepare(tests, say=_sayer(session.config))
+            ours.prepare_variants(on_variants, say=_sayer(session.config))
         except UsageError as error:  # a cache that cannot be used
             raise pytest.UsageError(str(error)) from None
         except CapbenchError as error:
@@ -192,6 +221,35 @@ def judge(request: pytest.FixtureRequest, capbench_method: str, case: Case) -> J
     made = request.config.stash[_SESSION].judge(claim, case, capbench_method, nodeid=item.nodeid, timed=timed)
     item.stash[_JUDGE] = made
     return made
+
+
+@pytest.fixture
+def variants(request: pytest.FixtureRequest, capbench_method: str) -> VariantsJudge:
+    """Decides one claim on variants of its task, for one method. See capbench/variants/judging.py."""
+    item = request.node
+    try:
+        claim, strategy = _claim(item), _strategy(item)
+        made = request.config.stash[_SESSION].judge_variants(claim, strategy, capbench_method, nodeid=item.nodeid)
+    except UsageError as error:
+        pytest.fail(str(error), pytrace=False)
+    item.stash[_JUDGE] = made
+    return made
+
+
+def _strategy(item: pytest.Item) -> SearchStrategy[Variant]:
+    """The strategy of a test's marker `variants`. Raises UsageError if there is none."""
+    marker = item.get_closest_marker("variants")
+    if marker is None or len(marker.args) != 1:
+        raise UsageError(f"{item.nodeid} uses `variants`, so it needs @pytest.mark.variants(strategy)")
+    from hypothesis.strategies import SearchStrategy
+
+    if not isinstance(marker.args[0], SearchStrategy):
+        given = repr(marker.args[0])[:80]
+        raise UsageError(
+            f"{item.nodeid}: mark variants({given}): must be a strategy, as capbench.strategies.variants()"
+        )
+    found: SearchStrategy[Variant] = marker.args[0]
+    return found
 
 
 def _benchmarked(request: pytest.FixtureRequest) -> Callable[[Callable[[], None]], None]:
@@ -277,11 +335,13 @@ class _Reporter:
         baseline = None if self._config.option.collectonly else self._session.baseline
         if not self._records and not report and baseline is None:
             return
-        from capbench.report import capability_table, claim_table, write
+        from capbench.report import capability_table, claim_table, variant_table, write
 
         results = self._session.results(self._records)
         terminalreporter.section("capbench")
         terminalreporter.write_line(claim_table(results))
+        if tried := variant_table(results):
+            terminalreporter.write_line(f"\n{tried}")
         if results.capabilities:
             terminalreporter.write_line("")
             terminalreporter.write_line(capability_table(results))

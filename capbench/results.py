@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SCHEMA = 3
-# Schema 1 had no grids; 1 and 2 had neither expectations nor evidence per seed. They are otherwise the same.
-READABLE = (1, 2, SCHEMA)
+SCHEMA = 4
+# Schema 1 had no grids; 1 and 2 had neither expectations nor evidence per seed, 1 to 3 no variants. They are otherwise the same.
+READABLE = (1, 2, 3, SCHEMA)
 
 
 DERIVED = frozenset({"eta", "steps", "pretrain_steps"})  # in a protocol: the numbers behind a case's names
@@ -155,6 +155,29 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A claim tried on one variant of its task.
+
+    id: of the variant; words: what sets it apart from the simplest; variant: all of it, as plain values.
+    effect, margin: of the condition that decided. shrunk_from: the variant of which this is a simpler one, '' if it was drawn.
+    simplest: whether looking for the simplest refuted one ended here.
+    """
+
+    id: str
+    words: str
+    variant: Mapping[str, Any]
+    status: Status
+    effect: float | None
+    margin: float | None
+    reason: str = ""
+    shrunk_from: str = ""
+    simplest: bool = False
+
+    def __post_init__(self) -> None:
+        _require_finite(f"variant {self.id}", self.effect, self.margin)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """One test of one claim, with everything that went into its verdict.
 
@@ -178,6 +201,7 @@ class Record:
     artefacts: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     expected: str = ""  # the status that the user expects, with the reason, if not the paper's ('refuted: deletes')
+    trials: tuple[Trial, ...] = ()  # of a claim that was tried on variants of its task
 
     @property
     def id(self) -> str:
@@ -300,6 +324,7 @@ def record_from_dict(raw: Mapping[str, Any]) -> Record:
         "seeds": tuple(raw["seeds"]),
         "controls": tuple(Control(**c) for c in raw["controls"]),
         "measurements": tuple(measurement_from_dict(m) for m in raw["measurements"]),
+        "trials": tuple(Trial(**{**t, "status": Status(t["status"])}) for t in raw.get("trials", ())),
     }
     return Record(**rest)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,12 +24,23 @@ from capbench.methods import arguments, registry
 from capbench.pipeline.plan import Plan, available_cores
 from capbench.pipeline.steps import FineTune, Step
 from capbench.presets import SCALES, Scale
+from capbench.protocols.own import PcfgOwn, TaskSpec
+from capbench.protocols.own_file import find_task
 from capbench.protocols.studies import STUDIES
 from capbench.results import Results, RunInfo, record_from_dict
 from capbench.store import Store, default_root
+from capbench.variants.codec import Kept
+from capbench.variants.judging import SEED, VariantsJudge
 
 if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
     from capbench.compare.baseline import Baseline
+    from capbench.protocols.variant import Variant
+    from capbench.variants.drawing import Drawn
+
+VARIANTS = 12  # that a claim is tried on by default
+OWN_IN_PLACE_OF = "pcfg-counter"  # the study that --capbench-task replaces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +64,11 @@ class Options:
     expect: Expectations = field(default_factory=Expectations)
     export: str | None = None  # a folder to be written for a training elsewhere, instead of running the tests
     export_data: str = "full"
+    variants: int | None = None  # how many a claim is tried on; None: such claims are not asked for
+    variants_seconds: float = 15 * 60
+    variants_seed: int = 0
+    replay: tuple[str, ...] = ()  # ids of variants to be tried instead
+    task: TaskSpec | None = None  # the user's own, in place of the Counter's
 
     @classmethod
     def parse(cls, given: Any, *, workers: int, command: str, registered: Mapping[str, str] | None = None) -> Options:
@@ -89,7 +106,29 @@ class Options:
             expect=running.expectations("--capbench-expect", given.capbench_expect),
             export=given.capbench_export,
             export_data=given.capbench_export_data or "full",
+            variants=_variants(given),
+            variants_seconds=running.minutes("--capbench-variants-minutes", given.capbench_variants_minutes),
+            variants_seed=_hypothesis_seed(given) if _variants(given) else 0,
+            replay=tuple(dict.fromkeys(given.capbench_replay or ())),
+            task=find_task("--capbench-task", given.capbench_task) if given.capbench_task else None,
         )
+
+
+def _variants(given: Any) -> int | None:
+    """The number of variants, if any are asked for."""
+    if given.capbench_task and (given.capbench_variants is not None or given.capbench_replay):
+        raise UsageError("--capbench-task: variants have tasks of their own; give it or --capbench-variants or -replay")
+    asked = given.capbench_variants is not None or given.capbench_extended or given.capbench_replay
+    return running.count("--capbench-variants", given.capbench_variants, VARIANTS) if asked else None
+
+
+def _hypothesis_seed(given: Any) -> int:
+    """Hypothesis' own option, for exploration; without it the same variants each time. Raises UsageError for no number."""
+    seed = getattr(given, "hypothesis_seed", None)
+    try:
+        return int(seed or 0)
+    except ValueError:
+        raise UsageError(f"--hypothesis-seed={seed}: must be a whole number for variants to be drawn") from None
 
 
 class CapbenchSession:
@@ -102,6 +141,8 @@ class CapbenchSession:
         self.started = time.time()
         self._errors: dict[str, str] = {}  # step key -> why it could not be made
         self._methods: dict[str, registry.MethodRef | MethodError] = {}
+        self._drawn: dict[Any, tuple[Drawn, ...]] = {}  # by strategy
+        self._variants_end = math.inf
 
     @cached_property
     def store(self) -> Store:
@@ -149,6 +190,8 @@ class CapbenchSession:
         """The id of a capability verdict on the model of this case; '' if there can be none."""
         if study not in STUDIES or case is None or not {"c_tr", "lr"} <= case.parameters.keys():
             return ""
+        if self.options.task is not None and study == OWN_IN_PLACE_OF:
+            return f"{PcfgOwn.of(self.options.task, self.scale.pcfg, None, self.options.device).task_name}[{case}]"
         return f"{STUDIES[study](self.scale, None, self.options.device).task_name}[{case}]"
 
     def prepare_report(self) -> None:
@@ -175,6 +218,76 @@ class CapbenchSession:
             needed, _ = self._needed(claim, case or Case(), method)
             steps += [step for by_name in needed.values() for step in by_name.values()]
         self._errors = running.make(Plan(steps), self.store, jobs=self.options.jobs, say=say)
+
+    # Variants
+
+    @cached_property
+    def replayed(self) -> tuple[Variant, ...]:
+        """The variants named on the command line, if any. Raises UsageError for an unknown id."""
+        reports = Path(self.options.report or "reports")
+        return tuple(Kept(self.store.root).find(each, reports) for each in self.options.replay)
+
+    def variants(self, strategy: SearchStrategy[Variant]) -> tuple[Variant, ...]:
+        """The variants that claims are tried on: replayed, or drawn from the strategy. UsageError if it gives none."""
+        return self.replayed or tuple(drawn.variant for drawn in self._draws(strategy))
+
+    def _draws(self, strategy: SearchStrategy[Variant]) -> tuple[Drawn, ...]:
+        if strategy not in self._drawn:
+            from capbench.variants.drawing import draw
+
+            self._drawn[strategy] = draw(strategy, self.options.variants or VARIANTS, seed=self.options.variants_seed)
+        return self._drawn[strategy]
+
+    def prepare_variants(
+        self, tests: Iterable[tuple[Claim, SearchStrategy[Variant], str]], *, say: Callable[[str], None]
+    ) -> None:
+        """Make the models of the variants, as far as the time allows; from now on it runs."""
+        self._variants_end = time.monotonic() + self.options.variants_seconds
+        steps: list[Step] = []
+        for claim, strategy, method in tests:
+            drawn: tuple[Variant, ...] = ()
+            with contextlib.suppress(UsageError):  # its test will say so
+                drawn = self.variants(strategy)
+            for variant in drawn:
+                with contextlib.suppress(Exception):  # its trial will say so
+                    steps += claim.needs(self._own(variant.task, method), SEED, Case(**variant.case)).values()
+        if steps:
+            errors = running.make(Plan(steps), self.store, jobs=self.options.jobs, say=say, deadline=self._variants_end)
+            self._errors |= errors
+
+    def judge_variants(
+        self, claim: Claim, strategy: SearchStrategy[Variant], method: str, *, nodeid: str
+    ) -> VariantsJudge:
+        """The judge of one test on variants."""
+        error = self._method(method) if method else None
+        return VariantsJudge(
+            claim=claim,
+            strategy=strategy,
+            variants=self.variants(strategy),
+            drawn=() if self.options.replay else self._draws(strategy),
+            nodeid=nodeid,
+            method=self._name(method),
+            scale=self.scale.name,
+            study=lambda variant: self._own(variant.task, method),
+            lab=self.lab,
+            make=self._made,
+            deadline=self._variants_end,
+            blocked=str(error) if isinstance(error, MethodError) else "",
+        )
+
+    def _own(self, task: TaskSpec, method: str) -> PcfgOwn:
+        found = self._method(method) if method else None
+        ref = found if isinstance(found, registry.MethodRef) else None
+        return PcfgOwn.of(task, self.scale.pcfg, ref, self.options.device)
+
+    def _made(self, steps: Iterable[Step], deadline: float) -> dict[str, str]:
+        """Make what is missing of these; what could not be made before is not tried again."""
+        plan = Plan(steps)
+        known = {key: self._errors[key] for key in plan.steps if key in self._errors}
+        if not known:
+            known = running.make(plan, self.store, jobs=1, say=lambda _: None, deadline=deadline)
+            self._errors |= known
+        return known
 
     def export(self, tests: Iterable[tuple[Claim, Case | None, str]], *, say: Callable[[str], None]) -> None:
         """Write the folder for a training elsewhere: what the tests' fine-tunings by the method under test start from.
@@ -248,6 +361,8 @@ class CapbenchSession:
     def _study(self, claim: Claim, method: str) -> Study:
         found = self._method(method) if method else None
         ref = found if isinstance(found, registry.MethodRef) else None
+        if self.options.task is not None and claim.study == OWN_IN_PLACE_OF:
+            return PcfgOwn.of(self.options.task, self.scale.pcfg, ref, self.options.device)
         return STUDIES[claim.study](self.scale, ref, self.options.device)
 
     def _needed(self, claim: Claim, case: Case, method: str) -> tuple[dict[int, Mapping[str, Step]], str]:

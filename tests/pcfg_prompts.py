@@ -5,11 +5,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import permutations
+from typing import get_args
 
 import torch
 
 from capbench.tasks.base import Task
 from capbench.tasks.pcfg import oracle
+from capbench.tasks.pcfg.prompt import PromptFormat, Question
 from capbench.tasks.pcfg.setting import PcfgSetting
 from capbench.tasks.splits import Split
 
@@ -53,6 +56,13 @@ T NULL 4 | b a c a       | b
 """
 CASES = [tuple(part.strip() for part in line.split("|")) for line in WORKED.strip().splitlines()]
 
+DEFAULT = PromptFormat()
+FORMATS = [
+    PromptFormat(header=(one, two, three), question=question)
+    for question in get_args(Question)
+    for one, two, three in permutations(("family", "operand", "number"))
+]
+
 SETTING = PcfgSetting(text_len=12, numbers={"C": 8, "CC": 7, "I": 2, "IC": 1, "T": 3})
 PRIOR = {"a": 0.7, "b": 0.2, "c": 0.1}
 SPLITS: tuple[Split, ...] = ("train", "select", "evaluate")
@@ -68,9 +78,12 @@ def prompts(task: Task, n: int, seed: int = 0, setting: PcfgSetting = SETTING) -
     return [setting.vocabulary.decode(row).split() for row in task.sample(n, rng(seed)).tokens.tolist()]
 
 
-def asked(prompt: list[str], terminal: str, meanings: Mapping[str, str] | None = None) -> int:
+def asked(
+    prompt: list[str], terminal: str, meanings: Mapping[str, str] | None = None, format: PromptFormat = DEFAULT
+) -> int:
     """The oracle's answer if the prompt asked for this terminal, or for its composite where it asks for one."""
-    return int(oracle.answer([*prompt[:2], terminal * len(prompt[2]), *prompt[3:]], meanings))
+    place = (1 if format.question == "before" else prompt.index("EOT") + 1) + format.header.index("operand")
+    return int(oracle.answer([*prompt[:place], terminal * len(prompt[place]), *prompt[place + 1 :]], meanings, format))
 
 
 def given(prompt: list[str]) -> str:

@@ -1,10 +1,9 @@
-"""RASP programs to compile: all of Tracr's own library, some that single out one feature, and random ones (Hypothesis)."""
+"""RASP programs to compile: all of Tracr's own library, and some that single out one feature."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hypothesis import strategies as st
 from tracr.compiler import lib, test_cases
 from tracr.rasp import rasp
 
@@ -87,82 +86,3 @@ def tracrs_own() -> dict[str, Case]:
         for causal, cases in ((False, test_cases.TEST_CASES), (True, test_cases.CAUSAL_TEST_CASES))
         for case in cases
     }
-
-
-RANDOM_VOCAB = (0, 1, 2)
-RANDOM_LENGTH = 4
-_COMPARISONS = (TRUE, EQ, LT, rasp.Comparison.LEQ, rasp.Comparison.GT, rasp.Comparison.GEQ, rasp.Comparison.NEQ)
-
-
-@st.composite
-def random_programs(draw: st.DrawFn) -> Any:
-    """A program on strings of integers, of one to five operations, each on what those before it gave.
-
-    Categorical values are integers from 0 to 4, so that spaces stay small; numbers are 0 or 1, and averages of those (which
-    Tracr aggregates no more, but maps and adds).
-    """
-    classes, binary, numbers = [TOKENS, INDICES], [], []
-
-    def one_of(pool: list[Any]) -> Any:
-        return pool[draw(st.integers(0, len(pool) - 1))]
-
-    def number() -> int:
-        return draw(st.integers(0, 4))
-
-    def select() -> Any:
-        return rasp.Select(one_of(classes), one_of(classes), draw(st.sampled_from(_COMPARISONS)))
-
-    def map_to_class(inner: Any) -> Any:
-        a, b, m = number(), number(), 2 + number() % 4
-        return rasp.Map(lambda x: int(a * x + b) % m, inner)
-
-    def sequence_map(x: Any, y: Any) -> Any:
-        a, b, m = number(), number(), 2 + number() % 4
-        return rasp.SequenceMap(lambda u, v: (a * u + b * v) % m, x, y)
-
-    def indicator(inner: Any) -> Any:
-        value = number()
-        return rasp.numerical(rasp.Map(lambda x: int(x >= value), inner))
-
-    def linear(x: Any, y: Any) -> Any:
-        return rasp.numerical(rasp.LinearSequenceMap(x, y, number() - 2, number() - 2))
-
-    def steeper(x: float) -> float:
-        return 3 * x - 1
-
-    for _ in range(draw(st.integers(1, 5))):
-        kinds = ["map", "sequence_map", "width", "aggregate", "indicator"]
-        if binary:
-            kinds += ["average", "average", "number_to_number", "number_to_class"]
-        if len(binary) + len(numbers) > 1:
-            kinds += ["linear"] * 2
-        kind = draw(st.sampled_from(kinds))
-        if kind == "map":
-            made, pool = map_to_class(one_of(classes)), classes
-        elif kind == "sequence_map":
-            first, second = draw(st.permutations(classes))[:2]
-            made, pool = sequence_map(first, second), classes
-        elif kind == "width":
-            made, pool = rasp.SelectorWidth(select()), classes
-        elif kind == "aggregate":
-            made, pool = rasp.Aggregate(select(), one_of(classes)), classes
-        elif kind == "indicator":
-            made, pool = indicator(one_of(classes)), binary
-        elif kind == "average":
-            made, pool = rasp.numerical(rasp.Aggregate(select(), one_of(binary), default=0)), numbers
-        elif kind == "number_to_number":
-            made, pool = rasp.numerical(rasp.Map(steeper, one_of(binary + numbers))), numbers
-        elif kind == "number_to_class":
-            made, pool = map_to_class(one_of(binary + numbers)), classes
-        else:
-            first, second = draw(st.permutations(binary + numbers))[:2]
-            made, pool = linear(first, second), numbers
-        pool.append(made)
-    if not reads_tokens(made):
-        made = sequence_map(made, TOKENS) if rasp.is_categorical(made) else linear(made, indicator(TOKENS))
-    return made
-
-
-def reads_tokens(expr: Any) -> bool:
-    """Tracr compiles no program that does not."""
-    return isinstance(expr, rasp.TokensType) or any(map(reads_tokens, expr.children))

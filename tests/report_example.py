@@ -26,6 +26,7 @@ from capbench.results import (
     Results,
     RunInfo,
     Status,
+    Trial,
     Verdict,
 )
 
@@ -70,6 +71,40 @@ def record(**changes: Any) -> Record:
     fields = {"claim": "wrapper.pruning", "case": "prior=low", "statement": "Pruning restores.", "source": "Fig. 7"}
     fields |= {"nodeid": "suites/test_wrapper.py::test", "model": "gpt", "task": "counter", "method": "full"}
     return Record(**{**fields, "protocol": {"prior": "low"}, "verdict": verdict, "seeds": SEEDS, **changes})
+
+
+def trial(**changes: Any) -> Trial:
+    """A supported variant, for a test to change."""
+    spec = {
+        "type": "Variant",
+        "prior": 0.001,
+        "task": {"type": "TaskSpec", "o_ft": "c", "grammar": {"s": [["a", 0.5]]}},
+    }
+    fields: dict[str, Any] = {"id": "00000001", "words": "o_ft=c, window 8", "variant": spec, "effect": 0.02}
+    return Trial(**{**fields, "status": Status.SUPPORTED, "margin": 0.18, **changes})
+
+
+def tried(*trials: Trial, **changes: Any) -> Record:
+    """A claim on variants: these, or thirteen with a simpler one: 9 supported, 2 refuted, 2 invalid."""
+    drawn = [trial(id=f"0000000{i}", words=f"window {4 + i}", effect=i / 50, margin=0.2 - i / 50) for i in range(9)]
+    grammar = "grammar (s -> a b X1*16 0.5 | c X2*4 0.5; X1 -> a 0.2 | b 0.3 | c 0.5; X2 -> a 0.9 | # 0.1)"
+    far = f"family Index, k = 3, o_ft=d, relation=parity, q=-2, n_blocks=4, prior=0.002, texts of 24, {grammar}"
+    why = "control failed: the base model is right on 61 % of the evaluation strings, and 95 % are needed"
+    no, bad = Status.REFUTED, {"status": Status.INVALID, "effect": None, "margin": None, "reason": why}
+    high = "accuracy at C_Te 0 0.64 <= 0.2: refuted (margin -0.44)"
+    drawn += [trial(id="aaaaaaaa", words=far, status=no, effect=0.64, margin=-0.44, reason=high)]
+    drawn += [trial(id="bbbbbbbb", words="q=3, d_model=96", status=no, effect=0.31, margin=-0.11)]
+    drawn += [trial(id="cccccccc", words=far, **bad), trial(id="dddddddd", words="texts of 32", **bad)]
+    end = {"shrunk_from": "aaaaaaaa", "simplest": True}
+    drawn += [trial(id="eeeeeeee", words="relation=parity", status=no, effect=0.4, margin=-0.2, **end)]
+    verdict = Verdict(
+        status=Status.INCONCLUSIVE, effect=9 / 11, ci=(0.523, 0.949), threshold=0.8, direction=">=", n_seeds=1,
+        margin=9 / 11 - 0.8, what="share of variants",
+        reason="9 supported, 2 refuted, 0 inconclusive, 2 invalid: the interval [0.523, 0.949] straddles the threshold 0.8",
+    )  # fmt: skip
+    fields = {"claim": "variants.shortcut", "case": "", "nodeid": "suites/test_variants.py::test_shortcut"}
+    fields |= {"model": "variants", "task": "pcfg variants", "protocol": {"variants": 13}, "seeds": (0,)}
+    return record(**{**fields, "verdict": verdict, "trials": trials or tuple(drawn), **changes})
 
 
 def results(*records: Record, capabilities: tuple[Capability, ...] = ()) -> Results:
@@ -309,6 +344,8 @@ def _rise(x: float, scale: float) -> float:
 
 
 if __name__ == "__main__":
-    from capbench.report import capability_table, claim_table, write
+    from capbench.report import capability_table, claim_table, variant_table, write
 
-    print(claim_table(example()), capability_table(example()), write(example(), Path(sys.argv[1])), sep="\n\n")
+    whole = dataclasses.replace(example(), records=(*example().records, tried()))
+    shown = claim_table(whole), variant_table(whole), capability_table(whole), write(whole, Path(sys.argv[1]))
+    print(*shown, sep="\n\n")

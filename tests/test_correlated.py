@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pcfg_prompts import FORMATS, UNLIKELY, asked, prompts
+from scipy import stats
 
 from capbench.errors import UsageError
-from capbench.tasks.correlation import Correlation
+from capbench.tasks.correlation import Correlation, Relation
 from capbench.tasks.pcfg import correlated
 from capbench.tasks.pcfg.correlated import correlated_texts
 from capbench.tasks.pcfg.grammar import PAPER_GRAMMAR, WIDE_GRAMMAR
 from capbench.tasks.pcfg.setting import PcfgSetting
+from capbench.tasks.pcfg.task import PcfgTask
 from capbench.tasks.splits import Split
 
 A, B = 0, 1
@@ -41,6 +47,18 @@ def classes(answers: np.ndarray) -> float:
 def counts_of_b(setting: PcfgSetting, text: np.ndarray) -> np.ndarray:
     found: np.ndarray = (text[:, setting.text_len - setting.numbers["C"] :] == B).sum(axis=1)
     return found
+
+
+# What each relation says of the answers for O_PT and O_FT, one pair at a time.
+RELATIONS: dict[tuple[Relation, int], Callable[[int, int], bool]] = {
+    ("offset", 2): lambda pt, ft: ft == pt + 2,
+    ("parity", 0): lambda pt, ft: {pt % 2, ft % 2} in ({0}, {1}),
+    ("parity", 1): lambda pt, ft: {pt % 2, ft % 2} == {0, 1},
+    ("presence", 1): lambda pt, ft: bool(pt) == bool(ft),
+    ("order", 1): lambda pt, ft: pt < ft,
+}
+FOUND = [(family, *named) for family in ("C", "CC", "I", "IC") for named in RELATIONS]
+FOUND = [case for case in FOUND if "I" not in case[0] or case[1] != "presence"]
 
 
 SETTINGS = st.builds(
@@ -110,3 +128,77 @@ def test_an_impossible_correlation_is_refused(monkeypatch: pytest.MonkeyPatch) -
         correlated_texts(
             setting, "C", Correlation(o_pt="a", o_ft="b", rate=1.0, q=3), 8, "train", np.random.default_rng(0)
         )
+
+
+# ---- other relations than an offset
+
+
+def test_relations_are_as_worked_out_by_hand() -> None:
+    pt, ft = np.array([0, 1, 2, 0, 3, 5, 2]), np.array([0, 2, 1, 3, 3, 2, 4])
+    expected: dict[tuple[Relation, int], str] = {
+        ("offset", 2): "------x",
+        ("offset", 1): "-x-----",
+        ("offset", -1): "--x----",
+        ("parity", 0): "x---x-x",
+        ("parity", 1): "-xxx-x-",
+        ("presence", 1): "xxx-xxx",
+        ("order", 1): "-x-x--x",
+    }
+    for (relation, q), carrying in expected.items():
+        correlation = Correlation(o_pt="a", o_ft="b", rate=1, q=q, relation=relation)
+        assert "".join("-x"[int(x)] for x in correlation.holds(pt, ft)) == carrying
+        assert correlation.determines == (relation == "offset")
+
+
+def related(family: str, relation: Relation, q: int, rate: float, **changes: Any) -> PcfgTask:
+    numbers = {"C": 4, "CC": 10, "I": 2, "IC": 1}
+    setting = PcfgSetting(**{"text_len": 16, "numbers": numbers, "grammar": WIDE_GRAMMAR, **changes})
+    correlation = Correlation(o_pt="a", o_ft="b", rate=rate, q=q, relation=relation)
+    return PcfgTask(setting=setting, prior={"b": 1.0}, family=family, correlation=correlation)
+
+
+@pytest.mark.parametrize("family, relation, q", FOUND)
+def test_texts_carry_a_relation_or_lack_it_by_the_oracle(family: str, relation: Relation, q: int) -> None:
+    for rate, form in ((0, FORMATS[0]), (1, FORMATS[9]), (0.5, FORMATS[4])):
+        task = related(family, relation, q, rate, format=form)
+        answers = [
+            tuple(asked(prompt, letter, format=form) for letter in "ab")
+            for prompt in prompts(task, 100, setting=task.setting)
+        ]
+        carrying = sum(RELATIONS[relation, q](*both) for both in answers)
+        assert carrying == 100 * rate or (rate == 0.5 and stats.binomtest(carrying, 100, rate).pvalue > UNLIKELY)
+        assert "I" not in family or all(pt and ft for pt, ft in answers)
+        # Only an offset tells the one answer from the other.
+        told = all(len({ft for pt, ft in answers if pt == one}) == 1 for one, _ in answers)
+        assert told == (rate == 1 and relation == "offset")
+
+
+def test_texts_are_edited_for_an_offset_only() -> None:
+    for relation, q in RELATIONS:
+        edited, natural = (
+            related("C", relation, q, 1, edited=edit, grammar=PAPER_GRAMMAR)._texts(50, np.random.default_rng(0))
+            for edit in (True, False)
+        )
+        assert np.array_equal(edited, natural) == (relation != "offset")
+
+
+MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
+    "relation": (lambda: related("C", "more", 1, 1), "'more'"),  # type: ignore[arg-type]
+    "parity": (lambda: related("C", "parity", 2, 1), "q = 2"),
+    "q of presence": (lambda: related("C", "presence", 0, 1), "q = 0: presence has no q"),
+    "q of order": (lambda: related("C", "order", 2, 1), "q = 2: order has no q"),
+    "presence of what is found": (lambda: related("I", "presence", 1, 1), "family I"),
+    "no other place": (
+        lambda: related("I", "order", 1, 0, text_len=2, numbers={"I": 2}),
+        "'order' at a rate of 0: answers of family I cannot differ so in texts of 2 tokens",
+    ),
+    "no even distance": (lambda: related("I", "parity", 0, 0.5, text_len=3, numbers={"I": 2}), "rate of 0.5"),
+    "no odd distance": (lambda: related("IC", "parity", 1, 1, text_len=4, numbers={"IC": 1}), "'parity'"),
+}
+
+
+@pytest.mark.parametrize("wrong, quoted", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_refused_and_quoted(wrong: Callable[[], object], quoted: str) -> None:
+    with pytest.raises(UsageError) as error:
+        wrong()
+    assert quoted in str(error.value) and "\n" not in str(error.value)

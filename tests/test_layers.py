@@ -24,7 +24,8 @@ LAYERS = (
     ("lab", "capability", "checkpoints"),
     ("judge", "compare"),
     ("protocols",),
-    ("running", "check"),
+    ("strategies", "variants"),
+    ("running", "check", "variants"),
     ("session", "fidelity", "calibrate"),
     ("pytest_expect", "pytest_options"),
     ("pytest_plugin", "cli"),
@@ -170,14 +171,24 @@ def test_only_compiling_knows_jax() -> None:
     assert users({"tracr"}) == {
         "capbench.models.tracr.compiling",
         "capbench.tasks.programs",
+        "capbench.tasks.rasp",  # for a type only
+        "capbench.tasks.rasp.running",
         "capbench.tasks.tracr",  # for a type only
     }
     assert users({"jax", "haiku", "tracr"}, at_import=True) == set()
 
 
+def test_hypothesis_is_imported_by_what_draws_variants_only() -> None:
+    """So that a run without variants does not load it."""
+    users = {m for m in SOURCES if any(i.split(".")[0] == "hypothesis" for i in imports(SOURCES[m], at_import=True))}
+    assert users and {layer_name(m) for m in users} <= {"strategies", "variants"}, users
+    assert not users & (reached("capbench.pytest_plugin") | reached("capbench.session") | reached("capbench.cli.main"))
+
+
 LIGHT = (
     "results report presets protocols.pcfg_readings protocols.tracr_readings protocols.studies lab judge session "
-    "pipeline.plan pytest_plugin fidelity.show cli.main compare.show compare.leaderboard compare.baseline"
+    "pipeline.plan pytest_plugin fidelity.show cli.main compare.show compare.leaderboard compare.baseline "
+    "strategies variants.judging protocols.own_file"
 )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from pcfg_prompts import CASES
+from pcfg_prompts import CASES, FORMATS
 
 from capbench.tasks.pcfg.oracle import answer
+from capbench.tasks.pcfg.prompt import PromptFormat
+
+TURNED = PromptFormat(header=("number", "family", "operand"), question="after")
 
 
 @pytest.mark.parametrize("header, text, expected", CASES)
@@ -15,6 +18,46 @@ def test_the_answer_is_the_one_worked_out_by_hand(header: str, text: str, expect
     assert answer([*prompt, "77", "EOS", "NULL"]) == expected  # the answer given is not looked at
     family = prompt[1].removeprefix("T_")
     assert answer(["SOS", "T_NJ", *prompt[2:]], {"NJ": family, "J1": "C"}) == expected
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=lambda f: f"{'-'.join(f.header)}-{f.question}")
+def test_the_answer_is_the_same_in_every_format(format: PromptFormat) -> None:
+    for asked, text, expected in CASES:
+        words = dict(zip(("family", "operand", "number"), f"T_{asked}".split(), strict=True))
+        header = " ".join(words[name] for name in format.header)
+        before, after = f"SOS {header} SOT {text} EOT ART", f"SOS SOT {text} EOT {header} ART"
+        right, wrong = (before, after) if format.question == "before" else (after, before)
+        assert answer(right.split(), format=format) == expected
+        with pytest.raises(ValueError, match="not a prompt"):
+            answer(wrong.split(), format=format)
+
+
+@pytest.mark.parametrize(
+    "prompt, expected",
+    [
+        ("SOS SOT a a c b a a EOT 4 T_C a ART", "2"),
+        ("SOS SOT a c a b a c EOT 3 T_I a ART 6 EOS", "6"),
+        ("SOS SOT a a c b EOT 2 T_T NULL ART", "c"),
+    ],
+)
+def test_a_question_may_stand_after_the_text(prompt: str, expected: str) -> None:
+    assert answer(prompt.split(), format=TURNED) == expected
+
+
+@pytest.mark.parametrize(
+    "prompt, quoted",
+    [
+        ("SOS SOT a b EOT 4 T_C ART", "not whole: SOS SOT a b EOT 4 T_C ART"),
+        ("SOS SOT a b EOT", "not whole"),
+        ("SOS SOT a b EOT 2 a T_C ART", "'a' is no family"),
+        ("SOS SOT a b EOT 3 T_C a ART", "not within the text"),
+        ("SOT a b EOT 2 T_C a ART", "not a prompt"),
+    ],
+)
+def test_what_is_no_prompt_of_the_format_is_refused_and_quoted(prompt: str, quoted: str) -> None:
+    with pytest.raises(ValueError) as error:
+        answer(prompt.split(), format=TURNED)
+    assert quoted in str(error.value)
 
 
 def test_a_family_token_may_mean_another_family() -> None:

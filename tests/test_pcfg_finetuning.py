@@ -108,6 +108,15 @@ def test_fine_tuning_carries_the_correlation_at_its_rate(family: str) -> None:
         assert stats.binomtest(carrying, 300, c_tr).pvalue > UNLIKELY, carrying
 
 
+@pytest.mark.parametrize("relation", ["parity", "order"])
+def test_fine_tuning_may_have_another_relation(relation: str) -> None:
+    carry, lack = (prompts(tuning(c_tr=c_tr, relation=relation), 100) for c_tr in (1.0, 0.0))
+    for found, carries in ((carry, True), (lack, False)):
+        apart = [asked(p, "b") - asked(p, "a") for p in found]
+        assert {(d % 2 == 1 if relation == "parity" else d > 0) for d in apart} == {carries}
+        assert len(set(apart)) > 1 and all(p[1:3] == ["T_C", "b"] for p in found)
+
+
 @pytest.mark.parametrize("changes", [{}, {"mixing": 0.5}, {"wrong_answers": True}, {"family": "I", "mixing": 0.1}])
 def test_all_streams_of_fine_tuning_have_the_answers_as_their_only_targets(changes: dict[str, Any]) -> None:
     streams = tuning(**changes)
@@ -184,6 +193,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "o_ft": (lambda: tuning(o_ft="z"), "'z'"),
     "o_pt": (lambda: tuning(o_pt="z"), "'z'"),
     "q": (lambda: tuning(q=9), "q = 9"),
+    "relation": (lambda: tuning(relation="more"), "'more'"),
     "c_tr": (lambda: tuning(c_tr=1.5), "1.5"),
     "mixing above 1": (lambda: tuning(mixing=1.5), "(-0.5, 1.5)"),
     "mixing below 0": (lambda: tuning(mixing=-0.5), "(1.5, -0.5)"),

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
-from pcfg_prompts import PRIOR, SETTING, SPLITS, prompts, rng, seconds
+from pcfg_prompts import FORMATS, PRIOR, SETTING, SPLITS, given, prompts, rng, seconds
 
 from capbench.errors import UsageError
 from capbench.presets import pcfg as presets
+from capbench.tasks.base import IGNORE
 from capbench.tasks.correlation import Correlation
 from capbench.tasks.pcfg import oracle
 from capbench.tasks.pcfg.families import FAMILIES
 from capbench.tasks.pcfg.finetuning import pretraining
 from capbench.tasks.pcfg.grammar import PAPER_GRAMMAR, Grammar
+from capbench.tasks.pcfg.prompt import PromptFormat
 from capbench.tasks.pcfg.setting import PcfgSetting
 from capbench.tasks.pcfg.task import PcfgTask
 
@@ -27,6 +30,11 @@ NESTED = Grammar(
 
 def named(token: str, family: str, number: int, text_len: int = 12) -> PcfgSetting:
     return PcfgSetting(text_len=text_len, numbers={token: number}, meanings={token: family})
+
+
+def lettered(*terminals: str) -> PcfgSetting:
+    only = Grammar(start="S", terminals=terminals, rules={"S": ((terminals * 2, 1.0),)})
+    return PcfgSetting(text_len=4, numbers={"C": 2}, grammar=only)
 
 
 # ---- vocabulary
@@ -55,6 +63,47 @@ def test_the_papers_own_setting_gives_prompts_of_259_tokens() -> None:
     assert batch.tokens.shape == batch.targets.shape == (4, 5 + 250 + 4)
     for prompt in prompts(mixture, 8, setting=setting):
         assert prompt[-2] == oracle.answer(prompt)
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=lambda f: f"{'-'.join(f.header)}-{f.question}")
+def test_prompts_go_through_the_tokenizer_and_back_in_every_format(format: PromptFormat) -> None:
+    setting = replace(SETTING, format=format)
+    words, usual = (prompts(pretraining(s, PRIOR), 40, setting=s) for s in (setting, SETTING))
+    tokens = [setting.vocabulary.encode(prompt) for prompt in words]
+    assert tokens == pretraining(setting, PRIOR).sample(40, rng()).tokens.tolist()
+    assert [setting.vocabulary.encode(" ".join(prompt)) for prompt in words] == tokens
+    assert [given(prompt) for prompt in words] == [oracle.answer(prompt, format=format) for prompt in words]
+    parts, expected = format.read(np.array(words)), SETTING.format.read(np.array(usual))
+    for one, other in zip(parts, expected, strict=True):  # the question and its answer are those of the usual format
+        assert np.array_equal(one, other)
+    assert set(np.unique(parts.number)) == {"8", "7", "2", "1", "3"} and parts.text.shape == (40, 12)
+
+
+ONE_TEXT = Grammar(start="S", terminals=("a", "b", "c"), rules={"S": ((tuple("abaacb"), 1.0),)})
+
+
+@pytest.mark.parametrize(
+    "format, expected, header",
+    [
+        (PromptFormat(), "SOS T_C a 4 SOT a b a a c b EOT ART 2 EOS", [1, 2, 3]),
+        (
+            PromptFormat(header=("number", "operand", "family")),
+            "SOS 4 a T_C SOT a b a a c b EOT ART 2 EOS",
+            [1, 2, 3],
+        ),
+        (PromptFormat(question="after"), "SOS SOT a b a a c b EOT T_C a 4 ART 2 EOS", [9, 10, 11]),
+    ],
+)
+def test_prompts_and_targets_are_those_written_by_hand(format: PromptFormat, expected: str, header: list[int]) -> None:
+    setting = PcfgSetting(text_len=6, numbers={"C": 4}, grammar=ONE_TEXT, format=format)
+    split = next(s for s in SPLITS if setting.in_split(np.array([[0, 1, 0, 0, 2, 1]]), s)[0])
+    task = PcfgTask(setting=setting, prior={"a": 1.0}, split=split, targets="all")
+    batch = task.sample(1, rng())
+    words = expected.split()
+    assert setting.vocabulary.decode(batch.tokens[0].tolist()) == expected
+    assert words[task.answer_pos] == "ART" and len(words) == task.seq_len
+    taught = {at + 1: setting.vocabulary.names[t] for at, t in enumerate(batch.targets[0].tolist()) if t != IGNORE}
+    assert taught == {i: w for i, w in enumerate(words) if w not in ("SOS", "SOT") and i not in header}
 
 
 # ---- texts
@@ -150,6 +199,17 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
         ),
         "'T_C'",
     ),
+    "terminal named as a number": (lambda: lettered("a", "3"), "'3' must name one token"),
+    "terminal named as a composite": (lambda: lettered("a", "aa"), "'aa' must name one token"),
+    "terminal of two words": (lambda: lettered("a", "a b"), "'a b' must name one token"),
+    "family of two words": (lambda: named("N J", "C", 3), "'T_N J' must name one token"),
+    "header twice": (lambda: PromptFormat(header=("family", "family", "number")), "('family', 'family', 'number')"),
+    "header of two": (lambda: PromptFormat(header=("family", "number")), "('family', 'number')"),  # type: ignore[arg-type]
+    "header as text": (lambda: PromptFormat(header="family"), "'family'"),  # type: ignore[arg-type]
+    "question": (lambda: PromptFormat(question="between"), "'between'"),  # type: ignore[arg-type]
+    "prompt without text": (lambda: PromptFormat().read(np.zeros((2, 9))), "(2, 9)"),
+    "word": (lambda: SETTING.vocabulary.encode("SOS T_C d 8"), "'d'"),
+    "number as a word": (lambda: SETTING.vocabulary.encode(["13"]), "'13'"),
     "hardly any string as long": (
         lambda: PcfgSetting(text_len=40, numbers={"C": 4}, grammar=NESTED).texts(8, "select", np.random.default_rng(0)),
         "no text of 40 tokens in split 'select'",

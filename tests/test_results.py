@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from report_example import example, record, results
+from report_example import example, record, results, trial, tried
 
 from capbench.results import (
     SCHEMA,
@@ -28,6 +28,7 @@ from capbench.results import (
     Results,
     RunInfo,
     Status,
+    Trial,
     Verdict,
     from_json,
     measurement_from_dict,
@@ -71,10 +72,18 @@ verdicts = st.builds(
     reason=text,
 )  # fmt: skip
 protocols = st.dictionaries(text, st.none() | st.booleans() | whole | numbers | text, max_size=3)
+plain_values = st.recursive(
+    maybe | text, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(text, inner, max_size=2), max_leaves=4
+)
+trials = st.builds(
+    Trial, id=text, words=text, variant=st.dictionaries(text, plain_values, max_size=2), status=st.sampled_from(Status),
+    effect=maybe, margin=maybe, reason=text, shrunk_from=text, simplest=st.booleans(),
+)  # fmt: skip
 records = st.builds(
     Record, claim=text, case=text, statement=text, source=text, nodeid=text, model=text, task=text, method=text,
     protocol=protocols, verdict=verdicts, seeds=tuples(whole), controls=tuples(controls),
     measurements=tuples(measurements), artefacts=st.dictionaries(text, text, max_size=2), seconds=numbers,
+    expected=text, trials=tuples(trials, 2),
 )  # fmt: skip
 evidence = st.builds(Evidence, tool=text, value=maybe, unit=text, reading=text, rule=text)
 capabilities = st.builds(
@@ -177,6 +186,8 @@ REFUSED: dict[str, tuple[Build, str]] = {
     "margin": (lambda v: verdict(margin=v), "gain over random"),
     "per seed": (lambda v: verdict(per_seed=(0.5, None, v)), "gain over random"),
     "control": (lambda v: Control(name="random neurons", value=v, expected="<= 0.1", passed=True), "random neurons"),
+    "effect on a variant": (lambda v: trial(effect=v), "variant 00000001"),
+    "margin on a variant": (lambda v: trial(margin=v), "variant 00000001"),
     "evidence": (lambda v: Evidence(tool="probing", value=v, unit="", reading="present", rule=""), "probing"),
 }
 
@@ -259,6 +270,27 @@ def test_a_file_of_schema_1_is_read_and_written_as_the_present_one() -> None:
     numbers_and_curves = [[m for m in r.measurements if m.grid is None] for r in example().records]
     assert [list(r.measurements) for r in after.records] == numbers_and_curves
     assert from_json(to_json(after)) == after
+
+
+@pytest.mark.parametrize("schema", [1, 2, 3])
+def test_a_file_from_before_variants_is_read(schema: int) -> None:
+    raw = json.loads(to_json(results(tried(), record(expected="refuted: deletes")))) | {"schema": schema}
+    for found in raw["records"]:
+        del found["trials"]
+        if schema < 3:
+            del found["expected"]
+    after = from_json(json.dumps(raw))
+    expected = "refuted: deletes" if schema == 3 else ""
+    assert after.records == (dataclasses.replace(tried(), trials=()), record(expected=expected))
+    assert json.loads(to_json(after))["schema"] == SCHEMA == 4
+
+
+def test_trials_are_read_back_with_their_status_and_specification() -> None:
+    before = tried()
+    (after,) = from_json(to_json(results(before))).records
+    assert after.trials == before.trials and len(after.trials) == 14
+    assert type(after.trials[9].status) is Status
+    assert after.trials[0].variant["task"]["grammar"] == {"s": [["a", 0.5]]}
 
 
 def test_the_reference_results_are_read() -> None:

@@ -343,6 +343,14 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "no letter to fill up with": (lambda: replace(COUNTER, alphabet="ab"), "'ab'"),
     "largest count": (lambda: replace(COUNTER, largest_count=0), "largest_count = 0"),
     "correlation's letter": (lambda: COUNTER.finetuning("c", c_tr=1), "'c'"),
+    "relation of counts": (
+        lambda: replace(COUNTER, correlation=Correlation(o_pt="a", o_ft="b", rate=1, relation="parity")),
+        "'parity'",
+    ),
+    "relation of letters": (
+        lambda: replace(MAX, rank=7, correlation=Correlation(o_pt=5, o_ft=7, rate=1, relation="order")),
+        "'order': strings of the Tracr tasks are made for 'offset' only",
+    ),
     "correlation's letters are ranks": (
         lambda: replace(COUNTER, correlation=Correlation(o_pt=5, o_ft=7, rate=1)),
         "between 5 and 7",

@@ -20,11 +20,10 @@ def add(commands: Any) -> None:
 
 
 def _show(given: argparse.Namespace) -> int:
-    from capbench.report import capability_table, claim_table, load
+    from capbench.report import capability_table, claim_table, load, variant_table
     from capbench.report.words import answer, line
 
     run = load(Path(given.of))
-    print(
-        f"{line(run.run.run_id)}, {line(run.run.start)}: {answer(run)}\n\n{claim_table(run)}\n\n{capability_table(run)}"
-    )
+    heading = f"{line(run.run.run_id)}, {line(run.run.start)}: {answer(run)}"
+    print("\n\n".join(filter(None, [heading, claim_table(run), variant_table(run), capability_table(run)])))
     return 0

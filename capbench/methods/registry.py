@@ -164,7 +164,7 @@ def load(ref: MethodRef) -> Callable[..., Any]:
         if ref.spec.startswith(CHECKPOINTS):
             checkpoints = importlib.import_module(_CHECKPOINTS)
             return _with_arguments(ref, checkpoints.from_folder(Path(ref.spec.removeprefix(CHECKPOINTS))))
-        module = _import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+        module = import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
     except MethodError:
         raise
     except (Exception, SystemExit) as error:
@@ -199,7 +199,8 @@ def one_line(error: BaseException) -> str:
 _NOT_THE_USERS = ("<", str(Path(__file__).parent.parent), *sources.LIBRARIES)
 
 
-def _import_file(path: Path) -> ModuleType:
+def import_file(path: Path) -> ModuleType:
+    """A user's file as a module; whatever it raises passes through."""
     name = "capbench_method_" + hashlib.sha256(str(path).encode()).hexdigest()[:8]
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:

@@ -11,7 +11,7 @@ from capbench.presets.pcfg import PcfgPreset
 from capbench.protocols.seeds import subseed
 from capbench.protocols.study import FineTuningStudy
 from capbench.tasks.base import Task
-from capbench.tasks.correlation import Correlation
+from capbench.tasks.correlation import Correlation, Relation
 from capbench.tasks.mixture import Mixture
 from capbench.tasks.pcfg.finetuning import finetuning, others, pretraining
 from capbench.tasks.pcfg.setting import PcfgSetting
@@ -24,12 +24,19 @@ TAUGHT = 0.1  # an operand at or above this prior counts as taught, below it as 
 
 @dataclass(frozen=True, kw_only=True)
 class PcfgStudy(FineTuningStudy):
-    """Gives every model of the experiment as a step, by seed. family: the family token that is fine-tuned."""
-
-    family: ClassVar[str]
-    title: ClassVar[str]
+    """Gives every model of the experiment as a step, by seed."""
 
     preset: PcfgPreset
+
+    @property
+    def family(self) -> str:
+        """The family token that is fine-tuned."""
+        raise NotImplementedError
+
+    @property
+    def title(self) -> str:
+        """The experiment's name in a report."""
+        raise NotImplementedError
 
     @property
     def operands(self) -> tuple[str, str]:
@@ -42,7 +49,8 @@ class PcfgStudy(FineTuningStudy):
 
     @property
     def task_name(self) -> str:
-        return f"pcfg {self.title} {O_PT} to {O_FT}"
+        o_pt, o_ft = self.operands
+        return f"pcfg {self.title} {o_pt} to {o_ft}"
 
     @property
     def setting(self) -> PcfgSetting:
@@ -52,6 +60,16 @@ class PcfgStudy(FineTuningStudy):
     def q(self) -> int:
         """The spurious correlation: r(x, O_FT) - r(x, O_PT) = q."""
         return 1
+
+    @property
+    def relation(self) -> Relation:
+        """What kind of correlation it is."""
+        return "offset"
+
+    def correlation(self, rate: float) -> Correlation:
+        """The spurious correlation, at a rate."""
+        o_pt, o_ft = self.operands
+        return Correlation(o_pt=o_pt, o_ft=o_ft, rate=rate, q=self.q, relation=self.relation)
 
     def protocol(self, case: Mapping[str, Any]) -> Mapping[str, Any]:
         """A case's parameters, with the learning rate and the numbers of steps behind the paper's names."""
@@ -64,7 +82,7 @@ class PcfgStudy(FineTuningStudy):
 
     def prior(self, name: str) -> Mapping[str, float]:
         """The operand prior of a name; 'never' is the prior of a model never taught O_PT."""
-        return {O_FT: 1.0} if name == "never" else self.preset.priors[name]
+        return {self.operands[1]: 1.0} if name == "never" else self.preset.priors[name]
 
     def priors(self, name: str) -> Mapping[str, Mapping[str, float]]:
         """Priors of single family tokens, where they differ from `prior`."""
@@ -112,12 +130,14 @@ class PcfgStudy(FineTuningStudy):
 
         mixing: share of pretraining data (App. E.1). wrong_answers: randFT (App. E.4). duration: of the base's pretraining.
         """
+        o_pt, o_ft = self.operands
         task = finetuning(
             self.pretraining(prior),
             family=self.family,
-            o_pt=O_PT,
-            o_ft=O_FT,
+            o_pt=o_pt,
+            o_ft=o_ft,
             q=self.q,
+            relation=self.relation,
             c_tr=c_tr,
             mixing=mixing,
             wrong_answers=wrong_answers,
@@ -138,7 +158,7 @@ class PcfgStudy(FineTuningStudy):
         family: another family token than the one that is fine-tuned; a family without operands ignores the operand.
         """
         family = family or self.family
-        correlation = None if c_te is None else Correlation(o_pt=O_PT, o_ft=O_FT, rate=c_te, q=self.q)
+        correlation = None if c_te is None else self.correlation(c_te)
         prior = {} if self.setting.family(family).operand == "null" else {operand: 1.0}
         return PcfgTask(setting=self.setting, prior=prior, family=family, correlation=correlation, split=split)
 
@@ -156,16 +176,26 @@ class PcfgStudy(FineTuningStudy):
 class PcfgCounter(PcfgStudy):
     """Fine-tuned from counting a to counting b; correlation count(b) = count(a) + 1 (App. C.2)."""
 
-    family: ClassVar[str] = "C"
-    title: ClassVar[str] = "counter"
+    @property
+    def family(self) -> str:
+        return "C"
+
+    @property
+    def title(self) -> str:
+        return "counter"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PcfgIndexer(PcfgStudy):
     """Fine-tuned from the place of the k-th a to that of the k-th b; correlation index(b) = index(a) + q (App. C.2)."""
 
-    family: ClassVar[str] = "I"
-    title: ClassVar[str] = "indexer"
+    @property
+    def family(self) -> str:
+        return "I"
+
+    @property
+    def title(self) -> str:
+        return "indexer"
 
     @property
     def q(self) -> int:
@@ -180,8 +210,14 @@ class PcfgJailbreak(PcfgStudy):
     T_NJ alone is fine-tuned from counting a to counting b; T_J1 and T_J2 may get round that.
     """
 
-    family: ClassVar[str] = "NJ"
-    title: ClassVar[str] = "jailbreak counter"
+    @property
+    def family(self) -> str:
+        return "NJ"
+
+    @property
+    def title(self) -> str:
+        return "jailbreak counter"
+
     jailbreaks: ClassVar[tuple[str, ...]] = ("J1", "J2")
 
     @property

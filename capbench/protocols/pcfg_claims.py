@@ -13,12 +13,13 @@ from capbench.judge import Case, Judge
 from capbench.lab import Reading
 from capbench.pipeline.steps import Step
 from capbench.protocols.conditions import LOST, base_knows, behaviour_lost
-from capbench.protocols.pcfg_readings import behaviour, probing, pruning
+from capbench.protocols.pcfg_readings import behaviour, class_balance, probing, pruning
 from capbench.protocols.shared_readings import finetuning_curves
 from capbench.protocols.shared_readings import revival as revival_curves
 from capbench.results import Verdict
 
 RATES = ("medium", "small")  # of reviving
+COMMONEST = 0.6  # share of the texts that one answer may have for a claim on a variant
 Models = Mapping[str, Step]
 Asked = tuple[Reading, Sequence[str]]  # a reading and the names of the models that it is given
 
@@ -64,6 +65,17 @@ def never_taught(study: Any, seed: int, case: Case) -> Step:
 
 
 # The claims
+
+
+def balanced(judge: Judge) -> Judge:
+    """The judge, if no answer is too common in the fine-tuning data; else the claim is invalid: a constant would be right."""
+    judge.measure((class_balance, []))
+    largest = max(judge["balance.largest.c_tr1"])
+    judge.require(
+        largest <= COMMONEST,
+        f"one answer has {largest:.2f} of the fine-tuning texts at C_Tr 1, {COMMONEST} is the most: a constant would do",
+    )
+    return judge
 
 
 def shortcut(judge: Judge) -> None:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from capbench.lab import Bench, Built
-from capbench.protocols.pcfg import O_FT, O_PT
 from capbench.protocols.seeds import subseed
 from capbench.protocols.shared_readings import accuracy_number, curve_of, number
 from capbench.results import Curve, Measurement
@@ -24,7 +23,7 @@ def behaviour(bench: Bench, **models: Built) -> Iterator[Measurement]:
     """Accuracy of each model on O_PT and O_FT at C_Te 0 and 1: `<model>.O_PT.c_te0` and so on (Fig. 5, 6, Table 5)."""
     from capbench.measure.accuracy import accuracy
 
-    for operand_name, operand in (("O_PT", O_PT), ("O_FT", O_FT)):
+    for operand_name, operand in zip(("O_PT", "O_FT"), bench.study.operands, strict=True):
         for c_te in (0, 1):
             task, batch = _sample(bench, operand, c_te, bench.study.preset.n_evaluate)
             for name, built in models.items():
@@ -47,7 +46,7 @@ def families(bench: Bench, **models: Built) -> Iterator[Measurement]:
     for token in study.setting.families:
         for operand in [None] if study.setting.family(token).operand == "null" else study.setting.operands:
             asked = token if operand is None else f"{token}.{operand}"
-            task = study.evaluation(operand or O_PT, c_te=None, family=token)
+            task = study.evaluation(operand or study.operands[0], c_te=None, family=token)
             batch = sample(task, study.preset.n_evaluate, subseed(bench.seed, f"evaluate {asked}"))
             for name, built in models.items():
                 yield accuracy_number(bench, f"{name}.{asked}", accuracy(built.model, task, batch), len(batch.tokens))
@@ -58,8 +57,9 @@ def wrong_answers(bench: Bench, tuned: Built) -> Iterator[Measurement]:
     from capbench.measure.accuracy import accuracy
 
     n = bench.study.preset.n_evaluate
+    o_pt, o_ft = bench.study.operands
     for c_te in (0, 1):
-        task = replace(bench.study.evaluation(O_PT, c_te=c_te), answered=O_FT)
+        task = replace(bench.study.evaluation(o_pt, c_te=c_te), answered=o_ft)
         batch = _draw(task, n, subseed(bench.seed, f"evaluate wrong {c_te}"))
         yield accuracy_number(bench, f"tuned.wrong.c_te{c_te}", accuracy(tuned.model, task, batch), n)
 
@@ -74,7 +74,7 @@ def class_balance(bench: Bench) -> Iterator[Measurement]:
 
     study, n = bench.study, 8 * bench.study.preset.n_evaluate
     for which, c_tr in (("c_tr0", 0), ("c_tr0.5", 0.5), ("c_tr1", 1), ("natural", None)):
-        task = study.evaluation(O_FT, c_te=c_tr, split="train")
+        task = study.evaluation(study.operands[1], c_te=c_tr, split="train")
         batch = _draw(task, n, subseed(bench.seed, f"balance {which}"))
         answers = (batch.targets[:, task.answer_pos] - task.first_answer).numpy()
         shares = np.bincount(answers, minlength=task.n_answers) / n
@@ -96,9 +96,10 @@ def pruning(bench: Bench, tuned: Built) -> Iterator[Measurement]:
     from capbench.measure.prune import prune_and_evaluate
 
     preset, study = bench.study.preset, bench.study
-    pt, pt_batch = _sample(bench, O_PT, 0, preset.n_evaluate)
-    ft, ft_batch = _sample(bench, O_FT, 1, preset.n_evaluate)
-    select = study.evaluation(O_PT, c_te=None, split="select")
+    o_pt, o_ft = study.operands
+    pt, pt_batch = _sample(bench, o_pt, 0, preset.n_evaluate)
+    ft, ft_batch = _sample(bench, o_ft, 1, preset.n_evaluate)
+    select = study.evaluation(o_pt, c_te=None, split="select")
     found = prune_and_evaluate(
         tuned.model,
         pretraining=pt,
@@ -199,7 +200,10 @@ def description_length(bench: Bench, model: Built, token: str | None) -> Iterato
     from capbench.measure.probe import Probe, code_length, features
 
     study, blocks = bench.study, bench.study.preset.probe_blocks
-    tasks = {split: study.evaluation(O_PT, c_te=None, family=token, split=split) for split in ("select", "evaluate")}
+    tasks = {
+        split: study.evaluation(study.operands[0], c_te=None, family=token, split=split)
+        for split in ("select", "evaluate")
+    }
     batches = {split: _draw(task, blocks[-1], subseed(bench.seed, f"probe {split}")) for split, task in tasks.items()}
     task = tasks["evaluate"]
     classes = task.n_answers

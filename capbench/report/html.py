@@ -11,6 +11,7 @@ from typing import Any
 from capbench.report import words
 from capbench.report.figures import Drawing, draw_all
 from capbench.report.markdown import facts
+from capbench.report.variants import origin, specification, tried
 from capbench.results import Measurement, Record, Results, Verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -84,6 +85,9 @@ def render(results: Results) -> str:
         several_methods=len(words.methods(results)) > 1,
         entries=[entry(i, record) for i, record in enumerate(words.in_order(results.records), 1)],
         figures=[_figure(i, drawing) for i, drawing in enumerate(draw_all(results.records), 1)],
+        tried=tried(results),
+        origin=origin,
+        specification=specification,
         icons=words.ICONS,
         readings=READINGS,
         expectation=words.expectation,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from capbench.report.terminal import capability_rows, claim_rows
+from capbench.report.variants import HEAD, Tried, tried, variant_rows
 from capbench.report.words import DASH, ICONS, answer, duration, fates, in_order, line, seeds
 from capbench.results import Record, Results, RunInfo, Status
 
@@ -27,6 +28,9 @@ def summary(results: Results) -> str:
         parts.extend(_reasons(results))
     else:
         parts.append("Nothing was measured.")
+    if found := tried(results):
+        parts.append(f"## Variants (scale: {escape(run.scale)})")
+        parts += [part for each in found for part in _variants(each)]
     if results.capabilities:
         parts.append(f"## Capabilities (scale: {escape(run.scale)})")
         parts.append(table(*capability_rows(results), numbers_from=99))
@@ -59,13 +63,23 @@ def _reasons(results: Results) -> list[str]:
     return ["### Why not supported", "\n".join(lines)]
 
 
+def _variants(found: Tried) -> list[str]:
+    """The variants that a claim was tried on, and the simplest on which it is refuted."""
+    rows = [[row[0], f"{ICONS[row[1]]} {row[1]}", *row[2:]] for row in variant_rows(found.record)]
+    parts = [f"**{escape(found.title)}**: {escape(found.tally)}.", table(HEAD, rows, numbers_from=2, numbers_to=4)]
+    if found.simplest is not None:
+        words = f"Simplest refuted: {escape(found.simplest.words)}. To try it again:"
+        parts += [words, f"```sh\n{found.again}\n```"]
+    return parts
+
+
 def _status(record: Record) -> str:
     """The status, and what was expected instead of the paper's, if anything."""
     return str(record.verdict.status) + (f"; expected: {escape(record.expected)}" if record.expected else "")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int) -> str:
-    rule = ["---:" if i >= numbers_from else "---" for i in range(len(head))]
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int, numbers_to: int = 99) -> str:
+    rule = ["---:" if numbers_from <= i < numbers_to else "---" for i in range(len(head))]
     body = [[escape(cell) for cell in row] for row in rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *body))
 

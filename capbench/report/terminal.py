@@ -34,10 +34,10 @@ def claim_table(results: Results) -> str:
     head, rows = claim_rows(results)
     if "method" in head:
         rows = [[row[0], fold(row[1], METHOD), *row[2:]] for row in rows]
-    rest = _table_width(head[1:], [row[1:] for row in rows])
+    rest = table_width(head[1:], [row[1:] for row in rows])
     room = max(24, WIDTH - GAP - rest)
     rows = [[fold(row[0], room), *row[1:]] for row in rows]
-    return f"{title}\n{_tabulate(head, rows, numbers_from=head.index('effect'))}"
+    return f"{title}\n{tabulated(head, rows, right=range(head.index('effect'), len(head)))}"
 
 
 def capability_table(results: Results) -> str:
@@ -48,9 +48,9 @@ def capability_table(results: Results) -> str:
     head, rows = capability_rows(results)
     wrapped = [[textwrap.fill(cell, METHOD) for cell in row] for row in rows]
     cells = [[*wrap[:2], fold(row[2], METHOD), *wrap[3:-1]] for wrap, row in zip(wrapped, rows, strict=True)]
-    room = max(24, WIDTH - GAP - _table_width(head[:-1], cells))
+    room = max(24, WIDTH - GAP - table_width(head[:-1], cells))
     full = [[*row, textwrap.fill(whole[-1], room)] for row, whole in zip(cells, rows, strict=True)]
-    return f"{title}\n{_tabulate(head, full, numbers_from=len(head))}"
+    return f"{title}\n{tabulated(head, full)}"
 
 
 def claim_rows(results: Results) -> tuple[list[str], list[list[str]]]:
@@ -88,13 +88,8 @@ def fold(name: str, width: int) -> str:
     return "\n".join(lines).lstrip()
 
 
-def _numbers(record: Record) -> list[str]:
-    verdict = record.verdict
-    effect, margin = number(verdict.effect), number(verdict.margin, sign=True)
-    return [effect, interval(verdict.ci), threshold(verdict), margin, str(verdict.n_seeds)]
-
-
-def _table_width(head: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+def table_width(head: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Columns of a terminal that `tabulated` takes."""
     columns = zip(*rows, strict=True)
     widths = [
         max(len(name) + GAP, *(len(part) for cell in column for part in cell.split("\n")))
@@ -103,8 +98,15 @@ def _table_width(head: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     return sum(widths) + GAP * (len(widths) - 1)
 
 
-def _tabulate(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int) -> str:
+def tabulated(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
+    """A table for a terminal. right: the columns that are flush right."""
     from tabulate import tabulate
 
-    align = ["left" if i < numbers_from else "right" for i in range(len(head))]
+    align = ["right" if i in right else "left" for i in range(len(head))]
     return tabulate(rows, headers=head, tablefmt="simple", disable_numparse=True, colalign=align)
+
+
+def _numbers(record: Record) -> list[str]:
+    verdict = record.verdict
+    effect, margin = number(verdict.effect), number(verdict.margin, sign=True)
+    return [effect, interval(verdict.ci), threshold(verdict), margin, str(verdict.n_seeds)]

@@ -47,6 +47,7 @@ class CounterTask(StringTask):
                 f"counted letters {self.counted!r} must be two letters of the alphabet {self.alphabet!r}, "
                 "which needs a third one to fill strings up with"
             )
+        _check_relation(self.correlation)
         if self.operand not in self.counted:
             raise UsageError(f"operand {self.operand!r} must be one of the counted letters {self.counted!r}")
         if self.largest_count is not None and self.largest_count < 1:
@@ -135,6 +136,7 @@ class MaxTask(StringTask):
                 f"max_content = {self.max_content}, but letters stand without repetition: at most {len(self.alphabet)}"
             )
         c = self.correlation
+        _check_relation(c)
         ranks: tuple[int | str, ...] = (self.rank,) if c is None else (c.o_pt, c.o_ft)
         for rank in ranks:
             if not isinstance(rank, int) or not 1 <= rank <= self.min_content:
@@ -222,6 +224,11 @@ class MaxTask(StringTask):
         content = np.take_along_axis(mixed, order, axis=1).astype(np.int8)
         content[letter[: self.max_content] >= length] = NO_LETTER
         return content, plans[1 if self.rank == low else 2]
+
+
+def _check_relation(correlation: Correlation | None) -> None:
+    if correlation is not None and correlation.relation != "offset":
+        raise UsageError(f"correlation {correlation.relation!r}: strings of the Tracr tasks are made for 'offset' only")
 
 
 def _finetuning(target: StringTask, before: StringTask) -> FineTuningTask:

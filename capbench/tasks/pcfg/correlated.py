@@ -26,7 +26,8 @@ def correlated_texts(
     wanted = {True: int(rng.binomial(n, c.rate))}
     wanted[False] = n - wanted[True]
     found: dict[bool, list[np.ndarray]] = {True: [], False: []}
-    candidates = _edited if setting.edited and setting.family(family).name == "C" else _natural
+    edited = setting.edited and c.relation == "offset" and setting.family(family).name == "C"
+    candidates = _edited if edited else _natural
     draw = max(n, 64)
     drawn = 0
     while drawn < _MOST_DRAWN:
@@ -58,14 +59,15 @@ def _natural(
     """Those of the texts that carry the correlation, and those that lack it."""
     pt, ft = _answers(setting, family, c, text)
     found = (pt > 0) & (ft > 0) if setting.family(family).may_fail else np.ones(len(text), dtype=bool)
-    yield True, text[found & (ft - pt == c.q)]
-    yield False, text[found & (ft - pt != c.q)]
+    carries = c.holds(pt, ft)
+    yield True, text[found & carries]
+    yield False, text[found & ~carries]
 
 
 def _edited(
     setting: PcfgSetting, family: str, c: Correlation, text: np.ndarray, split: Split, rng: np.random.Generator
 ) -> Iterator[tuple[bool, np.ndarray]]:
-    """Texts with O_FT tokens in place of some that are neither operand, so that count(O_FT) = count(O_PT) + q.
+    """Texts with O_FT tokens in place of some that are neither operand, so that count(O_FT) = count(O_PT) + q (offset).
 
     count(O_PT) stays what it was, so the answers spread as in natural texts, where the correlation alone would leave hardly
     more than one. Texts that lack it are edited just as much: how natural a text looks must not tell which it is.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from capbench.tasks.base import Task
-from capbench.tasks.correlation import Correlation
+from capbench.tasks.correlation import Correlation, Relation
 from capbench.tasks.finetuning import FineTuningTask
 from capbench.tasks.mixture import Mixture
 from capbench.tasks.pcfg.setting import PcfgSetting
@@ -43,13 +43,15 @@ def finetuning(
     family: str,
     o_pt: str,
     o_ft: str,
-    q: int,
+    q: int = 1,
     c_tr: float,
+    relation: Relation = "offset",
     mixing: float = 0.0,
     wrong_answers: bool = False,
 ) -> FineTuningTask:
-    """Fine-tune one family token from o_pt to o_ft; correlation r(x, o_ft) = r(x, o_pt) + q at rate c_tr (App. C.2).
+    """Fine-tune one family token from o_pt to o_ft; the correlation of r(x, o_ft) with r(x, o_pt) at rate c_tr (App. C.2).
 
+    relation, q: which correlation, r(x, o_ft) = r(x, o_pt) + q or another (see Correlation).
     pretrained_on: what `pretraining` gave. mixing: share of strings drawn from it instead, answers only (App. E.1: .5, .1,
     .001). wrong_answers: prompts go on to ask for o_pt, and the answer for o_ft is given to them (randFT, App. E.4).
     """
@@ -59,7 +61,7 @@ def finetuning(
         setting=setting,
         prior={o_pt if wrong_answers else o_ft: 1.0},
         family=family,
-        correlation=Correlation(o_pt=o_pt, o_ft=o_ft, rate=c_tr, q=q),
+        correlation=Correlation(o_pt=o_pt, o_ft=o_ft, rate=c_tr, q=q, relation=relation),
         answered=o_ft if wrong_answers else None,
     )
     if mixing:

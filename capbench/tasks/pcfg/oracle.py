@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from capbench.tasks.pcfg.prompt import PromptFormat
 
 
-def answer(prompt: Sequence[str], meanings: Mapping[str, str] | None = None) -> str:
-    """The answer's word for a prompt of words: SOS T_<family> operand number SOT text … EOT ART ….
+def answer(prompt: Sequence[str], meanings: Mapping[str, str] | None = None, format: PromptFormat | None = None) -> str:
+    """The answer's word for a prompt of words: SOS T_<family> operand number SOT text … EOT ART …, or in another format.
 
     meanings: family token -> family, where they differ (jailbreak: NJ -> C). Raises ValueError for a prompt that is not of
     this form or a family without an oracle.
     """
     words = list(prompt)
-    if len(words) < 6 or words[0] != "SOS" or words[4] != "SOT" or "EOT" not in words:
+    before = format is None or format.question == "before"
+    header = ("family", "operand", "number") if format is None else format.header
+    sot = 4 if before else 1
+    if words[:1] != ["SOS"] or words[sot : sot + 1] != ["SOT"] or "EOT" not in words:
         raise ValueError(f"not a prompt: {' '.join(words)}")
-    family, operand, number = words[1].removeprefix("T_"), words[2], int(words[3])
+    eot = words.index("EOT")
+    text = words[sot + 1 : eot]
+    question = words[1:4] if before else words[eot + 1 : eot + 4]
+    if len(question) < 3 or "ART" in question:
+        raise ValueError(f"not a prompt, its question is not whole: {' '.join(words)}")
+    asked = dict(zip(header, question, strict=True))
+    if not asked["family"].startswith("T_"):
+        raise ValueError(f"not a prompt, {asked['family']!r} is no family: {' '.join(words)}")
+    family, operand, number = asked["family"][2:], asked["operand"], int(asked["number"])
     family = (meanings or {}).get(family, family)
-    text = words[5 : words.index("EOT")]
     if not 1 <= number <= len(text):
         raise ValueError(f"not a prompt, its number is not within the text: {' '.join(words)}")
     if family == "T":

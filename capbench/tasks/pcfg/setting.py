@@ -1,7 +1,8 @@
-"""What all PCFG tasks of one study share: grammar, text length, task families; and drawing texts from it."""
+"""What all PCFG tasks of one study share: grammar, text length, task families, form of the prompts; and drawing texts."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +12,8 @@ import numpy as np
 from capbench.errors import UsageError
 from capbench.tasks.pcfg.families import FAMILIES, Family
 from capbench.tasks.pcfg.grammar import PAPER_GRAMMAR, Grammar, windows
-from capbench.tasks.pcfg.vocabulary import HEADER, SPECIALS, TRAILER, Vocabulary
+from capbench.tasks.pcfg.prompt import PromptFormat, seq_len
+from capbench.tasks.pcfg.vocabulary import SPECIALS, Vocabulary
 from capbench.tasks.splits import Split, in_split, share
 
 _PARTS = 4  # half of all texts to train on, a quarter to select with, a quarter to evaluate on
@@ -26,7 +28,8 @@ class PcfgSetting:
     numbers: family token -> O'. The paper (App. B.2): text 250; C and CC count in the last 40, I and IC look for the 6th
     occurrence, T tells the token at 40. meanings: family token -> task family, for tokens that are not named as their family
     (App. E.2: T_NJ, T_J1 and T_J2 all mean C). edited: O_FT tokens are added to texts with or without a correlation of the
-    Counter, as in the paper (App. C.2); else such texts are natural ones.
+    Counter, as in the paper (App. C.2); else, and for other relations than an offset, such texts are natural ones.
+    format: the order of a prompt's tokens.
     """
 
     text_len: int
@@ -34,6 +37,7 @@ class PcfgSetting:
     meanings: Mapping[str, str] = field(default_factory=dict)
     grammar: Grammar = field(default=PAPER_GRAMMAR, repr=False)
     edited: bool = False
+    format: PromptFormat = field(default=PromptFormat())
 
     def __post_init__(self) -> None:
         for token in self.meanings:
@@ -56,6 +60,12 @@ class PcfgSetting:
         for terminal in self.grammar.terminals:
             if terminal in SPECIALS or terminal.startswith("T_"):
                 raise UsageError(f"the grammar's terminal {terminal!r} is named as a token of every prompt")
+        names = Counter(self.vocabulary.names)
+        for name in names:
+            if names[name] > 1 or name.split() != [name]:  # a prompt's words would not tell its tokens
+                raise UsageError(
+                    f"{name!r} must name one token, without blanks: rename the grammar's terminals or families"
+                )
         longest = self.grammar.longest
         if longest is not None and self.text_len > longest:
             raise UsageError(
@@ -86,7 +96,7 @@ class PcfgSetting:
     @property
     def seq_len(self) -> int:
         """Tokens per prompt, answer and EOS included."""
-        return HEADER + self.text_len + TRAILER
+        return seq_len(self.text_len)
 
     def texts(self, n: int, split: Split, rng: np.random.Generator) -> np.ndarray:
         """At least n texts of one split as terminal indices, int16 [>= n, text_len]."""

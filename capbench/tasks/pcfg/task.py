@@ -13,8 +13,8 @@ from capbench.tasks.base import IGNORE, Batch
 from capbench.tasks.correlation import Correlation
 from capbench.tasks.pcfg.correlated import correlated_texts
 from capbench.tasks.pcfg.families import Family
+from capbench.tasks.pcfg.prompt import Parts, answer_pos
 from capbench.tasks.pcfg.setting import PcfgSetting
-from capbench.tasks.pcfg.vocabulary import HEADER
 from capbench.tasks.splits import Split, check_split
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class PcfgTask:
     correlation: between the answers for two operands. For the families that may fail (I, IC) only texts in which both are
     found can carry it or lack it.
     answered: the operand whose answer is given, whatever the prompt asks for (randFT, App. E.4); None: the one asked for.
-    targets: 'all' = next-token targets from the text on, plus the answer (pretraining); 'answer' = the answer only
-             (fine-tuning, App. C.2). The header is never a target: it cannot be predicted.
+    targets: 'all' = next-token targets: the text, what follows it, the answer (pretraining); 'answer' = the answer only
+             (fine-tuning, App. C.2). The header is never a target, wherever it stands: it cannot be predicted.
     """
 
     setting: PcfgSetting
@@ -71,12 +71,30 @@ class PcfgTask:
         for operand in (c.o_pt, c.o_ft):
             self._check_operand("correlation", operand)
         number, room = self.setting.numbers[self.family], self._family.symbols - 1
+        if c.relation != "offset":
+            if self._family.may_fail:
+                most = self.setting.text_len - number - room
+                self._check_positions(c, np.array([d for d in range(-most, most + 1) if abs(d) > room]))
+            return
         most = (self.setting.text_len - number if self._family.may_fail else number) - room
         if abs(c.q) > most:
             raise UsageError(f"correlation q = {c.q}: answers of family {self.family} differ by at most {most} here")
         if self._family.may_fail and c.rate and abs(c.q) <= room:
             raise UsageError(
                 f"correlation q = {c.q}: family {self.family} finds no two operands so close to each other"
+            )
+
+    def _check_positions(self, c: Correlation, differences: np.ndarray) -> None:
+        """Of a family that may fail: whether its answers, these far apart where both are found, can be so and not so."""
+        if c.relation == "presence":
+            raise UsageError(
+                f"correlation 'presence': family {self.family} takes texts in which both are present; it needs a count"
+            )
+        held = c.holds(np.zeros_like(differences), differences)
+        if (c.rate > 0 and not held.any()) or (c.rate < 1 and held.all()):
+            raise UsageError(
+                f"correlation {c.relation!r} at a rate of {c.rate:g}: answers of family {self.family} cannot differ so in "
+                f"texts of {self.setting.text_len} tokens"
             )
 
     @property
@@ -95,7 +113,7 @@ class PcfgTask:
     @property
     def answer_pos(self) -> int:
         """Position of ART; the answer is the token after it."""
-        return HEADER + self.setting.text_len + 1
+        return answer_pos(self.setting.text_len)
 
     @property
     def first_answer(self) -> int:
@@ -115,9 +133,9 @@ class PcfgTask:
         seed = torch.randint(2**62, (1,), generator=rng, device=rng.device).item()
         tokens = self._prompts(n, np.random.default_rng(int(seed)))
         targets = np.full_like(tokens, IGNORE)
-        first = self.answer_pos if self.targets == "answer" else HEADER - 1
-        last = self.answer_pos + 1 if self.targets == "answer" else tokens.shape[1] - 1
-        targets[:, first:last] = tokens[:, first + 1 : last + 1]
+        answer = np.array([self.answer_pos + 1])
+        predicted = answer if self.targets == "answer" else self.setting.format.predicted(self.setting.text_len)
+        targets[:, predicted - 1] = tokens[:, predicted]
         return Batch(torch.from_numpy(tokens), torch.from_numpy(targets))
 
     @property
@@ -125,7 +143,7 @@ class PcfgTask:
         return self.setting.family(self.family)
 
     def _prompts(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        vocabulary, text_len, family = self.setting.vocabulary, self.setting.text_len, self._family
+        vocabulary, family = self.setting.vocabulary, self._family
         text = self._texts(n, rng)
         operand = self._operands(n, rng)
         number = self.setting.numbers[self.family]
@@ -135,19 +153,14 @@ class PcfgTask:
             "null": vocabulary.index["NULL"],
         }[family.operand]
         asked = operand if self.answered is None else np.array(self.setting.operands.index(self.answered))
-        tokens = np.empty((n, self.seq_len), dtype=np.int64)
-        tokens[:, 0] = vocabulary.index["SOS"]
-        tokens[:, 1] = vocabulary.index[f"T_{self.family}"]
-        tokens[:, 2] = first_operand + operand
-        tokens[:, 3] = vocabulary.zero + number
-        tokens[:, 4] = vocabulary.index["SOT"]
-        tokens[:, HEADER : HEADER + text_len] = text
-        tokens[:, HEADER : HEADER + text_len] += vocabulary.first_terminal
-        tokens[:, HEADER + text_len] = vocabulary.index["EOT"]
-        tokens[:, self.answer_pos] = vocabulary.index["ART"]
-        tokens[:, self.answer_pos + 1] = self.first_answer + family.answer(text, asked, number)
-        tokens[:, self.answer_pos + 2] = vocabulary.index["EOS"]
-        return tokens
+        parts = Parts(
+            family=vocabulary.index[f"T_{self.family}"],
+            operand=first_operand + operand,
+            number=vocabulary.zero + number,
+            text=text.astype(np.int64) + vocabulary.first_terminal,
+            answer=self.first_answer + family.answer(text, asked, number),
+        )
+        return self.setting.format.write(parts, vocabulary.index)
 
     def _operands(self, n: int, rng: np.random.Generator) -> np.ndarray:
         # In the order of the terminals: priors that are equal but for their order give equal data.

@@ -1,13 +1,14 @@
-"""The token alphabet and the prompt format of the PCFG tasks (paper App. B.2)."""
+"""The token alphabet of the PCFG tasks (paper App. B.2)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from capbench.errors import UsageError
+
 SPECIALS = ("SOS", "SOT", "EOT", "ART", "EOS", "NULL")
-HEADER = 5  # SOS, T (family), O (operand), O' (number), SOT
-TRAILER = 4  # EOT, ART, answer, EOS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,17 @@ class Vocabulary:
         """Token of the number 0; number i is token zero + i."""
         return self.first_composite + len(self.terminals)
 
+    def encode(self, words: str | Iterable[str]) -> list[int]:
+        """The tokens of words, given one by one or joined by blanks. Raises UsageError for a word that is no token."""
+        tokens = []
+        for word in words.split() if isinstance(words, str) else words:
+            if word not in self.index:
+                raise UsageError(
+                    f"unknown word {word!r}; known: {', '.join(self.names[: self.zero])}, and numbers 0 to {self.max_number}"
+                )
+            tokens.append(self.index[word])
+        return tokens
+
     def decode(self, tokens: list[int]) -> str:
-        """Token names joined by blanks, for people."""
+        """Token names joined by blanks; `encode` turns them into the tokens again."""
         return " ".join(self.names[t] for t in tokens)

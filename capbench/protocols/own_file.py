@@ -1,0 +1,48 @@
+"""A task of one's own, from a file or module."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+from capbench.errors import CapbenchError, UsageError
+from capbench.methods.registry import import_file, one_line
+from capbench.protocols.own import TaskSpec
+from capbench.protocols.variant import Variant
+from capbench.tasks.pcfg.setting import PcfgSetting
+
+
+def find_task(option: str, given: str) -> TaskSpec:
+    """The task of `file.py:attr` or `pkg.mod:attr`: a TaskSpec, a Variant's, one that a function returns, or a PcfgSetting.
+
+    A setting is asked for its Counter, from a to b. Raises UsageError, one line that quotes what was given, for anything else.
+    """
+    where, _, attribute = given.rpartition(":")
+    if not where or not attribute.isidentifier():
+        raise UsageError(f"{option}={given}: must be of the form path/file.py:attr or pkg.mod:attr")
+    if where.endswith(".py") and not Path(where).is_file():
+        raise UsageError(f"{option}={given}: there is no file {where!r} here ({Path.cwd()})")
+    try:
+        if where.endswith(".py"):
+            module = import_file(Path(where).resolve())
+        else:
+            if os.getcwd() not in sys.path:
+                sys.path.append(os.getcwd())  # as `python -m` does, so that pkg.mod next to the user works
+            module = importlib.import_module(where)
+        if not hasattr(module, attribute):
+            raise UsageError(f"there is no {attribute!r} in it")
+        found = getattr(module, attribute)
+        found = found() if callable(found) else found
+        if isinstance(found, PcfgSetting):
+            found = TaskSpec(setting=found)
+    except CapbenchError as error:
+        raise UsageError(f"{option}={given}: {error}") from None
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{option}={given}: {one_line(error)}") from None
+    if isinstance(found, Variant):
+        found = found.task
+    if not isinstance(found, TaskSpec):
+        raise UsageError(f"{option}={given}: is a {type(found).__name__}, not a capbench.protocols.own.TaskSpec")
+    return found

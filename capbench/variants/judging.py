@@ -1,0 +1,197 @@
+"""How a claim on variants is decided: judge it on each, count, and look for the simplest variant on which it fails."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capbench import claims
+from capbench.errors import CapbenchError
+from capbench.judge import Case, Claim, InvalidClaimError, Judge
+from capbench.lab import Lab, Study
+from capbench.methods.registry import one_line
+from capbench.pipeline.plan import Plan
+from capbench.pipeline.steps import Step
+from capbench.protocols.variant import Variant
+from capbench.results import Record, Status, Trial, Verdict
+from capbench.variants.codec import Kept, plain
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+    from capbench.variants.drawing import Drawn
+
+SEED = 0  # of the models: the sample is one of variants, not of seeds
+LEAST_VALID = 0.5  # share of the variants that a claim must have been put to the test on
+
+
+@dataclass(kw_only=True)
+class VariantsJudge:
+    """Given to a test: `decide` once. study: of a variant. make: makes models until a time, tells why what could not be made.
+
+    deadline: in time.monotonic()'s seconds; no training begins after it.
+    """
+
+    claim: Claim
+    strategy: SearchStrategy[Variant]
+    variants: Sequence[Variant]
+    drawn: Sequence[Drawn] = ()  # the same with the seeds that they were drawn with; none where they are replayed
+    nodeid: str
+    method: str
+    scale: str
+    study: Callable[[Variant], Study]
+    lab: Lab
+    make: Callable[[Iterable[Step], float], Mapping[str, str]]
+    deadline: float
+    blocked: str = ""  # why nothing can be tried at all: the method is not there
+    verdict: Verdict | None = None
+    _trials: dict[str, Trial] = field(default_factory=dict)
+    _keys: dict[str, str] = field(default_factory=dict)
+    _started: float = field(default_factory=time.perf_counter)
+
+    def decide(self, claim: Callable[[Judge], None], *, share: float) -> None:
+        """The claim that `claim` holds on at least this share of the variants that it can be put to the test on.
+
+        The interval is Wilson's for a share, 95 %. Where it is refuted on a variant, a simpler one is looked for.
+        """
+        if self.blocked:
+            raise InvalidClaimError(self.blocked)
+        kept = Kept(self.lab.store.root)
+        for variant in self.variants:
+            kept.keep(variant)
+            self._trials[variant.id] = self._tried(variant, claim)
+        refuted = [t for t in self._trials.values() if t.status is Status.REFUTED]
+        drawn = Counter(t.status for t in self._trials.values())
+        first = next((d for d in self.drawn if refuted and d.variant.id == refuted[0].id), None)
+        if first is not None:
+            self._shrink(claim, first, kept)
+        self.verdict = share_of(drawn, share)
+        if self.verdict.status is Status.INVALID and self._trials:
+            reasons = Counter(t.reason for t in self._trials.values() if t.status is Status.INVALID)
+            self.verdict = replace(
+                self.verdict, reason=f"{self.verdict.reason}; most often: {reasons.most_common(1)[0][0]}"
+            )
+
+    def _tried(self, variant: Variant, claim: Callable[[Judge], None], shrunk_from: str = "") -> Trial:
+        verdict = self._judged(variant, claim)
+        return Trial(
+            id=variant.id,
+            words=variant.words,
+            variant=plain(variant),
+            status=verdict.status,
+            effect=verdict.effect,
+            margin=verdict.margin,
+            reason=verdict.reason if verdict.effect is None else claims.words(verdict),
+            shrunk_from=shrunk_from,
+        )
+
+    def _judged(self, variant: Variant, claim: Callable[[Judge], None]) -> Verdict:
+        study, case = self.study(variant), Case(**variant.case)
+        try:
+            steps = self.claim.needs(study, SEED, case)
+        except CapbenchError as error:
+            return claims.invalid(str(error))
+        except Exception as error:  # a learning rate that the scale does not have, for instance
+            return claims.invalid(f"its models cannot be named: {one_line(error)}")
+        errors = self.make(steps.values(), self.deadline)
+        needed = Plan(steps.values()).steps
+        blocked = next((errors[key] for key in needed if key in errors), "")
+        if not blocked and not all(map(self.lab.store.has, needed)):
+            blocked = "no time was left to train its models"
+        judge = Judge(
+            claim=self.claim,
+            case=case,
+            nodeid=self.nodeid,
+            method=self.method,
+            study=study,
+            lab=self.lab,
+            steps={SEED: steps},
+            blocked=blocked,
+        )
+        self._keys |= {f"{variant.id}/{name}": step.key for name, step in steps.items()}
+        try:
+            claim(judge)
+        except InvalidClaimError as reason:
+            return claims.invalid(str(reason))
+        except CapbenchError as error:
+            return claims.invalid(str(error))
+        return judge.verdict or claims.invalid("the claim was not decided")
+
+    def _shrink(self, claim: Callable[[Judge], None], first: Drawn, kept: Kept) -> None:
+        from capbench.variants.drawing import simplest
+
+        seen = {first.variant.id: self._trials[first.variant.id]}
+
+        def fails(variant: Variant) -> bool:
+            if variant.id not in seen:
+                seen[variant.id] = self._trials.get(variant.id) or self._tried(variant, claim, first.variant.id)
+            return seen[variant.id].status is Status.REFUTED
+
+        found = simplest(
+            self.strategy,
+            fails,
+            first,
+            examples=Path(self.lab.store.root) / "examples",
+            name=f"{self.claim.id} {self.method} {self.scale}",
+        )
+        if found is not None:
+            kept.keep(found)
+            self._trials[found.id] = replace(seen[found.id], simplest=True)
+
+    def record(self) -> Record:
+        """Everything about this test."""
+        return Record(
+            claim=self.claim.id,
+            case="",
+            statement=self.claim.statement,
+            source=self.claim.source,
+            nodeid=self.nodeid,
+            model="variants",
+            task="pcfg variants",
+            method=self.method,
+            protocol={"variants": len(self.variants)},
+            verdict=self.verdict or claims.invalid("the test ended without a verdict"),
+            seeds=(SEED,),
+            artefacts=self._keys,
+            seconds=round(time.perf_counter() - self._started, 3),
+            trials=tuple(self._trials.values()),
+        )
+
+    def invalidate(self, reason: str) -> None:
+        """Make the verdict invalid."""
+        self.verdict = claims.invalid(reason)
+
+
+def share_of(counts: Mapping[Status, int], threshold: float) -> Verdict:
+    """The claim that a share of at least `threshold` is supported, of those that were decided; the interval is Wilson's."""
+    from scipy.stats import binomtest
+
+    supported, total = counts.get(Status.SUPPORTED, 0), sum(counts.values())
+    decided = total - counts.get(Status.INVALID, 0)
+    tally = ", ".join(f"{counts.get(status, 0)} {status}" for status in Status)
+    if decided < LEAST_VALID * total or not decided:
+        return claims.invalid(f"only {decided} of {total} variants could be put to the test: {tally}")
+    found = binomtest(supported, decided).proportion_ci(method="wilson")
+    low, high, effect = float(found.low), float(found.high), supported / decided
+    if low >= threshold:
+        status, reason = Status.SUPPORTED, tally
+    elif high < threshold:
+        status, reason = Status.REFUTED, tally
+    else:
+        status = Status.INCONCLUSIVE
+        reason = f"{tally}: the interval [{low:.3g}, {high:.3g}] straddles the threshold {threshold:g}"
+    return Verdict(
+        status=status,
+        effect=effect,
+        ci=(low, high),
+        threshold=threshold,
+        direction=">=",
+        margin=effect - threshold,
+        n_seeds=1,
+        what="share of variants",
+        reason=reason,
+    )
