@@ -28,6 +28,11 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--capbench-cache", metavar="DIR", help="where models are kept (default: CAPBENCH_CACHE or the user cache)"
     )
+    group.addoption(
+        "--capbench-retrain",
+        action="store_true",
+        help="take no base model from the package: train all, and keep them in a cache of their own, retrained/ in the other",
+    )
     group.addoption("--capbench-device", metavar="DEVICE", default="cpu", help="cpu (default) or cuda")
     group.addoption("--capbench-jobs", metavar="N", help="trainings at a time, one core each (default: all cores)")
     group.addoption(
@@ -76,6 +81,12 @@ def add_options(parser: pytest.Parser) -> None:
         help="what is expected of the method: paper (default), preserve, delete, or a TOML file of claims and verdicts",
     )
     group.addoption(
+        "--capbench-only",
+        metavar="WHAT",
+        help="run no test, but print the plan of the models that they need with its costs (plan), or make them (train); "
+        "also: capbench plan, capbench train",
+    )
+    group.addoption(
         "--capbench-export",
         metavar="DIR",
         help="run no test, but write base models and data to DIR, for a training elsewhere (also: capbench export)",
@@ -88,3 +99,9 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="in place of a method: judge the tuned weights in DIR, made by --capbench-export (check it: capbench verify)",
     )
+    group.addoption(
+        "--capbench-zoo",
+        metavar="WHAT",
+        help="run no test, but build or verify the base models that come with the package (also: capbench zoo)",
+    )
+    group.addoption("--capbench-zoo-dir", metavar="DIR", help="do that in DIR (default: the package)")

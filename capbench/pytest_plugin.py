@@ -140,7 +140,7 @@ def _asked_for(item: pytest.Item, options: Options) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Make every model that the collected tests need, before the first of them runs. With --capbench-export none is run."""
+    """Make every model that the collected tests need, before the first of them runs. With --capbench-export or -only none is."""
     if session.config.option.collectonly or (
         session.testsfailed and not session.config.option.continue_on_collection_errors
     ):
@@ -156,7 +156,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
             with contextlib.suppress(UsageError):
                 method = item.callspec.params["capbench_method"]  # type: ignore[attr-defined]
                 on_variants.append((_claim(item), _strategy(item), method))
-    if not tests and not on_variants and not ours.options.export:
+    if not tests and not on_variants and not ours.options.in_place_of_tests:
         return None
     capture = session.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
@@ -164,14 +164,23 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
             if ours.options.export:
                 ours.export(tests, say=_sayer(session.config))
                 return True
+            if ours.options.only:
+                wrong = ours.only(tests, on_variants, say=_sayer(session.config))
+                if wrong:
+                    pytest.exit("\n".join(f"capbench: {line}" for line in wrong), returncode=1)
+                return True
+            if ours.options.zoo:
+                session.testsfailed += not ours.zoo(tests, say=_sayer(session.config))
+                return True
             ours.prepare(tests, say=_sayer(session.config))
             ours.prepare_variants(on_variants, say=_sayer(session.config))
         except UsageError as error:  # a cache that cannot be used
             raise pytest.UsageError(str(error)) from None
         except CapbenchError as error:
-            if not ours.options.export:
+            if not ours.options.export and not ours.options.zoo:
                 raise
-            pytest.exit(f"capbench: nothing was exported: {error}", returncode=1)
+            done = "exported" if ours.options.export else "bundled"
+            pytest.exit(f"capbench: nothing was {done}: {error}", returncode=1)
     return None
 
 

@@ -18,10 +18,12 @@ from capbench.errors import UsageError
 from capbench.expectations.files import Expectations, read
 from capbench.methods import registry
 from capbench.methods.arguments import Arguments
+from capbench.pipeline.costs import Costs
 from capbench.pipeline.plan import Plan, limit_threads
 from capbench.presets import SCALES
 from capbench.results import RunInfo
 from capbench.store import DamagedArtefact, Store
+from capbench.zoo import bundle
 
 
 def check_scale(option: str, scale: str) -> None:
@@ -79,11 +81,18 @@ def minutes(option: str, given: str | None) -> float:
 
 
 def make(
-    plan: Plan, store: Store, *, jobs: int, say: Callable[[str], None], deadline: float = math.inf
+    plan: Plan,
+    store: Store,
+    *,
+    jobs: int,
+    say: Callable[[str], None],
+    deadline: float = math.inf,
+    bundled: bool = True,
 ) -> dict[str, str]:
     """Make what is missing of a plan, saying how much it is; step key -> one line, for what could not be made.
 
     What there was no time for before the deadline (in time.monotonic()'s seconds) is still missing then.
+    bundled: base models that come with the package are taken from there.
     """
     limit_threads()
     with warnings.catch_warnings(record=True) as damaged:
@@ -91,12 +100,23 @@ def make(
         missing = plan.missing(store)
     for warning in damaged:
         say(f"capbench: warning: {warning.message}")
+    if bundled and missing:
+        filled = bundle.fill(store, missing)
+        for words in filled.warnings:
+            say(f"capbench: warning: {words}")
+        if n := len(filled.taken):
+            say(f"capbench: {n} base model{'s' * (n > 1)} taken from the package")
+        missing = [step for step in missing if step.key not in filled.taken]
     if not missing:
         return {}
-    cost = sum(step.cost for step in missing)
-    say(f"capbench: {len(missing)} of {len(plan.steps)} models to make ({cost} training steps), {jobs} at a time")
+    costs = Costs(plan, store, missing)
+    steps = f"{costs.steps} training steps"
+    if kept := sum(costs.kept.values()):
+        steps += f"; {kept} more are kept from an interrupted run"
+    about = f": {words}" if (words := costs.about(jobs)) else ""
+    say(f"capbench: {len(missing)} of {len(plan.steps)} models to make ({steps}), {jobs} at a time{about}")
     began = time.monotonic()
-    with bar(cost) as progress:
+    with bar(costs.steps) as progress:
         errors = plan.run(store, jobs=jobs, progress=progress, deadline=deadline)
     took = f"made in {time.monotonic() - began:.0f} s"
     left = [step for step in missing if step.key not in errors and not store.has(step.key)]

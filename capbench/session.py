@@ -22,7 +22,7 @@ from capbench.judge import Case, Claim, Judge
 from capbench.lab import Lab, Study
 from capbench.methods import arguments, registry
 from capbench.pipeline.plan import Plan, available_cores
-from capbench.pipeline.steps import FineTune, Step
+from capbench.pipeline.steps import FineTune, Pretrain, Step
 from capbench.presets import SCALES, Scale
 from capbench.protocols.own import PcfgOwn, TaskSpec
 from capbench.protocols.own_file import find_task
@@ -31,6 +31,9 @@ from capbench.results import Results, RunInfo, record_from_dict
 from capbench.store import Store, default_root
 from capbench.variants.codec import Kept
 from capbench.variants.judging import SEED, VariantsJudge
+from capbench.zoo import bundle
+from capbench.zoo.choice import check_zoo
+from capbench.zoo.manifest import FOLDER
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from capbench.variants.drawing import Drawn
 
 VARIANTS = 12  # that a claim is tried on by default
+_NO_MODELS = "capbench: no test that was collected needs a model"
 OWN_IN_PLACE_OF = "pcfg-counter"  # the study that --capbench-task replaces
 
 
@@ -64,11 +68,15 @@ class Options:
     expect: Expectations = field(default_factory=Expectations)
     export: str | None = None  # a folder to be written for a training elsewhere, instead of running the tests
     export_data: str = "full"
+    only: str | None = None  # "plan" or "train": the models of the tests are printed or made, no test is run
     variants: int | None = None  # how many a claim is tried on; None: such claims are not asked for
     variants_seconds: float = 15 * 60
     variants_seed: int = 0
     replay: tuple[str, ...] = ()  # ids of variants to be tried instead
     task: TaskSpec | None = None  # the user's own, in place of the Counter's
+    retrain: bool = False  # no base model is taken from the package
+    zoo: str | None = None  # "build" or "verify": the package's base models, in place of the tests
+    zoo_dir: str | None = None
 
     @classmethod
     def parse(cls, given: Any, *, workers: int, command: str, registered: Mapping[str, str] | None = None) -> Options:
@@ -76,6 +84,7 @@ class Options:
         running.check_scale("--capbench-scale", scale := given.capbench_scale)
         running.check_device("--capbench-device", device := given.capbench_device)
         choice.check_export(given)
+        check_zoo(given)
         judged = choice.folder_to_judge(given)
         methods = (judged[0],) if judged else tuple(dict.fromkeys(given.capbench_method or ["full"]))
         method_arguments = arguments.parse("--capbench-method-arg", given.capbench_method_arg)
@@ -106,12 +115,27 @@ class Options:
             expect=running.expectations("--capbench-expect", given.capbench_expect),
             export=given.capbench_export,
             export_data=given.capbench_export_data or "full",
+            only=choice.only(given),
             variants=_variants(given),
             variants_seconds=running.minutes("--capbench-variants-minutes", given.capbench_variants_minutes),
             variants_seed=_hypothesis_seed(given) if _variants(given) else 0,
             replay=tuple(dict.fromkeys(given.capbench_replay or ())),
             task=find_task("--capbench-task", given.capbench_task) if given.capbench_task else None,
+            retrain=given.capbench_retrain,
+            zoo=given.capbench_zoo,
+            zoo_dir=given.capbench_zoo_dir,
         )
+
+    @property
+    def in_place_of_tests(self) -> bool:
+        """Whether something else is asked for than to run the tests."""
+        return bool(self.export or self.only or self.zoo)
+
+    @property
+    def root(self) -> Path:
+        """Where models are kept: apart from those that came with the package, and what was made of them, if none may."""
+        root = default_root(self.cache)
+        return root / "retrained" if self.retrain else root
 
 
 def _variants(given: Any) -> int | None:
@@ -146,7 +170,7 @@ class CapbenchSession:
 
     @cached_property
     def store(self) -> Store:
-        return Store(default_root(self.options.cache))
+        return Store(self.options.root)
 
     @cached_property
     def lab(self) -> Lab:
@@ -206,18 +230,79 @@ class CapbenchSession:
         o = self.options
         lines = [
             f"capbench: {__version__}, scale {o.scale}, {len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}, "
-            f"method {', '.join(o.methods)}, device {o.device}, cache {default_root(o.cache)}"
+            f"method {', '.join(o.methods)}, device {o.device}, cache {o.root}"
             + (f", expecting {o.expect.name}" if o.expect else "")
         ]
         return lines + [str(m) for m in map(self._method, o.methods) if isinstance(m, MethodError)]
 
     def prepare(self, tests: Iterable[tuple[Claim, Case | None, str]], *, say: Callable[[str], None]) -> None:
         """Make the models that the tests need. What cannot be made is remembered, for the tests that need it."""
+        steps, _ = self._steps(tests)
+        self._errors = self._make(Plan(steps), jobs=self.options.jobs, say=say)
+
+    def _steps(self, tests: Iterable[tuple[Claim, Case | None, str]]) -> tuple[list[Step], list[str]]:
+        """The models that the tests need, and why those that cannot even be named cannot be."""
         steps: list[Step] = []
+        blocked: dict[str, None] = {}
         for claim, case, method in tests:
-            needed, _ = self._needed(claim, case or Case(), method)
+            needed, why = self._needed(claim, case or Case(), method)
             steps += [step for by_name in needed.values() for step in by_name.values()]
-        self._errors = running.make(Plan(steps), self.store, jobs=self.options.jobs, say=say)
+            blocked |= {why: None} if why else {}
+        return steps, list(blocked)
+
+    def _make(self, plan: Plan, *, jobs: int, say: Callable[[str], None], deadline: float = math.inf) -> dict[str, str]:
+        return running.make(plan, self.store, jobs=jobs, say=say, deadline=deadline, bundled=not self.options.retrain)
+
+    def zoo(self, tests: Iterable[tuple[Claim, Case | None, str]], *, say: Callable[[str], None]) -> bool:
+        """In place of the tests: make and bundle their base models, or check those that are bundled; whether all is well.
+
+        Those of the calibration are not among them. Raises CapbenchError for a model that cannot be made.
+        """
+        o, folder = self.options, Path(self.options.zoo_dir or FOLDER)
+        needed, wrong = self._steps(test for test in tests if test[0].study != "calibration")
+        for why in wrong:
+            raise CapbenchError(why)
+        steps = [step for step in Plan(needed).steps.values() if isinstance(step, Pretrain)]
+        if not steps:
+            raise UsageError("--capbench-zoo: no test that was collected needs a pretrained model; name other tests")
+        if o.zoo == "verify":
+            from capbench.zoo.verify import shown, summary, verify
+
+            findings = verify(folder, steps)
+            for finding in findings:
+                say(shown(finding))
+            say(summary(folder, findings))
+            return all(finding.mark == "ok" for finding in findings)
+        for error in running.make(Plan(steps), self.store, jobs=o.jobs, say=say, bundled=False).values():
+            raise CapbenchError(error)
+        suites = [word for word in o.command.split()[1:] if not word.startswith("-")]
+        command = " ".join(["capbench zoo build", f"--scale={o.scale}", f"--seeds={o.seeds}", *suites])
+        made = bundle.build(folder, steps, self.store, scale=o.scale, seeds=self.seeds, command=command)
+        size, minutes = sum(e.size for e in made.models) / 1e6, sum(e.seconds for e in made.models) / 60
+        say(f"capbench: wrote {len(made.models)} base models to {folder}: {size:.1f} MB, {minutes:.0f} min of training")
+        return True
+
+    def only(
+        self,
+        tests: Iterable[tuple[Claim, Case | None, str]],
+        on_variants: Iterable[tuple[Claim, SearchStrategy[Variant], str]],
+        *,
+        say: Callable[[str], None],
+    ) -> list[str]:
+        """In place of the tests: print the plan of their models, or make them. Why models cannot be, or were not, made."""
+        tests, on_variants = list(tests), list(on_variants)
+        steps, wrong = self._steps(tests)
+        if self.options.only == "plan":
+            from capbench.pipeline.outline import outline
+
+            plan = Plan([*steps, *self._variant_steps(on_variants)])
+            say(outline(plan, self.store, jobs=self.options.jobs) if plan.steps else _NO_MODELS)
+            return wrong
+        if not steps and not on_variants and not wrong:
+            say(_NO_MODELS)
+        self.prepare(tests, say=say)
+        self.prepare_variants(on_variants, say=say)
+        return [*wrong, *dict.fromkeys(self._errors.values())]
 
     # Variants
 
@@ -243,6 +328,11 @@ class CapbenchSession:
     ) -> None:
         """Make the models of the variants, as far as the time allows; from now on it runs."""
         self._variants_end = time.monotonic() + self.options.variants_seconds
+        if steps := self._variant_steps(tests):
+            errors = self._make(Plan(steps), jobs=self.options.jobs, say=say, deadline=self._variants_end)
+            self._errors |= errors
+
+    def _variant_steps(self, tests: Iterable[tuple[Claim, SearchStrategy[Variant], str]]) -> list[Step]:
         steps: list[Step] = []
         for claim, strategy, method in tests:
             drawn: tuple[Variant, ...] = ()
@@ -251,9 +341,7 @@ class CapbenchSession:
             for variant in drawn:
                 with contextlib.suppress(Exception):  # its trial will say so
                     steps += claim.needs(self._own(variant.task, method), SEED, Case(**variant.case)).values()
-        if steps:
-            errors = running.make(Plan(steps), self.store, jobs=self.options.jobs, say=say, deadline=self._variants_end)
-            self._errors |= errors
+        return steps
 
     def judge_variants(
         self, claim: Claim, strategy: SearchStrategy[Variant], method: str, *, nodeid: str
@@ -285,7 +373,7 @@ class CapbenchSession:
         plan = Plan(steps)
         known = {key: self._errors[key] for key in plan.steps if key in self._errors}
         if not known:
-            known = running.make(plan, self.store, jobs=1, say=lambda _: None, deadline=deadline)
+            known = self._make(plan, jobs=1, say=lambda _: None, deadline=deadline)
             self._errors |= known
         return known
 
@@ -308,7 +396,7 @@ class CapbenchSession:
                 ]
         if not wanted:
             raise UsageError("--capbench-export: no test that was collected needs a fine-tuned model; name other tests")
-        for error in running.make(Plan(w.step.base for w in wanted), self.store, jobs=o.jobs, say=say).values():
+        for error in self._make(Plan(w.step.base for w in wanted), jobs=o.jobs, say=say).values():
             raise CapbenchError(error)
         folder = Path(o.export or "")
         strings, size = volume(wanted, o.export_data)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -61,6 +63,32 @@ def checkpoint(step: int, model: Model) -> bool:
     return bool(watched and watched[0](step, model))
 
 
+class Keeper(Protocol):
+    """Keeps the state of trainings, so that one that was interrupted goes on from there (pipeline/snapshots.py does so)."""
+
+    def begin(self, model: Model, config: TrainConfig, *, resumable: bool) -> Mapping[str, Tensor] | None:
+        """Called before the first step of every training: the state that was kept of this very one, if any."""
+
+    def due(self) -> bool:
+        """Asked after every step, when the observer has seen it: whether to keep the state now."""
+
+    def keep(self, steps: int, state: Mapping[str, Tensor]) -> None:
+        """Keep the state after so many steps. Its tensors are the training's own: they change with the next step."""
+
+
+_keeper: ContextVar[Keeper | None] = ContextVar("capbench_keeper", default=None)
+
+
+@contextlib.contextmanager
+def keeping(keeper: Keeper) -> Iterator[None]:
+    """Every `fit` in this block keeps its state with the keeper now and then, and goes on from what it kept before."""
+    token = _keeper.set(keeper)
+    try:
+        yield
+    finally:
+        _keeper.reset(token)
+
+
 def next_token_loss(model: Model, batch: Batch, task: Task) -> Tensor:
     """Mean cross-entropy of the targets, plus answer_weight times that of the answer, where there are other targets.
 
@@ -78,19 +106,30 @@ def next_token_loss(model: Model, batch: Batch, task: Task) -> Tensor:
     return others + task.answer_weight * answer
 
 
-def fit(model: Model, task: Task, config: TrainConfig, *, loss: Loss = next_token_loss) -> Fit:
+def fit(
+    model: Model, task: Task, config: TrainConfig, *, loss: Loss = next_token_loss, resumable: bool | None = None
+) -> Fit:
     """Train `model` in place on the task's stream; only parameters with requires_grad change.
 
     Ends early when the observer says so, or when the loss or gradient norm is no longer finite (`diverged`).
+    resumable: whether it may go on from a kept state after an interruption, with the same bits as without one. That state is
+    the model's, the optimizer's, the step (which gives the data) and the observer's. Whatever else changes from step to step,
+    as a loss that draws from a generator of its own, would be lost: so by default only a training with the default loss is.
+    A loss that is a function of its arguments and of constants may say True; hooks or a task that remember must say False.
     """
     model.to(config.device).train()
     optimizer = _optimizer(model, config)
     result = Fit()
+    keeper = _keeper.get()
+    if keeper is not None:
+        kept = keeper.begin(model, config, resumable=loss is next_token_loss if resumable is None else resumable)
+        if kept is not None:
+            _restore(kept, model, optimizer, result)
     watched = _observer.get()
     if watched:
         watched[1].append(result)
-    drawn = batches(task, config, workers=_workers(config.device))
-    for step, batch in zip(range(config.steps), drawn, strict=False):
+    drawn = batches(task, config, workers=_workers(config.device), start=result.steps)
+    for step, batch in zip(range(result.steps, config.steps), drawn, strict=False):
         batch = Batch(*(part.to(config.device, non_blocking=True) for part in batch))
         lr = config.lr_at(step)
         for group in optimizer.param_groups:
@@ -108,8 +147,38 @@ def fit(model: Model, task: Task, config: TrainConfig, *, loss: Loss = next_toke
         result.steps = step + 1
         if checkpoint(step + 1, model):
             break
+        if keeper is not None and keeper.due():
+            keeper.keep(step + 1, _state(model, optimizer, result))
     model.eval()
     return result
+
+
+def _state(model: Model, optimizer: torch.optim.Optimizer, result: Fit) -> dict[str, Tensor]:
+    """What a training is after a step, but for its data: draws have generators of their own, by number."""
+    state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for i, parameter in enumerate(_trained(optimizer)):
+        for name, value in optimizer.state[parameter].items():
+            if isinstance(value, Tensor):  # SGD without momentum has a None here
+                state[f"optimizer.{i}.{name}"] = value
+    state["losses"] = torch.tensor(result.losses, dtype=torch.float64)
+    state["grad_norms"] = torch.tensor(result.grad_norms, dtype=torch.float64)
+    return state
+
+
+def _restore(state: Mapping[str, Tensor], model: Model, optimizer: torch.optim.Optimizer, result: Fit) -> None:
+    """The opposite of `_state`."""
+    model.load_state_dict({n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")})
+    trained = _trained(optimizer)
+    for key, value in state.items():
+        if key.startswith("optimizer."):
+            _, i, name = key.split(".", 2)
+            optimizer.state[trained[int(i)]][name] = value.to(trained[int(i)].device)
+    result.losses, result.grad_norms = state["losses"].tolist(), state["grad_norms"].tolist()
+    result.steps = len(result.losses)
+
+
+def _trained(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _optimizer(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
@@ -126,14 +195,16 @@ def _optimizer(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
 
 
-def batches(task: Task, config: TrainConfig, *, workers: int = 0) -> Iterator[Batch]:
+def batches(task: Task, config: TrainConfig, *, workers: int = 0, start: int = 0) -> Iterator[Batch]:
     """One batch per step, on the CPU. Draw i has a generator of its own, so other processes may draw ahead (`workers`)
 
-    and the data stay the same.
+    and the data stay the same. start: the first step that is wanted; what lies before it costs at most one draw.
     """
+    draws, skipped = _Draws(task, config), start % _PER_DRAW
     loader = DataLoader(
-        _Draws(task, config),
+        draws,
         batch_size=None,
+        sampler=range(start // _PER_DRAW, len(draws)),
         num_workers=workers,
         prefetch_factor=_AHEAD if workers else None,
         multiprocessing_context="spawn" if workers else None,  # a forked jax or torch may hang
@@ -141,8 +212,10 @@ def batches(task: Task, config: TrainConfig, *, workers: int = 0) -> Iterator[Ba
         generator=torch.Generator(),  # the loader's own, never used: else it would draw from the global one
     )
     for tokens, targets in loader:
-        for pair in zip(tokens.split(config.batch_size), targets.split(config.batch_size), strict=True):
+        pairs = zip(tokens.split(config.batch_size), targets.split(config.batch_size), strict=True)
+        for pair in itertools.islice(pairs, skipped, None):
             yield Batch(*pair)
+        skipped = 0
 
 
 class _Draws(Dataset[Batch]):

@@ -138,7 +138,7 @@ def test_the_report_directory_holds_the_baseline_beside_the_runs(pytester: pytes
 def test_it_works_where_other_processes_run_the_tests(capbench: Run) -> None:
     pytest.importorskip("xdist")
     capbench(AUTO)
-    result = capbench(AUTO, "-n", "1", two=LOW, process=True)  # one is enough: it is not this process
+    result = capbench(AUTO, "-n", "1", two=LOW)  # one is enough: it is not this process
     assert result.ret == 1
     assert regression(result) == "regression (fail on verdict): two.claim supported → inconclusive"
 

@@ -78,7 +78,7 @@ print(*sorted({m.split(".")[0] for m in sys.modules} & {"torch", "jax", "safeten
 @pytest.mark.parametrize(
     ("argv", "parts"),
     [
-        ("train", ["train", "fidelity"]),
+        ("trian", ["trian", "fidelity"]),
         ("fidelity", ["--table", "fidelity --help"]),
         ("fidelity --table table5", ["--table=table5", "known: tracr, pcfg-counting"]),
         ("fidelity --table tracr --scale huge", ["--scale=huge", "smoke, small, paper"]),

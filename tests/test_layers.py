@@ -21,7 +21,7 @@ LAYERS = (
     ("training",),
     ("methods", "measure", "store", "presets", "claims", "report", "expectations"),
     ("pipeline",),
-    ("lab", "capability", "checkpoints"),
+    ("lab", "capability", "checkpoints", "zoo"),
     ("judge", "compare"),
     ("protocols",),
     ("strategies", "variants"),

@@ -95,7 +95,7 @@ def test_damaged_artefacts_are_told_of_made_anew_and_change_no_result(pytester: 
     damage(pretrained / "tensors.safetensors", flip=True)
     damage(tuned / "meta.json", flip=False)
     damage(reading / "meta.json", flip=True)
-    result = run(pytester, "--capbench-report=after", "-W", "default", process=True)
+    result = run(pytester, "--capbench-report=after", "-W", "default")
     result.assert_outcomes(passed=4, failed=1, warnings=1)
     assert lines_with(result, f"capbench: 2 of {STEPS} models to make")
     for folder in (pretrained, tuned, reading):

@@ -2,51 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from rasp_programs import ABC, INDICES, TOKENS, TRUE
-from tracr.rasp import rasp
-
-from capbench.models.tracr import compile_rasp
-
-FINGERPRINT = """
-import hashlib, sys
 from tracr.compiler import lib
 from tracr.rasp import rasp
+
 from capbench.models.tracr import compile_rasp
 from capbench.tasks import programs
-if sys.argv[1] == "busy":
-    compile_rasp(lib.make_hist(), {"a", "b"}, 2)
-    [rasp.Map(lambda x: x, rasp.tokens).label for _ in range(7)]
-for program in (programs.count("a"), lib.detect_pattern(rasp.tokens, "ab")):
-    model = compile_rasp(program, set("abcd"), 4)
-    digest = hashlib.sha256(repr(model.config).encode())
-    for name, value in model.state_dict().items():
-        digest.update(name.encode() + value.numpy().tobytes())
-    print(digest.hexdigest(), *model.residual_labels)
-"""
+
+
+def fingerprints() -> list[str]:
+    """Of two compiled programs: the digest of all that is in the model, and the labels of its residual stream."""
+    found = []
+    for program in (programs.count("a"), lib.detect_pattern(TOKENS, "ab")):
+        model = compile_rasp(program, set("abcd"), 4)
+        digest = hashlib.sha256(repr(model.config).encode())
+        for name, value in model.state_dict().items():
+            digest.update(name.encode() + value.numpy().tobytes())
+        found.append(" ".join([digest.hexdigest(), *model.residual_labels]))
+    return found
 
 
 def test_the_same_program_gives_the_same_bits_in_every_process() -> None:
     """Whatever was compiled before, and however strings hash."""
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", FINGERPRINT, history],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for history, seed in (("fresh", "1"), ("busy", "2"))
-    ]
-    fresh, busy = (process.communicate(timeout=120)[0] for process in running)
-    assert fresh == busy and len(fresh.splitlines()) == 2
-    assert {"answer:0", "count:0", "count_selector_width_attn_output", "is_a:True", "one"} <= set(
-        fresh.splitlines()[0].split()
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"import {__name__} as here\nprint(hash('a'), *here.fingerprints(), sep='\\n')"],
+        env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(Path(__file__).parent)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
+    compile_rasp(lib.make_hist(), {"a", "b"}, 2)
+    _ = [rasp.Map(lambda x: x, rasp.tokens).label for _ in range(7)]
+    busy = fingerprints()
+    hashed, *fresh = process.communicate(timeout=120)[0].splitlines()
+    assert int(hashed) != hash("a") or os.environ.get("PYTHONHASHSEED") == "1"
+    assert fresh == busy and len(fresh) == 2
+    assert {"answer:0", "count:0", "count_selector_width_attn_output", "is_a:True", "one"} <= set(fresh[0].split())
     # Two expressions of one name are told apart by numbers of their own.
-    assert {label.split(":")[0] for label in fresh.splitlines()[1].split()[1:]} >= {"map_4", "map_6"}
+    assert {label.split(":")[0] for label in fresh[1].split()[1:]} >= {"map_4", "map_6"}
 
 
 def test_an_annotated_copy_is_not_taken_for_its_original() -> None:

@@ -41,6 +41,22 @@ def check_export(given: Any) -> None:
     check_folder("--capbench-export", Path(given.capbench_export))
 
 
+def only(given: Any) -> str | None:
+    """What --capbench-only says. Raises UsageError for an unknown choice, and for what goes with tests that run."""
+    if (what := given.capbench_only) is None:
+        return None
+    if what not in ("plan", "train"):
+        raise UsageError(f"--capbench-only={what}: unknown choice; known: plan, train")
+    for name in ("export", "report", "baseline", "baseline_save"):
+        if getattr(given, f"capbench_{name}"):
+            raise UsageError(f"--capbench-only={what} runs no test: leave --capbench-{name.replace('_', '-')} away")
+    if getattr(given, "tx", None) or getattr(given, "numprocesses", None):
+        raise UsageError(
+            f"--capbench-only={what} works in one process: leave -n away (--capbench-jobs sets trainings at a time)"
+        )
+    return str(what)
+
+
 def folder_to_judge(given: Any) -> tuple[str, Manifest] | None:
     """The method that --capbench-checkpoints stands for, and the folder's manifest; None if it is not given.
 

@@ -10,11 +10,23 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from capbench import __version__
-from capbench.cli import calibrate, check_method, compare, export, fidelity, leaderboard, list_runs, show, verify
+from capbench.cli import (
+    calibrate,
+    check_method,
+    compare,
+    export,
+    fidelity,
+    leaderboard,
+    list_runs,
+    plan,
+    show,
+    verify,
+    zoo,
+)
 from capbench.errors import CapbenchError, UsageError
 
 # In the order of the help; each has `add(commands)`.
-COMMANDS = (fidelity, calibrate, compare, list_runs, show, leaderboard, check_method, export, verify)
+COMMANDS = (plan, fidelity, calibrate, compare, list_runs, show, leaderboard, check_method, export, verify, zoo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -25,6 +25,10 @@ class Budget:
     def as_json(self) -> dict[str, int]:
         """The three counts by name."""
         return {"steps": self.steps, "tokens": self.tokens, "forward_tokens": self.forward_tokens}
+
+    def restore(self, counts: Mapping[str, int]) -> None:
+        """Go on from these counts, as `as_json` gave them."""
+        self.steps, self.tokens, self.forward_tokens = counts["steps"], counts["tokens"], counts["forward_tokens"]
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:

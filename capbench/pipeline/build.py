@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import math
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from capbench.methods import registry
 from capbench.methods.base import FineTuneMethod
 from capbench.models.base import Model
 from capbench.pipeline.budget import Budget, counting
+from capbench.pipeline.snapshots import Snapshots
 from capbench.pipeline.steps import Compile, Edit, FineTune, Initialise, Perturb, Pretrain, Revive, Step, Watch
 from capbench.store import Store
 
@@ -26,10 +26,14 @@ Progress = Callable[[int], object]  # called with the number of training steps d
 
 
 def build(step: Step, store: Store, progress: Progress = lambda _: None) -> None:
-    """Make the step's artefact unless it is there; its parents must be there. Safe between processes."""
+    """Make the step's artefact unless it is there; its parents must be there. Safe between processes.
+
+    A training that was interrupted goes on from where its state was kept last.
+    """
     store.get_or_build(
         step.key, lambda: _carry_out(step, store, progress), kind=type(step).__name__, config=step.config
     )
+    Snapshots(store.root, step.key).remove()
 
 
 def load_model(step: Step, store: Store) -> Model:
@@ -56,7 +60,7 @@ def load_model(step: Step, store: Store) -> Model:
 
 
 def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    started = time.perf_counter()
+    snapshots = Snapshots(store.root, step.key)
     match step:
         case Initialise():
             gpt = importlib.import_module(step.architecture).Gpt
@@ -81,14 +85,15 @@ def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, 
             model, meta = edit(load_model(step.start, store), rng=rng, **task, **step.arguments), {}
         case Pretrain():
             model = load_model(step.start, store)
-            with training.observing(curves := _Curves(step.watch, step.watch_every, progress)) as fits:
+            curves = _Curves(step.watch, step.watch_every, progress)
+            with training.observing(curves) as fits, training.keeping(snapshots.of(curves)):
                 training.fit(model, step.task, step.train)
             meta = {**_fit_meta(fits), "curves": curves.as_json()}
         case FineTune():
             base = load_model(step.base, store)
             with counting() as budget:
                 curves = _Curves(step.watch, step.watch_every, progress, budget=budget)
-                with training.observing(curves) as fits:
+                with training.observing(curves) as fits, training.keeping(snapshots.of(curves)):
                     curves.evaluate(0, base)
                     model = _apply(step, base)
             found = _fit_meta(fits)
@@ -99,13 +104,13 @@ def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, 
             model = load_model(step.start, store)
             curves = _Curves((step.watch,), step.watch_every, progress, goal=step.goal)
             curves.evaluate(0, model)
-            with training.observing(curves) as fits:
+            with training.observing(curves) as fits, training.keeping(snapshots.of(curves)):
                 training.fit(model, step.task, step.train)
             meta = {**_fit_meta(fits), "curves": curves.as_json()}
-            return {}, {**meta, "seconds": time.perf_counter() - started}
+            return {}, {**meta, "seconds": snapshots.seconds}
         case _:
             raise TypeError(f"no way to build a {type(step).__name__}")
-    return model.state_dict(), {**meta, "seconds": time.perf_counter() - started}
+    return model.state_dict(), {**meta, "seconds": snapshots.seconds}
 
 
 def _compile(step: Compile) -> Model:
@@ -211,3 +216,14 @@ class _Curves:
 
     def as_json(self) -> dict[str, list[list[float]]]:
         return self._points
+
+    def state(self) -> dict[str, Any]:
+        """All that changed since the beginning, as JSON values, with what the method cost so far."""
+        steps = {"last": self._last, "before": self._before}
+        return {"points": self._points, "steps": steps, "budget": self._budget.as_json()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from such a state."""
+        self._points = {name: [list(point) for point in state["points"][name]] for name in self._points}
+        self._last, self._before = state["steps"]["last"], state["steps"]["before"]
+        self._budget.restore(state["budget"])

@@ -49,8 +49,11 @@ class Plan:
 
     def missing(self, store: Store) -> list[Step]:
         """Steps without an intact artefact (damaged ones are set aside with a warning), the start of the longest chain first."""
-        absent = [step for key, step in self.steps.items() if not store.intact(key)]
-        return sorted(absent, key=lambda step: -self._following[step.key])
+        return [step for step in self.in_order() if not store.intact(step.key)]
+
+    def in_order(self) -> list[Step]:
+        """All steps, the start of the longest chain first: the order in which they would begin."""
+        return sorted(self.steps.values(), key=lambda step: -self._following[step.key])
 
     def run(
         self,

@@ -1,0 +1,137 @@
+"""How long a plan will take, from what its store remembers: the seconds of finished steps, and work that was interrupted."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cached_property
+from typing import Any
+
+from capbench.pipeline.plan import Plan
+from capbench.pipeline.snapshots import steps_kept
+from capbench.pipeline.steps import Step, Training, describe
+from capbench.store import Store
+
+
+class Speeds:
+    """How fast steps were made before: the median over the artefacts of a store, by kind, method, model and batch size."""
+
+    def __init__(self, store: Store) -> None:
+        """Reads the metadata of all artefacts, unchecked: it is for an estimate only."""
+        documents: dict[str, Any] = {}
+        for file in (store.root / "artefacts").glob("*/*/meta.json"):
+            with suppress(OSError, ValueError, RecursionError):
+                documents[file.parent.name] = json.loads(file.read_bytes())
+        found: dict[str, list[float]] = defaultdict(list)
+        for document in documents.values():
+            with suppress(KeyError, TypeError, AttributeError):  # not written by this version
+                config, meta = document["config"], document["meta"]
+                units = meta["steps"] if "train" in config else 1
+                if units and (root := _root(config, documents)) is not None:
+                    each = meta["seconds"] / units
+                    for name in _names(config, root):
+                        found[name].append(each)
+        self._unit = {name: statistics.median(times) for name, times in found.items()}
+
+    def seconds(self, step: Step) -> float | None:
+        """The seconds that a step will take from its beginning; None where nothing alike was made before."""
+        config: dict[str, Any] = json.loads(json.dumps(describe(step)))
+        origin = step
+        while origin.parents:
+            origin = origin.parents[0]
+        for name in _names(config, json.loads(json.dumps(describe(origin)))):
+            if name in self._unit:
+                return self._unit[name] * (step.cost if isinstance(step, Training) else 1)
+        return None
+
+
+def _root(config: Mapping[str, Any], documents: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What an artefact's model began as; None if that is not in the store."""
+    while (parent := config.get("start", config.get("base"))) is not None:
+        if parent not in documents:
+            return None
+        config = documents[parent]["config"]
+    return config
+
+
+def _names(config: Mapping[str, Any], root: Mapping[str, Any]) -> list[str]:
+    """What a step is like, as far as its time goes: with its method, and without."""
+    model = {name: value for name, value in root.items() if name not in ("code", "seed")}
+    train = config.get("train", {})
+    alike = [config["type"], model, train.get("batch_size"), train.get("device")]
+    spec = config.get("method", {}).get("spec")
+    return [json.dumps([*alike, spec], sort_keys=True), json.dumps(alike, sort_keys=True)]
+
+
+class Costs:
+    """What is missing of a plan, and what it will cost.
+
+    missing: what is to be made, in the order in which it begins. seconds: of one core, by key; None where it is not known.
+    kept: training steps by key that an interrupted run has left.
+    """
+
+    def __init__(self, plan: Plan, store: Store, missing: list[Step] | None = None) -> None:
+        """missing: `plan.missing(store)`, where that is known; else every artefact that is there counts, unchecked."""
+        self._plan = plan
+        self.missing = [s for s in plan.in_order() if not store.has(s.key)] if missing is None else missing
+        self.kept = {step.key: min(step.cost, steps_kept(store.root, step.key)) for step in self.missing}
+        self._speeds = Speeds(store)
+
+    @cached_property
+    def seconds(self) -> dict[str, float | None]:
+        found: dict[str, float | None] = {}
+        for step in self.missing:
+            whole = self._speeds.seconds(step)
+            rest = 1 - self.kept[step.key] / step.cost if step.cost else 1.0
+            found[step.key] = None if whole is None else whole * rest
+        return found
+
+    @property
+    def unknown(self) -> list[Step]:
+        """Trainings whose time nobody knows; what trains nothing is not worth a word."""
+        return [step for step in self.missing if step.cost and self.seconds[step.key] is None]
+
+    @property
+    def total(self) -> float:
+        """Seconds of one core, of what is known."""
+        return sum(time or 0.0 for time in self.seconds.values())
+
+    @property
+    def steps(self) -> int:
+        """Training steps that are left to do."""
+        return sum(step.cost - self.kept[step.key] for step in self.missing)
+
+    @cached_property
+    def chain(self) -> list[Step]:
+        """The missing steps that wait for each other for longest, the first first: no number of cores is faster."""
+        known = not self.unknown
+        longest: dict[str, tuple[float, list[Step]]] = {}
+        for key, step in self._plan.steps.items():  # parents stand before their children
+            behind = max((longest[p.key] for p in step.parents), key=lambda found: found[0], default=(0.0, []))
+            if key in self.kept:
+                own = (self.seconds[key] or 0.0) if known else step.cost - self.kept[key]
+                longest[key] = (behind[0] + own, [*behind[1], step])
+            else:
+                longest[key] = behind
+        return max(longest.values(), key=lambda found: found[0], default=(0.0, []))[1]
+
+    def wall(self, jobs: int) -> float:
+        """Seconds with so many cores, of what is known."""
+        return max(self.total / jobs, sum(self.seconds[step.key] or 0.0 for step in self.chain))
+
+    def about(self, jobs: int) -> str:
+        """A few words on how long it will take; '' where nothing is known."""
+        if not self.total:
+            return ""
+        return f"{'more than' if self.unknown else 'about'} {duration(self.wall(jobs))}"
+
+
+def duration(seconds: float) -> str:
+    """As people say it: 8 s, 12 min, 3 h 20 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"

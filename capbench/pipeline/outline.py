@@ -1,0 +1,99 @@
+"""A plan as a table: what is made of what, how much of it is there, and what the rest will cost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from capbench.pipeline.costs import Costs, duration
+from capbench.pipeline.plan import Plan
+from capbench.pipeline.steps import Step
+from capbench.store import Store
+
+_WIDTH = 64  # of a label
+_SEED = re.compile(r" seed \d+")
+_HEAD = ("", "kind", "what", "from", "count", "there", "steps left", "time")
+_ALIGN = ("right", "left", "left", "left", "right", "right", "right", "right")
+
+
+def outline(plan: Plan, store: Store, *, jobs: int) -> str:
+    """The table, a line for each kind of step and what it is about (over seeds), in the order in which they begin; and totals.
+
+    from: the lines of the steps before it. time: seconds of one core, by the speed of what is in the store; '-' if unknown.
+    """
+    from tabulate import tabulate
+
+    costs, groups = Costs(plan, store), _groups(plan)
+    number = {step.key: i for i, (_, steps) in enumerate(groups, start=1) for step in steps}
+    rows = []
+    for (kind, what), steps in groups:
+        missing = [step for step in steps if step.key in costs.kept]
+        before = sorted({number[parent.key] for step in steps for parent in step.parents})
+        left = sum(step.cost - costs.kept[step.key] for step in missing)
+        rows.append(
+            (
+                number[steps[0].key],
+                kind,
+                _short(what),
+                _few(before),
+                len(steps),
+                len(steps) - len(missing),
+                left or "",
+                _time(missing, costs),
+            )
+        )
+    table = tabulate(rows, headers=_HEAD, tablefmt="simple", colalign=_ALIGN, disable_numparse=True)
+    return "\n".join([table, "", *_totals(plan, costs, jobs)])
+
+
+def _groups(plan: Plan) -> list[tuple[tuple[str, str], list[Step]]]:
+    found: dict[tuple[str, str], list[Step]] = {}
+    for step in plan.in_order():
+        what = _SEED.sub("", step.label).removeprefix(f"{type(step).__name__.lower()} ").removeprefix("fine-tune ")
+        found.setdefault((_kind(step), what), []).append(step)
+    return list(found.items())
+
+
+def _kind(step: Step) -> str:
+    name = type(step).__name__.lower()
+    return "fine-tune" if name == "finetune" else name
+
+
+def _short(text: str) -> str:
+    """Cut in the middle: both ends tell steps apart."""
+    if len(text) <= _WIDTH:
+        return text
+    half = (_WIDTH - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
+
+
+def _few(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers[:3])) + (",…" if len(numbers) > 3 else "")
+
+
+def _time(missing: Sequence[Step], costs: Costs) -> str:
+    if not missing:
+        return ""
+    known = [time for step in missing if (time := costs.seconds[step.key]) is not None]
+    if len(known) == len(missing):
+        return duration(sum(known))
+    return "-" if any(step.cost for step in missing) else ""
+
+
+def _totals(plan: Plan, costs: Costs, jobs: int) -> list[str]:
+    there = len(plan.steps) - len(costs.missing)
+    lines = [
+        f"{len(plan.steps)} models, {there} in the cache, {len(costs.missing)} to make ({costs.steps} training steps)"
+    ]
+    if kept := sum(costs.kept.values()):
+        lines.append(f"{kept} training steps more are kept from an interrupted run")
+    if costs.missing:
+        chain = " -> ".join(_short(step.label) for step in costs.chain if step.cost)
+        lines.append(f"longest chain: {chain} ({sum(s.cost - costs.kept[s.key] for s in costs.chain)} steps)")
+    if about := costs.about(jobs):
+        cores = f"{jobs} core{'s' * (jobs > 1)}"
+        unknown = f"; the time of {len(costs.unknown)} models is not known" if costs.unknown else ""
+        lines.append(f"time: {about} with {cores} ({duration(costs.total)} of one core){unknown}")
+    elif costs.steps:
+        lines.append("time: not known, as nothing like it is in the cache")
+    return lines

@@ -1,0 +1,212 @@
+"""The state of a training that is under way, kept beside its artefact's lock, for a run that goes on after a kill -9.
+
+Below the store's root: `partial/<key>/<n>.snapshot` is training n (from 0) of the step with this key; it is replaced as a
+whole, and the directory goes when the artefact is there. One line of JSON, then a safetensors file, with SHA-256 of both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from capbench.store import DamagedArtefact
+
+if TYPE_CHECKING:  # how far a training has come can be read without torch
+    import torch
+
+    from capbench.configs import TrainConfig
+    from capbench.models.base import Model
+
+FORMAT = 1
+EVERY = 20.0  # seconds between snapshots of one training: what a kill costs at most, with the time that saving takes
+_FORGOTTEN = 30 * 24 * 3600.0  # nobody comes back for work that was left so long ago
+
+
+class SnapshotWarning(DamagedArtefact):
+    """A snapshot was damaged, or of another training, and is not used; or none can be written."""
+
+
+class Watched(Protocol):
+    """What goes with a training: its curves, and the counts of its cost."""
+
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Snapshots:
+    """The snapshots of one step's trainings, and the seconds that the step took, with those before an interruption.
+
+    It is a `training.Keeper`. Whoever uses it holds the lock of the step's artefact. A step may train several times: a training
+    is known by its number, and it goes on only if it begins just as the kept one did (weights, configuration, torch).
+    A training that draws from torch's global generator is not kept, as that is not its own.
+    """
+
+    def __init__(self, root: Path, key: str) -> None:
+        self._folder, self._key = root / "partial" / key, key
+        self._watched: Watched | None = None
+        self._began, self._kept_at = time.perf_counter(), time.monotonic()
+        self._trainings = -1
+        self._start, self._device, self._random = "", "cpu", ""  # of the training under way; no start: it is not kept
+
+    @property
+    def seconds(self) -> float:
+        """How long the step has taken so far."""
+        return time.perf_counter() - self._began
+
+    def of(self, watched: Watched) -> Snapshots:
+        """These, with what is to be kept together with the trainings."""
+        self._watched = watched
+        return self
+
+    def remove(self) -> None:
+        """There is nothing to go on with: the artefact is there."""
+        if self._folder.is_dir():
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    # What `fit` calls
+
+    def begin(self, model: Model, config: TrainConfig, *, resumable: bool) -> Mapping[str, torch.Tensor] | None:
+        """The kept state of the next training, if there is one and it began as this one does; else None."""
+        self._trainings += 1
+        self._kept_at, self._start = time.monotonic(), ""
+        if not resumable:
+            return None
+        self._start, self._device, self._random = _digest(model, config), config.device, _global_random(config.device)
+        if not self._file.is_file():
+            return None
+        try:
+            document, tensors = self._read()
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            self._refuse(f"is damaged ({type(error).__name__})")
+            return None
+        if (document["format"], document["key"], document["start"]) != (FORMAT, self._key, self._start):
+            self._refuse("is of another training")
+            return None
+        if self._watched is not None:
+            self._watched.restore(document["watched"])
+        self._began = time.perf_counter() - document["seconds"]
+        return tensors
+
+    def due(self) -> bool:
+        """Whether the last snapshot is old enough."""
+        return time.monotonic() - self._kept_at >= EVERY and bool(self._start)
+
+    def keep(self, steps: int, state: Mapping[str, torch.Tensor]) -> None:
+        """Save a snapshot. If that cannot be done, training goes on without any."""
+        if _global_random(self._device) != self._random:
+            self._start = ""
+            return
+        import safetensors.torch
+
+        # Copies, as weights may share memory.
+        body = safetensors.torch.save({n: t.detach().to("cpu", copy=True).contiguous() for n, t in state.items()})
+        document = {
+            "format": FORMAT,
+            "key": self._key,
+            "start": self._start,
+            "steps": steps,
+            "seconds": self.seconds,
+            "watched": self._watched.state() if self._watched is not None else {},
+            "tensors_sha256": hashlib.sha256(body).hexdigest(),
+        }
+        try:
+            self._write(_line(document) + body)
+        except OSError as error:
+            what = f"no snapshot can be kept in {str(self._folder)!r}: {error.strerror or error}; training goes on"
+            warnings.warn(what, SnapshotWarning, stacklevel=3)
+            self._start = ""
+        self._kept_at = time.monotonic()
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / f"{self._trainings}.snapshot"
+
+    def _write(self, data: bytes) -> None:
+        if not self._folder.is_dir():
+            self._folder.mkdir(parents=True)
+            _sweep(self._folder.parent)
+        new = self._file.with_suffix(".new")
+        with new.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, self._file)
+
+    def _read(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        head, _, body = self._file.read_bytes().partition(b"\n")
+        document = _checked(head)
+        if hashlib.sha256(body).hexdigest() != document["tensors_sha256"]:
+            raise ValueError("the tensors are not those that were written")
+        import safetensors.torch
+
+        return document, safetensors.torch.load(body)
+
+    def _refuse(self, why: str) -> None:
+        with suppress(OSError):
+            self._file.unlink()
+        what = f"snapshot {str(self._file)!r} {why}: not used, the training begins anew"
+        warnings.warn(what, SnapshotWarning, stacklevel=3)
+
+
+def steps_kept(root: Path, key: str) -> int:
+    """How many training steps of an unfinished step need not be done again; 0 where nothing readable is kept."""
+    found = 0
+    for file in (root / "partial" / key).glob("*.snapshot"):
+        with suppress(OSError, ValueError, TypeError, KeyError, RecursionError), file.open("rb") as lines:
+            found += int(_checked(lines.readline().rstrip(b"\n"))["steps"])
+    return found
+
+
+def _line(document: Mapping[str, Any]) -> bytes:
+    plain = json.dumps(document)
+    return json.dumps([plain, hashlib.sha256(plain.encode()).hexdigest()]).encode() + b"\n"
+
+
+def _checked(line: bytes) -> dict[str, Any]:
+    """The document of a snapshot's first line. Raises ValueError or TypeError if it is not as written."""
+    plain, digest = json.loads(line)
+    if hashlib.sha256(plain.encode()).hexdigest() != digest:
+        raise ValueError("the first line is not what was written")
+    document: dict[str, Any] = json.loads(plain)
+    return document
+
+
+def _digest(model: Model, config: TrainConfig) -> str:
+    """What a training begins with: weights, which of them train, the configuration; and the library that computes."""
+    import safetensors.torch
+    import torch
+
+    total = hashlib.sha256()
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    weights = {n: t.detach().to("cpu", copy=True).contiguous() for n, t in model.state_dict().items()}
+    total.update(repr((torch.__version__, sorted(trained), dataclasses.astuple(config))).encode())
+    for name, tensor in sorted(weights.items()):
+        total.update(name.encode() + safetensors.torch.save({"": tensor}))
+    return total.hexdigest()
+
+
+def _global_random(device: str) -> str:
+    """The state of the generators that belong to nobody, hashed."""
+    import torch
+
+    total = hashlib.sha256(torch.get_rng_state().numpy().tobytes())
+    if device.startswith("cuda"):
+        total.update(torch.cuda.get_rng_state().numpy().tobytes())
+    return total.hexdigest()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what was left behind long ago, by code or configurations that are no more."""
+    for path in folder.iterdir():
+        with suppress(OSError):  # another process may be sweeping too
+            if time.time() - path.stat().st_mtime > _FORGOTTEN:
+                shutil.rmtree(path, ignore_errors=True)
