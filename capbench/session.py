@@ -296,7 +296,8 @@ class CapbenchSession:
             from capbench.pipeline.outline import outline
 
             plan = Plan([*steps, *self._variant_steps(on_variants)])
-            say(outline(plan, self.store, jobs=self.options.jobs) if plan.steps else _NO_MODELS)
+            bundled = frozenset[str]() if self.options.retrain else bundle.keys()
+            say(outline(plan, self.store, jobs=self.options.jobs, bundled=bundled) if plan.steps else _NO_MODELS)
             return wrong
         if not steps and not on_variants and not wrong:
             say(_NO_MODELS)

@@ -22,7 +22,7 @@ GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
 BLOCKS = blocks(GUIDE)
 
 # What makes the guide's commands cheap, without a word of them changed. Jobs: worker processes would each import torch.
-INI = "[pytest]\naddopts = --capbench-jobs=1 -p no:cacheprovider -p no:hypothesispytest\nfilterwarnings = error\n"
+INI = "[pytest]\naddopts = --capbench-jobs=1 -p no:cacheprovider -p no:hypothesispytest --assert=plain\nfilterwarnings = error\n"
 CONFTEST = """
 from dataclasses import replace
 from capbench.presets import SCALES, small

@@ -171,22 +171,6 @@ def test_one_test_by_its_name_is_told_of_no_patterns_and_built_in_ones_never(pyt
     assert not lines_with(built_in, " matches no ") and built_in.ret == 0
 
 
-def test_xdist_says_the_same(pytester: pytest.Pytester) -> None:
-    option = expect(
-        pytester, "claim out.refuted -> refuted", "claim out.s* -> invalid", "claim out.refutd -> refuted",
-        "claim model.extended* -> refuted", "verdict * -> deleted",
-    )  # fmt: skip
-    alone = run(pytester, option, "--capbench-report=alone")
-    spread = run(pytester, option, "--capbench-report=spread", "-n", "2")
-    for result in (alone, spread):
-        result.assert_outcomes(passed=1, failed=1, xfailed=2, errors=2, deselected=0 if result is spread else 1)
-        assert len(lines_with(result, f"FAILED {MODEL} (full): {UNDECIDED}")) == 1 and result.ret == 1
-        (line,) = lines_with(result, " matches no ")  # the extended claim was collected, by the workers too
-        assert line.startswith("warning: mine.toml: [[claim]] 'out.refutd' matches no collected claim")
-    by_run = [{r.claim: r.expected for r in results(pytester, name).records} for name in ("alone", "spread")]
-    assert by_run[0] == by_run[1] and by_run[0]["out.refuted"] == "refuted: r"
-
-
 def test_a_method_that_fails_leaves_the_expected_verdict_missing(pytester: pytest.Pytester) -> None:
     (pytester.path / "mine.py").write_text("def tune(model, task, config): raise ValueError('out of luck')\n")
     option = expect(pytester, "claim * -> invalid or supported", "verdict * -> intact")

@@ -157,13 +157,14 @@ def test_forgotten(variants): ...
     result.assert_outcomes(errors=5, xfailed=1)  # of one variant no share is known
 
 
+HYPOTHESIS = ("-p", "hypothesispytest")  # its plugin, whose option it is; runs do without it otherwise
 WRONG = [
     (["--capbench-variants=0"], ["--capbench-variants=0", "at least 1"]),
     (["--capbench-variants=abc"], ["=abc", "whole number"]),
     (["--capbench-variants=2", "--capbench-variants-minutes=-1"], ["minutes=-1", "above 0"]),
     (["--capbench-replay=nosuch"], ["--capbench-replay=nosuch", "no such variant"]),
     (["--capbench-replay=nosuch", "-n", "2", "--capbench-report=r"], ["nosuch"]),
-    (["--capbench-variants=2", "--hypothesis-seed=word"], ["--hypothesis-seed=word", "whole number"]),
+    ([*HYPOTHESIS, "--capbench-variants=2", "--hypothesis-seed=word"], ["--hypothesis-seed=word", "whole number"]),
     (["--capbench-variants=2", "--capbench-task=task.py:SPEC"], ["--capbench-task", "variants"]),
 ]
 
@@ -177,7 +178,7 @@ def test_a_wrong_option_ends_the_run_in_one_line(
 
 
 def test_a_word_as_the_seed_of_hypothesis_is_nothing_to_a_run_without_variants(pytester: pytest.Pytester) -> None:
-    assert run(pytester, "--collect-only", "-q", "--hypothesis-seed=word").ret == 0
+    assert run(pytester, *HYPOTHESIS, "--collect-only", "-q", "--hypothesis-seed=word").ret == 0
 
 
 def test_collecting_variants_draws_and_trains_none(pytester: pytest.Pytester) -> None:

@@ -446,6 +446,26 @@ def test_a_run_takes_what_was_built_unless_told_to_train(suite: pytest.Pytester)
     assert again.ret == 0 and not lines_with(again, "to make")
 
 
+def test_a_plan_does_not_count_what_the_package_has(suite: pytest.Pytester) -> None:
+    run(suite, "--capbench-zoo=build", "--capbench-zoo-dir=zoo")
+    plan = ("--capbench-cache=other", "--capbench-only=plan")
+    assert lines_with(run(suite, *plan), "6 models, 0 in the cache, 2 in the package, 4 to make (4 training steps)")
+    assert lines_with(run(suite, *plan, "--capbench-retrain"), "6 models, 0 in the cache, 6 to make (8 training steps)")
+    (suite.path / "zoo/manifest.json").write_text("{")
+    assert lines_with(run(suite, *plan), "6 models, 0 in the cache, 6 to make (8 training steps)")
+
+
+def test_a_cache_that_cannot_take_a_model_is_one_line(suite: pytest.Pytester) -> None:
+    run(suite, "--capbench-zoo=build", "--capbench-zoo-dir=zoo")
+    found = read(suite.path / "zoo")
+    assert found is not None
+    for key in found.by_key:
+        (Store(suite.path / "other").root / "artefacts" / key[:2]).write_text("a file where a folder should be")
+    result = run(suite, "--capbench-cache=other")
+    assert result.ret == 1 and lines_with(result, "capbench: nothing was tested: cannot save artefact")
+    assert not lines_with(result, "INTERNALERROR")
+
+
 def test_verify_s_exit_code_says_whether_all_is_well(suite: pytest.Pytester) -> None:
     run(suite, "--capbench-zoo=build", "--capbench-zoo-dir=zoo", "-k", "of.base")
     good = run(suite, "--capbench-zoo=verify", "--capbench-zoo-dir=zoo")

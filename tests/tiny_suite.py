@@ -66,7 +66,7 @@ def weights(bench, **models):
         yield number(bench, name, sum(p.detach().abs().sum().item() for p in built.model.parameters()))
 '''
 
-INI = "[pytest]\naddopts = -p no:cacheprovider -p no:hypothesispytest\nfilterwarnings = default\n"
+INI = "[pytest]\naddopts = -p no:cacheprovider -p no:hypothesispytest --assert=plain\nfilterwarnings = default\n"
 
 
 def write_suite(pytester: pytest.Pytester, tests: str) -> None:

@@ -16,14 +16,16 @@ _HEAD = ("", "kind", "what", "from", "count", "there", "steps left", "time")
 _ALIGN = ("right", "left", "left", "left", "right", "right", "right", "right")
 
 
-def outline(plan: Plan, store: Store, *, jobs: int) -> str:
+def outline(plan: Plan, store: Store, *, jobs: int, bundled: frozenset[str] = frozenset()) -> str:
     """The table, a line for each kind of step and what it is about (over seeds), in the order in which they begin; and totals.
 
     from: the lines of the steps before it. time: seconds of one core, by the speed of what is in the store; '-' if unknown.
+    bundled: keys of models that come with the package; they are not made.
     """
     from tabulate import tabulate
 
-    costs, groups = Costs(plan, store), _groups(plan)
+    absent = [step for step in plan.in_order() if not store.has(step.key)]
+    costs, groups = Costs(plan, store, [step for step in absent if step.key not in bundled]), _groups(plan)
     number = {step.key: i for i, (_, steps) in enumerate(groups, start=1) for step in steps}
     rows = []
     for (kind, what), steps in groups:
@@ -43,7 +45,7 @@ def outline(plan: Plan, store: Store, *, jobs: int) -> str:
             )
         )
     table = tabulate(rows, headers=_HEAD, tablefmt="simple", colalign=_ALIGN, disable_numparse=True)
-    return "\n".join([table, "", *_totals(plan, costs, jobs)])
+    return "\n".join([table, "", *_totals(plan, costs, jobs, len(absent))])
 
 
 def _groups(plan: Plan) -> list[tuple[tuple[str, str], list[Step]]]:
@@ -80,11 +82,11 @@ def _time(missing: Sequence[Step], costs: Costs) -> str:
     return "-" if any(step.cost for step in missing) else ""
 
 
-def _totals(plan: Plan, costs: Costs, jobs: int) -> list[str]:
-    there = len(plan.steps) - len(costs.missing)
-    lines = [
-        f"{len(plan.steps)} models, {there} in the cache, {len(costs.missing)} to make ({costs.steps} training steps)"
-    ]
+def _totals(plan: Plan, costs: Costs, jobs: int, absent: int) -> list[str]:
+    there, taken = len(plan.steps) - absent, absent - len(costs.missing)
+    package = f", {taken} in the package" if taken else ""
+    made = f"{len(costs.missing)} to make ({costs.steps} training steps)"
+    lines = [f"{len(plan.steps)} models, {there} in the cache{package}, {made}"]
     if kept := sum(costs.kept.values()):
         lines.append(f"{kept} training steps more are kept from an interrupted run")
     if costs.missing:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from capbench.variants.drawing import Drawn
 
 SEED = 0  # of the models: the sample is one of variants, not of seeds
+_NO_TIME = "no time was left to train its models"
 LEAST_VALID = 0.5  # share of the variants that a claim must have been put to the test on
 
 
@@ -66,10 +67,11 @@ class VariantsJudge:
             self._trials[variant.id] = self._tried(variant, claim)
         refuted = [t for t in self._trials.values() if t.status is Status.REFUTED]
         drawn = Counter(t.status for t in self._trials.values())
-        first = next((d for d in self.drawn if refuted and d.variant.id == refuted[0].id), None)
-        if first is not None:
-            self._shrink(claim, first, kept)
         self.verdict = share_of(drawn, share)
+        first = next((d for d in self.drawn if refuted and d.variant.id == refuted[0].id), None)
+        if first is not None and not self._shrink(claim, first, kept):
+            cut = "the time ended the search for the simplest refuted variant"
+            self.verdict = replace(self.verdict, reason="; ".join(filter(None, (self.verdict.reason, cut))))
         if self.verdict.status is Status.INVALID and self._trials:
             reasons = Counter(t.reason for t in self._trials.values() if t.status is Status.INVALID)
             self.verdict = replace(
@@ -101,7 +103,7 @@ class VariantsJudge:
         needed = Plan(steps.values()).steps
         blocked = next((errors[key] for key in needed if key in errors), "")
         if not blocked and not all(map(self.lab.store.has, needed)):
-            blocked = "no time was left to train its models"
+            blocked = _NO_TIME
         judge = Judge(
             claim=self.claim,
             case=case,
@@ -121,7 +123,8 @@ class VariantsJudge:
             return claims.invalid(str(error))
         return judge.verdict or claims.invalid("the claim was not decided")
 
-    def _shrink(self, claim: Callable[[Judge], None], first: Drawn, kept: Kept) -> None:
+    def _shrink(self, claim: Callable[[Judge], None], first: Drawn, kept: Kept) -> bool:
+        """Look for a simpler one than `first`; whether there was time to try all that Hypothesis wanted to."""
         from capbench.variants.drawing import simplest
 
         seen = {first.variant.id: self._trials[first.variant.id]}
@@ -141,6 +144,7 @@ class VariantsJudge:
         if found is not None:
             kept.keep(found)
             self._trials[found.id] = replace(seen[found.id], simplest=True)
+        return all(trial.reason != _NO_TIME for trial in seen.values())
 
     def record(self) -> Record:
         """Everything about this test."""

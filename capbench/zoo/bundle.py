@@ -67,6 +67,15 @@ def fill(store: Store, missing: Iterable[Step], folder: Path | None = None) -> F
     return Filled(taken=frozenset(taken), warnings=tuple(warnings))
 
 
+def keys() -> frozenset[str]:
+    """The keys of the package's models, as its manifest has them; none where that cannot be read."""
+    try:
+        manifest = read(FOLDER)
+    except UsageError:
+        return frozenset()
+    return frozenset(() if manifest is None else manifest.by_key)
+
+
 def load(folder: Path, entry: Entry) -> tuple[Tensors, dict[str, Any]]:
     """A bundled model's weights and what is known of its training. Raises CapbenchError, one line that begins with the reason."""
     import safetensors
