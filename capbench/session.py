@@ -30,7 +30,7 @@ from capbench.protocols.studies import STUDIES
 from capbench.results import Results, RunInfo, record_from_dict
 from capbench.store import Store, default_root
 from capbench.variants.codec import Kept
-from capbench.variants.judging import SEED, VariantsJudge
+from capbench.variants.judging import VariantsJudge, seed_of
 from capbench.zoo import bundle
 from capbench.zoo.choice import check_zoo
 from capbench.zoo.manifest import FOLDER
@@ -97,6 +97,8 @@ class Options:
         seeds = running.count("--capbench-seeds", given.capbench_seeds, default)
         if judged:
             choice.check_seeds(given, judged[1], seeds)
+            if given.capbench_variants is not None or given.capbench_replay:
+                raise UsageError("--capbench-checkpoints: the folder holds no model of a variant; leave variants away")
         return cls(
             scale=scale,
             seeds=seeds,
@@ -116,7 +118,7 @@ class Options:
             export=given.capbench_export,
             export_data=given.capbench_export_data or "full",
             only=choice.only(given),
-            variants=_variants(given),
+            variants=None if judged else _variants(given),
             variants_seconds=running.minutes("--capbench-variants-minutes", given.capbench_variants_minutes),
             variants_seed=_hypothesis_seed(given) if _variants(given) else 0,
             replay=tuple(dict.fromkeys(given.capbench_replay or ())),
@@ -202,7 +204,7 @@ class CapbenchSession:
             fail_on=o.fail_on,
             reports=Path(o.report or "reports"),
             scale=o.scale,
-            names=[self._name(method) for method in o.methods],
+            names=[self._name(method) for method in o.methods] + ([f"task-{o.task.id}"] if o.task else []),
         )
 
     @cached_property
@@ -341,7 +343,9 @@ class CapbenchSession:
                 drawn = self.variants(strategy)
             for variant in drawn:
                 with contextlib.suppress(Exception):  # its trial will say so
-                    steps += claim.needs(self._own(variant.task, method), SEED, Case(**variant.case)).values()
+                    steps += claim.needs(
+                        self._own(variant.task, method), seed_of(variant), Case(**variant.case)
+                    ).values()
         return steps
 
     def judge_variants(

@@ -140,7 +140,8 @@ def test_a_revival_is_learnt_on_other_strings_than_it_is_scored_on_and_retaining
 
 def test_a_tiny_pool_is_read_whole(compiled: Store) -> None:
     """The readings themselves, on models that cost nothing and know nothing: every name is there, counts add up."""
-    study = CalibrationStudy(preset=CalibrationPreset(name="tiny", pcfg=(TINY,), tracr=TINY_TRACR))
+    preset = CalibrationPreset(name="tiny", pcfg=(replace(TINY, probe_blocks=(8, 16)),), tracr=TINY_TRACR)
+    study = CalibrationStudy(preset=preset)
     store, steps = compiled, pool(study, 0)
     built(store, steps.values())
     lab, bench = Lab(store), Bench(study=study, seed=0)

@@ -236,8 +236,8 @@ def suite_ids() -> list[str]:
         for function in runpy.run_path(str(file)).values():
             marks = {mark.name: mark for mark in getattr(function, "pytestmark", [])}
             if "claim" in marks and marks["claim"].kwargs.get("uses_method", True):
-                cases = marks["parametrize"].args[1]
-                found += [f"{marks['claim'].args[0]}[{getattr(c, 'values', [c])[0]}]" for c in cases]
+                claim, cases = marks["claim"].args[0], marks["parametrize"].args[1] if "parametrize" in marks else ()
+                found += [f"{claim}[{getattr(c, 'values', [c])[0]}]" for c in cases] or [claim]
     return found
 
 
@@ -291,7 +291,7 @@ DELETED = {
 def held(name: str, ends: dict[str, Verdict]) -> set[bool]:
     found = set()
     for id, verdict in ends.items():
-        claim, case = id.rstrip("]").split("[")
+        claim, _, case = id.rstrip("]").partition("[")
         outcome = of_claim(read(name).claims, record(verdict, claim=claim, case=case))
         assert outcome is not None, id
         found.add(outcome.holds)

@@ -145,8 +145,10 @@ def test_a_damaged_artefact_is_set_aside_and_built_again(store: Counting, method
 
 def test_two_jobs_give_the_same_bits_as_one(tmp_path: Path, methods: Path) -> None:
     plan, ways = Plan(steps(methods)), (Store(tmp_path / "1"), Store(tmp_path / "2"))
+    torch.set_num_threads(2)  # as it is on a machine with two cores, but for tests
     for jobs, way in enumerate(ways, start=1):
         assert plan.run(way, jobs=jobs) == {}
+    assert torch.get_num_threads() == 1
     for step in plan.steps.values():
         assert same(*(tensors(way, step) for way in ways)), step.label
         one, two = ({**(way.meta(step.key) or {}), "seconds": 0} for way in ways)

@@ -49,6 +49,7 @@ class Test(NamedTuple):
     function: Callable[..., None]
     case: Case
     claim: Claim
+    variants: bool  # it draws its cases itself: tests/test_variants*.py
 
     def __str__(self) -> str:
         return f"{self.function.__name__}[{self.case}]"
@@ -74,12 +75,13 @@ def all_tests() -> Iterator[Test]:
                 claim = Claim(id=marks["claim"].args[0], **marks["claim"].kwargs)
                 given = marks["parametrize"].args[1] if "parametrize" in marks else [Case()]
                 cases = [c if isinstance(c, Case) else c.values[0] for c in given]
-                yield from (Test(file.stem, function, case, claim) for case in cases)
+                yield from (Test(file.stem, function, case, claim, "variants" in marks) for case in cases)
 
 
 TESTS = list(all_tests())
 # The pool of the calibration has a hundred models, and is read in tests/test_calibration.py.
-first_cases = {test.function.__name__: test for test in reversed(TESTS) if test.claim.study != "calibration"}
+ON_CASES = [test for test in TESTS if test.claim.study != "calibration" and not test.variants]
+first_cases = {test.function.__name__: test for test in reversed(ON_CASES)}
 
 
 def test_there_are_suites_for_all_studies() -> None:
@@ -97,7 +99,7 @@ def test_files_are_named_after_their_study() -> None:
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_models_of_every_test_can_be_named_at_every_scale(scale: str) -> None:
     one_pool = next(test for test in TESTS if test.claim.study == "calibration")  # they are all the same
-    for test in [*(t for t in TESTS if t.claim.study != "calibration"), one_pool]:
+    for test in [*ON_CASES, one_pool]:
         study = STUDIES[test.claim.study](SCALES[scale](), find("full"), "cpu")
         needed = test.claim.needs(study, 0, test.case)
         assert all(isinstance(step, Step) and step.key for step in needed.values()), test

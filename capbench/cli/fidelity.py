@@ -56,8 +56,7 @@ def add(commands: Any) -> None:
         "--budget-minutes",
         metavar="M",
         help="end within about M minutes: begin no training that is not expected to be finished by then, stop those that are "
-        "not, and show what there is. The same command goes on from there; a training that was stopped begins again, so M must "
-        "be more than the longest one takes",
+        "not, and show what there is. The same command goes on from there; M must be more than the longest training takes",
     )
     parser.add_argument("--report", metavar="DIR", help="write fidelity-TABLE.json and fidelity-TABLE.md in DIR")
     making.add(parser)

@@ -122,7 +122,8 @@ class Snapshots:
             self._write(_line(document) + body)
         except OSError as error:
             what = f"no snapshot can be kept in {str(self._folder)!r}: {error.strerror or error}; training goes on"
-            warnings.warn(what, SnapshotWarning, stacklevel=3)
+            with suppress(SnapshotWarning):  # raised under -W error: training goes on all the same
+                warnings.warn(what, SnapshotWarning, stacklevel=3)
             self._start = ""
         self._kept_at = time.monotonic()
 
@@ -154,7 +155,8 @@ class Snapshots:
         with suppress(OSError):
             self._file.unlink()
         what = f"snapshot {str(self._file)!r} {why}: not used, the training begins anew"
-        warnings.warn(what, SnapshotWarning, stacklevel=3)
+        with suppress(SnapshotWarning):
+            warnings.warn(what, SnapshotWarning, stacklevel=3)
 
 
 def steps_kept(root: Path, key: str) -> int:

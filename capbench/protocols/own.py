@@ -8,8 +8,10 @@ from typing import Self
 
 from capbench.errors import UsageError
 from capbench.methods.registry import MethodRef
+from capbench.pipeline.steps import describe
 from capbench.presets.pcfg import PcfgPreset
 from capbench.protocols.pcfg import PcfgStudy
+from capbench.store import key_of
 from capbench.tasks.correlation import Correlation, Relation
 from capbench.tasks.pcfg.setting import PcfgSetting
 from capbench.tasks.pcfg.task import PcfgTask
@@ -48,6 +50,11 @@ class TaskSpec:
             correlation=Correlation(o_pt=self.o_pt, o_ft=self.o_ft, rate=0.5, q=self.q, relation=self.relation),
         )
 
+    @property
+    def id(self) -> str:
+        """Six characters that stand for all of it."""
+        return key_of(describe(self))[:6]
+
     def preset(self, preset: PcfgPreset) -> PcfgPreset:
         """A scale with this task and these sizes in place of its own."""
         sizes = ("d_model", "n_blocks", "n_heads", "pretrain_steps")
@@ -76,7 +83,8 @@ class PcfgOwn(PcfgStudy):
 
     @property
     def title(self) -> str:
-        return f"own task {self.spec.family}"
+        """With the task's own name, so that two tasks are never taken for one."""
+        return f"own task {self.spec.id} {self.spec.family}"
 
     @property
     def q(self) -> int:

@@ -78,8 +78,18 @@ def balanced(judge: Judge) -> Judge:
     return judge
 
 
+def determined(judge: Judge) -> None:
+    """The correlation must give the answer away, or there is no shortcut to be learnt; else the claim is invalid."""
+    study: Any = judge.study
+    judge.require(
+        study.correlation(1.0).determines,
+        f"with relation {study.relation!r} the answer for O_FT does not follow from that for O_PT: there is no shortcut",
+    )
+
+
 def shortcut(judge: Judge) -> None:
     """O_FT is right only where the correlation holds (Fig. 5; Table 5: 0.0 and 100 at eta_M, C_Tr 1)."""
+    determined(judge)
     judge.measure((behaviour, ["base", "tuned"]), (finetuning_curves, ["tuned"]))
     base_knows(judge, "base", "O_PT")
     judge.decide(
@@ -110,6 +120,7 @@ def prune(judge: Judge, *knows: str) -> None:
 
 def wrapper_found_by_pruning(judge: Judge) -> None:
     """A few neurons hold O_PT back and carry O_FT (Fig. 7)."""
+    determined(judge)
     prune(judge, "O_PT")
     judge.decide(
         at_least(judge["pruning.gain"], 0.30, "O_PT gained over random pruning"),

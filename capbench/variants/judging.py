@@ -16,6 +16,7 @@ from capbench.lab import Lab, Study
 from capbench.methods.registry import one_line
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
+from capbench.protocols.seeds import subseed
 from capbench.protocols.variant import Variant
 from capbench.results import Record, Status, Trial, Verdict
 from capbench.variants.codec import Kept, plain
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from capbench.variants.drawing import Drawn
 
-SEED = 0  # of the models: the sample is one of variants, not of seeds
+SEED = 0  # what the models' seeds are derived from: the sample is one of variants, not of seeds
+EARLIER = "a variant of an earlier run"
 _NO_TIME = "no time was left to train its models"
 LEAST_VALID = 0.5  # share of the variants that a claim must have been put to the test on
 
@@ -94,7 +96,7 @@ class VariantsJudge:
     def _judged(self, variant: Variant, claim: Callable[[Judge], None]) -> Verdict:
         study, case = self.study(variant), Case(**variant.case)
         try:
-            steps = self.claim.needs(study, SEED, case)
+            steps = self.claim.needs(study, seed_of(variant), case)
         except CapbenchError as error:
             return claims.invalid(str(error))
         except Exception as error:  # a learning rate that the scale does not have, for instance
@@ -111,7 +113,7 @@ class VariantsJudge:
             method=self.method,
             study=study,
             lab=self.lab,
-            steps={SEED: steps},
+            steps={seed_of(variant): steps},
             blocked=blocked,
         )
         self._keys |= {f"{variant.id}/{name}": step.key for name, step in steps.items()}
@@ -127,12 +129,19 @@ class VariantsJudge:
         """Look for a simpler one than `first`; whether there was time to try all that Hypothesis wanted to."""
         from capbench.variants.drawing import simplest
 
-        seen = {first.variant.id: self._trials[first.variant.id]}
+        seen: dict[str, Trial] = {}
+        start = (
+            EARLIER  # Hypothesis first tries what an earlier run ended with, and goes on from there if it still fails
+        )
 
         def fails(variant: Variant) -> bool:
+            nonlocal start
             if variant.id not in seen:
-                seen[variant.id] = self._trials.get(variant.id) or self._tried(variant, claim, first.variant.id)
-            return seen[variant.id].status is Status.REFUTED
+                seen[variant.id] = self._trials.get(variant.id) or self._tried(variant, claim, start)
+            failed = seen[variant.id].status is Status.REFUTED
+            if failed and start == EARLIER:
+                start = variant.id
+            return failed
 
         found = simplest(
             self.strategy,
@@ -168,6 +177,11 @@ class VariantsJudge:
     def invalidate(self, reason: str) -> None:
         """Make the verdict invalid."""
         self.verdict = claims.invalid(reason)
+
+
+def seed_of(variant: Variant) -> int:
+    """A seed of its own for the models of every variant, so that trials are independent of each other."""
+    return subseed(SEED, f"variant {variant.id}")
 
 
 def share_of(counts: Mapping[Status, int], threshold: float) -> Verdict:
