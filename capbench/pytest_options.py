@@ -44,8 +44,8 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--capbench-variants-minutes",
         metavar="MINUTES",
-        default="15",
-        help="no training for a variant begins that would not end in this time (default 15)",
+        default="12",
+        help="no training for a variant begins that would not end in this time (default 12)",
     )
     group.addoption(
         "--capbench-replay",

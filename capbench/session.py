@@ -70,7 +70,7 @@ class Options:
     export_data: str = "full"
     only: str | None = None  # "plan" or "train": the models of the tests are printed or made, no test is run
     variants: int | None = None  # how many a claim is tried on; None: such claims are not asked for
-    variants_seconds: float = 15 * 60
+    variants_seconds: float = 12 * 60
     variants_seed: int = 0
     replay: tuple[str, ...] = ()  # ids of variants to be tried instead
     task: TaskSpec | None = None  # the user's own, in place of the Counter's
