@@ -39,11 +39,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def compiled() -> Store:
     """The models of both tiny Tracr studies, seed 0, and COUNT_A and COUNT_B. Steps made from them can be added."""
+    import fast_tracr
     from tiny import built
     from tiny_tracr import COUNT_A, COUNT_B, counter, counter_steps, largest, max_steps
 
     from capbench.store import Store
 
+    fast_tracr.install()
     found = Store(os.path.join(os.environ[FOLDER], "compiled"))
     untuned = counter("identity").finetuned(0, c_tr=1.0, lr="medium")
     built(found, [COUNT_A, COUNT_B, *counter_steps(counter()).values(), *max_steps(largest()).values(), untuned])
