@@ -226,10 +226,15 @@ def _check_neighbours(path: Path) -> None:
             raise ImportError(f"its {place.name} cannot be used beside another one ({file}); rename one of them")
 
 
+def look_here_too() -> None:
+    """Let modules next to the user be imported, as `python -m` does."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
 def _module_file(spec: str, module: str) -> Path:
     try:
-        if os.getcwd() not in sys.path:
-            sys.path.append(os.getcwd())  # as `python -m` does, so that pkg.mod next to the user works
+        look_here_too()
         found = importlib.util.find_spec(module)
     except (Exception, SystemExit) as error:  # finding a.b.c runs a and a.b
         raise MethodError(f"method {spec!r}: there is no module {module!r} ({one_line(error)})") from error

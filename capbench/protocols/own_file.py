@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from pathlib import Path
 
 from capbench.errors import CapbenchError, UsageError
-from capbench.methods.registry import import_file, one_line
+from capbench.methods.registry import import_file, look_here_too, one_line
 from capbench.protocols.own import TaskSpec
 from capbench.protocols.variant import Variant
 from capbench.tasks.pcfg.setting import PcfgSetting
@@ -28,8 +26,7 @@ def find_task(option: str, given: str) -> TaskSpec:
         if where.endswith(".py"):
             module = import_file(Path(where).resolve())
         else:
-            if os.getcwd() not in sys.path:
-                sys.path.append(os.getcwd())  # as `python -m` does, so that pkg.mod next to the user works
+            look_here_too()
             module = importlib.import_module(where)
         if not hasattr(module, attribute):
             raise UsageError(f"there is no {attribute!r} in it")
