@@ -1,11 +1,13 @@
-"""Root of the test run: Hypothesis profiles. The capbench plugin itself is an entry point of the package."""
+"""Root of the test run. The capbench plugin itself is an entry point of the package."""
 
-import os
+import sys
 
-from hypothesis import settings
+import pytest
 
 pytest_plugins = "pytester"  # the plugin's own tests run pytest inside pytest
 
-settings.register_profile("ci", derandomize=True, deadline=None)
-settings.register_profile("dev", deadline=None)
-settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Hypothesis' plugin imports Hypothesis for its summary, used or not: a second of a `--collect-only` of the suites."""
+    if session.config.option.collectonly and "hypothesis" not in sys.modules:
+        session.config.pluginmanager.unregister(name="hypothesispytest")

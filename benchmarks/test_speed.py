@@ -5,7 +5,7 @@ import torch
 
 from capbench.measure.probe import code_length, features
 from capbench.models.gpt import Gpt
-from capbench.pipeline.plan import limit_threads
+from capbench.pipeline.cores import limit_threads
 from capbench.presets.pcfg import paper, small
 from capbench.tasks.correlation import Correlation
 from capbench.tasks.pcfg.finetuning import pretraining

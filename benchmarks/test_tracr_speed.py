@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from capbench.models.tracr import compile_rasp
-from capbench.pipeline.plan import limit_threads
+from capbench.pipeline.cores import limit_threads
 from capbench.presets.tracr import paper, small
 from capbench.protocols.tracr import TracrCounter, TracrMax
 from capbench.training import fit

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from capbench.errors import UsageError
+
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,7 @@ class TrainConfig:
     """How to train. warmup and final_lr are fractions of `steps` and of `lr`; grad_clip is a global norm.
 
     Defaults follow paper App. C.2: AdamW, warm-up over the first 20 % of the steps, cosine to 1/100.
+    precision: of losses and their gradients (bfloat16: by torch's autocast); weights are float32 either way.
     """
 
     steps: int
@@ -46,6 +50,7 @@ class TrainConfig:
     weight_decay: float = 0.1
     grad_clip: float = 1.0
     device: str = "cpu"
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         if self.steps < 0 or self.batch_size < 1 or self.lr < 0:
@@ -54,6 +59,8 @@ class TrainConfig:
             )
         if self.optimizer not in ("adamw", "sgd"):
             raise UsageError(f"unknown optimizer {self.optimizer!r}; known: adamw, sgd")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"unknown precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
 
     def lr_at(self, step: int) -> float:
         """Learning rate of step 0 … steps - 1: linear warm-up, then cosine to final_lr * lr."""

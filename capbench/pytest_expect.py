@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from capbench.session import CapbenchSession
+    from capbench.session.run import CapbenchSession
 
 
 class Expecting:
-    """Registered where something is expected. Claims are held against expectations as their tests end, in `pytest_plugin`."""
+    """Registered where something is expected. Claims are held against expectations as their tests end, in `pytest_outcome`."""
 
     def __init__(self, config: pytest.Config, session: CapbenchSession) -> None:
         self._config, self._session, self._watch = config, session, session.watch
@@ -26,7 +26,7 @@ class Expecting:
                 case = item.callspec.params.get("case")  # type: ignore[attr-defined]
                 claim, study = str(marker.args[0]), str(marker.kwargs.get("study", "pcfg-counter"))
                 self._watch.collected(
-                    f"{claim}[{case}]" if str(case or "") else claim, self._session.subject(study, case)
+                    f"{claim}[{case}]" if str(case or "") else claim, self._session.studies.subject(study, case)
                 )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -1,8 +1,15 @@
-"""The command-line options of the pytest plugin; what they mean is checked in session.py."""
+"""The command-line options of the pytest plugin: declared, and read; what they mean is checked in session/options.py."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
+
+from capbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from capbench.session.options import Options
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -34,7 +41,27 @@ def add_options(parser: pytest.Parser) -> None:
         help="take no base model from the package: train all, and keep them in a cache of their own, retrained/ in the other",
     )
     group.addoption("--capbench-device", metavar="DEVICE", default="cpu", help="cpu (default) or cuda")
+    group.addoption(
+        "--capbench-precision",
+        metavar="PRECISION",
+        default="float32",
+        help="of the trainings of GPTs: float32 (default) or bfloat16; what is measured is measured in float32",
+    )
     group.addoption("--capbench-jobs", metavar="N", help="trainings at a time, one core each (default: all cores)")
+    group.addoption(
+        "--capbench-executor",
+        metavar="WHERE",
+        default="local",
+        help="make the models here (local, default) or on a Ray cluster (ray; pip install 'capbench[ray]')",
+    )
+    group.addoption(
+        "--capbench-address",
+        metavar="ADDRESS",
+        help="the Ray cluster, host:port or auto; this machine must be a node of it (default: one is started, for this run)",
+    )
+    group.addoption(
+        "--capbench-gpus-per-task", metavar="SHARE", help="share of a GPU that a training asks of Ray (default .25)"
+    )
     group.addoption(
         "--capbench-variants",
         metavar="N",
@@ -105,3 +132,35 @@ def add_options(parser: pytest.Parser) -> None:
         help="run no test, but build or verify the base models that come with the package (also: capbench zoo)",
     )
     group.addoption("--capbench-zoo-dir", metavar="DIR", help="do that in DIR (default: the package)")
+
+
+def read_options(config: pytest.Config) -> Options:
+    """Those that were given, checked. Raises UsageError."""
+    from capbench.session.options import Options
+
+    return Options.parse(
+        config.option,
+        workers=_worker_count(config),
+        command=" ".join(["pytest", *_arguments(config)]),
+        registered=_registered(config),
+    )
+
+
+def _registered(config: pytest.Config) -> dict[str, str]:
+    """Names for methods from plugins and from the conftest files that are loaded by now. Raises UsageError."""
+    from capbench.methods import names, registry
+
+    try:
+        answers = config.hook.pytest_capbench_register_methods(config=config)
+    except Exception as error:
+        raise UsageError(f"pytest_capbench_register_methods failed: {registry.one_line(error)}") from error
+    return names.collect(answers, registry.BUILT_IN)
+
+
+def _worker_count(config: pytest.Config) -> int:
+    """Number of pytest-xdist processes that share this machine's cores."""
+    return int(getattr(config, "workerinput", {}).get("workercount", 1))
+
+
+def _arguments(config: pytest.Config) -> tuple[str, ...]:
+    return tuple(str(a) for a in config.invocation_params.args)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SCHEMA = 4
-# Schema 1 had no grids; 1 and 2 had neither expectations nor evidence per seed, 1 to 3 no variants. They are otherwise the same.
-READABLE = (1, 2, 3, SCHEMA)
+SCHEMA = 5
+# Schema 1 had no grids; 1 and 2 had neither expectations nor evidence per seed, 1 to 3 no variants, 1 to 4 no task of the
+# user's own. They are otherwise the same.
+READABLE = (1, 2, 3, 4, SCHEMA)
 
 
 DERIVED = frozenset({"eta", "steps", "pretrain_steps"})  # in a protocol: the numbers behind a case's names
@@ -246,7 +247,10 @@ class Capability:
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """Where and how a run was made; enough to repeat it."""
+    """Where and how a run was made; enough to repeat it.
+
+    task: of a run on a task of the user's own, its `id`, which is in the records' task, and its `specification` as plain values.
+    """
 
     run_id: str
     capbench: str
@@ -261,6 +265,7 @@ class RunInfo:
     command: str
     start: str  # ISO 8601, UTC
     seconds: float
+    task: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,14 +12,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
+from typing import Any
 
 from capbench import __version__
+from capbench.configs import PRECISIONS, Precision
 from capbench.errors import UsageError
 from capbench.expectations.files import Expectations, read
 from capbench.methods import registry
 from capbench.methods.arguments import Arguments
+from capbench.pipeline.cores import limit_threads
 from capbench.pipeline.costs import Costs
-from capbench.pipeline.plan import Plan, limit_threads
+from capbench.pipeline.executors.on_ray.where import OnRay
+from capbench.pipeline.plan import Plan
 from capbench.presets import SCALES
 from capbench.results import RunInfo
 from capbench.store import DamagedArtefact, Store
@@ -38,6 +42,14 @@ def check_device(option: str, device: str) -> None:
         raise UsageError(f"{option}={device}: unknown device; known: cpu, cuda")
     if device == "cuda" and not _has_cuda():
         raise UsageError(f"{option}=cuda: this machine, or this build of torch, has no CUDA; use cpu")
+
+
+def precision(option: str, given: str) -> Precision:
+    """The precision of this name. Raises UsageError for an unknown one."""
+    for known in PRECISIONS:
+        if given == known:
+            return known
+    raise UsageError(f"{option}={given}: unknown precision; known: {', '.join(PRECISIONS)}")
 
 
 def find_method(
@@ -88,11 +100,13 @@ def make(
     say: Callable[[str], None],
     deadline: float = math.inf,
     bundled: bool = True,
+    ray: OnRay | None = None,
 ) -> dict[str, str]:
     """Make what is missing of a plan, saying how much it is; step key -> one line, for what could not be made.
 
     What there was no time for before the deadline (in time.monotonic()'s seconds) is still missing then.
-    bundled: base models that come with the package are taken from there.
+    bundled: base models that come with the package are taken from there. ray: the cluster that makes the others.
+    Raises UsageError for a cluster that cannot be used.
     """
     limit_threads()
     with warnings.catch_warnings(record=True) as damaged:
@@ -114,10 +128,13 @@ def make(
     if kept := sum(costs.kept.values()):
         steps += f"; {kept} more are kept from an interrupted run"
     about = f": {words}" if (words := costs.about(jobs)) else ""
-    say(f"capbench: {len(missing)} of {len(plan.steps)} models to make ({steps}), {jobs} at a time{about}")
+    how = f"{jobs} at a time{about}"
+    if ray is not None:
+        how = f"on {ray}" if ray.address else f"on {ray}, {how}"
+    say(f"capbench: {len(missing)} of {len(plan.steps)} models to make ({steps}), {how}")
     began = time.monotonic()
     with bar(costs.steps) as progress:
-        errors = plan.run(store, jobs=jobs, progress=progress, deadline=deadline)
+        errors = plan.run(store, jobs=jobs, progress=progress, deadline=deadline, ray=ray)
     took = f"made in {time.monotonic() - began:.0f} s"
     left = [step for step in missing if step.key not in errors and not store.has(step.key)]
     if left:
@@ -146,8 +163,9 @@ def run_info(
     methods: tuple[str, ...],
     command: str,
     started: float,
+    task: Mapping[str, Any] | None = None,
 ) -> RunInfo:
-    """The facts about a run that began at `started` (seconds since 1970) and ends now."""
+    """The facts about a run that began at `started` (seconds since 1970) and ends now. task: as in RunInfo."""
     return RunInfo(
         run_id=run_id,
         capbench=__version__,
@@ -162,6 +180,7 @@ def run_info(
         command=command,
         start=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         seconds=round(time.time() - started, 1),
+        task=task,
     )
 
 

@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_dir
 
 from capbench.errors import CapbenchError, UsageError
+from capbench.files import sync, write_durably
 
 if TYPE_CHECKING:  # torch is imported only where tensors are handled: reading metadata must not cost seconds
     import torch
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # torch is imported only where tensors are handled: reading m
 
 FORMAT, STALE_SECONDS = 1, 24 * 3600
 TENSORS, META = "tensors.safetensors", "meta.json"
+BUNDLED = "bundled"  # in an artefact's metadata: it came with the package, and nothing was trained for it here
 Json = Mapping[str, Any]
 _LOCKS = threading.local()
 
@@ -47,6 +49,14 @@ class Artefact:
     key: str
     tensors: Tensors
     meta: Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """The two files of an artefact, as bytes."""
+
+    meta: bytes
+    tensors: bytes
 
 
 class DamagedArtefact(UserWarning):
@@ -131,6 +141,26 @@ class Store:
                     self._set_aside(key)
                 self._publish(place, {TENSORS: data, META: _canonical(document)})
 
+    def content(self, key: str) -> Content | None:
+        """An artefact's two files as they are, for another store; checked as by `load`. None if absent."""
+        if (checked := self._checked(key, with_tensors=True)) is None:
+            return None
+        with _explained(f"read artefact {str(self._place(key))!r}"):
+            return Content(meta=(self._place(key) / META).read_bytes(), tensors=checked[1])
+
+    def put(self, key: str, content: Content) -> None:
+        """Store what another store's `content` gave, as by `save`. Raises CapbenchError if it is not what was written there."""
+        place = self._place(key)
+        with self.lock(key):
+            if self.has(key):
+                return
+            with _explained(f"save artefact {key} to {str(place)!r}"):
+                if os.path.lexists(place):
+                    self._set_aside(key)
+                self._publish(place, {TENSORS: content.tensors, META: content.meta})
+            if not self.intact(key):
+                raise CapbenchError(f"artefact {key} was damaged on its way to {str(self.root)!r}")
+
     def lock(self, key: str) -> AbstractContextManager[object]:
         """Wait for the key's lock and hold it, against other threads and processes; re-entrant within a thread."""
         return self._locked(key, timeout=-1)
@@ -209,16 +239,15 @@ class Store:
         try:
             temporary.mkdir()
             for name, data in files.items():
-                (temporary / name).write_bytes(data)
-                _sync(temporary / name)
-            _sync(temporary)
+                write_durably(temporary / name, data)
+            sync(temporary)
             place.parent.mkdir(exist_ok=True)
             os.rename(temporary, place)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        _sync(place.parent)
-        _sync(place.parent.parent)
+        sync(place.parent)
+        sync(place.parent.parent)
 
 
 @contextmanager
@@ -292,12 +321,3 @@ def _canonical(plain: Any) -> bytes:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Make a file's content, or a directory's entries, survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

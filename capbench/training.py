@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,11 +19,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from capbench.configs import TrainConfig
 from capbench.errors import UsageError
-from capbench.models.base import Model
+from capbench.models.base import Model, passes, steps_elsewhere
 from capbench.tasks.base import IGNORE, Batch, Task
 
 _PER_DRAW = 16  # batches that are drawn at once
-_AHEAD = 2  # draws that each worker prepares
+_AHEAD = 2  # draws that are prepared for each training, and by each worker
 
 Loss = Callable[[Model, Batch, Task], Tensor]
 
@@ -97,12 +97,13 @@ def next_token_loss(model: Model, batch: Batch, task: Task) -> Tensor:
     answers = batch.targets[:, task.answer_pos]
     rest = batch.targets.clone()
     rest[:, task.answer_pos] = IGNORE
-    used = (rest != IGNORE).any(0).nonzero().flatten()
-    if not len(used):
+    used = (rest != IGNORE).any(0).nonzero().flatten().tolist()
+    if not used:
         return F.cross_entropy(model.answer_logits(batch.tokens, task.answer_pos), answers)
     logits = model(batch.tokens)
     answer = F.cross_entropy(logits[:, task.answer_pos], answers)
-    others = F.cross_entropy(logits[:, used].flatten(0, 1), rest[:, used].flatten(), ignore_index=IGNORE)
+    span = slice(used[0], used[-1] + 1)  # a gradient flows back through a slice sooner than through an index
+    others = F.cross_entropy(logits[:, span].flatten(0, 1), rest[:, span].flatten(), ignore_index=IGNORE)
     return others + task.answer_weight * answer
 
 
@@ -117,40 +118,105 @@ def fit(
     as a loss that draws from a generator of its own, would be lost: so by default only a training with the default loss is.
     A loss that is a function of its arguments and of constants may say True; hooks or a task that remember must say False.
     """
-    model.to(config.device).train()
-    optimizer = _optimizer(model, config)
-    result = Fit()
-    keeper = _keeper.get()
-    if keeper is not None:
-        kept = keeper.begin(model, config, resumable=loss is next_token_loss if resumable is None else resumable)
-        if kept is not None:
-            _restore(kept, model, optimizer, result)
-    watched = _observer.get()
-    if watched:
-        watched[1].append(result)
-    drawn = batches(task, config, workers=_workers(config.device), start=result.steps)
-    for step, batch in zip(range(result.steps, config.steps), drawn, strict=False):
-        batch = Batch(*(part.to(config.device, non_blocking=True) for part in batch))
-        lr = config.lr_at(step)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        value = loss(model, batch, task)
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
-        result.losses.append(float(value.detach()))
-        result.grad_norms.append(float(norm))
-        if not (math.isfinite(result.losses[-1]) and math.isfinite(result.grad_norms[-1])):
-            result.diverged = True
-            break
-        optimizer.step()
-        result.steps = step + 1
-        if checkpoint(step + 1, model):
-            break
-        if keeper is not None and keeper.due():
-            keeper.keep(step + 1, _state(model, optimizer, result))
+    training = Training(model, task, config, loss, loss is next_token_loss if resumable is None else resumable)
+    (_way.get() or Training.run)(training)
     model.eval()
-    return result
+    return training.result
+
+
+class Training:
+    """One training, step by step: what `fit` consists of, carried out alone (`run`) or together with others (stacking/).
+
+    A step is: `set_lr`, loss and gradients, clipping; `seen` with their figures; `optimizer.step()`; `stepped`.
+    """
+
+    def __init__(self, model: Model, task: Task, config: TrainConfig, loss: Loss, resumable: bool) -> None:
+        model.to(config.device).train()
+        self.model, self.task, self.config, self.loss = model, task, config, loss
+        self.optimizer = _optimizer(model, config)
+        self.result = Fit()
+        self._keeper = _keeper.get()
+        if self._keeper is not None:
+            kept = self._keeper.begin(model, config, resumable=resumable)
+            if kept is not None:
+                _restore(kept, model, self.optimizer, self.result)
+        watched = _observer.get()
+        self._observer = watched[0] if watched else None
+        if watched:
+            watched[1].append(self.result)
+        self._told = passes.get(), steps_elsewhere.get()
+
+    def run(self) -> None:
+        """Carry it out alone."""
+        config, model = self.config, self.model
+        for (batch,) in streams([self], workers=drawing_processes(config.device)):
+            batch = Batch(*(part.to(config.device, non_blocking=True) for part in batch))
+            self.set_lr()
+            with computing(config):
+                value = self.loss(model, batch, self.task)
+            self.optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+            if not self.seen(float(value.detach()), float(norm)):
+                break
+            self.optimizer.step()
+            if not self.stepped():
+                break
+
+    def set_lr(self) -> None:
+        """Give the optimizer the next step's learning rate."""
+        lr = self.config.lr_at(self.result.steps)
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):  # on the device, where a captured graph looks for it
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+
+    def seen(self, loss: float, grad_norm: float) -> bool:
+        """Record a step's loss and gradient norm, before the optimizer's step. False: it has diverged, and ends here."""
+        self.result.losses.append(loss)
+        self.result.grad_norms.append(grad_norm)
+        self.result.diverged = not (math.isfinite(loss) and math.isfinite(grad_norm))
+        return not self.result.diverged
+
+    def stepped(self) -> bool:
+        """After the optimizer's step: tell the observer, and keep the state if that is due. False: the last step is done."""
+        self.result.steps += 1
+        if self._observer is not None and self._observer(self.result.steps, self.model):
+            return False
+        if self._keeper is not None and self._keeper.due():
+            self._keeper.keep(self.result.steps, _state(self.model, self.optimizer, self.result))
+        return self.result.steps < self.config.steps
+
+    def tell(self, tokens: Tensor) -> None:
+        """Have a step counted that somebody else carries out, with the tokens of its batch."""
+        on_pass, on_step = self._told
+        if on_pass is not None:
+            on_pass(tokens)
+        if on_step is not None:
+            on_step()
+
+
+Way = Callable[[Training], object]
+_way: ContextVar[Way | None] = ContextVar("capbench_way", default=None)
+
+
+@contextlib.contextmanager
+def carried_out(way: Way) -> Iterator[None]:
+    """Every `fit` in this block is carried out so, and not alone."""
+    token = _way.set(way)
+    try:
+        yield
+    finally:
+        _way.reset(token)
+
+
+def computing(config: TrainConfig) -> contextlib.AbstractContextManager[object]:
+    """The precision of losses and their gradients. Weights, gradients and the optimizer's state are float32 either way."""
+    if config.precision == "float32":
+        return contextlib.nullcontext()
+    # Each weight is used once in a pass, so there is nothing to gain from a cache of cast weights; graphs must not have one.
+    return torch.autocast(config.device.partition(":")[0], torch.bfloat16, cache_enabled=False)
 
 
 def _state(model: Model, optimizer: torch.optim.Optimizer, result: Fit) -> dict[str, Tensor]:
@@ -192,46 +258,85 @@ def _optimizer(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
         {"params": [p for p in trained if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+    capturable = config.device != "cpu"  # by a CUDA graph
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True, capturable=capturable)
 
 
 def batches(task: Task, config: TrainConfig, *, workers: int = 0, start: int = 0) -> Iterator[Batch]:
-    """One batch per step, on the CPU. Draw i has a generator of its own, so other processes may draw ahead (`workers`)
+    """One batch per step, on the CPU: what a training on this task sees, from a step on."""
+    for (batch,) in streams([_Stream(task, config, Fit(steps=start))], workers=workers):
+        yield batch
 
-    and the data stay the same. start: the first step that is wanted; what lies before it costs at most one draw.
+
+class Streamed(Protocol):
+    """What batches are drawn for: a training, from the step that it has come to."""
+
+    @property
+    def task(self) -> Task: ...
+    @property
+    def config(self) -> TrainConfig: ...
+    @property
+    def result(self) -> Fit: ...
+
+
+@dataclass(frozen=True)
+class _Stream:
+    task: Task
+    config: TrainConfig
+    result: Fit
+
+
+def streams(of: Sequence[Streamed], *, workers: int = 0) -> Iterator[list[Batch]]:
+    """The next batch of each, on the CPU, step by step, as long as all of them have steps to do.
+
+    Draw i of a training has a generator of its own, so other processes may draw ahead (`workers`) and the data stay the same.
+    Where one goes on from within a draw, that draw is made again.
     """
-    draws, skipped = _Draws(task, config), start % _PER_DRAW
-    loader = DataLoader(
-        draws,
-        batch_size=None,
-        sampler=range(start // _PER_DRAW, len(draws)),
-        num_workers=workers,
-        prefetch_factor=_AHEAD if workers else None,
-        multiprocessing_context="spawn" if workers else None,  # a forked jax or torch may hang
-        pin_memory=workers > 0 and torch.cuda.is_available(),
-        generator=torch.Generator(),  # the loader's own, never used: else it would draw from the global one
+    begun = [one.result.steps for one in of]
+    left = min(one.config.steps - start for one, start in zip(of, begun, strict=True))
+
+    def drawn_at(step: int) -> list[tuple[int, int]]:  # (whose, which draw)
+        return [
+            (i, (start + step) // _PER_DRAW)
+            for i, start in enumerate(begun)
+            if step == 0 or (start + step) % _PER_DRAW == 0
+        ]
+
+    loader = iter(
+        DataLoader(
+            _Draws([(one.task, one.config) for one in of]),
+            batch_size=None,
+            sampler=[which for step in range(left) for which in drawn_at(step)],
+            num_workers=workers,
+            prefetch_factor=-(-_AHEAD * max(workers, len(of)) // workers) if workers else None,
+            multiprocessing_context="spawn" if workers else None,  # a forked jax or torch may hang
+            pin_memory=workers > 0 and torch.cuda.is_available(),
+            generator=torch.Generator(),  # the loader's own, never used: else it would draw from the global one
+        )
     )
-    for tokens, targets in loader:
-        pairs = zip(tokens.split(config.batch_size), targets.split(config.batch_size), strict=True)
-        for pair in itertools.islice(pairs, skipped, None):
-            yield Batch(*pair)
-        skipped = 0
+    waiting: dict[int, Iterator[tuple[Tensor, Tensor]]] = {}
+    for step in range(left):
+        for i, _ in drawn_at(step):
+            tokens, targets = next(loader)
+            size = of[i].config.batch_size
+            pairs = zip(tokens.split(size), targets.split(size), strict=True)
+            waiting[i] = itertools.islice(pairs, (begun[i] + step) % _PER_DRAW, None)
+        yield [Batch(*next(waiting[i])) for i in range(len(of))]
 
 
 class _Draws(Dataset[Batch]):
     """Several batches at a time, since drawing has a cost per call."""
 
-    def __init__(self, task: Task, config: TrainConfig) -> None:
-        self._task, self._config = task, config
+    def __init__(self, of: Sequence[tuple[Task, TrainConfig]]) -> None:
+        self._of = of
 
-    def __len__(self) -> int:
-        return -(-self._config.steps // _PER_DRAW)
+    def __getitem__(self, which: tuple[int, int]) -> Batch:
+        whose, i = which
+        task, config = self._of[whose]
+        seed = np.random.SeedSequence([config.seed, i]).generate_state(1, np.uint64)[0]
+        return task.sample(_PER_DRAW * config.batch_size, torch.Generator().manual_seed(int(seed)))
 
-    def __getitem__(self, i: int) -> Batch:
-        seed = np.random.SeedSequence([self._config.seed, i]).generate_state(1, np.uint64)[0]
-        return self._task.sample(_PER_DRAW * self._config.batch_size, torch.Generator().manual_seed(int(seed)))
 
-
-def _workers(device: str) -> int:
+def drawing_processes(device: str) -> int:
     """How many processes draw data ahead: none on a CPU, which they would share with the training."""
     return 0 if device == "cpu" else max(1, min(8, len(os.sched_getaffinity(0)) - 1))

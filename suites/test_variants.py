@@ -11,20 +11,25 @@ Runs with --capbench-variants=N or --capbench-extended.
 import pytest
 
 from capbench.protocols.pcfg_claims import balanced, shortcut, tuned, wrapper_found_by_pruning
-from capbench.strategies.variants import weak_relevance
 
-WEAK = weak_relevance()
 SHARE = 0.5  # most of the variants: 10 of 12 are enough, 9 are not
 
 
-@pytest.mark.variants(WEAK)
+def weak():
+    """The strategy, asked for where variants are: a run without them does not load Hypothesis."""
+    from capbench.strategies.variants import weak_relevance
+
+    return weak_relevance()
+
+
+@pytest.mark.variants(strategy=weak)
 @pytest.mark.claim("variants.shortcut", source="Sec. 5.1, Fig. 5", needs=tuned)
 def test_weak_relevance_learns_a_shortcut_on_variants(variants):
     """Under weak relevance and C_Tr 1 a fine-tuned model is right on O_FT only where the correlation holds, on most variants."""
     variants.decide(lambda judge: shortcut(balanced(judge)), share=SHARE)
 
 
-@pytest.mark.variants(WEAK)
+@pytest.mark.variants(strategy=weak)
 @pytest.mark.claim("variants.pruning", source="Sec. 5.1, Fig. 7", needs=tuned)
 def test_pruning_uncovers_the_capability_on_variants(variants):
     """Under weak relevance and C_Tr 1, pruning at most 15 neurons brings O_PT back and costs O_FT, on most variants."""

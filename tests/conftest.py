@@ -1,4 +1,4 @@
-"""What all tests and their processes share: compiled models, what jax has compiled, and that a process has one thread."""
+"""What tests and their processes share: compiled and bundled models, what jax has compiled, and that a process has one thread."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from capbench.store import Store
 
 # Of every process that a test starts, too. Processes that share cores lose more to spinning threads than they gain.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("dev", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 FOLDER = "TESTS_OF_CAPBENCH"  # names the folder that all processes of a session share
 folder = pytest.StashKey[str]()
@@ -39,14 +46,39 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def compiled() -> Store:
     """The models of both tiny Tracr studies, seed 0, and COUNT_A and COUNT_B. Steps made from them can be added."""
-    import fast_tracr
     from tiny import built
     from tiny_tracr import COUNT_A, COUNT_B, counter, counter_steps, largest, max_steps
 
     from capbench.store import Store
 
-    fast_tracr.install()
     found = Store(os.path.join(os.environ[FOLDER], "compiled"))
     untuned = counter("identity").finetuned(0, c_tr=1.0, lr="medium")
     built(found, [COUNT_A, COUNT_B, *counter_steps(counter()).values(), *max_steps(largest()).values(), untuned])
     return found
+
+
+@pytest.fixture(scope="session")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A cache in which the two models of tiny_zoo were trained."""
+    from capbench.store import Store
+
+    return Store(tmp_path_factory.mktemp("origin"))
+
+
+@pytest.fixture(scope="session")
+def original(origin: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """These two as `capbench zoo build` bundles them. To look at only."""
+    from tiny_zoo import bundled
+
+    bundled(place := tmp_path_factory.mktemp("zoos") / "zoo", origin)
+    return place
+
+
+@pytest.fixture
+def zoo(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy, in place of the package's."""
+    from capbench.zoo import bundle
+
+    place = shutil.copytree(original, tmp_path / "zoo")
+    monkeypatch.setattr(bundle, "FOLDER", place)
+    return place

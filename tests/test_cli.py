@@ -15,7 +15,7 @@ from cli_runs import Ended, in_folder, report, run, tiny
 from capbench import __version__
 from capbench.cli.main import main
 from capbench.errors import CapbenchError
-from capbench.pipeline import plan
+from capbench.pipeline.executors import base
 from capbench.store import Store
 
 
@@ -151,7 +151,7 @@ def test_fidelity_from_nothing_and_again_from_the_cache(
         raise AssertionError("made again")
 
     monkeypatch.setattr(Store, "save", refuse)
-    monkeypatch.setattr(plan, "_build", refuse)
+    monkeypatch.setattr(base, "build_step", refuse)
     again = fidelity(capsys, cache, *cells, "--report", "two")
     assert (again.code, again.out) == (0, first.out) and "to make" not in again.err
     assert report(tmp_path / "two")["cells"] == raw["cells"]
@@ -226,7 +226,7 @@ def test_a_report_of_a_failure_does_not_name_this_machines_cache(
     def full(step: Any, store: Store, progress: Any) -> None:
         raise CapbenchError(f"cannot write artefact '{store.root}/artefacts/x': No space left on device")
 
-    monkeypatch.setattr(plan, "_build", full)
+    monkeypatch.setattr(base, "build_step", full)
     ended = fidelity(capsys, cache, "--cells", "counter:1e-4:0.5", "--seeds", "1", "--report", ".")
     assert ended.code == 1 and "seed 0: cannot write artefact 'the cache/artefacts/x': No space" in ended.out
     (cell,) = report(tmp_path)["cells"]
@@ -236,7 +236,7 @@ def test_a_report_of_a_failure_does_not_name_this_machines_cache(
 def test_an_interrupted_run_keeps_what_it_made(
     capsys: pytest.CaptureFixture[str], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, made = plan._build, list[str]()
+    real, made = base.build_step, list[str]()
 
     def build(step: Any, *rest: Any) -> None:
         if len(made) == 1:
@@ -246,11 +246,11 @@ def test_an_interrupted_run_keeps_what_it_made(
 
     cells = ("--cells", "counter:1e-4:0.8")
     assert fidelity(capsys, cache, "--cells", "counter:1e-3:1").code == 0  # its base models are there
-    monkeypatch.setattr(plan, "_build", build)
+    monkeypatch.setattr(base, "build_step", build)
     ended = fidelity(capsys, cache, *cells)
     assert ended.code == 130 and ended.err.splitlines()[-1].startswith(
         "capbench: interrupted; what was made is in the cache"
     )
     assert len(made) == 1 and Store(cache).has(made[0])
-    monkeypatch.setattr(plan, "_build", real)
+    monkeypatch.setattr(base, "build_step", real)
     assert "1 of 5 models to make" in fidelity(capsys, cache, *cells).err

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from cli_runs import Ended, in_folder, report, run, tiny
 
-from capbench.pipeline import clock, plan
+from capbench.pipeline import clock
+from capbench.pipeline.executors import base
 from capbench.store import Store
 
 
@@ -50,7 +51,7 @@ def test_counting_from_nothing_and_again_from_the_cache(
         raise AssertionError("made again")
 
     monkeypatch.setattr(Store, "save", refuse)
-    monkeypatch.setattr(plan, "_build", refuse)
+    monkeypatch.setattr(base, "build_step", refuse)
     again = counting(capsys, tmp_path / "cache", *cells, "--report", "two")
     assert (again.code, again.out) == (0, first.out) and "to make" not in again.err
     assert report(tmp_path / "two", "pcfg-counting")["cells"] == raw["cells"]
@@ -104,7 +105,7 @@ def test_a_budget_ends_the_run_and_the_next_goes_on(
 ) -> None:
     """The time is up in the middle of the third fine-tuning: two rows are there, and none of it is made again."""
     cells = ("--cells", "high:medium", "--seeds", "1", "--report", ".")
-    real, made = plan._build, list[str]()
+    real, made = base.build_step, list[str]()
 
     def build(step: Any, store: Store, progress: Any) -> None:
         if len(made) == 4:  # Initialise, base and two fine-tuned ones
@@ -112,7 +113,7 @@ def test_a_budget_ends_the_run_and_the_next_goes_on(
         real(step, store, progress)
         made.append(step.key)
 
-    monkeypatch.setattr(plan, "_build", build)
+    monkeypatch.setattr(base, "build_step", build)
     ended = counting(capsys, tmp_path / "cache", *cells, "--budget-minutes", "5")
     assert ended.code == 0 and "4 models made in" in ended.err and "no time for 2 more" in ended.err
     left = "2 of 4 rows are there, the others not made yet; the same command goes on from there"

@@ -79,6 +79,34 @@ def test_times_are_those_of_the_median_of_what_is_alike(store: Store) -> None:
     assert costs.about(1) == "more than 2 min"  # 120 s, and 12 for the base of the fine-tuning
 
 
+def test_what_came_with_the_package_says_nothing_of_this_machine(store: Store) -> None:
+    """Its seconds are another machine's; the model that it began as is known through it all the same."""
+    remember(store, START, seconds=0.0)
+    remember(store, BASE, steps=6, seconds=6e6, bundled=True)
+    again = [replace(BASE, train=replace(TRAIN, seed=seed)) for seed in (1, 2)]
+    assert Costs(Plan(again), store).seconds[again[0].key] is None
+    remember(store, TUNED, steps=6, seconds=60.0)
+    remember(store, again[1], steps=6, seconds=12.0)
+    costs = Costs(Plan([again[0], replace(TUNED, train=replace(TRAIN, seed=1))]), store)
+    assert sorted(costs.seconds.values(), key=str) == [12.0, 60.0]
+
+
+def test_metadata_is_read_once_in_a_process_and_what_is_new_is_found(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    real = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda file: read.append(file.parent.name) or real(file))
+    remember(store, START, seconds=0.0)
+    remember(store, BASE, steps=6, seconds=6.0)
+    other = replace(BASE, train=replace(TRAIN, seed=1))
+    wanted = Plan([replace(BASE, train=replace(TRAIN, seed=5))])
+    assert Costs(wanted, store).total == Costs(wanted, store).total == 6.0
+    remember(store, other, steps=6, seconds=12.0)
+    assert Costs(wanted, store).total == 9.0
+    assert sorted(read) == sorted([START.key, BASE.key, other.key])
+
+
 def test_a_method_is_timed_by_itself_and_by_others_only_where_it_is_new(store: Store) -> None:
     remember(store, START, seconds=0.0)
     remember(store, BASE, steps=6, seconds=6.0)
@@ -232,18 +260,25 @@ def test_the_command_hands_its_options_to_pytest_and_its_exit_code_back(
 
     monkeypatch.setattr("subprocess.run", lambda command, check: seen.append(command) or Ended)
     assert main([command]) == 4
-    given = "--scale=smoke --seeds=1 --method=mine.py:m --method-arg=a=1 --method-arg=b=x --extended --variants=3"
+    given = "--scale=smoke --seeds=1 --method=mine.py:m --method=lora --method-arg=a=1 --method-arg=b=x --extended "
+    given += "--variants=3 --variants-minutes=2.5 --hypothesis-seed=7 --task=own.py:SPEC --retrain"
     assert (
         main([command, "one.py", "two", *given.split(), "--cache=c", "--device=cpu", "--jobs=2", "-k", "a or b"]) == 4
     )
     plain, rich = (call[2:] for call in seen)
     quiet = {"pytest", "-qq", "--no-header", f"--capbench-only={command}"}
-    assert {"suites/", "--capbench-method=full", "--capbench-scale=small", *quiet} <= set(plain)
+    assert set(plain) == {"suites/", "--capbench-scale=small", "--capbench-device=cpu", *quiet}
     assert set(rich) == {
         *quiet,
         *("one.py", "two", "--capbench-extended", "--capbench-variants=3", "-k", "a or b", "--capbench-cache=c"),
         *("--capbench-scale=smoke", "--capbench-seeds=1", "--capbench-method=mine.py:m", "--capbench-device=cpu"),
-        *("--capbench-method-arg=a=1", "--capbench-method-arg=b=x", "--capbench-jobs=2"),
+        *("--capbench-method-arg=a=1", "--capbench-method-arg=b=x", "--capbench-jobs=2", "--capbench-method=lora"),
+        *(
+            "--capbench-variants-minutes=2.5",
+            "--hypothesis-seed=7",
+            "--capbench-task=own.py:SPEC",
+            "--capbench-retrain",
+        ),
     }
 
 

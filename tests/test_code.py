@@ -65,7 +65,7 @@ STEPS_OF = {
     "presets/tracr.py": set(),
     "pipeline/plan.py": set(),
     "store.py": set(),
-    "session.py": set(),
+    "session/run.py": set(),
     "report/figures.py": set(),
 }
 READINGS = {"pcfg": pcfg_readings.__file__, "tracr": tracr_readings.__file__, "shared": shared_readings.__file__}

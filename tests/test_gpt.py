@@ -51,6 +51,35 @@ def test_attention_maps_are_distributions_over_the_past(model: Gpt, tokens: torc
     assert attn[..., -1, :].std(-1).min() > 1e-3  # and they are not merely uniform
 
 
+@pytest.mark.parametrize("position", [0, 4, CONFIG.seq_len - 1])
+def test_the_answer_alone_and_its_gradients_are_those_of_the_plain_pass(
+    model: Gpt, tokens: torch.Tensor, position: int
+) -> None:
+    plain, alone = model(tokens)[:, position], model.answer_logits(tokens, position)
+    torch.testing.assert_close(alone, plain, atol=1e-4, rtol=1e-5)
+    weights = torch.randn(plain.shape, generator=rng(3))
+    parameters = list(model.parameters())
+    for found, expected in zip(
+        torch.autograd.grad((alone * weights).sum(), parameters, materialize_grads=True),
+        torch.autograd.grad((plain * weights).sum(), parameters, materialize_grads=True),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("module", ["blocks.2", "blocks.2.attn", "blocks.2.mlp_in", "blocks.0"])
+def test_a_hook_on_any_module_is_called_on_the_way_to_an_answer(model: Gpt, tokens: torch.Tensor, module: str) -> None:
+    called: list[Any] = []
+    model.get_submodule(module).register_forward_hook(lambda *_: called.append(1))
+    model.answer_logits(tokens, 5)
+    assert called
+
+
+def test_a_model_without_blocks_answers_too(tokens: torch.Tensor) -> None:
+    bare = Gpt.initialised(GptConfig(**{**vars(CONFIG), "n_blocks": 0}), rng())
+    torch.testing.assert_close(bare.answer_logits(tokens, 3), bare(tokens)[:, 3])
+
+
 @pytest.mark.parametrize("changed", range(CONFIG.seq_len))
 def test_a_later_token_changes_no_earlier_logits(model: Gpt, tokens: torch.Tensor, changed: int) -> None:
     other = tokens.clone()

@@ -15,11 +15,11 @@ ROOT = Path(capbench.__file__).parent
 
 # Bottom first; a module imports only from its own layer and those before it. A name stands for a module or a package.
 LAYERS = (
-    ("capbench", "errors", "results", "configs", "hooks"),
+    ("capbench", "errors", "results", "configs", "files", "hooks"),
     ("tasks",),
     ("models",),
     ("training",),
-    ("methods", "measure", "store", "presets", "claims", "report", "expectations"),
+    ("methods", "measure", "stacking", "store", "manifests", "presets", "claims", "report", "expectations"),
     ("pipeline",),
     ("lab", "capability", "checkpoints", "zoo"),
     ("judge", "compare"),
@@ -27,7 +27,8 @@ LAYERS = (
     ("strategies", "variants"),
     ("running", "check", "variants"),
     ("session", "fidelity", "calibrate"),
-    ("pytest_expect", "pytest_options"),
+    ("pytest_expect", "pytest_items", "pytest_options", "pytest_outcome", "pytest_reporter"),
+    ("pytest_models",),
     ("pytest_plugin", "cli"),
 )
 # Within one layer, modules of different names know nothing of each other, but for these.
@@ -35,15 +36,15 @@ BESIDE = {("configs", "errors"), ("methods", "measure")}
 # What each may use at most, where the order alone would allow more.
 ONLY = {
     "measure": {"measure", "models", "tasks", "training", "results", "errors"},
-    "report": {"report", "results", "errors"},
+    "report": {"report", "results", "errors", "files"},
     "claims": {"results", "errors"},
     "expectations": {"expectations", "results", "errors"},
-    "store": {"errors"},
-    "compare": {"compare", "report", "claims", "capability", "results", "errors"},
+    "store": {"errors", "files"},
+    "compare": {"compare", "report", "claims", "capability", "results", "errors", "files"},
     "tasks": {"tasks", "errors"},
 }
-STANDARD_LIBRARY_ONLY = ("results", "errors")
-HEAVY = {"torch", "jax", "haiku", "tracr", "safetensors", "transformers"}
+STANDARD_LIBRARY_ONLY = ("results", "errors", "files")
+HEAVY = {"torch", "jax", "ray", "haiku", "tracr", "safetensors", "transformers"}
 
 
 def imports(source: str, *, at_import: bool = False) -> set[str]:
@@ -158,7 +159,7 @@ def test_no_module_of_the_report_leads_to_torch() -> None:
 
 def test_only_the_plugin_knows_pytest() -> None:
     users = {m for m in SOURCES if any(i.split(".")[0] in ("pytest", "_pytest") for i in imports(SOURCES[m]))}
-    assert users == {"capbench.pytest_plugin", "capbench.pytest_expect", "capbench.pytest_options"}
+    assert users == {m for m in SOURCES if layer_name(m).startswith("pytest_")}
 
 
 def test_only_compiling_knows_jax() -> None:
@@ -167,9 +168,9 @@ def test_only_compiling_knows_jax() -> None:
     def users(libraries: set[str], **how: bool) -> set[str]:
         return {m for m in SOURCES if {i.split(".")[0] for i in imports(SOURCES[m], **how)} & libraries}
 
-    assert users({"jax", "haiku"}) == {"capbench.models.tracr.compiling"}
-    assert users({"tracr"}) == {
-        "capbench.models.tracr.compiling",
+    compiling = {"capbench.models.tracr.assembling", "capbench.models.tracr.compiling"}
+    assert users({"jax", "haiku"}) == compiling
+    assert users({"tracr"}) == compiling | {
         "capbench.tasks.programs",
         "capbench.tasks.rasp",  # for a type only
         "capbench.tasks.rasp.running",
@@ -182,11 +183,13 @@ def test_hypothesis_is_imported_by_what_draws_variants_only() -> None:
     """So that a run without variants does not load it."""
     users = {m for m in SOURCES if any(i.split(".")[0] == "hypothesis" for i in imports(SOURCES[m], at_import=True))}
     assert users and {layer_name(m) for m in users} <= {"strategies", "variants"}, users
-    assert not users & (reached("capbench.pytest_plugin") | reached("capbench.session") | reached("capbench.cli.main"))
+    assert not users & (
+        reached("capbench.pytest_plugin") | reached("capbench.session.run") | reached("capbench.cli.main")
+    )
 
 
 LIGHT = (
-    "results report presets protocols.pcfg_readings protocols.tracr_readings protocols.studies lab judge session "
+    "results report presets protocols.pcfg_readings protocols.tracr_readings protocols.studies lab judge session.run "
     "pipeline.plan pytest_plugin fidelity.show cli.main compare.show compare.leaderboard compare.baseline "
     "strategies variants.judging protocols.own_file"
 )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_plugin_options import is_usage_error
-from tiny_suite import record, results, run, write_suite
+from tiny_suite import folders, record, results, run, write_suite
 
 from capbench.errors import UsageError
 from capbench.methods.registry import find
+from capbench.pipeline.steps import describe
 from capbench.presets.pcfg import small
 from capbench.protocols.own import PcfgOwn, TaskSpec
 from capbench.protocols.own_file import find_task
@@ -174,6 +178,15 @@ def test_only_claims_on_the_counter_run_on_it_and_the_record_says_so(pytester: p
     found = record(results(pytester), "own.tuned")
     assert found.task.startswith("pcfg own task ") and found.task.endswith(" I x to z")
     assert found.verdict.effect == -2
+    task = results(pytester).run.task
+    spec = find_task("--x", f"{pytester.path}/task.py:SPEC")
+    assert task == {"id": spec.id, "specification": json.loads(json.dumps(describe(spec)))} and spec.id in found.task
+    (folder,) = folders(pytester)
+    page = html.unescape(folder.joinpath("report.html").read_text())
+    (shown,) = re.findall(rf"<summary>own task {spec.id}: specification</summary><pre>(.*?)</pre>", page, flags=re.S)
+    assert json.loads(shown) == task["specification"]
+    (written,) = re.findall(r"```json\n(.*?)\n```", folder.joinpath("summary.md").read_text(), flags=re.S)
+    assert json.loads(written) == task["specification"]
     paper = run(pytester, "-k", "own.indexer or own.tuned", "--collect-only", "-q")
     paper.assert_outcomes(deselected=1)
 

@@ -185,7 +185,7 @@ from types import SimpleNamespace
 from capbench.training import checkpoint, fit
 def patient(model, task, config):
     fit(model, task, config)
-    folder = Path(os.environ["PATIENT"])
+    folder = Path(__file__).parent
     (folder / "started").write_text(str(os.getpid()))
     while not (folder / "go").exists():
         try:
@@ -198,9 +198,8 @@ def patient(model, task, config):
 
 
 @pytest.fixture
-def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FineTune:
+def patient(tmp_path: Path) -> FineTune:
     """A fine-tuning that waits until its folder holds a file 'go'."""
-    monkeypatch.setenv("PATIENT", str(tmp_path))
     tmp_path.joinpath("patient.py").write_text(PATIENT)
     return tuned(find(f"{tmp_path / 'patient.py'}:patient"))
 
@@ -234,7 +233,6 @@ def test_a_step_is_stopped_at_the_deadline_and_the_rest_goes_on_later(
     assert in_this_process if jobs == 1 else ended(int(started.read_text()))
 
     monkeypatch.undo()
-    monkeypatch.setenv("PATIENT", str(tmp_path))
     tmp_path.joinpath("go").touch()
     assert plan.run(store, jobs=1, deadline=time.monotonic() + 600) == {} and plan.missing(store) == []
     assert (store.meta(BASE.key) or {})["seconds"] == made  # not made again

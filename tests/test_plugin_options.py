@@ -142,10 +142,11 @@ def test_help_and_collect_only_import_neither_torch_nor_jax(arguments: tuple[str
     )
     assert done.returncode == 0, done.stdout
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert "capbench.session" in modules  # the list is what it should be
-    assert modules & {"torch", "jax", "matplotlib.pyplot"} == set()
+    assert "capbench.session.run" in modules  # the list is what it should be
+    assert modules & {"torch", "jax", "matplotlib.pyplot", "scipy", "pandas"} == set()
     assert not (tmp_path / "cache").exists()
     if "--help" in arguments:
         assert "--capbench-report" in done.stdout
     else:
         assert "suites/test_revival.py::" in done.stdout
+        assert "hypothesis" not in modules

@@ -32,7 +32,7 @@ def on_variant(study, seed, case):
 
 def about_variants(id, strategy=TINY, **more):
     mark = pytest.mark.claim(id, **{"source": "none", "needs": on_variant, **more})
-    return lambda test: pytest.mark.variants(strategy)(mark(test))
+    return lambda test: pytest.mark.variants(strategy=strategy)(mark(test))
 
 def offset(bench, tuned):
     yield number(bench, "q", float(bench.study.spec.q))
@@ -55,7 +55,10 @@ def test_base(judge):
 """
 
 ALWAYS = """
-@about_variants("var.always")
+def tiny():
+    return TINY
+
+@about_variants("var.always", strategy=tiny)
 def test_always(variants):
     def always(judge):
         judge.measure((offset, ["tuned"]))
@@ -128,13 +131,28 @@ def test_what_cannot_be_tried_is_invalid_and_says_why(pytester: pytest.Pytester)
         assert all(reasons[way] in t.reason for t in found.trials)
 
 
+def test_training_says_where_the_time_was_not_enough_for_all_variants(pytester: pytest.Pytester) -> None:
+    write_suite(pytester, TESTS + ALWAYS)
+    options = ("--capbench-only=train", "--capbench-variants=2", "-k", "var.always")
+    short = run(pytester, *options, "--capbench-variants-minutes=0.0001")
+    assert short.ret == 1 and lines_with(short, "time for variants was not enough: ", "of their models are not made")
+    made = run(pytester, *options)
+    assert made.ret == 0 and not lines_with(made, "not enough")
+    again = run(pytester, *options, "--capbench-variants-minutes=0.0001")
+    assert again.ret == 0 and not lines_with(again, "not enough"), "all are there"
+
+
 def test_a_wrong_test_on_variants_says_so_and_costs_the_others_nothing(pytester: pytest.Pytester) -> None:
     wrong = """
 @pytest.mark.claim("var.unmarked", source="none", needs=on_variant)
 def test_unmarked(variants): ...
 
-@about_variants("var.no_strategy", strategy=5)
+@pytest.mark.variants(5)
+@pytest.mark.claim("var.no_strategy", source="none", needs=on_variant)
 def test_no_strategy(variants): ...
+
+@about_variants("var.no_function", strategy=lambda: 1 // 0)
+def test_no_function(variants): ...
 
 @about_variants("var.integers", strategy=st.integers())
 def test_integers(variants): ...
@@ -151,10 +169,11 @@ def test_forgotten(variants): ...
     assert result.ret == 1 and not lines_with(result, "INTERNALERROR")
     assert lines_with(result, "test_unmarked uses `variants`, so it needs @pytest.mark.variants(strategy)")
     assert lines_with(result, "test_no_strategy: mark variants(5): must be a strategy")
+    assert lines_with(result, "test_no_function: mark variants: <lambda> failed: ZeroDivisionError: ")
     assert lines_with(result, "integers() gives a int, not a capbench.protocols.variant.Variant")
     assert told(result, "var.no_rate") and "enormous" in told(result, "var.no_rate")[0]
     assert "without a verdict" in told(result, "var.forgotten")[0]
-    result.assert_outcomes(errors=5, xfailed=1)  # of one variant no share is known
+    result.assert_outcomes(errors=6, xfailed=1)  # of one variant no share is known
 
 
 HYPOTHESIS = ("-p", "hypothesispytest")  # its plugin, whose option it is; runs do without it otherwise

@@ -194,7 +194,7 @@ def test_a_failed_write_leaves_the_older_file_whole(tmp_path: Path, monkeypatch:
     def full(self: Path, *args: object, **options: object) -> int:
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="disk full"):
         write(results(), tmp_path)
     assert load(folder) == results(record())

@@ -272,6 +272,12 @@ def test_a_file_of_schema_1_is_read_and_written_as_the_present_one() -> None:
     assert from_json(to_json(after)) == after
 
 
+def test_a_file_from_before_tasks_of_ones_own_is_read() -> None:
+    raw = json.loads(to_json(results(tried()))) | {"schema": 4}
+    del raw["run"]["task"]
+    assert from_json(json.dumps(raw)) == results(tried())
+
+
 @pytest.mark.parametrize("schema", [1, 2, 3])
 def test_a_file_from_before_variants_is_read(schema: int) -> None:
     raw = json.loads(to_json(results(tried(), record(expected="refuted: deletes")))) | {"schema": schema}
@@ -282,7 +288,7 @@ def test_a_file_from_before_variants_is_read(schema: int) -> None:
     after = from_json(json.dumps(raw))
     expected = "refuted: deletes" if schema == 3 else ""
     assert after.records == (dataclasses.replace(tried(), trials=()), record(expected=expected))
-    assert json.loads(to_json(after))["schema"] == SCHEMA == 4
+    assert json.loads(to_json(after))["schema"] == SCHEMA == 5
 
 
 def test_trials_are_read_back_with_their_status_and_specification() -> None:

@@ -14,7 +14,8 @@ from capbench.errors import UsageError
 from capbench.protocols.variant import SIMPLEST, Variant
 from capbench.strategies import variants
 from capbench.tasks.pcfg.grammar import Grammar
-from capbench.variants.codec import Kept, plain, variant_of
+from capbench.variants.codec import plain, variant_of
+from capbench.variants.kept import Kept
 
 
 @settings(max_examples=60, deadline=None)
@@ -96,3 +97,18 @@ def test_an_id_that_is_not_known_is_told_in_one_line(id_: str, tmp_path: Path) -
     with pytest.raises(UsageError, match=f"^--capbench-replay={id_}: .+$") as told:
         Kept(tmp_path / "a" / "cache").find(id_, tmp_path / "reports")
     assert "\n" not in str(told.value)
+
+
+def test_where_an_id_was_looked_for_and_what_to_do_is_told(tmp_path: Path) -> None:
+    kept, reports = Kept(tmp_path / "cache"), tmp_path / "reports"
+
+    def told() -> str:
+        with pytest.raises(UsageError) as error:
+            kept.find("0000abcd", reports)
+        return str(error.value)
+
+    said = told()
+    assert f"looked in '{tmp_path / 'cache' / 'variants'}' and in '{reports}' (no folder)" in said
+    assert "give --capbench-report=FOLDER" in said and "--capbench-cache" in said
+    report(reports / "1", {"records": []})
+    assert f"in 1 report below '{reports}':" in told()

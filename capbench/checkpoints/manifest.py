@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from capbench import manifests
 from capbench.errors import UsageError
+from capbench.manifests import checked, ints
 
 SCHEMA = 1
 NAME, BASE, DATA, TUNED = "manifest.json", "base", "data", "tuned"
@@ -91,34 +93,21 @@ class Manifest:
 
 def read(folder: Path) -> Manifest:
     """The manifest of an exported folder. Raises UsageError, one line, for one that is missing, damaged or of another schema."""
-    file = folder / NAME
-    try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"there is no {NAME} in '{folder}'; `capbench export DIR` makes such a folder") from None
-    except OSError as error:
-        raise UsageError(f"'{file}' cannot be read ({error.strerror or error})") from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"'{file}' is damaged: it is no JSON ({' '.join(str(error).split())})") from None
-    if isinstance(raw, dict) and raw.get("schema") != SCHEMA:
-        raise UsageError(f"'{file}' has schema {raw.get('schema')!r}; this capbench reads {SCHEMA}: export again")
-    try:
-        return _manifest(raw)
-    except KeyError as error:
-        raise UsageError(f"'{file}' is damaged: {error} is missing; export again") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"'{file}' is damaged: {' '.join(str(error).split())}; export again") from None
+    found = manifests.read(folder / NAME, _manifest, schema=SCHEMA, again="export again")
+    if found is None:
+        raise UsageError(f"there is no {NAME} in '{folder}'; `capbench export DIR` makes such a folder")
+    return found
 
 
 def _manifest(raw: Any) -> Manifest:
     found = Manifest(
-        capbench=_is(raw["capbench"], str),
-        torch=_is(raw["torch"], str),
-        scale=_is(raw["scale"], str),
-        seeds=tuple(_is(seed, int) for seed in _is(raw["seeds"], list)),
-        streams=_is(raw["streams"], str),
-        files={_path(path): _file(file) for path, file in _is(raw["files"], dict).items()},
-        entries=tuple(map(_entry, _is(raw["entries"], list))),
+        capbench=checked(raw["capbench"], str),
+        torch=checked(raw["torch"], str),
+        scale=checked(raw["scale"], str),
+        seeds=ints(raw["seeds"]),
+        streams=checked(raw["streams"], str),
+        files={_path(path): _file(file) for path, file in checked(raw["files"], dict).items()},
+        entries=tuple(map(_entry, checked(raw["entries"], list))),
     )
     if not found.seeds:
         raise ValueError("it names no seeds")
@@ -131,39 +120,33 @@ def _manifest(raw: Any) -> Manifest:
 
 def _file(raw: Any) -> File:
     tensors = {
-        name: TensorInfo(dtype=_is(t["dtype"], str), shape=tuple(_is(n, int) for n in _is(t["shape"], list)))
-        for name, t in _is(raw["tensors"], dict).items()
+        name: TensorInfo(dtype=checked(t["dtype"], str), shape=ints(t["shape"]))
+        for name, t in checked(raw["tensors"], dict).items()
     }
-    return File(sha256=_is(raw["sha256"], str), size=_is(raw["size"], int), tensors=tensors)
+    return File(sha256=checked(raw["sha256"], str), size=checked(raw["size"], int), tensors=tensors)
 
 
 def _entry(raw: Any) -> Entry:
-    if not _ID.fullmatch(_is(raw["id"], str)):  # it becomes a file name
+    if not _ID.fullmatch(checked(raw["id"], str)):  # it becomes a file name
         raise ValueError(f"{raw['id']!r} is no id of an entry")
-    serves = tuple(_is(words, str) for words in _is(raw["serves"], list))
+    serves = tuple(checked(words, str) for words in checked(raw["serves"], list))
     if not serves:
         raise ValueError(f"entry {raw['id']} serves no claim")
     return Entry(
         id=raw["id"],
         serves=serves,
         base=_path(raw["base"]),
-        base_tensors=_is(raw["base_tensors"], str),
-        recipe=_is(raw["recipe"], str),
-        data={stream: _path(path) for stream, path in _is(raw["data"], dict).items()},
-        train=_is(raw["train"], dict),
-        stream=_is(raw["stream"], dict),
-        architecture=_is(raw["architecture"], dict),
+        base_tensors=checked(raw["base_tensors"], str),
+        recipe=checked(raw["recipe"], str),
+        data={stream: _path(path) for stream, path in checked(raw["data"], dict).items()},
+        train=checked(raw["train"], dict),
+        stream=checked(raw["stream"], dict),
+        architecture=checked(raw["architecture"], dict),
     )
 
 
 def _path(value: Any) -> str:
     """A file of this folder, and of no other: a manifest may come from anywhere."""
-    if not _FILE.fullmatch(_is(value, str)):
+    if not _FILE.fullmatch(checked(value, str)):
         raise ValueError(f"{value!r} is no path of an exported file")
     return str(value)
-
-
-def _is(value: Any, kind: type) -> Any:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise TypeError(f"{value!r:.60} should be a {kind.__name__}")
-    return value

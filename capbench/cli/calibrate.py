@@ -31,7 +31,7 @@ def _calibrate(given: argparse.Namespace) -> int:
 
     from capbench import running
     from capbench.calibrate import setting
-    from capbench.pipeline.plan import available_cores
+    from capbench.pipeline.cores import available_cores
     from capbench.presets import SCALES
     from capbench.store import Store, default_root
 

@@ -68,7 +68,7 @@ def _fidelity(given: argparse.Namespace) -> int:
     from capbench.fidelity import paper, show
     from capbench.fidelity.run import replicate
     from capbench.methods import arguments
-    from capbench.pipeline.plan import available_cores
+    from capbench.pipeline.cores import available_cores
     from capbench.presets import SCALES
     from capbench.report import check_directory
     from capbench.store import Store, default_root

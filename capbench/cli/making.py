@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 
+_METHOD = (
+    "fine-tuning method: full (default) or another built-in name, the name of an entry point capbench.methods, "
+    "pkg.mod:attr, file.py:attr or peft:adapter_config.json"
+)
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add them to a sub-command's parser."""
+
+def add(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add them to a sub-command's parser. several: whether --method can be repeated, and gives a list (None if not given)."""
     parser.add_argument("--seeds", metavar="N", help="number of seeds (default: the scale's; small: 3)")
-    parser.add_argument(
-        "--method",
-        metavar="METHOD",
-        default="full",
-        help="fine-tuning method: full (default) or another built-in name, the name of an entry point capbench.methods, "
-        "pkg.mod:attr, file.py:attr or peft:adapter_config.json",
-    )
+    if several:
+        parser.add_argument("--method", metavar="METHOD", action="append", help=f"{_METHOD}; repeatable")
+    else:
+        parser.add_argument("--method", metavar="METHOD", default="full", help=_METHOD)
     add_method_arg(parser)
     add_place(parser)
 

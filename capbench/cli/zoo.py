@@ -26,11 +26,12 @@ def add(commands: Any) -> None:
         "build",
         allow_abbrev=False,
         help="train what is not in the cache, and put all into the package",
-        description="Train the base models that the suites need, extended claims too (calibration and variants train their "
-        "own), and write them with a manifest into the package. What is in the cache is not trained again.",
+        description="Train the base models that the suites need (calibration and variants train their own), and write them "
+        "with a manifest into the package. What is in the cache is not trained again.",
         epilog=EXIT_CODES.format("a model could not be made, or more than 30 MB of them"),
     )
     _add_common(build, "--to", "where to (default: the package)")
+    build.add_argument("--extended", action="store_true", help="also for the claims beyond the core")
     build.add_argument("--scale", metavar="SCALE", help="smoke, small (default) or paper")
     build.add_argument("--seeds", metavar="N", help="number of seeds (default: the scale's; small: 3)")
     build.add_argument(
@@ -57,7 +58,7 @@ def _add_common(parser: argparse.ArgumentParser, option: str, words: str) -> Non
 
 def _build(given: argparse.Namespace) -> int:
     names = ("scale", "seeds", "cache", "jobs")
-    return _pytest(given, "build", {name: getattr(given, name) for name in names})
+    return _pytest(given, "build", {name: getattr(given, name) for name in names}, extended=given.extended)
 
 
 def _verify(given: argparse.Namespace) -> int:
@@ -65,12 +66,12 @@ def _verify(given: argparse.Namespace) -> int:
 
     manifest = read(Path(given.folder) if given.folder is not None else FOLDER)
     made_for = {} if manifest is None else {"scale": manifest.scale, "seeds": str(len(manifest.seeds))}
-    return _pytest(given, "verify", made_for)
+    return _pytest(given, "verify", made_for, extended=manifest is not None and manifest.extended)
 
 
-def _pytest(given: argparse.Namespace, what: str, more: Mapping[str, str | None]) -> int:
+def _pytest(given: argparse.Namespace, what: str, more: Mapping[str, str | None], *, extended: bool) -> int:
     """Only a collection of tests knows which models they need."""
-    options = [f"--capbench-zoo={what}", "--capbench-extended", "-q"]
+    options = [f"--capbench-zoo={what}", "-q", *(["--capbench-extended"] if extended else [])]
     options += [f"--capbench-zoo-dir={given.folder}"] if given.folder is not None else []
     options += [f"--capbench-{name}={value}" for name, value in more.items() if value is not None]
     return subprocess.run([sys.executable, "-m", "pytest", *given.paths, *options], check=False).returncode

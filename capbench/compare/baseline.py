@@ -14,8 +14,9 @@ from capbench.compare.gate import Gate, sentence
 from capbench.compare.runs import compare
 from capbench.compare.show import to_text
 from capbench.errors import UsageError
+from capbench.files import write_whole
 from capbench.report.words import methods
-from capbench.report.write import check_directory, load, write_whole
+from capbench.report.write import check_directory, load
 from capbench.results import Record, Results, to_json
 
 AUTO, EXTENDED = "auto", "--capbench-extended"

@@ -12,9 +12,10 @@ from capbench.errors import CapbenchError
 from capbench.fidelity.compare import RULE, Cell, Figure, Gap, scores
 from capbench.fidelity.paper import Group, Row, Table
 from capbench.fidelity.run import Replication
+from capbench.files import write_whole
 from capbench.report.markdown import escape, facts, table
 from capbench.report.words import line, seeds
-from capbench.report.write import check_directory, write_whole
+from capbench.report.write import check_directory
 from capbench.results import RunInfo, to_dict
 
 SCHEMA = 1  # of fidelity-<table>.json

@@ -14,9 +14,9 @@ from capbench.models.base import Activations, Model
 class Adapted(Model):
     """`inner` with PEFT's layers in it; `plain`: the model without, from which an architecture's own way to the answer is taken.
 
-    An architecture that overrides `answer_logits` reads weights past PEFT's layers. Every adapter that can be merged is an affine
-    map, so what it does is read off the unit vectors, and given to that fast way as weights. Where that is not so (dropout, an
-    adapter on something else than a linear map), answers come from the plain pass.
+    Some architectures' `answer_logits` reads weights past PEFT's layers (not `reads_modules`). Every adapter that can be merged
+    is an affine map, so what it does is read off the unit vectors, and given to that fast way as weights. Where that is not so
+    (dropout, an adapter on something else than a linear map), answers come from the plain pass.
     """
 
     def __init__(self, inner: Model, plain: Model) -> None:
@@ -25,7 +25,7 @@ class Adapted(Model):
         adapted = {n: m for n, m in inner.named_modules() if hasattr(m, "base_layer")}
         affine = all(isinstance(m.base_layer, nn.Linear) for m in adapted.values())
         dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in inner.modules())
-        own_way = type(plain).answer_logits is not Model.answer_logits
+        own_way = type(plain).answer_logits is not Model.answer_logits and not plain.reads_modules
         names = {name for name, _ in plain.named_parameters()}
         known = {name for name, _ in inner.named_parameters()}
         others = {name for name in names if name.rpartition(".")[0] not in adapted}
@@ -42,7 +42,8 @@ class Adapted(Model):
 
     def answer_logits(self, tokens: Tensor, position: int) -> Tensor:
         if not self._fast:
-            return super().answer_logits(tokens, position)
+            way = self.inner.answer_logits if self.inner.reads_modules else super().answer_logits
+            return way(tokens, position)
         answer = self._fast["answer"].to(tokens.device)
         weights: dict[str, Tensor] = {}
         for name in self._fast["names"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -23,10 +23,17 @@ class Activations(NamedTuple):
 
 # Told of the tokens of every pass through a model: how a method's cost is counted without its help.
 passes: ContextVar[Callable[[torch.Tensor], object] | None] = ContextVar("capbench_passes", default=None)
+# Told of the optimizer's steps that are carried out for a training elsewhere than where it began (stacking/).
+steps_elsewhere: ContextVar[Callable[[], object] | None] = ContextVar("capbench_steps_elsewhere", default=None)
 
 
 class Model(nn.Module):
-    """A sequence model over tokens. Subclasses implement `forward` and `run_with_cache`, and report what passes (`_passing`)."""
+    """A sequence model over tokens. Subclasses implement `forward` and `run_with_cache`, and report what passes (`_passing`).
+
+    reads_modules: whether `answer_logits` calls the linear maps as modules, so that adapters put in their place are seen.
+    """
+
+    reads_modules: ClassVar[bool] = False
 
     def _passing(self, tokens: Int[torch.Tensor, "batch pos"]) -> None:
         told = passes.get()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -27,6 +28,11 @@ class Attention(nn.Module):
         """Attention through the fused kernel; no dropout."""
         q, k, v = self._heads(x)
         return self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True))
+
+    def at_end(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch 1 d_model"]:
+        """The result at the last position."""
+        q, k, v = self._heads(x)
+        return self._merge(F.scaled_dot_product_attention(q[:, :, -1:], k, v))
 
     def with_map(self, x: Tensor) -> tuple[Tensor, Float[Tensor, "batch head query key"]]:
         """The same result, computed the long way, with the attention probabilities."""
@@ -65,6 +71,10 @@ class Block(nn.Module):
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
         return self.mlp(x + self.attn(self.norm1(x)))
 
+    def at_end(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch 1 d_model"]:
+        """The result at the last position, in half the time: the MLP has one position to work on."""
+        return self.mlp(x[:, -1:] + self.attn.at_end(self.norm1(x)))
+
     def mlp(self, x: Tensor) -> Tensor:
         """Add the MLP's output to the residual stream."""
         added: Tensor = x + self.mlp_out(self.activation(self.mlp_in(self.norm2(x))))
@@ -78,6 +88,8 @@ class Block(nn.Module):
 
 class Gpt(Model):
     """Learned position embeddings, untied unembedding (so that it can train alone), final LayerNorm."""
+
+    reads_modules: ClassVar[bool] = True
 
     def __init__(self, config: GptConfig) -> None:
         super().__init__()
@@ -112,6 +124,16 @@ class Gpt(Model):
             x = block(x)
         return self._read_out(x)
 
+    def answer_logits(self, tokens: Int[Tensor, "batch pos"], position: int) -> Float[Tensor, "batch vocab"]:
+        """`forward` at one position: nothing after it is looked at, and the last block works at that position alone."""
+        last: Any = self.blocks[-1] if len(self.blocks) else None
+        if last is None or _hooked(last) or _hooked(last.attn):
+            return super().answer_logits(tokens, position)
+        x = self._embed(tokens)[:, : position + 1]
+        for block in self.blocks[:-1]:
+            x = block(x)
+        return self._read_out(last.at_end(x))[:, 0]
+
     def run_with_cache(
         self, tokens: Int[Tensor, "batch pos"], *, attention: bool = False
     ) -> tuple[Float[Tensor, "batch pos vocab"], Activations]:
@@ -136,3 +158,10 @@ class Gpt(Model):
     def _read_out(self, x: Tensor) -> Tensor:
         logits: Tensor = self.unembedding(self.norm(x))
         return logits
+
+
+def _hooked(module: nn.Module) -> bool:
+    """Whether somebody wants to see the module called as a whole."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )

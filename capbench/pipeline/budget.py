@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from capbench.models.base import passes
+from capbench.models.base import passes, steps_elsewhere
 
 
 class Budget:
@@ -30,7 +31,7 @@ class Budget:
         """Go on from these counts, as `as_json` gave them."""
         self.steps, self.tokens, self.forward_tokens = counts["steps"], counts["tokens"], counts["forward_tokens"]
 
-    @contextlib.contextmanager
+    @contextmanager
     def paused(self) -> Iterator[None]:
         """What is evaluated for a curve is no part of the method."""
         before, self._paused = self._paused, True
@@ -48,19 +49,26 @@ class Budget:
         else:
             self.forward_tokens += tokens.numel()
 
-    def on_step(self, *_: Any) -> None:
+    def on_step(self) -> None:
         """Count one step of an optimizer."""
         self.steps += 1
 
+    def _on_any_step(self, *_: Any) -> None:
+        if _counting.get() is self:  # and not one of a training beside it
+            self.on_step()
 
-@contextlib.contextmanager
+
+_counting: ContextVar[Budget | None] = ContextVar("capbench_counting", default=None)
+
+
+@contextmanager
 def counting() -> Iterator[Budget]:
     """Count what everything in this block trains."""
     budget = Budget()
-    token = passes.set(budget.on_pass)
-    hook = register_optimizer_step_post_hook(budget.on_step)
-    try:
+    with ExitStack() as stack:
+        hook = register_optimizer_step_post_hook(budget._on_any_step)
+        stack.callback(hook.remove)
+        stack.callback(passes.reset, passes.set(budget.on_pass))
+        stack.callback(steps_elsewhere.reset, steps_elsewhere.set(budget.on_step))
+        stack.callback(_counting.reset, _counting.set(budget))
         yield budget
-    finally:
-        hook.remove()
-        passes.reset(token)

@@ -7,33 +7,41 @@ import statistics
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.snapshots import steps_kept
 from capbench.pipeline.steps import Step, Training, describe
-from capbench.store import Store
+from capbench.store import BUNDLED, Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """What is of interest here of an artefact. each: seconds per training step, or of all where there is none; None: unknown."""
+
+    config: Mapping[str, Any]
+    each: float | None
 
 
 class Speeds:
     """How fast steps were made before: the median over the artefacts of a store, by kind, method, model and batch size."""
 
     def __init__(self, store: Store) -> None:
-        """Reads the metadata of all artefacts, unchecked: it is for an estimate only."""
-        documents: dict[str, Any] = {}
+        """Reads the metadata of all artefacts, unchecked: it is for an estimate only. Models of the package do not count."""
+        made: dict[str, _Made] = {}
         for file in (store.root / "artefacts").glob("*/*/meta.json"):
-            with suppress(OSError, ValueError, RecursionError):
-                documents[file.parent.name] = json.loads(file.read_bytes())
+            with suppress(OSError):
+                if (one := _made(file, file.stat().st_mtime_ns)) is not None:
+                    made[file.parent.name] = one
         found: dict[str, list[float]] = defaultdict(list)
-        for document in documents.values():
+        for one in made.values():
             with suppress(KeyError, TypeError, AttributeError):  # not written by this version
-                config, meta = document["config"], document["meta"]
-                units = meta["steps"] if "train" in config else 1
-                if units and (root := _root(config, documents)) is not None:
-                    each = meta["seconds"] / units
-                    for name in _names(config, root):
-                        found[name].append(each)
+                if one.each is not None and (root := _root(one.config, made)) is not None:
+                    for name in _names(one.config, root):
+                        found[name].append(one.each)
         self._unit = {name: statistics.median(times) for name, times in found.items()}
 
     def seconds(self, step: Step) -> float | None:
@@ -48,12 +56,32 @@ class Speeds:
         return None
 
 
-def _root(config: Mapping[str, Any], documents: Mapping[str, Any]) -> Mapping[str, Any] | None:
+@cache
+def _made(file: Path, changed: int) -> _Made | None:
+    """An artefact's metadata, read once in a process: it never changes, unless it was damaged. None for what cannot be read.
+
+    changed: when it was written, in nanoseconds.
+    """
+    try:
+        document = json.loads(file.read_bytes())
+        config = document["config"]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return None
+    each = None
+    with suppress(KeyError, TypeError, AttributeError):  # not written by this version
+        meta = document["meta"]
+        units = meta["steps"] if "train" in config else 1
+        if units and not meta.get(BUNDLED):  # what came with the package took another machine's time
+            each = meta["seconds"] / units
+    return _Made(config=config, each=each)
+
+
+def _root(config: Mapping[str, Any], made: Mapping[str, _Made]) -> Mapping[str, Any] | None:
     """What an artefact's model began as; None if that is not in the store."""
     while (parent := config.get("start", config.get("base"))) is not None:
-        if parent not in documents:
+        if parent not in made:
             return None
-        config = documents[parent]["config"]
+        config = made[parent].config
     return config
 
 
@@ -78,13 +106,14 @@ class Costs:
         self._plan = plan
         self.missing = [s for s in plan.in_order() if not store.has(s.key)] if missing is None else missing
         self.kept = {step.key: min(step.cost, steps_kept(store.root, step.key)) for step in self.missing}
-        self._speeds = Speeds(store)
+        self._store = store
 
     @cached_property
     def seconds(self) -> dict[str, float | None]:
+        speeds = Speeds(self._store)
         found: dict[str, float | None] = {}
         for step in self.missing:
-            whole = self._speeds.seconds(step)
+            whole = speeds.seconds(step)
             rest = 1 - self.kept[step.key] / step.cost if step.cost else 1.0
             found[step.key] = None if whole is None else whole * rest
         return found

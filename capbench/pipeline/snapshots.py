@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 import time
 import warnings
@@ -18,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from capbench.files import remove_drafts, write_whole
 from capbench.store import DamagedArtefact
 
 if TYPE_CHECKING:  # how far a training has come can be read without torch
@@ -135,12 +135,8 @@ class Snapshots:
         if not self._folder.is_dir():
             self._folder.mkdir(parents=True)
             _sweep(self._folder.parent)
-        new = self._file.with_suffix(".new")
-        with new.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, self._file)
+        remove_drafts(self._folder)  # of a run that was killed while it wrote; the lock is ours
+        write_whole(self._file, data)
 
     def _read(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         head, _, body = self._file.read_bytes().partition(b"\n")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from capbench.configs import Precision
 from capbench.presets import calibration, pcfg, tracr
 
 
@@ -17,6 +18,10 @@ class Scale:
     pcfg: pcfg.PcfgPreset
     tracr: tracr.TracrPreset
     calibration: calibration.CalibrationPreset
+
+    def computed_in(self, precision: Precision) -> Scale:
+        """The same with the trainings of GPTs in this precision; compiled models, whose weights are large, stay in float32."""
+        return replace(self, pcfg=replace(self.pcfg, precision=precision))
 
 
 def smoke() -> Scale:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from capbench.configs import GptConfig, TrainConfig
+from capbench.configs import GptConfig, Precision, TrainConfig
 from capbench.tasks.pcfg.grammar import WIDE_GRAMMAR
 from capbench.tasks.pcfg.setting import PcfgSetting
 
@@ -52,6 +52,7 @@ class PcfgPreset:
     probe_blocks: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)
     priors: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: PRIORS, repr=False)
     longer: Mapping[str, float] = field(default_factory=dict)  # prior -> times as long as the others' pretraining
+    precision: Precision = "float32"  # of trainings; what is measured is measured in float32
 
     def gpt(self, setting: PcfgSetting) -> GptConfig:
         """The model for prompts of a setting (this preset's, or one with other family tokens)."""
@@ -66,18 +67,19 @@ class PcfgPreset:
 
     def pretraining(self, steps: int, seed: int, device: str) -> TrainConfig:
         """AdamW, warm-up over 20 %, cosine (App. C.2)."""
-        return TrainConfig(steps=steps, batch_size=self.batch_size, lr=self.pretrain_lr, seed=seed, device=device)
+        return self._training(steps, self.pretrain_lr, seed, device)
 
     def finetuning(self, lr: str, seed: int, device: str) -> TrainConfig:
         """As pretraining, at one of the fine-tuning rates."""
-        return TrainConfig(
-            steps=self.finetune_steps, batch_size=self.batch_size, lr=self.rates[lr], seed=seed, device=device
-        )
+        return self._training(self.finetune_steps, self.rates[lr], seed, device)
 
     def reviving(self, lr: str, seed: int, device: str) -> TrainConfig:
         """As fine-tuning (the paper uses the same hyper-parameters, App. C.2), with its own budget of steps."""
+        return self._training(self.revive_steps, self.rates[lr], seed, device)
+
+    def _training(self, steps: int, lr: float, seed: int, device: str) -> TrainConfig:
         return TrainConfig(
-            steps=self.revive_steps, batch_size=self.batch_size, lr=self.rates[lr], seed=seed, device=device
+            steps=steps, batch_size=self.batch_size, lr=lr, seed=seed, device=device, precision=self.precision
         )
 
 

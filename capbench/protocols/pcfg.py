@@ -74,6 +74,8 @@ class PcfgStudy(FineTuningStudy):
     def protocol(self, case: Mapping[str, Any]) -> Mapping[str, Any]:
         """A case's parameters, with the learning rate and the numbers of steps behind the paper's names."""
         found = super().protocol(case)
+        if self.preset.precision != "float32":
+            found = {**found, "precision": self.preset.precision}
         if {"prior", "duration"} <= set(case):
             return {**found, "pretrain_steps": self._pretrain_steps(case["prior"], case["duration"])}
         return found

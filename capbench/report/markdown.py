@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from capbench.report.terminal import capability_rows, claim_rows
-from capbench.report.variants import HEAD, Tried, tried, variant_rows
+from capbench.report.variants import HEAD, Tried, specification, tried, variant_rows
 from capbench.report.words import DASH, ICONS, answer, duration, fates, in_order, line, seeds
 from capbench.results import Record, Results, RunInfo, Status
 
@@ -36,6 +36,11 @@ def summary(results: Results) -> str:
         parts.append(table(*capability_rows(results), numbers_from=99))
     parts.append("## Run")
     parts.append(table(["", ""], [list(fact) for fact in facts(run)], numbers_from=2))
+    if run.task is not None:
+        parts += [
+            f"Own task {escape(str(run.task['id']))}:",
+            f"```json\n{specification(run.task['specification'])}\n```",
+        ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -7,7 +7,9 @@ import re
 import shlex
 import textwrap
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from capbench.report.terminal import GAP, WIDTH, table_width, tabulated
 from capbench.report.words import DASH, in_order, interval, line, methods, number
@@ -58,9 +60,9 @@ def origin(trial: Trial) -> str:
     return f"simpler than {line(trial.shrunk_from)}" if trial.shrunk_from else ""
 
 
-def specification(trial: Trial) -> str:
-    """The whole variant as indented JSON, a list of plain values on one line."""
-    text = json.dumps(to_dict(trial.variant), indent=1, ensure_ascii=False)
+def specification(found: Mapping[str, Any]) -> str:
+    """A whole variant or task as indented JSON, a list of plain values on one line."""
+    text = json.dumps(to_dict(found), indent=1, ensure_ascii=False)
     return FLAT.sub(lambda found: "[" + re.sub(r"\n *", " ", found[1].strip()) + "]", text)
 
 

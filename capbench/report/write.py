@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from capbench.errors import UsageError
+from capbench.files import write_whole
 from capbench.report.words import in_order
 from capbench.results import Record, Results, from_json, to_json
 
@@ -84,13 +85,3 @@ def _row(record: Record, scale: str) -> list[object]:
         *(verdict.threshold, verdict.direction, verdict.margin, verdict.n_seeds, per_seed),
         *(record.source, record.seconds, verdict.reason, scale),
     ]
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write beside the file, then rename: a reader sees the old file or the new one, never half of one."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_text(text, encoding="utf-8", newline="\n")
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -19,7 +19,8 @@ from capbench.pipeline.steps import Step
 from capbench.protocols.seeds import subseed
 from capbench.protocols.variant import Variant
 from capbench.results import Record, Status, Trial, Verdict
-from capbench.variants.codec import Kept, plain
+from capbench.variants.codec import plain
+from capbench.variants.kept import Kept
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

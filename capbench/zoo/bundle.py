@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from capbench import __version__
 from capbench.errors import CapbenchError, UsageError
+from capbench.files import remove_drafts, write_whole
 from capbench.pipeline.steps import Pretrain, Step
-from capbench.store import Store
+from capbench.store import BUNDLED, Store
 from capbench.zoo.manifest import FOLDER, MODELS, NAME, Entry, Manifest, read
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def fill(store: Store, missing: Iterable[Step], folder: Path | None = None) -> F
         except CapbenchError as error:
             warnings.append(f"the package's model '{step.label}' {error}: it is trained anew")
             continue
+        meta[BUNDLED] = True  # its seconds are another machine's
         store.save(step.key, kind=type(step).__name__, config=step.config, tensors=tensors, meta=meta)
         taken.add(step.key)
     return Filled(taken=frozenset(taken), warnings=tuple(warnings))
@@ -108,12 +109,19 @@ def check_folder(option: str, folder: Path) -> None:
 
 
 def build(
-    folder: Path, steps: Iterable[Pretrain], store: Store, *, scale: str, seeds: tuple[int, ...], command: str
+    folder: Path,
+    steps: Iterable[Pretrain],
+    store: Store,
+    *,
+    scale: str,
+    seeds: tuple[int, ...],
+    extended: bool,
+    command: str,
 ) -> Manifest:
     """Bundle the models of these steps, which must be in the store, in place of those that are in the folder.
 
-    Whenever it is cut off, the folder holds what its manifest says. Raises CapbenchError if they are too large, or cannot be
-    written.
+    Whenever it is cut off, every model that the folder's manifest names is there and whole; what may be left over besides is
+    removed by the next build. Raises CapbenchError if the models are too large, or cannot be written.
     """
     files, entries = {}, []
     for step in sorted(steps, key=lambda step: (step.label, step.train.steps, step.key)):
@@ -132,16 +140,20 @@ def build(
         command=command,
         scale=scale,
         seeds=seeds,
+        extended=extended,
         models=tuple(entries),
     )
     try:
         (folder / MODELS).mkdir(parents=True, exist_ok=True)
+        # New content has a new name, so that the models before are whole until the manifest no longer names them.
         for path, data in files.items():
-            _write(folder / path, data)
-        _write(folder / NAME, manifest.to_json().encode())
-        for file in (folder / MODELS).glob("*.safetensors"):  # of the models before
+            write_whole(folder / path, data)
+        write_whole(folder / NAME, manifest.to_json())
+        for file in (folder / MODELS).glob("*.safetensors"):
             if f"{MODELS}/{file.name}" not in files:
                 file.unlink()
+        for place in (folder, folder / MODELS):
+            remove_drafts(place)
     except OSError as error:
         raise CapbenchError(f"'{folder}' cannot be written ({error.strerror or error}); give another place") from None
     return manifest
@@ -159,7 +171,7 @@ def _packed(step: Pretrain, store: Store) -> tuple[Entry, bytes]:
     artefact = store.load(step.key)
     if artefact is None:
         raise CapbenchError(f"no artefact of '{step.label}' in {store.root}")
-    meta: Mapping[str, Any] = artefact.meta
+    meta = {name: value for name, value in artefact.meta.items() if name != BUNDLED}
     data = safetensors.torch.save(dict(artefact.tensors), metadata={_META: json.dumps(meta, sort_keys=True)})
     return Entry(
         key=step.key,
@@ -172,13 +184,3 @@ def _packed(step: Pretrain, store: Store) -> tuple[Entry, bytes]:
         steps=meta["steps"],
         seconds=round(meta["seconds"], 1),
     ), data
-
-
-def _write(file: Path, data: bytes) -> None:
-    """Whole or not at all."""
-    draft = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        draft.write_bytes(data)
-        os.replace(draft, file)
-    finally:
-        draft.unlink(missing_ok=True)

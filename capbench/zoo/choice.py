@@ -12,7 +12,9 @@ from capbench.zoo.manifest import FOLDER
 # What cannot be given besides, as no test is run, or as it is about other models; with what they are when they are not given.
 _WITH_RUNS = {
     **dict.fromkeys(("capbench_method", "capbench_method_arg", "capbench_checkpoints", "capbench_report"), None),
-    **dict.fromkeys(("capbench_export", "capbench_task", "capbench_variants", "capbench_replay"), None),
+    **dict.fromkeys(
+        ("capbench_export", "capbench_task", "capbench_variants", "capbench_replay", "capbench_only"), None
+    ),
     **{"capbench_baseline": None, "capbench_baseline_save": False, "capbench_fail_on": None},
     **{"capbench_retrain": False, "capbench_expect": "paper"},
 }

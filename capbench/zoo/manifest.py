@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from capbench.errors import UsageError
+from capbench import manifests
+from capbench.manifests import checked, ints
 
 SCHEMA = 1
 NAME, MODELS = "manifest.json", "models"
 FOLDER = Path(__file__).parent  # the package's own
-_KEY = re.compile(r"[0-9a-f]{8,64}")  # it becomes a file name
-AGAIN = "run `capbench zoo build` again"
+_KEY, _SHA256 = re.compile(r"[0-9a-f]{8,64}"), re.compile(r"[0-9a-f]{64}")  # they become a file name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,19 +39,23 @@ class Entry:
 
     @property
     def file(self) -> str:
-        """Its path, relative to the manifest's folder."""
-        return f"{MODELS}/{self.key}.safetensors"
+        """Its path, relative to the manifest's folder: another one for other content, so that a build overwrites no file."""
+        return f"{MODELS}/{self.key}-{self.sha256[:8]}.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What `capbench zoo build` wrote, and the command that did. capbench, torch: their versions then."""
+    """What `capbench zoo build` wrote, and the command that did. capbench, torch: their versions then.
+
+    extended: whether it was for the claims beyond the core, too.
+    """
 
     capbench: str
     torch: str
     command: str
     scale: str
     seeds: tuple[int, ...]
+    extended: bool
     models: tuple[Entry, ...]
 
     @property
@@ -67,33 +71,18 @@ class Manifest:
 
 def read(folder: Path) -> Manifest | None:
     """The manifest of a folder, None if there is none: nothing is bundled. Raises UsageError, one line, for a damaged one."""
-    file = folder / NAME
-    try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise UsageError(f"'{file}' cannot be read ({error.strerror or error})") from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"'{file}' is damaged: it is no JSON ({' '.join(str(error).split())}); {AGAIN}") from None
-    if isinstance(raw, dict) and raw.get("schema") != SCHEMA:
-        raise UsageError(f"'{file}' has schema {raw.get('schema')!r}; this capbench reads {SCHEMA}: {AGAIN}")
-    try:
-        return _manifest(raw)
-    except KeyError as error:
-        raise UsageError(f"'{file}' is damaged: {error} is missing; {AGAIN}") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"'{file}' is damaged: {' '.join(str(error).split())}; {AGAIN}") from None
+    return manifests.read(folder / NAME, _manifest, schema=SCHEMA, again="run `capbench zoo build` again")
 
 
 def _manifest(raw: Any) -> Manifest:
     found = Manifest(
-        capbench=_is(raw["capbench"], str),
-        torch=_is(raw["torch"], str),
-        command=_is(raw["command"], str),
-        scale=_is(raw["scale"], str),
-        seeds=tuple(_is(seed, int) for seed in _is(raw["seeds"], list)),
-        models=tuple(map(_entry, _is(raw["models"], list))),
+        capbench=checked(raw["capbench"], str),
+        torch=checked(raw["torch"], str),
+        command=checked(raw["command"], str),
+        scale=checked(raw["scale"], str),
+        seeds=ints(raw["seeds"]),
+        extended=checked(raw["extended"], bool),
+        models=tuple(map(_entry, checked(raw["models"], list))),
     )
     if len(found.by_key) < len(found.models):
         raise ValueError("it names a model twice")
@@ -101,22 +90,20 @@ def _manifest(raw: Any) -> Manifest:
 
 
 def _entry(raw: Any) -> Entry:
-    if not _KEY.fullmatch(_is(raw["key"], str)):
+    if not _KEY.fullmatch(checked(raw["key"], str)):
         raise ValueError(f"{raw['key']!r} is no key of a model")
+    if not _SHA256.fullmatch(checked(raw["sha256"], str)):
+        raise ValueError(f"{raw['sha256']!r} is no SHA-256")
     return Entry(
         key=raw["key"],
-        label=_is(raw["label"], str),
-        code=_is(raw["code"], str),
-        config=_is(raw["config"], dict),
-        sha256=_is(raw["sha256"], str),
-        size=_is(raw["size"], int),
-        accuracies={_is(name, str): float(_is(raw["accuracies"][name], float, int)) for name in raw["accuracies"]},
-        steps=_is(raw["steps"], int),
-        seconds=float(_is(raw["seconds"], float, int)),
+        label=checked(raw["label"], str),
+        code=checked(raw["code"], str),
+        config=checked(raw["config"], dict),
+        sha256=raw["sha256"],
+        size=checked(raw["size"], int),
+        accuracies={
+            checked(name, str): float(checked(raw["accuracies"][name], float, int)) for name in raw["accuracies"]
+        },
+        steps=checked(raw["steps"], int),
+        seconds=float(checked(raw["seconds"], float, int)),
     )
-
-
-def _is(value: Any, *kinds: type) -> Any:
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        raise TypeError(f"{value!r:.60} should be a {kinds[0].__name__}")
-    return value

@@ -16,12 +16,15 @@ from capbench.zoo.manifest import MODELS, Entry, read
 if TYPE_CHECKING:
     import torch
 
-Mark = Literal["ok", "old", "absent", "WRONG"]
+Mark = Literal["ok", "old", "absent", "stray", "WRONG"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What is said of one model. ok: used; old: of another version of the code; absent: asked for, not bundled."""
+    """What is said of one model. ok: used; old: of another version of the code; absent: asked for, not bundled.
+
+    stray: a file that the manifest does not name, as a build leaves it that was cut off.
+    """
 
     what: str
     mark: Mark
@@ -64,12 +67,15 @@ def summary(folder: Path, findings: Iterable[Finding]) -> str:
     marks = [finding.mark for finding in findings]
     ok, old, absent, wrong = (marks.count(mark) for mark in ("ok", "old", "absent", "WRONG"))
     words = f"{folder}: {ok} base models as they should be, {old} old, {absent} absent, {wrong} wrong"
+    stray = marks.count("stray")
+    if stray:
+        words += f", {stray} {'files' if stray > 1 else 'file'} left over"
     if old:
         words += (
             f"; {old} of {ok + old} models are of another version of the code: they are trained anew; "
             "run capbench zoo build"
         )
-    elif absent or wrong:
+    elif absent or wrong or stray:
         words += "; run capbench zoo build"
     return words
 
@@ -140,7 +146,7 @@ def _stray(folder: Path, entries: Iterable[Entry]) -> Iterator[Finding]:
     known = {entry.file for entry in entries}
     for file in sorted((folder / MODELS).glob("*.safetensors")):
         if (path := f"{MODELS}/{file.name}") not in known:
-            yield Finding(what=path, mark="WRONG", message="the manifest does not name it")
+            yield Finding(what=path, mark="stray", message="the manifest does not name it; the next build removes it")
 
 
 def _size(entries: Iterable[Entry]) -> Iterator[Finding]:

@@ -10,13 +10,14 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
 
 from capbench.errors import UsageError
+from capbench.models.tracr.assembling import compile_with_tracr
 from capbench.models.tracr.config import TracrConfig, Value
 from capbench.models.tracr.transformer import TracrTransformer
 
@@ -168,37 +169,15 @@ def _require_one_order(name: str, tokens: list[Value]) -> None:
             )
 
 
-def compile_with_tracr(*args: Any, **kwargs: Any) -> AssembledTransformerModel:
-    """tracr.compiler.compiling.compile_rasp_to_model, five times as fast.
-
-    Tracr lets Haiku draw all weights at random and replaces them. Most of the time goes into jax's compiling of random
-    generators, one for every shape. Here those weights start as the zeros that Tracr puts in their place.
-    """
-    _, compiling, hk, jnp = _installed()
-    found: list[AssembledTransformerModel] = []
-
-    def create(then: Callable[..., Any], shape: Any, dtype: Any, init: Any, context: Any) -> Any:
-        if context.module_name.startswith("transformer/"):
-            return jnp.asarray(np.zeros(shape, dtype))
-        return then(shape, dtype, init)  # the embeddings, which are not random
-
-    def run() -> None:
-        with hk.custom_creator(create):
-            found.append(compiling.compile_rasp_to_model(*args, **kwargs))
-
-    hk.transform(run).init(None)  # Haiku allows its hooks only in a function of its own
-    return found[0]
-
-
 def _unembedding(assembled: AssembledTransformerModel) -> np.ndarray:
     """[d_model, outputs]. Not a parameter in Tracr; so every direction of the stream is sent through."""
-    _, _, hk, jnp = _installed()
-    directions = jnp.eye(len(assembled.residual_labels))
+    haiku = _installed().haiku
+    directions = np.eye(len(assembled.residual_labels), dtype=np.float32)
 
     def run() -> Any:
         return assembled.get_compiled_model().unembed(directions, use_unembed_argmax=False)
 
-    read = np.asarray(hk.transform(run).apply({}, None))
+    read = np.asarray(haiku.transform(run).apply({}, None))
     return read.reshape(len(directions), -1)  # Tracr drops the dimension of a single output
 
 
@@ -241,17 +220,14 @@ def _plain(program: str, value: Any) -> Value:
 
 class _Installed(NamedTuple):
     rasp: Any
-    compiling: Any
     haiku: Any
-    jnp: Any
 
 
 def _installed() -> _Installed:
     try:
         import haiku
-        import jax.numpy
-        from tracr.compiler import compiling
+        import jax  # noqa: F401  not used here, but told of where it is missing
         from tracr.rasp import rasp
     except ImportError as error:
         raise UsageError(f"compiling a RASP program needs Tracr (pip install tracr-pypi): {error}") from error
-    return _Installed(rasp, compiling, haiku, jax.numpy)
+    return _Installed(rasp, haiku)

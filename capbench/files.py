@@ -1,0 +1,45 @@
+"""Files that are whole: whoever reads one finds the content before or the new one, also after a crash or a power cut."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{8}\.draft")
+
+
+def write_whole(file: Path, content: bytes | str) -> None:
+    """Write beside the file, make that durable, then rename. Text is UTF-8 with its line ends as they are."""
+    draft = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.draft")
+    try:
+        write_durably(draft, content.encode() if isinstance(content, str) else content)
+        os.replace(draft, file)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync(file.parent)
+
+
+def write_durably(file: Path, content: bytes) -> None:
+    """Write a file that survives a power cut; one that nobody looks at before it is done."""
+    file.write_bytes(content)
+    sync(file)
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or a directory's entries, survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what `write_whole` left behind in a directory when it was killed. Nobody may be writing there."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if _DRAFT.fullmatch(path.name):
+            with suppress(OSError):
+                path.unlink()

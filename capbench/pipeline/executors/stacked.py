@@ -1,0 +1,64 @@
+"""Steps carried out in this process, several at a time: trainings that are alike go through the model together."""
+
+from __future__ import annotations
+
+import functools
+import time
+
+from capbench.pipeline.clock import Clock, OutOfTime
+from capbench.pipeline.cores import limit_threads
+from capbench.pipeline.executors import base
+from capbench.pipeline.steps import Step
+from capbench.store import Store
+
+
+class Stacked:
+    """Takes up to `most` steps. For a GPU, which one small model leaves idle; on a CPU it gains nothing (benchmarks/)."""
+
+    ahead = False
+
+    def __init__(self, store: Store, clock: Clock, most: int) -> None:
+        self._store, self._clock, self._most = store, clock, most
+        self.running: list[Step] = []
+
+    @property
+    def free(self) -> int:
+        return self._most - len(self.running)
+
+    def start(self, step: Step) -> None:
+        self.running.append(step)
+
+    def collect(self) -> dict[str, str]:
+        """Build the steps, but those that another process has just begun. Waits a moment if there are none."""
+        if not self.running:
+            time.sleep(base.POLL)
+            return {}
+        from capbench.stacking.together import together
+
+        steps, self.running = self.running, []
+        limit_threads()
+        found = together([functools.partial(self._build, step) for step in steps], most=self._most)
+        return {step.key: why for step, why in zip(steps, found, strict=True) if isinstance(why, str)}
+
+    def _build(self, step: Step) -> str | None:
+        """Make one step; why that could not be done, if so."""
+        self._clock.began(step)
+        try:
+            with self._store.try_lock(step.key) as ours:
+                if ours:
+                    base.build_step(step, self._store, self._tick)
+        except OutOfTime:
+            pass  # the plan looks at the clock, too
+        except Exception as error:
+            return base.why(step.label, error)
+        finally:
+            self._clock.ended(step)
+        return None
+
+    def _tick(self, steps: int) -> None:
+        self._clock.trained(steps)
+        if self._clock.over:
+            raise OutOfTime
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,87 @@
+"""The part of the pytest plugin that collects the records of a run and ends it: tables, the report, the baseline."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from capbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from capbench.session.run import CapbenchSession
+
+
+class Reporter:
+    """Collects the records (with pytest-xdist those of the workers arrive here too) and writes the report."""
+
+    def __init__(self, config: pytest.Config, session: CapbenchSession) -> None:
+        self._config, self._session = config, session
+        self._records: list[dict[str, Any]] = []
+        self._run: pytest.Session | None = None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        record = getattr(report, "capbench_record", None)
+        if record is not None:
+            self._records.append(record)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)  # inside the terminal's own hook, around that of junitxml
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
+        """A report directory that vanished during the run costs junit.xml, not the results: `write` will say so."""
+        self._run = session
+        try:
+            return (yield)
+        except OSError:
+            if not self._session.options.report:
+                raise
+            return None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if hasattr(self._config, "workerinput"):  # with pytest-xdist the report is the controller's
+            return
+        report = None if self._config.option.collectonly else self._session.options.report
+        baseline = None if self._config.option.collectonly else self._session.baseline
+        if not self._records and not report and baseline is None:
+            return
+        from capbench.report import capability_table, claim_table, variant_table, write
+
+        results = self._session.results(self._records)
+        terminalreporter.section("capbench")
+        terminalreporter.write_line(claim_table(results))
+        if tried := variant_table(results):
+            terminalreporter.write_line(f"\n{tried}")
+        if results.capabilities:
+            terminalreporter.write_line("")
+            terminalreporter.write_line(capability_table(results))
+        if report:
+            try:
+                folder = write(results, Path(report))
+                terminalreporter.write_line(f"\nreport: {folder / 'report.html'}")
+            except (UsageError, OSError) as error:
+                terminalreporter.write_line(f"the report could not be written: {error}", red=True)
+        if baseline is not None:
+            words, regression = baseline.conclude(results, complete=self._complete(), asked=self._asks_for)
+            terminalreporter.write_line(f"\n{words}")
+            if regression:
+                terminalreporter.write_line(regression, red=True)
+                if self._run is not None and self._run.exitstatus == pytest.ExitCode.OK:
+                    self._run.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _complete(self) -> bool:
+        """Whether all tests that were selected have been run."""
+        ends = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        run = self._run
+        return run is not None and run.exitstatus in ends and not run.shouldstop and not run.shouldfail
+
+    def _asks_for(self, nodeid: str) -> bool:
+        """Whether the command line asks for a test of an earlier run: nothing narrows it, and it names the file or its folder."""
+        narrowing = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise")
+        if any(getattr(self._config.option, name, None) for name in narrowing):
+            return False
+        file, here = self._config.rootpath / nodeid.partition("::")[0], self._config.invocation_params.dir
+        given = [Path(os.path.normpath(here / argument)) for argument in self._config.args if "::" not in argument]
+        return any(file.is_relative_to(path) for path in given)

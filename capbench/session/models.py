@@ -1,0 +1,63 @@
+"""The models of a run: which its tests need, and making them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from functools import cached_property
+
+from capbench import running
+from capbench.judge import Case, Claim
+from capbench.lab import Lab
+from capbench.pipeline.plan import Plan
+from capbench.pipeline.steps import Step
+from capbench.session.studies import Studies
+from capbench.store import Store
+
+Tests = Iterable[tuple[Claim, Case | None, str]]  # with the method of each
+
+
+class Models:
+    """errors: by a step's key, why it could not be made, for the tests that need it."""
+
+    def __init__(self, studies: Studies) -> None:
+        self.studies, self.options = studies, studies.options
+        self.errors: dict[str, str] = {}
+
+    @cached_property
+    def store(self) -> Store:
+        return Store(self.options.root)
+
+    @cached_property
+    def lab(self) -> Lab:
+        return Lab(self.store)
+
+    def prepare(self, tests: Tests, *, say: Callable[[str], None]) -> None:
+        """Make the models that the tests need. What cannot be made is remembered, for the tests that need it."""
+        steps, _ = self.steps(tests)
+        self.errors = self.make(Plan(steps), jobs=self.options.jobs, say=say)
+
+    def steps(self, tests: Tests) -> tuple[list[Step], list[str]]:
+        """The models that the tests need, and why those that cannot even be named cannot be."""
+        steps: list[Step] = []
+        blocked: dict[str, None] = {}
+        for claim, case, method in tests:
+            needed, why = self.studies.needed(claim, case or Case(), method)
+            steps += [step for by_name in needed.values() for step in by_name.values()]
+            blocked |= {why: None} if why else {}
+        return steps, list(blocked)
+
+    def make(self, plan: Plan, *, jobs: int, say: Callable[[str], None], deadline: float = math.inf) -> dict[str, str]:
+        """Make what is missing of a plan; step key -> why, for what could not be made. See running.make."""
+        o = self.options
+        return running.make(plan, self.store, jobs=jobs, say=say, deadline=deadline, bundled=not o.retrain, ray=o.ray)
+
+    def made(self, steps: Iterable[Step], deadline: float) -> dict[str, str]:
+        """Make what is missing of these; what could not be made before is not tried again."""
+        plan = Plan(steps)
+        known = {key: self.errors[key] for key in plan.steps if key in self.errors}
+        if not known:
+            bundled = not self.options.retrain  # here: for a few steps a cluster takes longer
+            known = running.make(plan, self.store, jobs=1, say=lambda _: None, deadline=deadline, bundled=bundled)
+            self.errors |= known
+        return known

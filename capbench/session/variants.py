@@ -1,0 +1,109 @@
+"""Claims on variants of their task: the variants of a run, their models, and the judges that try a claim on them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from capbench.errors import MethodError, UsageError
+from capbench.judge import Case, Claim
+from capbench.pipeline.plan import Plan
+from capbench.pipeline.steps import Step
+from capbench.pipeline.turns import Turns
+from capbench.session.models import Models
+from capbench.session.options import VARIANTS
+from capbench.session.studies import Studies
+from capbench.variants.judging import VariantsJudge, seed_of
+from capbench.variants.kept import Kept
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+    from capbench.protocols.variant import Variant
+    from capbench.variants.drawing import Drawn
+
+    OnVariants = Iterable[tuple[Claim, SearchStrategy[Variant], str]]  # tests, with the method of each
+
+
+class Variants:
+    """Variants are drawn once for a strategy; models are made as long as the time allows."""
+
+    def __init__(self, studies: Studies, models: Models) -> None:
+        self._studies, self._models, self._options = studies, models, studies.options
+        self._drawn: dict[Any, tuple[Drawn, ...]] = {}  # by strategy
+        self._end = math.inf
+
+    @cached_property
+    def replayed(self) -> tuple[Variant, ...]:
+        """The variants named on the command line, if any. Raises UsageError for an unknown id."""
+        reports = Path(self._options.report or "reports")
+        return tuple(Kept(self._models.store.root).find(each, reports) for each in self._options.replay)
+
+    def of(self, strategy: SearchStrategy[Variant]) -> tuple[Variant, ...]:
+        """The variants that claims are tried on: replayed, or drawn from the strategy. UsageError if it gives none."""
+        return self.replayed or tuple(drawn.variant for drawn in self._draws(strategy))
+
+    def _draws(self, strategy: SearchStrategy[Variant]) -> tuple[Drawn, ...]:
+        if strategy not in self._drawn:
+            from capbench.variants.drawing import draw
+
+            self._drawn[strategy] = draw(strategy, self._options.variants or VARIANTS, seed=self._options.variants_seed)
+        return self._drawn[strategy]
+
+    def prepare(self, tests: OnVariants, *, say: Callable[[str], None]) -> None:
+        """Make the models of the variants, as far as the time allows; from now on it runs."""
+        self._end = time.monotonic() + self._options.variants_seconds
+        if groups := self._in_turn(tests):
+            errors = self._models.make(Turns(groups), jobs=self._options.jobs, say=say, deadline=self._end)
+            self._models.errors |= errors
+
+    def unmade(self, tests: OnVariants) -> list[Step]:
+        """The models that the tests need and that are not there, though none of them failed: the time was up."""
+        store, errors = self._models.store, self._models.errors
+        needed = Plan(self.steps(tests)).steps
+        return [step for key, step in needed.items() if key not in errors and not store.has(key)]
+
+    def steps(self, tests: OnVariants) -> list[Step]:
+        """The models that the tests need, of those variants that can be drawn."""
+        return [step for steps in self._in_turn(tests) for step in steps]
+
+    def _in_turn(self, tests: OnVariants) -> list[list[Step]]:
+        """The models of each test's first variant, of each test's second one, and so on.
+
+        In the order of the draw, since that has nothing to do with how long they take: where the time is not enough, those
+        variants are put to the test that were drawn first.
+        """
+        found: dict[int, list[Step]] = {}
+        for claim, strategy, method in tests:
+            drawn: tuple[Variant, ...] = ()
+            with contextlib.suppress(UsageError):  # its test will say so
+                drawn = self.of(strategy)
+            for turn, variant in enumerate(drawn):
+                with contextlib.suppress(Exception):  # its trial will say so
+                    study = self._studies.own(variant.task, method)
+                    needed = claim.needs(study, seed_of(variant), Case(**variant.case))
+                    found.setdefault(turn, []).extend(needed.values())
+        return [steps for _, steps in sorted(found.items())]
+
+    def judge(self, claim: Claim, strategy: SearchStrategy[Variant], method: str, *, nodeid: str) -> VariantsJudge:
+        """The judge of one test on variants."""
+        error = self._studies.method(method) if method else None
+        return VariantsJudge(
+            claim=claim,
+            strategy=strategy,
+            variants=self.of(strategy),
+            drawn=() if self._options.replay else self._draws(strategy),
+            nodeid=nodeid,
+            method=self._studies.name(method),
+            scale=self._studies.scale.name,
+            study=lambda variant: self._studies.own(variant.task, method),
+            lab=self._models.lab,
+            make=self._models.made,
+            deadline=self._end,
+            blocked=str(error) if isinstance(error, MethodError) else "",
+        )

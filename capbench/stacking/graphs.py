@@ -1,0 +1,44 @@
+"""CUDA graphs: a step's hundreds of small kernels are launched as one, which small models need on a large GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import torch
+
+T = TypeVar("T")
+_WARM_UP = 3  # calls before the capture, as torch's documentation has it
+
+
+class Captured(Generic[T]):
+    """A function of no arguments that always works on the same tensors; what it returns is overwritten by its next call.
+
+    The first calls are carried out as they are (they are real work, not done twice), the next one is captured and replayed.
+    On the CPU all are carried out as they are.
+    """
+
+    def __init__(self, function: Callable[[], T], device: str) -> None:
+        self._function, self._cuda = function, device.startswith("cuda")
+        self._calls = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._result: T
+
+    def __call__(self) -> T:
+        if not self._cuda:
+            return self._function()
+        if self._graph is None and self._calls < _WARM_UP:
+            self._calls += 1
+            side, current = torch.cuda.Stream(), torch.cuda.current_stream()
+            side.wait_stream(current)
+            with torch.cuda.stream(side):
+                result = self._function()
+            current.wait_stream(side)
+            return result
+        if self._graph is None:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._result = self._function()
+            self._graph = graph
+        self._graph.replay()
+        return self._result

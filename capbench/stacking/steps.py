@@ -1,0 +1,129 @@
+"""The steps of a stack: data, losses and gradients of all, then each training's own bookkeeping and optimizer."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from capbench.stacking.graphs import Captured
+from capbench.stacking.stack import Stack, span_of
+from capbench.tasks.base import Batch
+from capbench.training import Training, drawing_processes, streams
+
+
+class StackWarning(UserWarning):
+    """Trainings that should go together do not."""
+
+
+Ended = Callable[[Training, BaseException | None], object]
+
+
+def carry_out(trainings: Iterable[Training], ended: Ended) -> list[Training]:
+    """Carry trainings of one `kind` out together, each from the step that it has come to; `ended` is told of each.
+
+    One that ends before the others keeps its place until half of them have ended: a new stack costs new buffers, and on a GPU a
+    new capture. Gives those that must go on alone, from where they are: the last one left; or all, where something goes wrong
+    that may be nobody's own (memory that is not there, a task that cannot be drawn from), so that it hits no others.
+    """
+    active = list(trainings)
+    while len(active) > 1:
+        steps = _Steps(Stack(active))
+        together = steps.run_until(len(active) // 2, ended)
+        for training in steps.active:
+            steps.stack.release(training)
+        active = steps.active
+        if not together:
+            break
+    return active
+
+
+class _Steps:
+    """One stack's steps, until it is taken apart."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack, self.active = stack, list(stack.trainings)
+        self._device = self.active[0].config.device
+        self._answer_pos = self.active[0].task.answer_pos
+        self._span: tuple[int, int] | None = None
+        self._tokens = self._targets = torch.empty(0)
+        cuda = self._device.startswith("cuda")
+        for training in self.active:
+            for group in training.optimizer.param_groups:
+                if cuda and training.config.optimizer == "adamw":
+                    group["lr"] = torch.tensor(float(group["lr"]), device=self._device)
+        # SGD takes its learning rate as a number, which a graph would hold on to.
+        adam = all(training.config.optimizer == "adamw" for training in self.active)
+        self._gradients = Captured(self._compute, self._device)
+        self._optimize = Captured(self._update, self._device if adam else "cpu")
+
+    def run_until(self, left: int, ended: Ended) -> bool:
+        """Go on until at most so many are left, or one has no step left; False if it cannot go on with them together."""
+        batches = streams(self.stack.trainings, workers=drawing_processes(self._device))
+        while len(self.active) > left:
+            try:
+                drawn = next(batches, None)
+                if drawn is None:
+                    return True
+                self._load(drawn)
+                losses, norms = self._gradients().tolist()  # the one moment at which a GPU is waited for
+            except Exception as error:
+                what = f"{len(self.active)} trainings cannot go on together, so they do one by one: {error!r}"
+                warnings.warn(what, StackWarning, stacklevel=2)
+                return False
+            for training, raised in self._after(losses, norms, [batch.tokens for batch in drawn]):
+                ended(training, raised)
+        return True
+
+    def _after(
+        self, losses: list[float], norms: list[float], tokens: list[Tensor]
+    ) -> list[tuple[Training, BaseException | None]]:
+        """The rest of a step; the trainings that it was the last one for, with what was raised by those who watched them."""
+        ended: list[tuple[Training, BaseException | None]] = []
+        for training, loss, norm in zip(self.stack.trainings, losses, norms, strict=True):
+            if training in self.active:
+                training.set_lr()
+                if not training.seen(loss, norm):
+                    self._end(training, None, ended)
+        self._optimize()
+        for training, its in zip(self.stack.trainings, tokens, strict=True):
+            if training in self.active:
+                error: BaseException | None = None
+                goes_on = False
+                try:
+                    training.tell(its)
+                    goes_on = training.stepped()
+                except BaseException as found:
+                    error = found
+                if not goes_on:
+                    self._end(training, error, ended)
+        return ended
+
+    def _end(
+        self, training: Training, error: BaseException | None, ended: list[tuple[Training, BaseException | None]]
+    ) -> None:
+        self.stack.release(training)
+        self.active.remove(training)
+        ended.append((training, error))
+
+    def _load(self, batches: list[Batch]) -> None:
+        span = span_of(batches, self._answer_pos)
+        tokens, targets = (torch.stack(parts) for parts in zip(*batches, strict=True))
+        if self._span is None:
+            self._tokens, self._targets = (part.to(self._device) for part in (tokens, targets))
+            self._span = span
+            return
+        if span != self._span:  # other shapes: what was captured does not fit
+            self._span = span
+            self._gradients = Captured(self._compute, self._device)
+        self._tokens.copy_(tokens, non_blocking=True)
+        self._targets.copy_(targets, non_blocking=True)
+
+    def _compute(self) -> Tensor:
+        return self.stack.gradients(self._tokens, self._targets, self._span or (0, 0))
+
+    def _update(self) -> None:
+        for training in self.stack.trainings:
+            training.optimizer.step()  # without gradients, of one that has ended, it does nothing
