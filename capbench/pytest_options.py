@@ -63,6 +63,12 @@ def add_options(parser: pytest.Parser) -> None:
         "--capbench-gpus-per-task", metavar="SHARE", help="share of a GPU that a training asks of Ray (default .25)"
     )
     group.addoption(
+        "--capbench-stack",
+        metavar="N",
+        help="train up to N models of one architecture in one pass, in one process (default: 16 on cuda, 1 on cpu, where it "
+        "gains nothing); equal to training them singly within float32 tolerance",
+    )
+    group.addoption(
         "--capbench-variants",
         metavar="N",
         help="also try claims on N variants of their task, drawn by Hypothesis (the same ones each time, unless "

@@ -100,12 +100,14 @@ def make(
     say: Callable[[str], None],
     deadline: float = math.inf,
     bundled: bool = True,
+    stack: int = 1,
     ray: OnRay | None = None,
 ) -> dict[str, str]:
     """Make what is missing of a plan, saying how much it is; step key -> one line, for what could not be made.
 
     What there was no time for before the deadline (in time.monotonic()'s seconds) is still missing then.
-    bundled: base models that come with the package are taken from there. ray: the cluster that makes the others.
+    bundled: base models that come with the package are taken from there. stack: above 1, so many models train in one pass, in
+    this process. ray: the cluster that makes the others.
     Raises UsageError for a cluster that cannot be used.
     """
     limit_threads()
@@ -128,13 +130,13 @@ def make(
     if kept := sum(costs.kept.values()):
         steps += f"; {kept} more are kept from an interrupted run"
     about = f": {words}" if (words := costs.about(jobs)) else ""
-    how = f"{jobs} at a time{about}"
+    how = f"up to {stack} in one pass{about}" if stack > 1 else f"{jobs} at a time{about}"
     if ray is not None:
         how = f"on {ray}" if ray.address else f"on {ray}, {how}"
     say(f"capbench: {len(missing)} of {len(plan.steps)} models to make ({steps}), {how}")
     began = time.monotonic()
     with bar(costs.steps) as progress:
-        errors = plan.run(store, jobs=jobs, progress=progress, deadline=deadline, ray=ray)
+        errors = plan.run(store, jobs=jobs, stack=stack, progress=progress, deadline=deadline, ray=ray)
     took = f"made in {time.monotonic() - began:.0f} s"
     left = [step for step in missing if step.key not in errors and not store.has(step.key)]
     if left:

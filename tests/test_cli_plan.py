@@ -261,7 +261,7 @@ def test_the_command_hands_its_options_to_pytest_and_its_exit_code_back(
     monkeypatch.setattr("subprocess.run", lambda command, check: seen.append(command) or Ended)
     assert main([command]) == 4
     given = "--scale=smoke --seeds=1 --method=mine.py:m --method=lora --method-arg=a=1 --method-arg=b=x --extended "
-    given += "--variants=3 --variants-minutes=2.5 --hypothesis-seed=7 --task=own.py:SPEC --retrain"
+    given += "--precision=bfloat16 --variants=3 --variants-minutes=2.5 --hypothesis-seed=7 --task=own.py:SPEC --retrain"
     assert (
         main([command, "one.py", "two", *given.split(), "--cache=c", "--device=cpu", "--jobs=2", "-k", "a or b"]) == 4
     )
@@ -275,6 +275,7 @@ def test_the_command_hands_its_options_to_pytest_and_its_exit_code_back(
         *("--capbench-method-arg=a=1", "--capbench-method-arg=b=x", "--capbench-jobs=2", "--capbench-method=lora"),
         *(
             "--capbench-variants-minutes=2.5",
+            "--capbench-precision=bfloat16",
             "--hypothesis-seed=7",
             "--capbench-task=own.py:SPEC",
             "--capbench-retrain",

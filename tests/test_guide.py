@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny_suite  # noqa: F401  # an inner run forgets its imports
 from guide_blocks import blocks
+from tiny import TINY
 
 from capbench.cli.main import COMMANDS
+from capbench.presets import SCALES, small
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
@@ -23,26 +27,30 @@ BLOCKS = blocks(GUIDE)
 
 # What makes the guide's commands cheap, without a word of them changed. Jobs: worker processes would each import torch.
 INI = "[pytest]\naddopts = --capbench-jobs=1 -p no:cacheprovider -p no:hypothesispytest --assert=plain\nfilterwarnings = error\n"
-CONFTEST = """
-from dataclasses import replace
-from capbench.presets import SCALES, small
-from tiny import TINY
-SCALES["small"] = lambda: replace(small(), pcfg=TINY)
-"""
 
 
-def folder_of_the_guide(folder: Path) -> dict[str, str]:
-    """Make a folder like a clone, with a scale `small` of tiny models; gives the environment for its commands."""
-    shutil.copytree(ROOT / "suites", folder / "suites", ignore=shutil.ignore_patterns("__pycache__"))
-    folder.joinpath("pytest.ini").write_text(INI)
-    folder.joinpath("conftest.py").write_text(CONFTEST)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CAPBENCH_", "COV_"))}
-    return {
-        **kept,
-        "CAPBENCH_CACHE": str(folder / "cache"),
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]]),
-        "PYTHONPATH": str(ROOT / "tests"),
-    }
+@pytest.fixture
+def clone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, like a clone, with a scale `small` of tiny models."""
+    shutil.copytree(ROOT / "suites", pytester.path / "suites", ignore=shutil.ignore_patterns("__pycache__"))
+    pytester.makefile(".ini", pytest=INI)
+    for name in list(os.environ):
+        if name.startswith(("PYTEST_", "CAPBENCH_", "COV_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CAPBENCH_CACHE", str(pytester.path / "cache"))
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.setitem(SCALES, "small", lambda: replace(small(), pcfg=TINY))
+    return pytester.path
+
+
+def carried_out(command: str, pytester: pytest.Pytester) -> tuple[int, str]:
+    """Exit code and output. pytest runs in this process, where torch is imported, all else as a process of its own."""
+    words = shlex.split(command)
+    if words[0] == "pytest":
+        result = pytester.runpytest_inprocess(*words[1:])
+        return int(result.ret), result.stdout.str() + result.stderr.str()
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=200)
+    return ended.returncode, ended.stdout + ended.stderr
 
 
 def tokens(runs: Path) -> set[float]:
@@ -55,23 +63,19 @@ def test_no_number_is_still_to_be_filled_in() -> None:
     assert "«" not in GUIDE and "numbers:" not in GUIDE
 
 
-def test_all_of_the_guide_runs_in_its_order(tmp_path: Path) -> None:
-    environment = folder_of_the_guide(tmp_path)
+def test_all_of_the_guide_runs_in_its_order(clone: Path, pytester: pytest.Pytester) -> None:
     for block in BLOCKS:
         if block.file:
-            tmp_path.joinpath(block.file).write_text(block.body + "\n")
+            clone.joinpath(block.file).write_text(block.body + "\n")
         for command in block.commands:
             if block.not_run:
                 continue
-            ended = subprocess.run(
-                ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
-            )
-            output = ended.stdout + ended.stderr
+            code, output = carried_out(command, pytester)
             about = f"docs/guide.md, line {block.line}: {command}\n{output}"
-            assert ended.returncode in block.exits, about
+            assert code in block.exits, about
             assert [words for words in block.prints if words not in output] == [], about
             assert "Traceback" not in output, about
-    (full,), *others = (tokens(tmp_path / "reports" / name) for name in ("full", "first", "second"))
+    (full,), *others = (tokens(clone / "reports" / name) for name in ("full", "first", "second"))
     assert full > 0
     assert others == [{2 * full}, {2 * full}]  # what gives the bug away; mending it costs no more
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ STANDARD_LIBRARY_ONLY = ("results", "errors", "files")
 HEAVY = {"torch", "jax", "ray", "haiku", "tracr", "safetensors", "transformers"}
 
 
+@cache
 def imports(source: str, *, at_import: bool = False) -> set[str]:
     """Dotted names that a module imports, anywhere; at_import=True: only what is imported when it is itself imported."""
 

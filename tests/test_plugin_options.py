@@ -55,6 +55,8 @@ def is_usage_error(result: pytest.RunResult, *parts: str) -> bool:
         ("--capbench-seeds=", ["whole number"]),
         ("--capbench-jobs=0", ["=0", "at least 1"]),
         ("--capbench-jobs=x", ["=x", "whole number"]),
+        ("--capbench-stack=0", ["--capbench-stack=0", "at least 1"]),
+        ("--capbench-precision=half", ["half", "float32, bfloat16"]),
         ("--capbench-method=loraa", ["'loraa'", "full, frozen-trunk, identity", "file.py:attr"]),
         ("--capbench-method=", ["full, frozen-trunk, identity"]),
         ("--capbench-method=mine.py:", ["'mine.py:'", "file.py:attr"]),
@@ -96,6 +98,23 @@ def test_a_package_that_breaks_when_imported_is_no_traceback(pytester: pytest.Py
     assert lines_with(result, "breaks.mod:tune", "this package breaks")
     assert not lines_with(result, "Traceback")
     assert not lines_with(result, "INTERNALERROR")
+
+
+def test_a_stack_trains_in_one_process_and_here(pytester: pytest.Pytester) -> None:
+    found = run(pytester, "--capbench-stack=4", "--capbench-jobs=2")
+    assert is_usage_error(found, "--capbench-stack=4", "one process", "--capbench-jobs=2")
+    assert trained(pytester) == 0
+
+
+def test_stacked_in_another_precision(pytester: pytest.Pytester) -> None:
+    """The report says in which: a verdict in bfloat16 is not one in float32."""
+    run(pytester, "--capbench-seeds=1", "--capbench-report=plain")
+    options = ("--capbench-stack=4", "--capbench-precision=bfloat16")
+    result = run(pytester, "--capbench-seeds=1", "--capbench-report=reports", *options)
+    assert lines_with(result, "up to 4 in one pass")
+    (record,), (plain,) = results(pytester).records, results(pytester, "plain").records
+    assert record.protocol["precision"] == "bfloat16" and "precision" not in plain.protocol
+    assert record.verdict.per_seed != plain.verdict.per_seed
 
 
 def test_the_header_says_what_is_run(pytester: pytest.Pytester) -> None:

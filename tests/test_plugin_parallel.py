@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from test_plugin_expect import MODEL, UNDECIDED, expect
 from test_plugin_expect import TESTS as EXPECTED
+from test_plugin_variants import ALWAYS
+from test_plugin_variants import TESTS as ON_VARIANTS
 from tiny_suite import comparable, lines_with, results, run, trained, write_suite
 
 TESTS = """
@@ -52,24 +54,28 @@ def suite(pytester: pytest.Pytester) -> None:
     write_suite(pytester, TESTS)
 
 
-def test_values_and_expectations_do_not_depend_on_jobs_or_xdist(pytester: pytest.Pytester) -> None:
-    write_suite(pytester, TESTS + EXPECTED)
+def test_values_variants_and_expectations_do_not_depend_on_jobs_or_xdist(pytester: pytest.Pytester) -> None:
+    write_suite(pytester, TESTS + EXPECTED + ON_VARIANTS + ALWAYS)
     option = expect(
         pytester, "claim out.refuted -> refuted", "claim out.s* -> invalid", "claim out.refutd -> refuted",
         "claim model.extended* -> refuted", "verdict * -> deleted",
     )  # fmt: skip
     ways = {"one": ("-n", "0"), "jobs": ("--capbench-jobs=2",), "xdist": ("-n", "2")}
     for name, options in ways.items():
-        result = run(pytester, option, *options, f"--capbench-cache={name} cache", f"--capbench-report={name}")
+        result = run(
+            *(pytester, option, *options, "--capbench-variants=2"),
+            *(f"--capbench-cache={name} cache", f"--capbench-report={name}"),
+        )
         deselected = 0 if name == "xdist" else 1
-        result.assert_outcomes(passed=4 + 1, failed=1 + 1, xfailed=2, errors=2, deselected=deselected)
+        result.assert_outcomes(passed=4 + 1 + 2, failed=1 + 1 + 1, xfailed=2, errors=2, deselected=deselected)
         assert not lines_with(result, "INTERNALERROR")
         assert result.stdout.str().count("claims at scale small") == 1  # one table, one report
         assert len(lines_with(result, f"FAILED {MODEL} (full): {UNDECIDED}")) == 1 and result.ret == 1
         (line,) = lines_with(result, " matches no ")  # the extended claim was collected, by the workers too
         assert line.startswith("warning: mine.toml: [[claim]] 'out.refutd' matches no collected claim")
     one, jobs, xdist = (results(pytester, name) for name in ways)
-    assert len(one.records) == 4 + 6
+    assert len(one.records) == 4 + 6 + 3
+    assert {r.claim for r in one.records if r.trials} == {"var.positive", "var.always"}
     assert comparable(one) == comparable(jobs)
     assert comparable(one) == comparable(xdist)
     assert (one.run.seeds, one.run.methods) == (xdist.run.seeds, xdist.run.methods)

@@ -21,7 +21,7 @@ from tiny_suite import run, trained, write_suite
 
 from capbench import __version__
 from capbench.cli.main import main
-from capbench.errors import UsageError
+from capbench.errors import CapbenchError, UsageError
 from capbench.methods.registry import find
 from capbench.pipeline.code import training_code
 from capbench.pipeline.executors.on_ray import luggage, where, worker

@@ -181,6 +181,24 @@ def test_what_goes_wrong_for_all_hits_only_whose_fault_it_is() -> None:
     assert isinstance(found[0], RuntimeError) and isinstance(found[1], Fit) and found[1].steps == 20
 
 
+def test_a_stack_too_large_for_the_memory_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    class Small(stack.Stack):
+        """A GPU with room for two."""
+
+        def gradients(self, *args: Any) -> torch.Tensor:
+            sizes.append(len(self.trainings))
+            if len(self.trainings) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().gradients(*args)
+
+    monkeypatch.setattr("capbench.stacking.steps.Stack", Small)
+    found = same(lambda: [Run(model=model(i), task=COUNTING, config=config(i, 3)) for i in range(5)])
+    assert all(one.steps == 3 for one in found)
+    assert sizes == [5, 2, 2, 2, 3, 2, 2, 2]  # of the last three one trains alone
+
+
 def test_an_interruption_ends_all_of_them() -> None:
     """Whoever waits gets to clean up: locks are given back."""
     cleaned: list[int] = []

@@ -10,13 +10,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+CPUINFO = Path("/proc/cpuinfo")
+_VECTORS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2"}  # widest first
 
-def machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
-    """CPU model, cores, memory, Python, torch, date (UTC) and commit."""
+
+def machine(*, gpu: str = "") -> dict[str, Any]:
+    """CPU, its vector instructions, cores that may be used, Python, torch, date (UTC), commit; the GPU where there is one."""
     return {
-        "cpu": cpu_model(cpuinfo),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "instructions": instructions(cpuinfo),
+        "cpu": _field("model name", CPUINFO) or platform.machine(),
+        "vectors": vectors(),
+        "cores": cores(),
+        "gpu": gpu,
         "python": platform.python_version(),
         "torch": metadata.version("torch"),
         "date": datetime.now(UTC).date().isoformat(),
@@ -24,35 +28,42 @@ def machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
     }
 
 
-def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """As the kernel names it; the architecture where it names none."""
-    return _field(cpuinfo, "model name") or platform.machine()
+def vectors(cpuinfo: Path = CPUINFO) -> str:
+    """The widest vector instructions that matter for matrix products; empty if the kernel tells none."""
+    flags = set(_field("flags", cpuinfo).split())
+    return next((shown for name, shown in _VECTORS.items() if name in flags), "")
 
 
-def instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The widest vector instructions that matter for matrix products."""
-    flags = set(_field(cpuinfo, "flags").split())
-    for name, shown in (("amx_bf16", "AMX"), ("avx512_bf16", "AVX-512 BF16"), ("avx512f", "AVX-512"), ("avx2", "AVX2")):
-        if name in flags:
-            return shown
-    return ""
+def has_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 in hardware."""
+    return vectors() in ("AMX", "AVX-512 BF16")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def commit() -> str:
-    """The checkout's commit; with a + where files differ from it; empty outside of one."""
-    here = Path(__file__).parent
+    """The checkout's commit, with a + where the code differs from it; empty outside of one."""
     try:
-        run = lambda *words: subprocess.run(  # noqa: E731
-            ["git", *words], cwd=here, capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
-        return run("rev-parse", "--short", "HEAD") + ("+" if run("status", "--porcelain", "--untracked-files=no") else "")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "capbench", "benchmarks")
+        return _git("rev-parse", "--short", "HEAD") + "+" * bool(changed)
     except (OSError, subprocess.SubprocessError):
         return ""
 
 
-def _field(cpuinfo: Path, name: str) -> str:
+def _git(*words: str) -> str:
+    root = Path(__file__).parents[2]
+    return subprocess.run(
+        ["git", *words], cwd=root, capture_output=True, text=True, timeout=10, check=True
+    ).stdout.strip()
+
+
+def _field(name: str, cpuinfo: Path) -> str:
+    """The first processor's entry in /proc/cpuinfo."""
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:
         return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.split(":")[0].strip() == name), "")
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == name), "")

@@ -1,6 +1,6 @@
-"""Rivals measured round by round within one run: machines are noisy, so the ratio is taken in every round.
+"""Rivals measured round by round within one run: machines are noisy, so ratios are taken within every round.
 
-A round times each of them once, one after the other. What is told is the median of the rounds' ratios and their quartiles.
+A round times each of them once, one after another. What is told is the median over the rounds, with the quartiles.
 """
 
 from __future__ import annotations
@@ -11,39 +11,37 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Work = Callable[[], object]
+OWN = "own"
 
 
-class Rivals:
-    """What a benchmark is compared with. `time` is run before each of its rounds and is not part of its own time."""
+def compared(benchmark: Any, work: Work, rivals: Mapping[str, Work], *, rounds: int) -> dict[str, list[float]]:
+    """Time `work` as the benchmark, and before each of its rounds the rivals, which are no part of its time.
 
-    def __init__(self, rivals: Mapping[str, Work]) -> None:
-        self._rivals = rivals
-        self.seconds: dict[str, list[float]] = {name: [] for name in rivals}
-
-    def time(self) -> None:
-        """One round of every rival."""
-        for name, work in self._rivals.items():
-            self.seconds[name].append(seconds(work))
-
-
-def compared(benchmark: Any, work: Work, rivals: Mapping[str, Work], *, rounds: int, per_call: float = 1.0) -> list[float]:
-    """Time `work` as the benchmark, and its rivals beside it: into extra_info["times"] goes how many times their time is its.
-
-    per_call: what a call does, in whatever unit the figure is told (steps, strings), kept as extra_info["per_call"]. Both sides
-    are run once before the first round. Gives the seconds of the rounds (none where benchmarks are disabled).
+    Gives the seconds of the rounds by name, those of `work` as OWN; where benchmarks are disabled all are run once, and there is
+    one round. All are called once beforehand.
     """
-    beside = Rivals(rivals)
-    work()
-    for rival in rivals.values():
-        rival()
-    benchmark.pedantic(work, setup=beside.time, rounds=rounds)
-    benchmark.extra_info["per_call"] = per_call
-    if benchmark.stats is None:
-        return []
-    own = list(benchmark.stats.stats.data)
-    benchmark.extra_info["times"] = {name: spread(ratios(theirs, own)) for name, theirs in beside.seconds.items()}
-    benchmark.extra_info["seconds"] = {name: statistics.median(theirs) for name, theirs in beside.seconds.items()}
-    return own
+    found: dict[str, list[float]] = {name: [] for name in rivals}
+
+    def before() -> None:
+        for name, rival in rivals.items():
+            found[name].append(seconds(rival))
+
+    for each in (work, *rivals.values()):
+        each()
+    benchmark.pedantic(work, setup=before, rounds=rounds)
+    own = list(benchmark.stats.stats.data) if benchmark.stats is not None else [seconds(work)]
+    return {OWN: own, **found}
+
+
+def interleaved(works: Mapping[str, Work], *, rounds: int) -> dict[str, list[float]]:
+    """The same without pytest: the seconds of the rounds by name. All are called once beforehand."""
+    for work in works.values():
+        work()
+    found: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            found[name].append(seconds(work))
+    return found
 
 
 def seconds(work: Work) -> float:
@@ -53,14 +51,18 @@ def seconds(work: Work) -> float:
     return time.perf_counter() - began
 
 
-def ratios(of: Sequence[float], to: Sequence[float]) -> list[float]:
-    """Round by round."""
-    return [a / b for a, b in zip(of, to, strict=True)]
+def ratios(of: Sequence[float], to: Sequence[float], scale: float = 1.0) -> list[float]:
+    """Round by round, times `scale`."""
+    return [scale * a / b for a, b in zip(of, to, strict=True)]
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median and quartiles, and how many values there were."""
+def scaled(values: Sequence[float], scale: float) -> list[float]:
+    return [value * scale for value in values]
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Lower quartile, median, upper quartile."""
     if len(values) == 1:
-        return {"median": values[0], "low": values[0], "high": values[0], "n": 1}
+        return values[0], values[0], values[0]
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-    return {"median": statistics.median(values), "low": low, "high": high, "n": len(values)}
+    return low, statistics.median(values), high

@@ -1,28 +1,36 @@
-"""Training steps to be timed: this project's own training loop, and a loop around Hugging Face's GPT-2 of the same size."""
+"""Training steps to be timed: capbench's own training loop, and a loop around Hugging Face's GPT-2 of the same size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from capbench.configs import GptConfig, TrainConfig
+from capbench.configs import GptConfig, Precision, TrainConfig
+from capbench.models.base import Model
 from capbench.models.gpt import Gpt
-from capbench.presets.pcfg import PcfgPreset
+from capbench.presets.pcfg import PcfgPreset, paper
+from capbench.stacking.together import Run, fit_stacked
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.pcfg.finetuning import pretraining
-from capbench.training import fit
+from capbench.training import Fit, fit, observing
 
-BATCH = {"paper": 16, "small": 96, "smoke": 96}  # the paper's on a CPU: findings were measured with 16
-_DRAWN = 16  # batches
+_DRAWN = 16  # batches, as many as the training loop draws at once
+
+
+def paper_282() -> PcfgPreset:
+    """The paper's model and batches of 16 x 282 tokens, as issue 7 has them (the paper's own prompts have 259 tokens)."""
+    preset = paper()
+    return replace(preset, setting=replace(preset.setting, text_len=273), batch_size=16)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A task whose strings are drawn already, so that a step is timed without its data; always the same strings."""
+    """A task whose strings are drawn already, so that a step is timed without its data: always the same 16 batches."""
 
     task: Task
     batch: Batch
@@ -60,53 +68,73 @@ class Drawn:
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What both sides train: sizes, strings, configuration."""
+    """What all sides train: sizes, strings, configuration. A call of what the methods give is `train.steps` steps."""
 
     model: GptConfig
     task: Drawn
     train: TrainConfig
 
     @classmethod
-    def pretraining(cls, preset: PcfgPreset, *, steps: int, batch: int | None = None, device: str = "cpu") -> Setup:
-        """Pretraining of a preset under the high prior, `steps` steps a round."""
-        size = batch or BATCH.get(preset.name, preset.batch_size)
-        return cls(
-            model=preset.gpt(preset.setting),
-            task=Drawn.of(pretraining(preset.setting, preset.priors["high"]), size),
-            train=replace(preset.pretraining(steps, 0, device), batch_size=size),
-        )
+    def of(
+        cls, preset: PcfgPreset, *, steps: int, device: str = "cpu", precision: Precision = "float32", task: Task | None = None
+    ) -> Setup:
+        """Pretraining under the high prior, or another task."""
+        train = replace(preset.pretraining(steps, 0, device), precision=precision)
+        drawn = Drawn.of(task or pretraining(preset.setting, preset.priors["high"]), preset.batch_size)
+        return cls(model=preset.gpt(preset.setting), task=drawn, train=train)
 
-    def ours(self) -> Callable[[], object]:
-        """So many steps of `capbench.training.fit`."""
-        model = Gpt.initialised(self.model, torch.Generator().manual_seed(0))
+    def new_model(self, seed: int = 0) -> Gpt:
+        return Gpt.initialised(self.model, torch.Generator().manual_seed(seed))
+
+    def ours(self) -> Callable[[], Fit]:
+        """`capbench.training.fit`."""
+        model = self.new_model()
         return lambda: fit(model, self.task, self.train)
 
-    def huggingface(self, *, dropout: bool = True, autocast: torch.dtype | None = None) -> Callable[[], object]:
-        """As many steps of GPT-2 as it ships, with torch's own AdamW and clipping. Its loss is that of all tokens."""
-        model = gpt2(self.model, dropout=dropout).to(self.train.device).train()
-        rate, betas = self.train.lr, self.train.betas
-        optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=betas, weight_decay=self.train.weight_decay)
-        tokens = [part.to(self.train.device) for part in self.task.batch.tokens.split(self.train.batch_size)]
+    def runs(self, models: int) -> list[Run]:
+        """Trainings of so many models, which differ in seed and learning rate."""
+        lr = self.train.lr
+        return [
+            Run(model=self.new_model(i), task=self.task, config=replace(self.train, lr=lr / (1 + i / 8), seed=i))
+            for i in range(models)
+        ]
 
-        def work() -> None:
-            for i in range(self.train.steps):
-                step(tokens[i % len(tokens)])
+    def stacked(self, models: int) -> Callable[[], list[Fit]]:
+        """So many models in one stack."""
+        runs = self.runs(models)
+        return lambda: fit_stacked(runs)
 
-        def step(batch: Tensor) -> None:
-            kind = torch.device(self.train.device).type
-            with torch.autocast(kind, dtype=autocast, enabled=autocast is not None):
-                loss = model(input_ids=batch, labels=batch).loss
+    def one_by_one(self, models: int) -> Callable[[], list[Fit]]:
+        """So many models one after another."""
+        runs = self.runs(models)
+        return lambda: [fit(run.model, run.task, run.config) for run in runs]
+
+    def huggingface(self, *, dropout: bool = True) -> Callable[[], None]:
+        """Steps of GPT-2 with torch's own AdamW and clipping, as they ship. Its loss is that of all tokens."""
+        train = self.train
+        model = gpt2(self.model, dropout=dropout).to(train.device).train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=train.lr, betas=train.betas, weight_decay=train.weight_decay)
+        batches = [part.to(train.device) for part in self.task.batch.tokens.split(train.batch_size)]
+        kind, half = torch.device(train.device).type, train.precision == "bfloat16"
+
+        def step(tokens: Tensor) -> None:
+            with torch.autocast(kind, dtype=torch.bfloat16, enabled=half):
+                loss = model(input_ids=tokens, labels=tokens).loss
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), self.train.grad_clip)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), train.grad_clip)
             optimizer.step()
-            float(loss.detach())
+            loss.item()
+
+        def work() -> None:
+            for i in range(train.steps):
+                step(batches[i % len(batches)])
 
         return work
 
 
 def gpt2(config: GptConfig, *, dropout: bool = True) -> Any:
-    """Hugging Face's GPT-2 with these sizes; everything else as it ships (dropout .1, tied embeddings)."""
+    """Hugging Face's GPT-2 with these sizes; all else as it ships (dropout .1, tied embeddings)."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     off = {} if dropout else {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
@@ -120,27 +148,43 @@ def gpt2(config: GptConfig, *, dropout: bool = True) -> Any:
         eos_token_id=0,
         **off,
     )
-    torch.manual_seed(0)
-    return GPT2LMHeadModel(sizes)
-
-
-def product(size: int = 1024, *, calls: int = 1, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Callable[[], object]:
-    """Square matrix products: the machine's own rate."""
-    return products((size, size, size), calls=calls, device=device, dtype=dtype)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return GPT2LMHeadModel(sizes)
 
 
 def products(
-    shape: tuple[int, int, int], *, calls: int = 1, device: str = "cpu", dtype: torch.dtype = torch.float32
-) -> Callable[[], object]:
-    """Products (rows, inner) x (inner, columns), `calls` of them in a call, into memory that is there."""
-    rows, inner, columns = shape
+    shapes: Sequence[tuple[int, int, int]], *, calls: int = 1, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> Callable[[], None]:
+    """One matrix product of each shape (rows, inner, columns), `calls` times, into memory that is there."""
     rng = torch.Generator().manual_seed(0)
-    a = torch.randn(rows, inner, generator=rng).to(device, dtype)
-    b = torch.randn(inner, columns, generator=rng).to(device, dtype)
-    out = torch.empty(rows, columns, device=device, dtype=dtype)
+    made = []
+    for rows, inner, columns in shapes:
+        a, b = (torch.randn(size, generator=rng).to(device, dtype) for size in ((rows, inner), (inner, columns)))
+        made.append((a, b, torch.empty(rows, columns, device=device, dtype=dtype)))
 
     def work() -> None:
         for _ in range(calls):
-            torch.mm(a, b, out=out)
+            for a, b, out in made:
+                torch.mm(a, b, out=out)
+        if device != "cpu":
+            torch.cuda.synchronize()
 
     return work
+
+
+def steady(train: Callable[[], object], *, skip: int) -> float:
+    """Seconds per step of a training (of each step of all, for a stack), from the one after the first `skip` to the last.
+
+    What comes before the first step (processes that draw data) and with the first ones (memory, graphs) is left out.
+    """
+    at: dict[int, float] = {}
+
+    def observe(step: int, model: Model) -> bool:
+        at[step] = time.perf_counter()  # of a stack the last model's: the step is over then
+        return False
+
+    with observing(observe):
+        train()
+    last = max(at)
+    return (at[last] - at[skip]) / (last - skip)

@@ -50,7 +50,16 @@ class Models:
     def make(self, plan: Plan, *, jobs: int, say: Callable[[str], None], deadline: float = math.inf) -> dict[str, str]:
         """Make what is missing of a plan; step key -> why, for what could not be made. See running.make."""
         o = self.options
-        return running.make(plan, self.store, jobs=jobs, say=say, deadline=deadline, bundled=not o.retrain, ray=o.ray)
+        return running.make(
+            plan,
+            self.store,
+            jobs=jobs,
+            say=say,
+            deadline=deadline,
+            bundled=not o.retrain,
+            stack=o.stack,
+            ray=o.ray,
+        )
 
     def made(self, steps: Iterable[Step], deadline: float) -> dict[str, str]:
         """Make what is missing of these; what could not be made before is not tried again."""

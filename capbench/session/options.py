@@ -23,6 +23,7 @@ from capbench.store import default_root
 from capbench.zoo.choice import check_zoo
 
 VARIANTS = 12  # that a claim is tried on by default
+STACK = 16  # models in one pass on a GPU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,7 @@ class Options:
     retrain: bool = False  # no base model is taken from the package
     zoo: str | None = None  # "build" or "verify": the package's base models, in place of the tests
     zoo_dir: str | None = None
+    stack: int = 1  # models that train in one pass, if they are alike
     ray: where.OnRay | None = None  # make models on this cluster
 
     @classmethod
@@ -75,6 +77,7 @@ class Options:
             # A method that is not there is said in the header; the tests that need it will say so too, the others go on.
             with contextlib.suppress(MethodError):
                 running.find_method("--capbench-method", method, arguments=method_arguments, registered=registered)
+        stack = _stack(given, device, ray)
         cores = max(1, available_cores() // workers)
         default = len(judged[1].seeds) if judged else SCALES[scale]().seeds
         seeds = running.count("--capbench-seeds", given.capbench_seeds, default)
@@ -88,7 +91,9 @@ class Options:
             methods=methods,
             extended=given.capbench_extended,
             device=device,
-            jobs=1 if device == "cuda" and not ray else running.count("--capbench-jobs", given.capbench_jobs, cores),
+            jobs=1
+            if stack > 1 or (device == "cuda" and not ray)
+            else running.count("--capbench-jobs", given.capbench_jobs, cores),
             cache=given.capbench_cache,
             report=given.capbench_report,
             command=command,
@@ -110,6 +115,7 @@ class Options:
             retrain=given.capbench_retrain,
             zoo=given.capbench_zoo,
             zoo_dir=given.capbench_zoo_dir,
+            stack=stack,
             ray=ray,
         )
 
@@ -123,6 +129,20 @@ class Options:
         """Where models are kept: apart from those that came with the package, and what was made of them, if none may."""
         root = default_root(self.cache)
         return root / "retrained" if self.retrain else root
+
+
+def _stack(given: Any, device: str, ray: where.OnRay | None) -> int:
+    """How many models train in one pass. By default none together on a CPU, which one model keeps busy, nor on a cluster."""
+    if ray is not None and given.capbench_stack is not None:
+        raise UsageError(
+            f"--capbench-stack={given.capbench_stack}: on a Ray cluster models train one by one; leave it away"
+        )
+    stack = running.count("--capbench-stack", given.capbench_stack, STACK if device == "cuda" and ray is None else 1)
+    if stack > 1 and given.capbench_jobs is not None and given.capbench_jobs != "1":
+        raise UsageError(
+            f"--capbench-stack={stack} trains in one process: leave --capbench-jobs={given.capbench_jobs} away"
+        )
+    return stack
 
 
 def _ray(given: Any) -> where.OnRay | None:

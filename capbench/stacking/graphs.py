@@ -37,7 +37,8 @@ class Captured(Generic[T]):
             return result
         if self._graph is None:
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            # Of this thread alone: another one pins memory for the next batches meanwhile.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._result = self._function()
             self._graph = graph
         self._graph.replay()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Callable, Iterable
 
@@ -25,19 +26,32 @@ def carry_out(trainings: Iterable[Training], ended: Ended) -> list[Training]:
     """Carry trainings of one `kind` out together, each from the step that it has come to; `ended` is told of each.
 
     One that ends before the others keeps its place until half of them have ended: a new stack costs new buffers, and on a GPU a
-    new capture. Gives those that must go on alone, from where they are: the last one left; or all, where something goes wrong
-    that may be nobody's own (memory that is not there, a task that cannot be drawn from), so that it hits no others.
+    new capture. Where the memory of the GPU is too small, they go on in two stacks. Gives those that must go on alone, from where
+    they are: the last one left; or all, where something else goes wrong (a task that cannot be drawn from), so that it hits no others.
     """
     active = list(trainings)
     while len(active) > 1:
         steps = _Steps(Stack(active))
-        together = steps.run_until(len(active) // 2, ended)
+        error = steps.run_until(len(active) // 2, ended)
         for training in steps.active:
             steps.stack.release(training)
         active = steps.active
-        if not together:
+        if isinstance(error, torch.OutOfMemoryError) and len(active) > 1:
+            half = len(active) // 2
+            del steps
+            _give_back()
+            return [*carry_out(active[:half], ended), *carry_out(active[half:], ended)]
+        if error is not None:
+            what = f"{len(active)} trainings cannot go on together, so they do one by one: {error!r}"
+            warnings.warn(what, StackWarning, stacklevel=2)
             break
     return active
+
+
+def _give_back() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 class _Steps:
@@ -59,23 +73,21 @@ class _Steps:
         self._gradients = Captured(self._compute, self._device)
         self._optimize = Captured(self._update, self._device if adam else "cpu")
 
-    def run_until(self, left: int, ended: Ended) -> bool:
-        """Go on until at most so many are left, or one has no step left; False if it cannot go on with them together."""
+    def run_until(self, left: int, ended: Ended) -> Exception | None:
+        """Go on until at most so many are left, or one has no step left; why it cannot go on with them together, if so."""
         batches = streams(self.stack.trainings, workers=drawing_processes(self._device))
         while len(self.active) > left:
             try:
                 drawn = next(batches, None)
                 if drawn is None:
-                    return True
+                    return None
                 self._load(drawn)
                 losses, norms = self._gradients().tolist()  # the one moment at which a GPU is waited for
             except Exception as error:
-                what = f"{len(self.active)} trainings cannot go on together, so they do one by one: {error!r}"
-                warnings.warn(what, StackWarning, stacklevel=2)
-                return False
+                return error.with_traceback(None)  # whose frames would hold on to the tensors
             for training, raised in self._after(losses, norms, [batch.tokens for batch in drawn]):
                 ended(training, raised)
-        return True
+        return None
 
     def _after(
         self, losses: list[float], norms: list[float], tokens: list[Tensor]
