@@ -27,7 +27,7 @@ def carry_out(trainings: Iterable[Training], ended: Ended) -> list[Training]:
 
     One that ends before the others keeps its place until half of them have ended: a new stack costs new buffers, and on a GPU a
     new capture. Where the memory of the GPU is too small, they go on in two stacks. Gives those that must go on alone, from where
-    they are: the last one left; or all, where something else goes wrong (a task that cannot be drawn from), so that it hits no others.
+    they are: the last one left; or all, where something else goes wrong (a task that cannot be drawn from): it hits no others.
     """
     active = list(trainings)
     while len(active) > 1:
