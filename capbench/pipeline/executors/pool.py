@@ -29,7 +29,8 @@ class Pool:
         self._store, self._jobs, self._clock = store, jobs, clock
         # Workers are forked from a process that has imported torch, and done nothing with it: one that has may hang as a fork.
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["torch._dynamo", "capbench.pipeline.build"])  # the first is for optimizers
+        # An optimizer imports the first when it is made.
+        self._context.set_forkserver_preload(["torch._dynamo", "capbench.pipeline.build"])
         self._ticks: Any = self._context.Queue()
         self._far_end, self._line = self._context.Pipe(duplex=False)  # workers live as long as our end is open
         self._pool = self._new_pool()
