@@ -1,23 +1,21 @@
-"""Speed of the Tracr set-up: `pytest benchmarks/test_tracr_speed.py`. One thread. Read ratios within one run."""
+"""The compiled models: training steps, the same through the plain pass of all positions, and their strings. One thread."""
+
+from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
 import torch
+from speed.rounds import OWN, compared, ratios, scaled
+from speed.rows import keep, row
 from torch.nn import functional as F
 
 from capbench.models.tracr import compile_rasp
-from capbench.pipeline.cores import limit_threads
 from capbench.presets.tracr import paper, small
 from capbench.protocols.tracr import TracrCounter, TracrMax
 from capbench.training import fit
 
 STEPS = 20  # per round
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    limit_threads()
 
 
 @pytest.fixture(scope="module")
@@ -38,40 +36,36 @@ def studies():
     for study, name in ((TracrCounter, "counter"), (TracrMax, "max")):
         for preset in (small(), paper()):
             made = study(preset=preset)
-            yield pytest.param(made, id=f"{name}-{made.evaluation(made.o_pt, c_te=None).max_content}")
+            letters = made.evaluation(made.o_pt, c_te=None).max_content
+            yield pytest.param(made, f"{name} of {letters} letters", id=f"{name}-{letters}")
 
 
-STUDIES = tuple(studies())
+STUDIES = pytest.mark.parametrize(("study", "name"), list(studies()))
 
 
-@pytest.mark.parametrize("study", STUDIES)
-def test_training_step(benchmark, study, compiled):
-    """Twenty steps at batch 96, data included."""
+@STUDIES
+def test_step(benchmark, study, name, compiled):
+    """Steps at batch 96, data included, and the same with logits at all positions."""
     before = study.strings(study.o_pt, None, "train")
     task = before.finetuning(study.o_ft, c_tr=0.5, q=study.correlation_offset)
-    model, config = compiled(before), study.preset.finetuning("small", 0, "cpu")
-    benchmark.extra_info["steps"] = STEPS
-    benchmark.pedantic(lambda: fit(model, task, replace(config, steps=STEPS)), rounds=10, warmup_rounds=1)
+    model, config = compiled(before), replace(study.preset.finetuning("small", 0, "cpu"), steps=STEPS)
 
-
-@pytest.mark.parametrize("study", STUDIES)
-def test_plain_training_step(benchmark, study, compiled):
-    """The same through the plain forward pass of all positions: what the factorised one is measured against."""
-    before = study.strings(study.o_pt, None, "train")
-    task = before.finetuning(study.o_ft, c_tr=0.5, q=study.correlation_offset)
-    model, config = compiled(before), study.preset.finetuning("small", 0, "cpu")
-
-    def loss(model, batch, task):
+    def plain(model, batch, task):
         return F.cross_entropy(model(batch.tokens)[:, task.answer_pos], batch.targets[:, task.answer_pos])
 
-    benchmark.extra_info["steps"] = STEPS
-    benchmark.pedantic(lambda: fit(model, task, replace(config, steps=STEPS), loss=loss), rounds=5, warmup_rounds=1)
+    rivals = {"plain": lambda: fit(model, task, config, loss=plain)}
+    found = compared(benchmark, lambda: fit(model, task, config), rivals, rounds=7)
+    keep(
+        benchmark,
+        row("compiled models", f"{name}: a training step", scaled(found[OWN], 1000 / STEPS), "ms"),
+        row("compiled models", f"{name}: speed against all positions", ratios(found["plain"], found[OWN]), "times"),
+    )
 
 
-@pytest.mark.parametrize("study", STUDIES)
-def test_sampling(benchmark, study):
+@STUDIES
+def test_sampling(benchmark, study, name):
     """The strings of as many steps, drawn as the training loop draws them."""
     task = study.evaluation(study.o_ft, c_te=0.5, split="train")
     rng = torch.Generator().manual_seed(0)
-    benchmark.extra_info["steps"] = STEPS
-    benchmark(lambda: task.sample(STEPS * study.preset.batch_size, rng))
+    found = compared(benchmark, lambda: task.sample(STEPS * study.preset.batch_size, rng), {}, rounds=9)
+    keep(benchmark, row("compiled models", f"{name}: a batch of strings", scaled(found[OWN], 1000 / STEPS), "ms"))

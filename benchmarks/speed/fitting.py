@@ -27,4 +27,5 @@ def exponent(sizes: Sequence[float], costs: Sequence[Sequence[float]]) -> Expone
     if min(y) <= 0:
         raise ValueError(f"a cost of {min(y):g} has no logarithm")
     found = linregress(np.log(x), np.log(y))
-    return Exponent(value=float(found.slope), error=float(found.stderr))
+    error = 0.0 if len(set(y)) == 1 else float(found.stderr)  # a cost that is always the same has no correlation
+    return Exponent(value=float(found.slope), error=error)

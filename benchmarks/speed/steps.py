@@ -76,7 +76,13 @@ class Setup:
 
     @classmethod
     def of(
-        cls, preset: PcfgPreset, *, steps: int, device: str = "cpu", precision: Precision = "float32", task: Task | None = None
+        cls,
+        preset: PcfgPreset,
+        *,
+        steps: int,
+        device: str = "cpu",
+        precision: Precision = "float32",
+        task: Task | None = None,
     ) -> Setup:
         """Pretraining under the high prior, or another task."""
         train = replace(preset.pretraining(steps, 0, device), precision=precision)
@@ -113,7 +119,9 @@ class Setup:
         """Steps of GPT-2 with torch's own AdamW and clipping, as they ship. Its loss is that of all tokens."""
         train = self.train
         model = gpt2(self.model, dropout=dropout).to(train.device).train()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=train.lr, betas=train.betas, weight_decay=train.weight_decay)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=train.lr, betas=train.betas, weight_decay=train.weight_decay
+        )
         batches = [part.to(train.device) for part in self.task.batch.tokens.split(train.batch_size)]
         kind, half = torch.device(train.device).type, train.precision == "bfloat16"
 

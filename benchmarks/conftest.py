@@ -1,0 +1,25 @@
+"""What all benchmarks share: a number of threads for each, one where nothing else is said; and the machine's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from speed.machine import machine
+
+
+@pytest.fixture(autouse=True)
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Threads of torch during the benchmark: 1, as in every training of capbench, or the test's parameter."""
+    before = torch.get_num_threads()
+    number = getattr(request, "param", 1)
+    torch.set_num_threads(number)
+    yield number
+    torch.set_num_threads(before)
+
+
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """The table takes the machine from here: the rest of what pytest-benchmark tells has names in it."""
+    machine_info["capbench"] = machine()

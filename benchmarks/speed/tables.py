@@ -1,0 +1,80 @@
+"""The README's table of figures, from the JSON files of the benchmarks. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+BEGIN, END = "<!-- benchmarks: made by benchmarks/table.py -->", "<!-- /benchmarks -->"
+NO_GPU = "No GPU figures yet: this version was measured on a CPU only."
+
+
+class TableError(Exception):
+    """What is wrong with a file, in one line."""
+
+
+def reduced(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What the table needs of a file by pytest-benchmark, growth.py or gpu.py: machine and rows, no paths and no names."""
+    if "benchmarks" not in found:
+        if not {"machine", "rows"} <= found.keys():
+            raise TableError(
+                "neither pytest-benchmark's JSON nor that of growth.py or gpu.py: no 'machine' with 'rows'"
+            )
+        return {key: found[key] for key in ("machine", "rows", "missing", "growth") if key in found}
+    rows = [line for benchmark in found["benchmarks"] for line in benchmark["extra_info"].get("rows", [])]
+    machine = found["machine_info"].get("capbench")
+    if machine is None:
+        raise TableError("pytest-benchmark's JSON without machine_info.capbench: made by another conftest.py")
+    return {"machine": machine, "rows": rows}
+
+
+def table(files: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown: a table for each machine and date, in the order of the files; and whether there are GPU figures."""
+    parts: dict[str, list[Mapping[str, Any]]] = {}
+    missing: list[str] = []
+    for file in files:
+        parts.setdefault(in_words(file["machine"]), []).extend(file["rows"])
+        missing += [f"Not measured: {part} ({why})." for part, why in file.get("missing", {}).items()]
+    blocks = [f"{where}\n\n{_rows(rows)}" for where, rows in parts.items() if rows]
+    if not any(file["machine"].get("gpu") for file in files):
+        missing.append(NO_GPU)
+    return "\n\n".join([*blocks, *missing])
+
+
+def in_words(machine: Mapping[str, Any]) -> str:
+    """One line about where and when."""
+    cores = machine["cores"]
+    parts = [
+        machine.get("gpu") or "",
+        f"{machine['cpu']}, {cores} core{'s' * (cores != 1)}",
+        machine.get("vectors") or "",
+    ]
+    versions = f"Python {machine['python']}, torch {machine['torch']}"
+    commit = f", commit {machine['commit']}" if machine.get("commit") else ""
+    return f"{'; '.join(filter(None, parts))}; {versions}; {machine['date']}{commit}:"
+
+
+def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = []
+    for line in rows:
+        unit = f" {line['unit']}" if line["unit"] else ""
+        spread = f"{_number(line['low'])} to {_number(line['high'])}" if line["low"] != line["high"] else ""
+        lines.append([line["part"], line["what"], f"{_number(line['value'])}{unit}", spread, line["aim"]])
+    headers = ["part", "what", "median", "quartiles", "aim"]
+    return tabulate(lines, headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def _number(value: float) -> str:
+    """Three digits, never as a power of ten."""
+    return f"{float(f'{value:.3g}'):,.10g}".replace(",", " ")
+
+
+def inserted(text: str, new: str) -> str:
+    """The text with what stands between the two markers replaced. TableError where there is not one pair of them, in order."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in after or END in after or END in before:
+        raise TableError(f"no place for the table: it takes one line {BEGIN!r} and behind it one line {END!r}")
+    return f"{before}{BEGIN}\n\n{new}\n\n{END}{after}"
