@@ -32,6 +32,7 @@ CHOICES: dict[str, list[Any]] = {
     "weight_decay": [0.0, 0.1],
     "grad_clip": [1.0, 2.0],
     "device": ["cpu", "cuda"],
+    "precision": ["float32", "bfloat16"],
 }
 trainings = st.fixed_dictionaries({name: st.sampled_from(values) for name, values in CHOICES.items()})
 some_changes = st.dictionaries(st.sampled_from(sorted(CHOICES)), st.integers(0, 1), max_size=2)
