@@ -40,6 +40,8 @@ def clone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CAPBENCH_CACHE", str(pytester.path / "cache"))
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     monkeypatch.setitem(SCALES, "small", lambda: replace(small(), pcfg=TINY))
+    for suite in pytester.path.glob("suites/*.py"):  # tests of the same names may be imported here
+        monkeypatch.delitem(sys.modules, suite.stem, raising=False)
     return pytester.path
 
 

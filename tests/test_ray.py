@@ -121,6 +121,8 @@ def contents(plan: Plan, store: Store) -> dict[str, Any]:
     return found
 
 
+# Ray starts its processes by a fork, and other tests of this process may have brought in jax, which warns of that.
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning", "ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @needs_ray
 def test_whatever_is_lost_all_is_made_once_and_as_it_is_here(cluster: Any, methods: Methods, tmp_path: Path) -> None:
     """First each of two nodes makes one of a1 and a2; then each is at one of x1 and x2, and one node is killed.
