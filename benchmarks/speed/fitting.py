@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,5 +28,5 @@ def exponent(sizes: Sequence[float], costs: Sequence[Sequence[float]]) -> Expone
     if min(y) <= 0:
         raise ValueError(f"a cost of {min(y):g} has no logarithm")
     found = linregress(np.log(x), np.log(y))
-    error = 0.0 if len(set(y)) == 1 else float(found.stderr)  # a cost that is always the same has no correlation
+    error = 0.0 if math.isnan(found.stderr) else float(found.stderr)  # a cost that is always the same has no correlation
     return Exponent(value=float(found.slope), error=error)
