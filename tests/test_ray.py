@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import pickle
 import shutil
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -33,6 +35,10 @@ from capbench.pipeline.steps import FineTune, Step
 from capbench.store import DamagedArtefact, Store
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+if importlib.util.find_spec("ray") is not None:
+    # Before any run within a test, which would forget what it imports: a second copy of protobuf's compiled part crashes.
+    import ray.cluster_utils  # noqa: F401
+ALONE = "CAPBENCH_RAY_TEST_ALONE"
 
 # Says what it does, and where: in a file, as the processes of a cluster have nothing else in common with the test.
 METHODS = """
@@ -121,9 +127,19 @@ def contents(plan: Plan, store: Store) -> dict[str, Any]:
     return found
 
 
-# Ray starts its processes by a fork, and other tests of this process may have brought in jax, which warns of that.
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning", "ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @needs_ray
+@pytest.mark.skipif(ALONE in os.environ, reason="this is the process that it starts")
+def test_whatever_is_lost() -> None:
+    """In a process of its own: Ray forks, which one that other tests have filled with threads (jax's, say) may not survive."""
+    name = "test_whatever_is_lost_all_is_made_once_and_as_it_is_here"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"{__file__}::{name}"]
+    environment = {n: v for n, v in os.environ.items() if not n.startswith("PYTEST_")}
+    ended = subprocess.run(command, env={**environment, ALONE: "1"}, capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 0 and "1 passed" in ended.stdout, ended.stdout[-4000:] + ended.stderr[-2000:]
+
+
+@needs_ray
+@pytest.mark.skipif(ALONE not in os.environ, reason="has a process of its own")
 def test_whatever_is_lost_all_is_made_once_and_as_it_is_here(cluster: Any, methods: Methods, tmp_path: Path) -> None:
     """First each of two nodes makes one of a1 and a2; then each is at one of x1 and x2, and one node is killed.
 
