@@ -16,7 +16,8 @@ SCHEMA = 5
 READABLE = (1, 2, 3, 4, SCHEMA)
 
 
-DERIVED = frozenset({"eta", "steps", "pretrain_steps"})  # in a protocol: the numbers behind a case's names
+# In a protocol, and no part of a case's name: the numbers behind its names, and how they were computed.
+DERIVED = frozenset({"eta", "steps", "pretrain_steps", "precision"})
 
 
 class Status(StrEnum):

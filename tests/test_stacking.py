@@ -260,12 +260,16 @@ def test_what_cannot_be_stacked_is_carried_out_alone(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("capbench.stacking.steps.Stack", Counted)
     hooked = model()
     hooked.blocks[0].register_forward_hook(lambda *_: None)
+    masked = [model(i) for i in range(2)]
+    for one in masked:
+        one.unembedding.weight.register_hook(lambda gradient: 0 * gradient)
 
     def with_loss() -> Fit:
         return fit(model(), COUNTING, config(), loss=lambda m, b, t: m(b.tokens).square().mean())
 
     others: list[Callable[[], Fit]] = [
         lambda: fit(hooked, COUNTING, config()),
+        *(lambda one=one: fit(one, COUNTING, config()) for one in masked),  # type: ignore[misc]
         lambda: fit(model(d_model=32), COUNTING, config()),
         lambda: fit(model(), COUNTING, config(batch_size=4)),
         with_loss,
@@ -317,7 +321,7 @@ class Letters:
 
 
 def test_compiled_models_stack_too() -> None:
-    """By vmap over their own way to the answer."""
+    """By vmap over their plain pass."""
     same(
         lambda: [
             Run(model=random_model(i), task=Letters(), config=config(i, 4 + i, optimizer="sgd", lr=1e-3))

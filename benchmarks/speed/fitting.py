@@ -28,5 +28,7 @@ def exponent(sizes: Sequence[float], costs: Sequence[Sequence[float]]) -> Expone
     if min(y) <= 0:
         raise ValueError(f"a cost of {min(y):g} has no logarithm")
     found = linregress(np.log(x), np.log(y))
-    error = 0.0 if math.isnan(found.stderr) else float(found.stderr)  # a cost that is always the same has no correlation
+    error = (
+        0.0 if math.isnan(found.stderr) else float(found.stderr)
+    )  # a cost that is always the same has no correlation
     return Exponent(value=float(found.slope), error=error)

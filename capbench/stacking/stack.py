@@ -33,6 +33,8 @@ def kind(training: Training) -> Hashable | None:
 
 
 def _changed(model: Model) -> bool:
+    if any(p._backward_hooks or p._post_accumulate_grad_hooks for p in model.parameters()):
+        return True  # of masks on gradients, as wrapper-surgery's
     plain = {torch.nn.Linear, torch.nn.LayerNorm, torch.nn.Embedding, torch.nn.ModuleList}
     for module in model.modules():
         here = type(module)

@@ -107,6 +107,8 @@ class _Steps:
                 try:
                     training.tell(its)
                     goes_on = training.stepped()
+                except KeyboardInterrupt:
+                    raise
                 except BaseException as found:
                     error = found
                 if not goes_on:
