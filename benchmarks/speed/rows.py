@@ -11,7 +11,7 @@ Row = dict[str, Any]
 
 
 def row(part: str, what: str, values: Sequence[float], unit: str, *, aim: str = "") -> Row:
-    """A figure: the median of `values` and their quartiles. aim: what issue 7 asks for, as in '>= 2.2'."""
+    """A figure: the median of `values` and their quartiles. aim: what is wanted, as in '>= 2.2'."""
     low, median, high = quartiles(values)
     return {
         "part": part,

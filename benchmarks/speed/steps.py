@@ -23,7 +23,7 @@ _DRAWN = 16  # batches, as many as the training loop draws at once
 
 
 def paper_282() -> PcfgPreset:
-    """The paper's model and batches of 16 x 282 tokens, as issue 7 has them (the paper's own prompts have 259 tokens)."""
+    """The paper's model and batches of 16 x 282 tokens (the paper's own prompts have 259 tokens)."""
     preset = paper()
     return replace(preset, setting=replace(preset.setting, text_len=273), batch_size=16)
 
