@@ -19,6 +19,8 @@ import torch
 from speed.gpu_figures import FIGURES, Scale
 from speed.machine import machine
 
+from capbench.files import write_whole
+
 WHOLE = 470  # seconds, of all parts together
 
 
@@ -74,9 +76,7 @@ def add_part(part: str, out: Path, device: str, *, quick: bool) -> None:
 
 def write(out: Path, found: dict[str, Any]) -> None:
     """Whole or not at all: a part may be stopped at any moment."""
-    draft = out.with_name(f".{out.name}.tmp")
-    draft.write_text(json.dumps(found, indent=1) + "\n")
-    draft.replace(out)
+    write_whole(out, json.dumps(found, indent=1) + "\n")
 
 
 def refused(why: str) -> int:

@@ -10,7 +10,6 @@ from capbench.pipeline.executors.base import Executor
 from capbench.pipeline.executors.inline import Inline
 from capbench.pipeline.executors.on_ray.where import OnRay
 from capbench.pipeline.executors.pool import Pool
-from capbench.pipeline.executors.stacked import Stacked
 from capbench.pipeline.steps import Step
 from capbench.store import Store
 
@@ -76,10 +75,10 @@ class Plan:
             from capbench.pipeline.executors.on_ray.executor import RayExecutor
 
             executor = RayExecutor(ray, store, clock, cores=jobs, ahead=deadline == math.inf)
-        elif stack > 1:
-            executor = Stacked(store, clock, stack)
+        elif stack > 1 or jobs == 1:
+            executor = Inline(store, clock, stack=stack)
         else:
-            executor = Inline(store, clock) if jobs == 1 else Pool(store, min(jobs, len(missing)), clock)
+            executor = Pool(store, min(jobs, len(missing)), clock)
         try:
             return _run(missing, store, executor, clock)
         finally:

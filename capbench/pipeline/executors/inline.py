@@ -1,7 +1,8 @@
-"""Steps carried out in this process, one after another."""
+"""Steps carried out in this process, one after another or several at a time."""
 
 from __future__ import annotations
 
+import functools
 import time
 
 from capbench.pipeline.clock import Clock, OutOfTime
@@ -12,28 +13,46 @@ from capbench.store import Store
 
 
 class Inline:
-    """Takes one step at a time."""
+    """Takes `stack` steps at a time; of several, trainings that are alike go through the model together.
+
+    That is for a GPU, which one small model leaves idle; on a CPU it gains nothing (benchmarks/).
+    """
 
     ahead = False
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, clock: Clock, *, stack: int = 1) -> None:
+        self._store, self._clock, self._stack = store, clock, stack
         self.running: list[Step] = []
 
     @property
     def free(self) -> int:
-        return 1 - len(self.running)
+        return self._stack - len(self.running)
 
     def start(self, step: Step) -> None:
         self.running.append(step)
 
     def collect(self) -> dict[str, str]:
-        """Build the step, unless another process has just begun it. Waits a moment if there is none: another is at it."""
+        """Build the steps, but those that another process has just begun. Waits a moment if there are none."""
         if not self.running:
             time.sleep(base.POLL)
             return {}
-        step = self.running.pop()
+        steps, self.running = self.running, []
         limit_threads()
+        found = [self._build(steps[0])] if self._stack == 1 else self._together(steps)
+        return {step.key: why for step, why in zip(steps, found, strict=True) if why is not None}
+
+    def _together(self, steps: list[Step]) -> list[str | None]:
+        from capbench.stacking.together import together
+
+        found: list[str | None] = []
+        for outcome in together([functools.partial(self._build, step) for step in steps], most=self._stack):
+            if isinstance(outcome, BaseException):  # no step's own: an interruption
+                raise outcome
+            found.append(outcome)
+        return found
+
+    def _build(self, step: Step) -> str | None:
+        """Make one step; why that could not be done, if so."""
         self._clock.began(step)
         try:
             with self._store.try_lock(step.key) as ours:
@@ -42,10 +61,10 @@ class Inline:
         except OutOfTime:
             pass  # the plan looks at the clock, too
         except Exception as error:
-            return {step.key: base.why(step.label, error)}
+            return base.why(step.label, error)
         finally:
             self._clock.ended(step)
-        return {}
+        return None
 
     def _tick(self, steps: int) -> None:
         self._clock.trained(steps)
