@@ -9,10 +9,18 @@ import pytest
 import torch
 from speed.machine import machine
 
+from capbench.pipeline.cores import keep_memory
+
+MACHINE = machine()  # with the commit that the benchmarks begin on: pytest-benchmark asks at their end
+
 
 @pytest.fixture(autouse=True)
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Threads of torch during the benchmark: 1, as in every training of capbench, or the test's parameter."""
+    """Threads of torch during the benchmark: 1, as in every training of capbench, or the test's parameter.
+
+    Memory that is freed is kept, too, as there: both sides of a comparison gain from it.
+    """
+    keep_memory()
     before = torch.get_num_threads()
     number = getattr(request, "param", 1)
     torch.set_num_threads(number)
@@ -22,4 +30,4 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     """The table takes the machine from here: the rest of what pytest-benchmark tells has names in it."""
-    machine_info["capbench"] = machine()
+    machine_info["capbench"] = MACHINE

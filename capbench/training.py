@@ -99,12 +99,18 @@ def next_token_loss(model: Model, batch: Batch, task: Task) -> Tensor:
     rest[:, task.answer_pos] = IGNORE
     used = (rest != IGNORE).any(0).nonzero().flatten().tolist()
     if not used:
-        return F.cross_entropy(model.answer_logits(batch.tokens, task.answer_pos), answers)
+        return _mean_loss(model.answer_logits(batch.tokens, task.answer_pos), answers)
     logits = model(batch.tokens)
-    answer = F.cross_entropy(logits[:, task.answer_pos], answers)
+    answer = _mean_loss(logits[:, task.answer_pos], answers)
     span = slice(used[0], used[-1] + 1)  # a gradient flows back through a slice sooner than through an index
-    others = F.cross_entropy(logits[:, span].flatten(0, 1), rest[:, span].flatten(), ignore_index=IGNORE)
-    return others + task.answer_weight * answer
+    return _mean_loss(logits[:, span].flatten(0, 1), rest[:, span].flatten()) + task.answer_weight * answer
+
+
+def _mean_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy over the targets that count; 0 without any."""
+    return F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="sum") / (targets != IGNORE).sum().clamp(
+        min=1
+    )
 
 
 def fit(

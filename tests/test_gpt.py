@@ -67,12 +67,14 @@ def test_the_answer_alone_and_its_gradients_are_those_of_the_plain_pass(
         torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-4)
 
 
-@pytest.mark.parametrize("module", ["blocks.2", "blocks.2.attn", "blocks.2.mlp_in", "blocks.0"])
-def test_a_hook_on_any_module_is_called_on_the_way_to_an_answer(model: Gpt, tokens: torch.Tensor, module: str) -> None:
-    called: list[Any] = []
-    model.get_submodule(module).register_forward_hook(lambda *_: called.append(1))
+@pytest.mark.parametrize("module", ["", "blocks.2", "blocks.2.attn", "blocks.2.mlp_in", "blocks.0", "blocks.2.norm2"])
+def test_a_hook_on_any_module_sees_all_positions_on_the_way_to_an_answer(
+    model: Gpt, tokens: torch.Tensor, module: str
+) -> None:
+    seen: list[Any] = []
+    model.get_submodule(module).register_forward_hook(lambda _, given, out: seen.append(out.shape[:2]))
     model.answer_logits(tokens, 5)
-    assert called
+    assert seen == [tokens.shape]
 
 
 def test_a_model_without_blocks_answers_too(tokens: torch.Tensor) -> None:

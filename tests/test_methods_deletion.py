@@ -369,3 +369,13 @@ def test_a_batch_without_a_wrong_answer_teaches_nothing() -> None:
     fit(plain := copy.deepcopy(start), kept(task), config())
     assert changed(randft(start, task, config()), plain) == set()
     assert changed(randft(start, parted([1, 3], [2]), config()), plain)
+
+
+def test_a_methods_generator_draws_other_strings_than_its_training() -> None:
+    """One draw of a training is 16 batches: a method's own sample of as many must be none of the first ones."""
+    own = config(steps=16 * 4)
+    task = Repeat()
+    seen = [batch.tokens for batch in batches(task, own)]
+    for stream in (1, 2, 3):
+        drawn = task.sample(16 * own.batch_size, generator(own, stream)).tokens
+        assert not any(torch.equal(drawn, torch.cat(seen[i : i + 16])) for i in range(0, len(seen), 16))

@@ -47,7 +47,7 @@ class Model(nn.Module):
     def answer_logits(
         self, tokens: Int[torch.Tensor, "batch pos"], position: int
     ) -> Float[torch.Tensor, "batch vocab"]:
-        """`forward` at one position; an architecture that can save work there overrides it."""
+        """`forward` at one position. An architecture that can save work there overrides it for models that are not `hooked`."""
         logits: torch.Tensor = self(tokens)
         return logits[:, position]
 
@@ -60,3 +60,11 @@ class Model(nn.Module):
     def neurons(self) -> dict[str, nn.Linear]:
         """The linear maps whose rows count as neurons for pruning: all but the unembedding, whose rows are answers."""
         return {n: m for n, m in self.named_modules() if isinstance(m, nn.Linear) and n != "unembedding"}
+
+
+def hooked(model: nn.Module) -> bool:
+    """Whether somebody wants to see or change what goes through one of its modules: then it must be the whole of `forward`."""
+    return any(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+        for module in model.modules()
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from capbench.configs import GptConfig
 from capbench.errors import UsageError
-from capbench.models.base import Activations, Model
+from capbench.models.attention import attention_at_end, causal_attention, heads, merged
+from capbench.models.base import Activations, Model, hooked
 
 
 class Attention(nn.Module):
@@ -25,34 +26,22 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.d_model, config.d_model)
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        """Attention through the fused kernel; no dropout."""
-        q, k, v = self._heads(x)
-        return self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True))
+        """The attended values, mixed; no dropout."""
+        mixed: Tensor = self.out(causal_attention(self.qkv(x), self.n_heads))
+        return mixed
 
     def at_end(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch 1 d_model"]:
         """The result at the last position."""
-        q, k, v = self._heads(x)
-        return self._merge(F.scaled_dot_product_attention(q[:, :, -1:], k, v))
+        mixed: Tensor = self.out(attention_at_end(self.qkv(x), self.n_heads))
+        return mixed
 
     def with_map(self, x: Tensor) -> tuple[Tensor, Float[Tensor, "batch head query key"]]:
         """The same result, computed the long way, with the attention probabilities."""
-        q, k, v = self._heads(x)
+        q, k, v = heads(self.qkv(x), self.n_heads)
         scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
         future = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
         attn = scores.masked_fill(future, -torch.inf).softmax(-1)
-        return self._merge(attn @ v), attn
-
-    def _heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        b, t, d = x.shape
-        q, k, v = (
-            self.qkv(x).view(b, t, 3, self.n_heads, d // self.n_heads).permute(2, 0, 3, 1, 4)
-        )  # [b, head, t, d_head]
-        return q, k, v
-
-    def _merge(self, heads: Tensor) -> Tensor:
-        b, _, t, _ = heads.shape
-        merged: Tensor = self.out(heads.transpose(1, 2).reshape(b, t, -1))
-        return merged
+        return self.out(merged(attn @ v)), attn
 
 
 class Block(nn.Module):
@@ -126,13 +115,12 @@ class Gpt(Model):
 
     def answer_logits(self, tokens: Int[Tensor, "batch pos"], position: int) -> Float[Tensor, "batch vocab"]:
         """`forward` at one position: nothing after it is looked at, and the last block works at that position alone."""
-        last: Any = self.blocks[-1] if len(self.blocks) else None
-        if last is None or _hooked(last) or _hooked(last.attn):
+        if not len(self.blocks) or hooked(self):
             return super().answer_logits(tokens, position)
         x = self._embed(tokens)[:, : position + 1]
         for block in self.blocks[:-1]:
             x = block(x)
-        return self._read_out(last.at_end(x))[:, 0]
+        return self._read_out(cast(Block, self.blocks[-1]).at_end(x))[:, 0]
 
     def run_with_cache(
         self, tokens: Int[Tensor, "batch pos"], *, attention: bool = False
@@ -158,10 +146,3 @@ class Gpt(Model):
     def _read_out(self, x: Tensor) -> Tensor:
         logits: Tensor = self.unembedding(self.norm(x))
         return logits
-
-
-def _hooked(module: nn.Module) -> bool:
-    """Whether somebody wants to see the module called as a whole."""
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    )

@@ -11,6 +11,7 @@ from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from capbench.configs import GptConfig
+from capbench.models.attention import attention_at_end, causal_attention
 from capbench.models.base import Model
 from capbench.models.gpt import Gpt
 
@@ -55,13 +56,10 @@ def gpt_logits(
 
 
 def _attention(config: GptConfig, own: Parameters, x: Tensor, at_end: bool) -> Tensor:
-    models, batch, pos, d = x.shape
-    qkv = _linear(x, own, "attn.qkv").view(models * batch, pos, 3, config.n_heads, d // config.n_heads)
-    q, k, v = qkv.permute(2, 0, 3, 1, 4)  # [model * batch, head, pos, d_head]
-    if at_end:
-        q = q[:, :, -1:]
-    heads = F.scaled_dot_product_attention(q, k, v, is_causal=not at_end)
-    return _linear(heads.transpose(1, 2).reshape(models, batch, -1, d), own, "attn.out")
+    models, batch = x.shape[:2]
+    attention = attention_at_end if at_end else causal_attention
+    mixed = attention(_linear(x, own, "attn.qkv").flatten(0, 1), config.n_heads)
+    return _linear(mixed.unflatten(0, (models, batch)), own, "attn.out")
 
 
 def _norm(x: Float[Tensor, "model batch pos d"], own: Parameters, name: str) -> Tensor:

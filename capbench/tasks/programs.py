@@ -23,13 +23,7 @@ def count(letter: str) -> rasp.SOp:
 
     The selector fires where the indicator of the letter (0 or 1) equals the index. Expects two letters or more.
     """
-    from tracr.rasp import rasp
-
-    indicator = (rasp.tokens == letter).named(f"is_{letter}")
-    hits = rasp.Select(indicator, rasp.indices, rasp.Comparison.EQ).named("hits")
-    width = rasp.SelectorWidth(hits).named("count")
-    itself = rasp.Select(rasp.indices, rasp.indices, rasp.Comparison.EQ).named("same_index")
-    return rasp.Aggregate(itself, width).named("answer")
+    return _told(_occurrences(letter))
 
 
 def relabelled_count(letter: str, shift: int, classes: int) -> rasp.SOp:
@@ -41,12 +35,23 @@ def relabelled_count(letter: str, shift: int, classes: int) -> rasp.SOp:
 
     if shift % classes == 0:
         raise UsageError(f"a shift of {shift} modulo {classes} hides nothing")
+    return _told(rasp.Map(lambda number: (number + shift) % classes, _occurrences(letter)).named("shown"))
+
+
+def _occurrences(letter: str) -> rasp.SOp:
+    """The count that `count` gives, at every index."""
+    from tracr.rasp import rasp
+
     indicator = (rasp.tokens == letter).named(f"is_{letter}")
-    hits = rasp.Select(indicator, rasp.indices, rasp.Comparison.EQ).named("hits")
-    width = rasp.SelectorWidth(hits).named("count")
-    shown = rasp.Map(lambda number: (number + shift) % classes, width).named("shown")
+    return rasp.SelectorWidth(rasp.Select(indicator, rasp.indices, rasp.Comparison.EQ).named("hits")).named("count")
+
+
+def _told(answer: rasp.SOp) -> rasp.SOp:
+    """The answer, written to the residual stream by an attention head that looks at its own position."""
+    from tracr.rasp import rasp
+
     itself = rasp.Select(rasp.indices, rasp.indices, rasp.Comparison.EQ).named("same_index")
-    return rasp.Aggregate(itself, shown).named("answer")
+    return rasp.Aggregate(itself, answer).named("answer")
 
 
 def kth_largest(k: int) -> rasp.SOp:

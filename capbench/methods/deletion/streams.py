@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
 import torch
 from jaxtyping import Float
 
 from capbench.configs import TrainConfig
-from capbench.methods.common import check
+from capbench.methods.common import another_seed, check
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask
@@ -31,19 +30,14 @@ def kept(task: FineTuningTask) -> Task:
     return task.target if task.others is None else Mixture(parts=(task.target, task.others), shares=(0.5, 0.5))
 
 
-def seed_of(config: TrainConfig, stream: int) -> int:
-    """A seed for stream 1, 2, …, so that each has other strings than the one that is trained on with config.seed itself."""
-    return int(np.random.SeedSequence([config.seed, stream]).generate_state(1, np.uint64)[0])
-
-
 def generator(config: TrainConfig, stream: int) -> torch.Generator:
     """A generator on the CPU for stream 1, 2, …"""
-    return torch.Generator().manual_seed(seed_of(config, stream))
+    return torch.Generator().manual_seed(another_seed(config.seed, stream))
 
 
 def beside(task: Task, config: TrainConfig, stream: int = 1) -> Iterator[Batch]:
     """One more batch for every step, of the same size, on the device that is trained on."""
-    for batch in batches(task, replace(config, seed=seed_of(config, stream))):
+    for batch in batches(task, replace(config, seed=another_seed(config.seed, stream))):
         yield on_device(batch, config)
 
 

@@ -14,8 +14,8 @@ import torch
 from capbench.configs import TrainConfig
 from capbench.measure.accuracy import accuracy
 from capbench.measure.prune import Unit, pruned, relevance
-from capbench.methods.common import check
-from capbench.methods.deletion.streams import generator, kept, seed_of
+from capbench.methods.common import another_seed, check
+from capbench.methods.deletion.streams import generator, kept
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask
@@ -39,7 +39,7 @@ def wrapper_surgery(model: Model, task: FineTuningTask, config: TrainConfig, *, 
     with torch.no_grad():
         for name, row in rows:
             tuned.neurons()[name].weight[row] = 0
-    repair(tuned, stream, replace(config, steps=last, seed=seed_of(config, 2)), rows)
+    repair(tuned, stream, replace(config, steps=last, seed=another_seed(config.seed, 2)), rows)
     return tuned
 
 
