@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
+from recall import Recall
 from torch import Tensor, nn
 
 from capbench.configs import GptConfig, TrainConfig
@@ -20,23 +20,6 @@ from capbench.models.base import Model
 from capbench.models.gpt import Gpt
 from capbench.tasks.base import IGNORE, Batch
 from capbench.training import batches, checkpoint, fit, next_token_loss, observing
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recall:
-    """A task of a user's own: the answer at position 2 is the token at position 0."""
-
-    name: str = "recall"
-    vocab_size: int = 5
-    seq_len: int = 3
-    answer_pos: int = 2
-    answer_weight: float = 1.0
-
-    def sample(self, n: int, rng: torch.Generator) -> Batch:
-        tokens = torch.randint(self.vocab_size, (n, 3), generator=rng)
-        targets = torch.full_like(tokens, IGNORE)
-        targets[:, 2] = tokens[:, 0]
-        return Batch(tokens, targets)
 
 
 class Numbers(Model):
@@ -146,6 +129,20 @@ def test_next_token_loss_of_answers_alone_is_their_mean_without_a_weight() -> No
     targets = torch.tensor([[IGNORE, IGNORE, 0], [IGNORE, IGNORE, 1]])
     loss = next_token_loss(model, Batch(torch.zeros_like(targets), targets), Recall(answer_weight=10.0))
     assert loss.item() == pytest.approx((math.log(4) + math.log(2)) / 2)
+
+
+def test_strings_without_an_answer_do_not_count() -> None:
+    """A task of one's own may have some; where none has one, its loss is 0 and not a number that ends the training."""
+    model = Fixed([[HALVES, HALVES, QUARTERS], [HALVES, HALVES, HALVES]])
+    targets = torch.tensor([[IGNORE, IGNORE, 0], [IGNORE, IGNORE, IGNORE]])
+    batch = Batch(torch.zeros_like(targets), targets)
+    assert next_token_loss(model, batch, Recall()).item() == pytest.approx(math.log(4))
+    targets[1, 0] = 1  # another target, in a string without an answer
+    assert next_token_loss(model, batch, Recall()).item() == pytest.approx(math.log(2) + math.log(4))
+    targets[0, 2] = IGNORE
+    assert next_token_loss(model, batch, Recall()).item() == pytest.approx(math.log(2))
+    targets[1, 0] = IGNORE
+    assert next_token_loss(model, batch, Recall()).item() == 0
 
 
 class AnswersOnly(Fixed):
