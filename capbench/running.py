@@ -125,7 +125,7 @@ def make(
         missing = [step for step in missing if step.key not in filled.taken]
     if not missing:
         return {}
-    costs = Costs(plan, store, missing)
+    costs = Costs(plan, store, missing, stack=stack)
     steps = f"{costs.steps} training steps"
     if kept := sum(costs.kept.values()):
         steps += f"; {kept} more are kept from an interrupted run"

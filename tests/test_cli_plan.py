@@ -133,6 +133,32 @@ def test_the_longest_chain_and_the_time_on_several_cores(store: Store) -> None:
     assert costs.kept[BASE.key] == 4 and costs.steps == 20 and costs.total == pytest.approx(182.0)
 
 
+def test_the_other_precision_says_nothing(store: Store) -> None:
+    remember(store, START, seconds=0.0)
+    remember(store, BASE, steps=6, seconds=6.0)
+    half = [replace(BASE, train=replace(TRAIN, precision="bfloat16", seed=seed)) for seed in (1, 2)]
+    assert Costs(Plan(half[:1]), store).seconds[half[0].key] is None
+    remember(store, half[0], steps=6, seconds=60.0)
+    other = replace(BASE, train=replace(TRAIN, seed=1))
+    costs = Costs(Plan([other, half[1]]), store)
+    assert (costs.seconds[other.key], costs.seconds[half[1].key]) == (6.0, 60.0)
+
+
+def test_models_of_a_stack_share_its_time(store: Store) -> None:
+    """Three of a stack of 4, at work for 20 s: 5 s each. Seven more in stacks take 35 s, one more 20 s, in a stack or not."""
+    remember(store, START, seconds=0.0)
+    for seed in (1, 2, 3):
+        remember(store, replace(BASE, train=replace(TRAIN, seed=seed)), steps=6, seconds=5.0, wall=20.0)
+    more = [replace(BASE, train=replace(TRAIN, seed=seed)) for seed in range(4, 11)]
+    stacked = Costs(Plan(more), store, stack=4)
+    assert stacked.total == pytest.approx(35) and stacked.wall(1) == pytest.approx(35)
+    assert [Costs(Plan(more[:1]), store, stack=n).wall(1) for n in (1, 4)] == pytest.approx([20, 20])
+    assert outline(Plan(more), store, jobs=1, stack=4).endswith("time: about 35 s with up to 4 models in one pass")
+    remember(store, replace(BASE, train=replace(TRAIN, seed=99)), steps=6, seconds=12.0)
+    assert Costs(Plan(more), store).total == pytest.approx(7 * 12)
+    assert Costs(Plan(more), store, stack=4).total == pytest.approx(35)
+
+
 def test_an_unreadable_artefact_is_no_reason_to_stop(store: Store) -> None:
     remember(store, START, seconds=0.0)
     remember(store, BASE, steps=6, seconds=6.0)

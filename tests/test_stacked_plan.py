@@ -45,7 +45,9 @@ def test_the_models_are_those_made_one_by_one(tmp_path: Path, stacks: list[int])
     plan, one, other = Plan(wanted()), Store(tmp_path / "one"), Store(tmp_path / "other")
     assert plan.run(one, jobs=1) == {} and stacks == []
     ticks: list[int] = []
+    began = time.perf_counter()
     assert plan.run(other, jobs=1, stack=8, progress=ticks.append) == {}
+    took = time.perf_counter() - began
     assert stacks == [2, 4, 4]  # base models, fine-tunings, revivals
     assert sum(ticks) == sum(one.meta(key)["steps"] for key, step in plan.steps.items() if step.cost)  # type: ignore[index]
     for key, step in plan.steps.items():
@@ -58,6 +60,8 @@ def test_the_models_are_those_made_one_by_one(tmp_path: Path, stacks: list[int])
         assert {n: len(c) for n, c in a.meta.get("curves", {}).items()} == {
             n: len(c) for n, c in b.meta.get("curves", {}).items()
         }
+        assert ("wall" in b.meta) == bool(step.cost) and "wall" not in a.meta
+    assert sum((other.meta(key) or {})["seconds"] for key in plan.steps) < took
 
 
 def test_a_step_that_fails_takes_none_along_but_those_that_need_it(tmp_path: Path, stacks: list[int]) -> None:

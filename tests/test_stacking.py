@@ -52,10 +52,12 @@ def same(make: Callable[[], list[Run]], *, tolerance: float = 1e-4) -> list[Fit]
         assert (a.steps, a.diverged) == (b.steps, b.diverged)
         assert a.losses == pytest.approx(b.losses, abs=tolerance, rel=tolerance, nan_ok=True)
         assert a.grad_norms == pytest.approx(b.grad_norms, abs=1e-3, rel=1e-3, nan_ok=True)
-    for a, b in zip(one, other, strict=True):
+    for a, b, result in zip(one, other, expected, strict=True):
+        assert not b.model.training
+        if result.diverged:
+            continue  # weights near the largest number there is differ by as much
         for (name, p), q in zip(a.model.named_parameters(), b.model.parameters(), strict=True):
             torch.testing.assert_close(p, q, atol=10 * tolerance, rtol=1e-3, msg=lambda text, n=name: f"{n}: {text}")
-        assert not b.model.training
     return found
 
 

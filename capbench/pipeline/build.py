@@ -107,10 +107,10 @@ def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, 
             with training.observing(curves) as fits, training.keeping(snapshots.of(curves)):
                 training.fit(model, step.task, step.train)
             meta = {**_fit_meta(fits), "curves": curves.as_json()}
-            return {}, {**meta, "seconds": snapshots.seconds}
+            return {}, {**meta, **snapshots.spent()}
         case _:
             raise TypeError(f"no way to build a {type(step).__name__}")
-    return model.state_dict(), {**meta, "seconds": snapshots.seconds}
+    return model.state_dict(), {**meta, **snapshots.spent()}
 
 
 def _compile(step: Compile) -> Model:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from capbench.pipeline.plan import Plan
@@ -20,14 +20,29 @@ from capbench.store import BUNDLED, Store
 
 @dataclass(frozen=True, kw_only=True)
 class _Made:
-    """What is of interest here of an artefact. each: seconds per training step, or of all where there is none; None: unknown."""
+    """What is of interest here of an artefact. each: its time per training step, or of all where there is none; None: unknown."""
 
     config: Mapping[str, Any]
-    each: float | None
+    each: Time | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Time:
+    """seconds: of which others that are made together with it have theirs; wall: by the clock, until all of them are made."""
+
+    seconds: float
+    wall: float
+
+    def times(self, factor: float) -> Time:
+        """So many times as long."""
+        return Time(seconds=self.seconds * factor, wall=self.wall * factor)
 
 
 class Speeds:
-    """How fast steps were made before: the median over the artefacts of a store, by kind, method, model and batch size."""
+    """How fast steps were made before: the median over the artefacts of a store, by kind, method, model, batch size, precision.
+
+    What was made in stacks tells how fast it is in stacks, what was made alone how fast it is alone, wherever both are known.
+    """
 
     def __init__(self, store: Store) -> None:
         """Reads the metadata of all artefacts, unchecked: it is for an estimate only. Models of the package do not count."""
@@ -36,23 +51,31 @@ class Speeds:
             with suppress(OSError):
                 if (one := _made(file, file.stat().st_mtime_ns)) is not None:
                     made[file.parent.name] = one
-        found: dict[str, list[float]] = defaultdict(list)
+        found: dict[tuple[str, bool], list[Time]] = defaultdict(list)
         for one in made.values():
             with suppress(KeyError, TypeError, AttributeError):  # not written by this version
                 if one.each is not None and (root := _root(one.config, made)) is not None:
                     for name in _names(one.config, root):
-                        found[name].append(one.each)
-        self._unit = {name: statistics.median(times) for name, times in found.items()}
+                        found[name, one.each.wall > one.each.seconds].append(one.each)
+        self._unit = {
+            name: Time(seconds=median(t.seconds for t in times), wall=median(t.wall for t in times))
+            for name, times in found.items()
+        }
 
-    def seconds(self, step: Step) -> float | None:
-        """The seconds that a step will take from its beginning; None where nothing alike was made before."""
+    def time(self, step: Step, *, stacked: bool) -> Time | None:
+        """The time that a step will take from its beginning; None where nothing alike was made before.
+
+        stacked: it may be made together with others. A stack's time is what one alone takes at most, and the other way round.
+        """
         config: dict[str, Any] = json.loads(json.dumps(describe(step)))
         origin = step
         while origin.parents:
             origin = origin.parents[0]
         for name in _names(config, json.loads(json.dumps(describe(origin)))):
-            if name in self._unit:
-                return self._unit[name] * (step.cost if isinstance(step, Training) else 1)
+            for way in (stacked, not stacked):
+                if (unit := self._unit.get((name, way))) is not None:
+                    each = unit if stacked else Time(seconds=unit.wall, wall=unit.wall)
+                    return each.times(step.cost if isinstance(step, Training) else 1)
         return None
 
 
@@ -72,7 +95,7 @@ def _made(file: Path, changed: int) -> _Made | None:
         meta = document["meta"]
         units = meta["steps"] if "train" in config else 1
         if units and not meta.get(BUNDLED):  # what came with the package took another machine's time
-            each = meta["seconds"] / units
+            each = Time(seconds=meta["seconds"], wall=meta.get("wall", meta["seconds"])).times(1 / units)
     return _Made(config=config, each=each)
 
 
@@ -89,7 +112,7 @@ def _names(config: Mapping[str, Any], root: Mapping[str, Any]) -> list[str]:
     """What a step is like, as far as its time goes: with its method, and without."""
     model = {name: value for name, value in root.items() if name not in ("code", "seed")}
     train = config.get("train", {})
-    alike = [config["type"], model, train.get("batch_size"), train.get("device")]
+    alike = [config["type"], model, *(train.get(what) for what in ("batch_size", "device", "precision"))]
     spec = config.get("method", {}).get("spec")
     return [json.dumps([*alike, spec], sort_keys=True), json.dumps(alike, sort_keys=True)]
 
@@ -97,26 +120,34 @@ def _names(config: Mapping[str, Any], root: Mapping[str, Any]) -> list[str]:
 class Costs:
     """What is missing of a plan, and what it will cost.
 
-    missing: what is to be made, in the order in which it begins. seconds: of one core, by key; None where it is not known.
+    missing: what is to be made, in the order in which it begins. times: on one core, by key; None where it is not known.
     kept: training steps by key that an interrupted run has left.
     """
 
-    def __init__(self, plan: Plan, store: Store, missing: list[Step] | None = None) -> None:
-        """missing: `plan.missing(store)`, where that is known; else every artefact that is there counts, unchecked."""
-        self._plan = plan
+    def __init__(self, plan: Plan, store: Store, missing: list[Step] | None = None, *, stack: int = 1) -> None:
+        """missing: `plan.missing(store)`, where that is known; else every artefact that is there counts, unchecked.
+
+        stack: models that are trained in one pass at most.
+        """
+        self._plan, self._stacked = plan, stack > 1
         self.missing = [s for s in plan.in_order() if not store.has(s.key)] if missing is None else missing
         self.kept = {step.key: min(step.cost, steps_kept(store.root, step.key)) for step in self.missing}
         self._store = store
 
     @cached_property
-    def seconds(self) -> dict[str, float | None]:
+    def times(self) -> dict[str, Time | None]:
         speeds = Speeds(self._store)
-        found: dict[str, float | None] = {}
+        found: dict[str, Time | None] = {}
         for step in self.missing:
-            whole = speeds.seconds(step)
+            whole = speeds.time(step, stacked=self._stacked)
             rest = 1 - self.kept[step.key] / step.cost if step.cost else 1.0
-            found[step.key] = None if whole is None else whole * rest
+            found[step.key] = None if whole is None else whole.times(rest)
         return found
+
+    @cached_property
+    def seconds(self) -> dict[str, float | None]:
+        """Of one core, by key; of a step in a stack its share."""
+        return {key: None if time is None else time.seconds for key, time in self.times.items()}
 
     @property
     def unknown(self) -> list[Step]:
@@ -141,7 +172,7 @@ class Costs:
         for key, step in self._plan.steps.items():  # parents stand before their children
             behind = max((longest[p.key] for p in step.parents), key=lambda found: found[0], default=(0.0, []))
             if key in self.kept:
-                own = (self.seconds[key] or 0.0) if known else step.cost - self.kept[key]
+                own = self._wall(key) if known else step.cost - self.kept[key]
                 longest[key] = (behind[0] + own, [*behind[1], step])
             else:
                 longest[key] = behind
@@ -149,7 +180,11 @@ class Costs:
 
     def wall(self, jobs: int) -> float:
         """Seconds with so many cores, of what is known."""
-        return max(self.total / jobs, sum(self.seconds[step.key] or 0.0 for step in self.chain))
+        return max(self.total / jobs, sum(self._wall(step.key) for step in self.chain))
+
+    def _wall(self, key: str) -> float:
+        time = self.times[key]
+        return 0.0 if time is None else time.wall
 
     def about(self, jobs: int) -> str:
         """A few words on how long it will take; '' where nothing is known."""

@@ -16,16 +16,18 @@ _HEAD = ("", "kind", "what", "from", "count", "there", "steps left", "time")
 _ALIGN = ("right", "left", "left", "left", "right", "right", "right", "right")
 
 
-def outline(plan: Plan, store: Store, *, jobs: int, bundled: frozenset[str] = frozenset()) -> str:
+def outline(plan: Plan, store: Store, *, jobs: int, stack: int = 1, bundled: frozenset[str] = frozenset()) -> str:
     """The table, a line for each kind of step and what it is about (over seeds), in the order in which they begin; and totals.
 
     from: the lines of the steps before it. time: seconds of one core, by the speed of what is in the store; '-' if unknown.
+    stack: models that are trained in one pass at most; each has its share of a pass's time.
     bundled: keys of models that come with the package; they are not made.
     """
     from tabulate import tabulate
 
     absent = [step for step in plan.in_order() if not store.has(step.key)]
-    costs, groups = Costs(plan, store, [step for step in absent if step.key not in bundled]), _groups(plan)
+    costs = Costs(plan, store, [step for step in absent if step.key not in bundled], stack=stack)
+    groups = _groups(plan)
     number = {step.key: i for i, (_, steps) in enumerate(groups, start=1) for step in steps}
     rows = []
     for (kind, what), steps in groups:
@@ -45,7 +47,7 @@ def outline(plan: Plan, store: Store, *, jobs: int, bundled: frozenset[str] = fr
             )
         )
     table = tabulate(rows, headers=_HEAD, tablefmt="simple", colalign=_ALIGN, disable_numparse=True)
-    return "\n".join([table, "", *_totals(plan, costs, jobs, len(absent))])
+    return "\n".join([table, "", *_totals(plan, costs, jobs, stack, len(absent))])
 
 
 def _groups(plan: Plan) -> list[tuple[tuple[str, str], list[Step]]]:
@@ -82,7 +84,7 @@ def _time(missing: Sequence[Step], costs: Costs) -> str:
     return "-" if any(step.cost for step in missing) else ""
 
 
-def _totals(plan: Plan, costs: Costs, jobs: int, absent: int) -> list[str]:
+def _totals(plan: Plan, costs: Costs, jobs: int, stack: int, absent: int) -> list[str]:
     there, taken = len(plan.steps) - absent, absent - len(costs.missing)
     package = f", {taken} in the package" if taken else ""
     made = f"{len(costs.missing)} to make ({costs.steps} training steps)"
@@ -93,9 +95,9 @@ def _totals(plan: Plan, costs: Costs, jobs: int, absent: int) -> list[str]:
         chain = " -> ".join(_short(step.label) for step in costs.chain if step.cost)
         lines.append(f"longest chain: {chain} ({sum(s.cost - costs.kept[s.key] for s in costs.chain)} steps)")
     if about := costs.about(jobs):
-        cores = f"{jobs} core{'s' * (jobs > 1)}"
         unknown = f"; the time of {len(costs.unknown)} models is not known" if costs.unknown else ""
-        lines.append(f"time: {about} with {cores} ({duration(costs.total)} of one core){unknown}")
+        with_cores = f"with {jobs} core{'s' * (jobs > 1)} ({duration(costs.total)} of one core)"
+        lines.append(f"time: {about} {f'with up to {stack} models in one pass' if stack > 1 else with_cores}{unknown}")
     elif costs.steps:
         lines.append("time: not known, as nothing like it is in the cache")
     return lines

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from capbench.files import remove_drafts, write_whole
+from capbench.stacking.share import Spent, stopwatch
 from capbench.store import DamagedArtefact
 
 if TYPE_CHECKING:  # how far a training has come can be read without torch
@@ -53,14 +54,21 @@ class Snapshots:
     def __init__(self, root: Path, key: str) -> None:
         self._folder, self._key = root / "partial" / key, key
         self._watched: Watched | None = None
-        self._began, self._kept_at = time.perf_counter(), time.monotonic()
+        self._watch, self._kept_at = stopwatch(), time.monotonic()
+        self._began, self._earlier = self._watch.spent, Spent(0.0, 0.0)  # earlier: before an interruption
         self._trainings = -1
         self._start, self._device, self._random = "", "cpu", ""  # of the training under way; no start: it is not kept
 
-    @property
-    def seconds(self) -> float:
-        """How long the step has taken so far."""
-        return time.perf_counter() - self._began
+    def spent(self) -> dict[str, float]:
+        """How long the step has taken so far, by name.
+
+        seconds: its share, where trainings of other steps were carried out with its own: those of all steps add up to the time
+        that they took. wall: only of such a step, how long that was by the clock.
+        """
+        now = self._watch.spent
+        seconds = self._earlier.share + now.share - self._began.share
+        wall = self._earlier.wall + now.wall - self._began.wall
+        return {"seconds": seconds, "wall": wall} if wall > seconds else {"seconds": seconds}
 
     def of(self, watched: Watched) -> Snapshots:
         """These, with what is to be kept together with the trainings."""
@@ -93,7 +101,8 @@ class Snapshots:
             return None
         if self._watched is not None:
             self._watched.restore(document["watched"])
-        self._began = time.perf_counter() - document["seconds"]
+        self._began = self._watch.spent
+        self._earlier = Spent(document["seconds"], document.get("wall", document["seconds"]))
         return tensors
 
     def due(self) -> bool:
@@ -114,7 +123,7 @@ class Snapshots:
             "key": self._key,
             "start": self._start,
             "steps": steps,
-            "seconds": self.seconds,
+            **self.spent(),
             "watched": self._watched.state() if self._watched is not None else {},
             "tensors_sha256": hashlib.sha256(body).hexdigest(),
         }

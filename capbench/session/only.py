@@ -27,7 +27,8 @@ def only(
 
         plan = Plan([*steps, *variants.steps(on_variants)])
         bundled = frozenset[str]() if models.options.retrain else bundle.keys()
-        say(outline(plan, models.store, jobs=models.options.jobs, bundled=bundled) if plan.steps else _NO_MODELS)
+        o = models.options
+        say(outline(plan, models.store, jobs=o.jobs, stack=o.stack, bundled=bundled) if plan.steps else _NO_MODELS)
         return wrong
     if not steps and not on_variants and not wrong:
         say(_NO_MODELS)

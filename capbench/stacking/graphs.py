@@ -27,7 +27,8 @@ class Captured(Generic[T]):
     def __call__(self) -> T:
         if not self._cuda:
             return self._function()
-        if self._graph is None and self._calls < _WARM_UP:
+        self.prepare()
+        if self._graph is None:
             self._calls += 1
             side, current = torch.cuda.Stream(), torch.cuda.current_stream()
             side.wait_stream(current)
@@ -35,11 +36,14 @@ class Captured(Generic[T]):
                 result = self._function()
             current.wait_stream(side)
             return result
-        if self._graph is None:
+        self._graph.replay()
+        return self._result
+
+    def prepare(self) -> None:
+        """Capture, if the next call would. That takes memory, and carries nothing out: if it fails, nothing is half done."""
+        if self._cuda and self._graph is None and self._calls >= _WARM_UP:
             graph = torch.cuda.CUDAGraph()
             # Of this thread alone: another one pins memory for the next batches meanwhile.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._result = self._function()
             self._graph = graph
-        self._graph.replay()
-        return self._result

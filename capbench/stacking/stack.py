@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from capbench.models.base import Model
+from capbench.models.base import Model, hooked
 from capbench.models.gpt import Gpt
 from capbench.models.tracr.transformer import TracrTransformer
 from capbench.stacking.passes import logits
@@ -36,13 +36,8 @@ def _changed(model: Model) -> bool:
     if any(p._backward_hooks or p._post_accumulate_grad_hooks for p in model.parameters()):
         return True  # of masks on gradients, as wrapper-surgery's
     plain = {torch.nn.Linear, torch.nn.LayerNorm, torch.nn.Embedding, torch.nn.ModuleList}
-    for module in model.modules():
-        here = type(module)
-        if here not in plain and not here.__module__.startswith("capbench.models."):
-            return True
-        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
-            return True
-    return False
+    own = (type(module) for module in model.modules())
+    return hooked(model) or any(t not in plain and not t.__module__.startswith("capbench.models.") for t in own)
 
 
 class Stack:
@@ -56,21 +51,36 @@ class Stack:
         self._answer_pos = trainings[0].task.answer_pos
         each = [dict(t.model.named_parameters()) for t in trainings]
         self._shared: dict[str, Tensor] = {}
+        # All that takes memory comes before anything is changed: there may be too little.
         for name, parameter in each[0].items():
-            shared = torch.stack([own[name].detach() for own in each])
+            self._shared[name] = shared = torch.stack([own[name].detach() for own in each])
             if parameter.requires_grad:
                 shared.requires_grad_().grad = torch.zeros_like(shared)
+        for name, shared in self._shared.items():
             for own, data in zip(each, shared.detach(), strict=True):
                 own[name].data = data
             if shared.grad is not None:
                 for own, grad in zip(each, shared.grad, strict=True):
                     own[name].grad = grad
-            self._shared[name] = shared
 
     def release(self, training: Training) -> None:
-        """Give a training its tensors for itself: whatever happens to the others does not touch it any more."""
-        for parameter in training.model.parameters():
-            parameter.data, parameter.grad = parameter.data.clone(), None
+        """Give a training its tensors for itself: whatever happens to the others does not touch it any more.
+
+        Where the GPU has no memory left the model is on the CPU then: `bring_back`, if it goes on.
+        """
+        parameters = list(training.model.parameters())
+        try:
+            own = [parameter.data.clone() for parameter in parameters]
+        except torch.OutOfMemoryError:
+            training.model.to("cpu")
+            own = [parameter.data for parameter in parameters]
+        for parameter, data in zip(parameters, own, strict=True):
+            parameter.data, parameter.grad = data, None
+
+    @staticmethod
+    def bring_back(training: Training) -> None:
+        """Put the model of a released training on its device again, which there is room for when the stack is gone."""
+        training.model.to(training.config.device)
 
     def gradients(self, tokens: Tensor, targets: Tensor, span: tuple[int, int]) -> Float[Tensor, "figure model"]:
         """The losses of all on their batches, and the norms of their gradients, which are clipped afterwards.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
@@ -12,12 +14,15 @@ import torch
 
 from capbench.configs import TrainConfig
 from capbench.models.base import Model
+from capbench.stacking import share
+from capbench.stacking.share import Sharing, Stopwatch
 from capbench.stacking.stack import kind
 from capbench.stacking.steps import carry_out
 from capbench.tasks.base import Task
 from capbench.training import Fit, Training, carried_out, fit
 
 T = TypeVar("T")
+_LOOK = 0.2  # seconds between looks at whether the run was interrupted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +52,15 @@ def together(functions: Sequence[Callable[[], T]], *, most: int = 64) -> list[T 
     most: models in one stack. Only one function is at work at a time, so that they share this process as if they were called one
     after another; each has a thread of its own only to be able to wait for its training.
     """
-    workers = [_Worker(function) for function in functions]
+    sharing = Sharing()
+    workers = [_Worker(function, sharing) for function in functions]
     try:
         for worker in workers:
             worker.go_on()
         while waiting := [worker for worker in workers if worker.waiting is not None]:
             first = kind(_training(waiting[0]))
             alike = [w for w in waiting if first is not None and kind(_training(w)) == first][:most] or waiting[:1]
-            _together({_training(worker): worker for worker in alike})
+            _together({_training(worker): worker for worker in alike}, sharing)
     except BaseException as error:  # an interruption: nobody must be left waiting
         for worker in workers:
             worker.stop(error)
@@ -62,8 +68,13 @@ def together(functions: Sequence[Callable[[], T]], *, most: int = 64) -> list[T 
     return [worker.outcome() for worker in workers]
 
 
-def _together(workers: Mapping[Training, _Worker[T]]) -> None:
-    for training in carry_out(workers, lambda training, error: workers[training].go_on(error)):
+def _together(workers: Mapping[Training, _Worker[T]], sharing: Sharing) -> None:
+    def at_work(trainings: Iterable[Training]) -> None:
+        sharing.at_work = [workers[training].watch for training in trainings]
+
+    left = carry_out(workers, lambda training, error: workers[training].go_on(error), at_work)
+    sharing.at_work = ()
+    for training in left:
         workers[training].go_on_alone()
 
 
@@ -74,36 +85,64 @@ def _training(worker: _Worker[T]) -> Training:
 class _Worker(Generic[T]):
     """A thread that runs only between `go_on` and the moment when its function waits for a training, or has ended."""
 
-    def __init__(self, function: Callable[[], T]) -> None:
+    def __init__(self, function: Callable[[], T], sharing: Sharing) -> None:
         self.waiting: Training | None = None
+        self.watch, self._sharing = Stopwatch(sharing), sharing
         self._function, self._context, self._threads = function, copy_context(), torch.get_num_threads()
+        self._context.run(share.current.set, self.watch)
+        self._within = self._context  # a copy of the function's own, while it waits for its training
         self._go, self._paused = threading.Semaphore(0), threading.Semaphore(0)
         self._error: BaseException | None = None
-        self._alone = False
+        self._running = self._stopped = False
         self._outcome: list[T | BaseException] = []
         self._thread = threading.Thread(target=self._context.run, args=(self._work,), daemon=True)
         self._thread.start()
 
     def go_on(self, error: BaseException | None = None) -> None:
         """Let the function go on, or have the error raised where it waits; back when it waits again, or has ended."""
-        self._error = error
-        self._go.release()
-        self._paused.acquire()
+        self._error, self._running = error, True
+        with self._timed():
+            self._go.release()
+            while not self._paused.acquire(timeout=_LOOK):  # a signal just before it begins to wait does not end the wait
+                pass
 
     def go_on_alone(self) -> None:
-        """As `go_on`, but the training that it waits for is not done: it is carried out there."""
-        self._alone = True
-        self.go_on()
+        """As `go_on`, but the training that it waits for is not done.
+
+        It is carried out here, and not where it is waited for: an interruption is raised in the main thread only.
+        """
+        training, error = _training(self), None
+        try:
+            with self._timed():
+                self._within.run(_alone, training)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as found:
+            error = found
+        self.go_on(error)
 
     def stop(self, error: BaseException) -> None:
-        """End the function, wherever it waits."""
-        while not self._outcome:
-            self.go_on(error)
+        """End the function, wherever it is, and wait until it has cleaned up."""
+        self._error, self._stopped = error, True
+        if self._running and self._thread.ident is not None:  # in a loop of its own, that nobody else can end
+            interruption = ctypes.py_object(KeyboardInterrupt)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), interruption)
+        self._go.release()
+        self._thread.join()
 
     def outcome(self) -> T | BaseException:
         """What the function returned or raised."""
         self._thread.join()
         return self._outcome[0]
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Time spent in this block is spent on this function."""
+        before, self._sharing.at_work = self._sharing.at_work, (self.watch,)
+        try:
+            yield
+        finally:
+            self._sharing.at_work = before
 
     def _work(self) -> None:
         torch.set_num_threads(self._threads)
@@ -114,10 +153,15 @@ class _Worker(Generic[T]):
         except BaseException as error:
             self._outcome.append(error)
         finally:
-            self._paused.release()
+            self._pause()
+
+    def _pause(self) -> None:
+        self._running = False
+        self._paused.release()
 
     def _wait(self) -> None:
-        self._go.acquire()
+        if not self._stopped:
+            self._go.acquire()
         if self._error is not None:
             raise self._error
 
@@ -125,12 +169,22 @@ class _Worker(Generic[T]):
         """Instead of `Training.run`, called by `fit` in this thread."""
         if training.result.steps >= training.config.steps:
             return  # nothing to do, or all was done before an interruption
-        self.waiting = training
-        self._paused.release()
+        if _set_in_this_thread():
+            return training.run()
+        self.waiting, self._within = training, copy_context()
+        self._pause()
         try:
             self._wait()
         finally:
             self.waiting = None
-        if self._alone:
-            self._alone = False
-            training.run()
+
+
+def _set_in_this_thread() -> bool:
+    """Whether the function has set how torch computes: only in its own thread is a training carried out so."""
+    cast = any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
+    return cast or not torch.is_grad_enabled()
+
+
+def _alone(training: Training) -> None:
+    with carried_out(Training.run):  # also what an observer trains meanwhile: it has no thread here that could wait
+        training.run()
