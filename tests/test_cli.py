@@ -60,19 +60,21 @@ def test_help_and_mistakes_cost_neither_torch_nor_jax() -> None:
     program = """
 import contextlib, io, sys
 from capbench.cli.main import main
+codes = []
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
     for argv in ([], ["fidelity", "--help"], ["fidelity", "--table", "tracr", "--cells", "x"],
                  ["fidelity", "--table", "tracr", "--seeds", "0"], ["fidelity", "--table", "tracr", "--cache", sys.argv[1]]):
         try:
-            main(argv)
-        except SystemExit:
-            pass
+            codes.append(main(argv))
+        except SystemExit as end:
+            codes.append(end.code)
+print(*codes)
 print(*sorted({m.split(".")[0] for m in sys.modules} & {"torch", "jax", "safetensors", "scipy"}))
 """
     ended = subprocess.run(
         [sys.executable, "-c", program, __file__], capture_output=True, text=True, timeout=60, check=False
     )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "0 0 2 2 2\n\n", "")
 
 
 @pytest.mark.parametrize(
@@ -106,6 +108,7 @@ print(*sorted({m.split(".")[0] for m in sys.modules} & {"torch", "jax", "safeten
         ("fidelity --table tracr --sed 3", ["--sed"]),
         ("calibrate --seeds 1,x", ["--seeds=1,x", "100,101"]),
         ("calibrate --scale huge", ["--scale=huge", "smoke, small, paper"]),
+        ("calibrate --precision half", ["--precision=half", "float32, bfloat16"]),
     ],
 )
 def test_a_mistake_is_one_line(argv: str, parts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,6 +117,20 @@ def test_a_mistake_is_one_line(argv: str, parts: list[str], capsys: pytest.Captu
     assert ended.err.startswith("capbench: error: ") and ended.err.count("\n") == 1 and ended.err.endswith("\n")
     assert [part for part in parts if part not in ended.err] == [], ended.err
     assert not Path("reports").exists()
+
+
+def test_calibrate_passes_the_precision_on_and_refuses_jobs_on_a_gpu(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("capbench.running._has_cuda", lambda: True)
+    monkeypatch.setattr("capbench.calibrate.setting", lambda scale, **more: seen.append((scale, more)) or ([], {}))
+    on_gpu = ("calibrate", "--scale=smoke", "--cache=c", "--device=cuda")
+    assert run(capsys, *on_gpu, "--precision=bfloat16").code == 0
+    ((scale, more),) = seen
+    assert [size.precision for size in scale.calibration.pcfg] == ["bfloat16"] and more["jobs"] == 1
+    refused = run(capsys, *on_gpu, "--jobs=2")
+    assert refused.code == 2 and "--jobs=2" in refused.err and "leave --jobs away" in refused.err and len(seen) == 1
 
 
 # ---- fidelity

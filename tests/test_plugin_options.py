@@ -106,6 +106,18 @@ def test_a_stack_trains_in_one_process_and_here(pytester: pytest.Pytester) -> No
     assert trained(pytester) == 0
 
 
+@pytest.mark.parametrize("stack", [[], ["--capbench-stack=1"]])
+def test_on_a_gpu_one_process_trains_and_more_are_refused(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, stack: list[str]
+) -> None:
+    monkeypatch.setattr("capbench.running._has_cuda", lambda: True)
+    cuda = ("--capbench-device=cuda", *stack)
+    found = run(pytester, *cuda, "--capbench-jobs=2")
+    assert is_usage_error(found, "--capbench-jobs=2", "leave it away", "--capbench-stack=N")
+    assert is_usage_error(run(pytester, *cuda, "--capbench-jobs=many"), "--capbench-jobs=many", "whole number")
+    assert run(pytester, *cuda, "--capbench-jobs=1", "--collect-only").ret == 0
+
+
 def test_stacked_in_another_precision(pytester: pytest.Pytester) -> None:
     """The report says in which: a verdict in bfloat16 is not one in float32."""
     run(pytester, "--capbench-seeds=1", "--capbench-report=plain")

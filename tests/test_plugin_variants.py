@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import hypothesis.core  # noqa: F401  # as in tiny_suite: an inner run forgets its imports
 import pytest
@@ -11,6 +12,9 @@ from tiny_suite import lines_with, record, results, run, told, trained, write_su
 
 import capbench.strategies
 import capbench.variants.drawing  # noqa: F401
+from capbench.pipeline.clock import Clock
+from capbench.pipeline.steps import Pretrain, Step
+from capbench.pipeline.turns import Turns
 from capbench.results import Status
 
 TESTS = """
@@ -129,6 +133,33 @@ def test_what_cannot_be_tried_is_invalid_and_says_why(pytester: pytest.Pytester)
         assert reasons[way] in told(result, "var.always")[0]
         assert [t.status for t in found.trials] == ([] if way == "missing" else [Status.INVALID] * 2)
         assert all(reasons[way] in t.reason for t in found.trials)
+
+
+def test_what_there_was_no_time_for_is_not_begun_by_the_trials_either(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first variant's models fit, the second's do not: so nothing of the third's, and the rest of the time goes by."""
+    real_run, real_fits, asked = Turns.run, Clock.fits, list[str]()
+    preparing = [False]
+
+    def run_in_turn(plan: Turns, *arguments: Any, **more: Any) -> dict[str, str]:
+        preparing[0] = True
+        errors = real_run(plan, *arguments, **more)
+        preparing[0] = False
+        return errors
+
+    def fits(clock: Clock, step: Step) -> bool:
+        asked.extend([step.key] if isinstance(step, Pretrain) and step.key not in asked else [])
+        return real_fits(clock, step) and not (preparing[0] and step.key in asked[1:2])
+
+    monkeypatch.setattr(Turns, "run", run_in_turn)
+    monkeypatch.setattr(Clock, "fits", fits)
+    write_suite(pytester, TESTS + ALWAYS)
+    result = run(pytester, "--capbench-variants=3", "-k", "var.always", "--capbench-report=reports")
+    found = record(results(pytester), "var.always")
+    assert [trial.status for trial in found.trials] == [Status.SUPPORTED, Status.INVALID, Status.INVALID]
+    assert all("no time was left" in trial.reason for trial in found.trials[1:])
+    assert lines_with(result, "12 min were enough for 1 of 3 variants, in the order of the draw; 2 left out")
 
 
 def test_training_says_where_the_time_was_not_enough_for_all_variants(pytester: pytest.Pytester) -> None:

@@ -214,6 +214,7 @@ class Local:
 @pytest.fixture
 def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
     monkeypatch.setitem(sys.modules, "ray", Local)  # type: ignore[call-overload]
+    monkeypatch.setattr(sys, "path", [*sys.path])  # where methods' neighbours are looked for
     return Ledger()
 
 
@@ -287,11 +288,49 @@ def test_the_users_files_are_found_and_used_where_they_were_laid(methods: Method
     assert "fit.py" not in names and "training.py" not in names and "pytest.py" not in names
     packed = wanted.packed()
     shutil.rmtree(methods.folder)
-    luggage.unpack(packed, tmp_path / "there")
-    moved = luggage.moved(step, tmp_path / "there")
+    place = luggage.unpack(packed, tmp_path / "there")
+    moved = luggage.moved(step, place)
     assert isinstance(moved, FineTune) and moved.key == step.key and moved.method.name == step.method.name
     assert Path(moved.method.spec.rpartition(":")[0]).read_text().startswith("FOLDER")
     sys.path[:] = [place for place in sys.path if not place.startswith(str(tmp_path / "there"))]
+
+
+def counting(file: Path, number: int) -> FineTune:
+    """A fine-tuning by a method that says which version of it, and of the module beside it, ran."""
+    file.with_name("version.py").write_text(f"def number():\n    return {number}\n")
+    file.write_text(
+        "import copy\nimport version\n\ndef method(model, task, config):\n    tuned = copy.deepcopy(model)\n"
+        f"    tuned.unembedding.weight.data.fill_(10.0 * {number} + version.number())\n    return tuned\n"
+    )
+    return replace(tuned(find(f"{file}:method")), base=START)
+
+
+def filled_with(made: Made | Failed, folder: Path) -> float:
+    assert isinstance(made, Made), made
+    store = Store(folder)
+    store.put(made.key, made.content)
+    artefact = store.load(made.key)
+    assert artefact is not None
+    return float(artefact.tensors["unembedding.weight"].max())
+
+
+def test_a_process_that_is_still_there_uses_the_file_as_it_was_edited(ledger: Ledger, tmp_path: Path) -> None:
+    first = worker.make(parcel(START), NOTHING, Local(ledger))
+    for number in (1, 2, 1):
+        step = counting(tmp_path / "mine.py", number)
+        packed = luggage.needed(step).packed()
+        made = worker.make(parcel(step), packed, Local(ledger), first)
+        assert filled_with(made, tmp_path / f"store {number}") == 11 * number
+
+
+def test_a_file_that_was_edited_before_it_was_sent_is_told_and_makes_nothing(ledger: Ledger, tmp_path: Path) -> None:
+    """Else what the new code makes would be kept under the key of the old."""
+    first = worker.make(parcel(START), NOTHING, Local(ledger))
+    step = counting(tmp_path / "mine.py", 1)
+    counting(tmp_path / "mine.py", 2)
+    refused = worker.make(parcel(step), luggage.needed(step).packed(), Local(ledger), first)
+    assert isinstance(refused, Failed) and "\n" not in refused.why
+    assert "method 'mine.py:method' has another source" in refused.why and "run it again" in refused.why
 
 
 class OwnTask:

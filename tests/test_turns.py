@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 from tiny_study import BASE, START, TRAIN
 
 from capbench.pipeline.plan import Plan
@@ -35,3 +37,22 @@ def test_they_are_carried_out_in_this_order(tmp_path: Path) -> None:
 
     assert Turns([[LONG], [LONGER]]).run(store, jobs=1, progress=progress) == {}
     assert store.has(LONGER.key) and done == [False] * 60 + [True] * 90, "one report for every training step"
+
+
+@pytest.mark.parametrize("in_turn", [True, False])
+def test_none_begins_after_the_first_that_would_not_end_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_turn: bool
+) -> None:
+    """A second for each training step, 20 for 6, 60 and 6 of them: where turns mean nothing, only the 60 are left out."""
+    now = [0.0]
+
+    def progress(steps: int) -> None:
+        now[0] += steps
+
+    monkeypatch.setattr("capbench.pipeline.clock.time", SimpleNamespace(monotonic=lambda: now[0]))
+    short = replace(BASE, train=replace(TRAIN, seed=1))
+    plan, store = Turns([[BASE], [LONG], [short]]), Store(tmp_path)
+    monkeypatch.setattr(Turns, "in_turn", in_turn, raising=False)
+    assert plan.run(store, jobs=1, progress=progress, deadline=20.0) == {}
+    assert store.has(BASE.key) and not store.has(LONG.key)
+    assert store.has(short.key) is not in_turn and now[0] == (6 if in_turn else 12)

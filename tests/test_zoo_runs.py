@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cli_runs import run as capbench
@@ -11,7 +13,7 @@ from tiny_zoo import same
 
 import capbench.zoo.bundle as bundle
 from capbench.store import Store
-from capbench.zoo.command import recorded
+from capbench.zoo.command import Selection, recorded
 from capbench.zoo.manifest import read
 
 Captured = pytest.CaptureFixture[str]
@@ -32,12 +34,14 @@ def test_the_recorded_command_holds_no_directory_of_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    given = f"pytest {tmp_path}/suites/test_a.py::test_one /elsewhere/mine.py sub/b.py -q -k word --capbench-cache=/x"
+    given = Selection(tests=(f"{tmp_path}/suites/test_a.py::test_one", "/elsewhere/mine.py", "sub/b.py"))
     assert recorded(given, scale="small", seeds=3, extended=False) == (
         "capbench zoo build --scale=small --seeds=3 suites/test_a.py::test_one mine.py sub/b.py"
     )
-    assert recorded("pytest suites/", scale="smoke", seeds=1, extended=True) == (
-        "capbench zoo build --scale=smoke --seeds=1 --extended suites/"
+    some = Selection(tests=("suites/",), keyword="of.base or it", marks="claim")
+    assert recorded(some, scale="smoke", seeds=1, extended=True, precision="bfloat16", device="cuda") == (
+        "capbench zoo build --scale=smoke --seeds=1 --extended --precision=bfloat16 --device=cuda "
+        "-k 'of.base or it' -m claim suites/"
     )
 
 
@@ -65,6 +69,28 @@ def test_a_run_takes_what_was_built_unless_told_to_train(suite: pytest.Pytester)
     assert all(same(kept[0], other, key) for other in kept[1:] for key in found.by_key)
     again = run(suite, "--capbench-cache=other", "--capbench-retrain")
     assert again.ret == 0 and not lines_with(again, "to make")
+
+
+def test_the_recorded_command_makes_the_same_models_again(
+    suite: pytest.Pytester, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a part of the tests, and in another precision."""
+    other = 'lambda study, seed, case: {"base": tiny(study).base(seed, prior="high")}'
+    more = f'\n@about_base("of.other", needs={other})\ndef test_other(judge): ...\n'
+    write_suite(suite, TESTS + more)
+    options = ("--capbench-precision=bfloat16", "-k", "of.base or of.tuned", "test_tiny.py")
+    run(suite, "--capbench-zoo=build", "--capbench-zoo-dir=zoo", *options)
+    found = read(suite.path / "zoo")
+    assert found is not None and len(found.models) == 2
+    seen: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "subprocess.run", lambda command, check: seen.extend(command[3:]) or SimpleNamespace(returncode=0)
+        )
+        assert capbench(capsys, *shlex.split(found.command)[1:], "--to=again").code == 0
+    assert run(suite, *seen).ret == 0
+    again = read(suite.path / "again")
+    assert again is not None and (again.by_key.keys(), again.command) == (found.by_key.keys(), found.command)
 
 
 def test_a_plan_does_not_count_what_the_package_has(suite: pytest.Pytester) -> None:
@@ -138,6 +164,11 @@ def test_the_commands_hand_their_options_to_pytest(
     assert capbench(capsys, "zoo", "build", "one.py", *options).code == 1
     assert capbench(capsys, "zoo", "verify", f"--from={zoo}").code == 1
     assert capbench(capsys, "zoo", "build", "--extended").code == 1
+    selected = ["-k", "a or b", "-m", "c"]
+    for part in ("build", "verify"):
+        assert capbench(capsys, "zoo", part, *selected, "--precision=bfloat16", "--device=cuda").code == 1
+    elsewhere = ["--capbench-device=cuda", "--capbench-precision=bfloat16", *selected]
+    assert seen.pop()[-6:] == seen.pop()[-6:] == elsewhere
     always = ["-q", f"--capbench-zoo-dir={zoo}"]
     making = ["--capbench-scale=smoke", "--capbench-seeds=1", "--capbench-cache=c", "--capbench-jobs=2"]
     assert seen == [

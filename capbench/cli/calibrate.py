@@ -23,6 +23,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--seeds", metavar="SEEDS", default="100,101", help="seeds of the pools (default: 100,101)")
     parser.add_argument("--values", action="store_true", help="also every tool's value on every model")
     making.add_place(parser)
+    making.add_precision(parser)
     parser.set_defaults(run=_calibrate)
 
 
@@ -37,9 +38,10 @@ def _calibrate(given: argparse.Namespace) -> int:
 
     running.check_scale("--scale", given.scale)
     running.check_device("--device", given.device)
-    jobs = 1 if given.device == "cuda" else running.count("--jobs", given.jobs, available_cores())
+    jobs = making.jobs(given, available_cores())
+    precision = running.precision("--precision", given.precision)
     found, read = setting(
-        SCALES[given.scale](),
+        SCALES[given.scale]().computed_in(precision),
         seeds=_seeds(given.seeds),
         device=given.device,
         store=Store(default_root(given.cache)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from capbench.errors import UsageError
+
 _METHOD = (
     "fine-tuning method: full (default) or another built-in name, the name of an entry point capbench.methods, "
     "pkg.mod:attr, file.py:attr or peft:adapter_config.json"
@@ -29,6 +31,23 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", metavar="DEVICE", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--jobs", metavar="N", help="trainings at a time, one core each (default: all cores)")
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says what GPTs are trained in."""
+    parser.add_argument(
+        "--precision", metavar="PRECISION", default="float32", help="of GPTs' trainings: float32 (default) or bfloat16"
+    )
+
+
+def jobs(given: argparse.Namespace, cores: int) -> int:
+    """Trainings at a time, for a command that trains on a GPU one by one. UsageError for a number that cannot be."""
+    from capbench import running
+
+    found = running.count("--jobs", given.jobs, 1 if given.device == "cuda" else cores)
+    if given.device == "cuda" and found > 1:
+        raise UsageError(f"--jobs={found}: on cuda this command trains one model at a time; leave --jobs away")
+    return found
 
 
 def add_method_arg(parser: argparse.ArgumentParser) -> None:

@@ -54,6 +54,10 @@ def add(commands: Any) -> None:
 def _add_common(parser: argparse.ArgumentParser, option: str, words: str) -> None:
     parser.add_argument("paths", metavar="SUITE", nargs="*", default=["suites/"], help="tests (default: suites/)")
     parser.add_argument(option, dest="folder", metavar="DIR", help=words)
+    parser.add_argument("-k", metavar="EXPRESSION", help="only for the claims whose id holds this, as in pytest")
+    parser.add_argument("-m", metavar="EXPRESSION", help="only for the tests with these marks, as in pytest")
+    parser.add_argument("--device", metavar="DEVICE", help="cpu (default) or cuda")
+    parser.add_argument("--precision", metavar="PRECISION", help="float32 (default) or bfloat16")
 
 
 def _build(given: argparse.Namespace) -> int:
@@ -73,5 +77,9 @@ def _pytest(given: argparse.Namespace, what: str, more: Mapping[str, str | None]
     """Only a collection of tests knows which models they need."""
     options = [f"--capbench-zoo={what}", "-q", *(["--capbench-extended"] if extended else [])]
     options += [f"--capbench-zoo-dir={given.folder}"] if given.folder is not None else []
+    more = {**more, "device": given.device, "precision": given.precision}
     options += [f"--capbench-{name}={value}" for name, value in more.items() if value is not None]
+    options += [
+        word for name in ("k", "m") if (value := getattr(given, name)) is not None for word in (f"-{name}", value)
+    ]
     return subprocess.run([sys.executable, "-m", "pytest", *given.paths, *options], check=False).returncode

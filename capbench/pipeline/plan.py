@@ -15,7 +15,12 @@ from capbench.store import Store
 
 
 class Plan:
-    """The steps that are asked for and everything before them, each once."""
+    """The steps that are asked for and everything before them, each once.
+
+    in_turn: whether a step that would not be finished before a deadline keeps those after it from beginning.
+    """
+
+    in_turn = False
 
     def __init__(self, steps: Iterable[Step]) -> None:
         self.steps: dict[str, Step] = {}
@@ -61,9 +66,10 @@ class Plan:
 
         A failed step stops nothing but the steps that need it. Returns key -> one line, for the steps that failed.
         progress is called with training steps done since its last call.
-        deadline, in time.monotonic()'s seconds: no step begins that is not expected to be finished by then, and what is
-        still running is stopped; it stays missing, which is no failure. With jobs 1 a step is stopped where it reports its
-        progress: compiling, and a method with a loop of its own that reports none, are waited for.
+        deadline, in time.monotonic()'s seconds: no step begins that is not expected to be finished by then (shorter ones after
+        it may, unless the plan is one `in_turn`), and what is still running is stopped; it stays missing, which is no failure.
+        With jobs 1 a step is stopped where it reports its progress: compiling, and a method with a loop of its own that
+        reports none, are waited for.
         Raises UsageError for a cluster that cannot be used.
         """
         missing = self.missing(store)
@@ -80,12 +86,12 @@ class Plan:
         else:
             executor = Pool(store, min(jobs, len(missing)), clock)
         try:
-            return _run(missing, store, executor, clock)
+            return _run(missing, store, executor, clock, in_turn=self.in_turn)
         finally:
             executor.close()
 
 
-def _run(waiting: list[Step], store: Store, executor: Executor, clock: Clock) -> dict[str, str]:
+def _run(waiting: list[Step], store: Store, executor: Executor, clock: Clock, *, in_turn: bool) -> dict[str, str]:
     errors: dict[str, str] = {}
     while not clock.over:
         for blocked in waiting:
@@ -99,11 +105,13 @@ def _run(waiting: list[Step], store: Store, executor: Executor, clock: Clock) ->
         for step in waiting:
             if not executor.free:
                 break
-            if step.key in running or not all(
-                store.has(p.key) or (executor.ahead and p.key in running) for p in step.parents
-            ):
+            if step.key in running:
                 continue
-            if clock.fits(step):
+            if not clock.fits(step):
+                if in_turn:
+                    break
+                continue
+            if all(store.has(p.key) or (executor.ahead and p.key in running) for p in step.parents):
                 fitting += 1
                 if not _busy(store, step):
                     executor.start(step)

@@ -11,9 +11,12 @@ from capbench.pipeline.steps import Step
 class Turns(Plan):
     """The steps of several groups, those of earlier groups first; within a group the start of the longest chain first.
 
-    Of groups in a random order, those that a deadline leaves finished are then as good as random, and not those whose steps
-    are long, or short (but for the last ones to begin: nothing begins that would not end in time).
+    Under a deadline none begins after the first that would not be finished in time, however short it is (those that are running
+    by then are finished): of groups in a random order, those that are left finished are then as good as random, and not those
+    whose steps are short.
     """
+
+    in_turn = True
 
     def __init__(self, groups: Iterable[Iterable[Step]]) -> None:
         listed = [list(group) for group in groups]

@@ -20,8 +20,17 @@ class Scale:
     calibration: calibration.CalibrationPreset
 
     def computed_in(self, precision: Precision) -> Scale:
-        """The same with the trainings of GPTs in this precision; compiled models, whose weights are large, stay in float32."""
-        return replace(self, pcfg=replace(self.pcfg, precision=precision))
+        """The same with the trainings of GPTs in this precision, those of the calibration too; compiled models, whose weights
+
+        are large, stay in float32.
+        """
+        return replace(
+            self,
+            pcfg=replace(self.pcfg, precision=precision),
+            calibration=replace(
+                self.calibration, pcfg=tuple(replace(size, precision=precision) for size in self.calibration.pcfg)
+            ),
+        )
 
 
 def smoke() -> Scale:

@@ -21,6 +21,7 @@ from capbench.protocols.own import TaskSpec
 from capbench.protocols.own_file import find_task
 from capbench.store import default_root
 from capbench.zoo.choice import check_zoo
+from capbench.zoo.command import Selection
 
 VARIANTS = 12  # that a claim is tried on by default
 STACK = 16  # models in one pass on a GPU
@@ -57,6 +58,7 @@ class Options:
     retrain: bool = False  # no base model is taken from the package
     zoo: str | None = None  # "build" or "verify": the package's base models, in place of the tests
     zoo_dir: str | None = None
+    selection: Selection = field(default_factory=Selection)
     stack: int = 1  # models that train in one pass, if they are alike
     ray: where.OnRay | None = None  # make models on this cluster
 
@@ -91,9 +93,9 @@ class Options:
             methods=methods,
             extended=given.capbench_extended,
             device=device,
-            jobs=1
-            if stack > 1 or (device == "cuda" and not ray)
-            else running.count("--capbench-jobs", given.capbench_jobs, cores),
+            jobs=running.count(
+                "--capbench-jobs", given.capbench_jobs, 1 if _in_this_process(stack, device, ray) else cores
+            ),
             cache=given.capbench_cache,
             report=given.capbench_report,
             command=command,
@@ -115,6 +117,11 @@ class Options:
             retrain=given.capbench_retrain,
             zoo=given.capbench_zoo,
             zoo_dir=given.capbench_zoo_dir,
+            selection=Selection(
+                tests=tuple(getattr(given, "file_or_dir", ())),  # not with --help
+                keyword=given.keyword,
+                marks=given.markexpr,
+            ),
             stack=stack,
             ray=ray,
         )
@@ -138,11 +145,20 @@ def _stack(given: Any, device: str, ray: where.OnRay | None) -> int:
             f"--capbench-stack={given.capbench_stack}: on a Ray cluster models train one by one; leave it away"
         )
     stack = running.count("--capbench-stack", given.capbench_stack, STACK if device == "cuda" and ray is None else 1)
-    if stack > 1 and given.capbench_jobs is not None and given.capbench_jobs != "1":
-        raise UsageError(
-            f"--capbench-stack={stack} trains in one process: leave --capbench-jobs={given.capbench_jobs} away"
-        )
+    jobs = running.count("--capbench-jobs", given.capbench_jobs, 1)
+    if jobs > 1 and _in_this_process(stack, device, ray):
+        if device == "cuda":
+            raise UsageError(
+                f"--capbench-jobs={jobs}: on cuda one process trains; leave it away and say --capbench-stack=N for N models "
+                f"in one pass (now {stack})"
+            )
+        raise UsageError(f"--capbench-stack={stack} trains in one process: leave --capbench-jobs={jobs} away")
     return stack
+
+
+def _in_this_process(stack: int, device: str, ray: where.OnRay | None) -> bool:
+    """Whether all trainings are in one process: a GPU is filled by stacks, and not by processes beside each other."""
+    return ray is None and (stack > 1 or device == "cuda")
 
 
 def _ray(given: Any) -> where.OnRay | None:

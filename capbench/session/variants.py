@@ -31,12 +31,16 @@ if TYPE_CHECKING:
 
 
 class Variants:
-    """Variants are drawn once for a strategy; models are made as long as the time allows."""
+    """Variants are drawn once for a strategy; models are made in the order of the draw, as long as the time allows.
+
+    From the first that would not be finished in time on none is begun any more, also not when its claim is tried.
+    """
 
     def __init__(self, studies: Studies, models: Models) -> None:
         self._studies, self._models, self._options = studies, models, studies.options
         self._drawn: dict[Any, tuple[Drawn, ...]] = {}  # by strategy
         self._end = math.inf
+        self._left = frozenset[str]()  # keys of the models that there was no time for
 
     @cached_property
     def replayed(self) -> tuple[Variant, ...]:
@@ -56,17 +60,34 @@ class Variants:
         return self._drawn[strategy]
 
     def prepare(self, tests: OnVariants, *, say: Callable[[str], None]) -> None:
-        """Make the models of the variants, as far as the time allows; from now on it runs."""
-        self._end = time.monotonic() + self._options.variants_seconds
-        if groups := self._in_turn(tests):
-            errors = self._models.make(Turns(groups), jobs=self._options.jobs, say=say, deadline=self._end)
-            self._models.errors |= errors
+        """Make the models of the variants, as far as the time allows; from now on it runs. Says how many variants are left."""
+        seconds = self._options.variants_seconds
+        self._end = time.monotonic() + seconds
+        if not (groups := self._in_turn(tests)):
+            return
+        self._models.errors |= self._models.make(Turns(groups), jobs=self._options.jobs, say=say, deadline=self._end)
+        needed = [Plan(steps).steps.keys() for steps in groups]
+        self._left = frozenset(key for keys in needed for key in keys if self._is_missing(key))
+        if left := sum(not self._left.isdisjoint(keys) for keys in needed):
+            say(
+                f"capbench: {seconds / 60:g} min were enough for {len(groups) - left} of {len(groups)} variants, in the order of "
+                f"the draw; {left} left out (--capbench-variants-minutes gives more time)"
+            )
+
+    def _is_missing(self, key: str) -> bool:
+        """Whether a model is not there though it did not fail: the time was up."""
+        return key not in self._models.errors and not self._models.store.has(key)
+
+    def _made(self, steps: Iterable[Step], deadline: float) -> dict[str, str]:
+        """As `Models.made`, for the trial of a claim; what was left out stays so, as it would be begun out of turn."""
+        plan = Plan(steps)
+        if any(key in self._left and self._is_missing(key) for key in plan.steps):
+            return {}
+        return self._models.made(plan.steps.values(), deadline)
 
     def unmade(self, tests: OnVariants) -> list[Step]:
         """The models that the tests need and that are not there, though none of them failed: the time was up."""
-        store, errors = self._models.store, self._models.errors
-        needed = Plan(self.steps(tests)).steps
-        return [step for key, step in needed.items() if key not in errors and not store.has(key)]
+        return [step for key, step in Plan(self.steps(tests)).steps.items() if self._is_missing(key)]
 
     def steps(self, tests: OnVariants) -> list[Step]:
         """The models that the tests need, of those variants that can be drawn."""
@@ -103,7 +124,7 @@ class Variants:
             scale=self._studies.scale.name,
             study=lambda variant: self._studies.own(variant.task, method),
             lab=self._models.lab,
-            make=self._models.made,
+            make=self._made,
             deadline=self._end,
             blocked=str(error) if isinstance(error, MethodError) else "",
         )

@@ -47,7 +47,9 @@ def make_or_check_zoo(models: Models, tests: Tests, *, say: Callable[[str], None
         scale=o.scale,
         seeds=models.studies.seeds,
         extended=o.extended,
-        command=recorded(o.command, scale=o.scale, seeds=o.seeds, extended=o.extended),
+        command=recorded(
+            o.selection, scale=o.scale, seeds=o.seeds, extended=o.extended, precision=o.precision, device=o.device
+        ),
     )
     size, minutes = sum(e.size for e in made.models) / 1e6, sum(e.seconds for e in made.models) / 60
     say(f"capbench: wrote {len(made.models)} base models to {folder}: {size:.1f} MB, {minutes:.0f} min of training")

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-_TAKING_A_WORD = ("-k", "-m", "-n", "-o", "-p", "-r", "-c", "-W")  # pytest's
+from capbench.configs import Precision
 
 
-def recorded(given: str, *, scale: str, seeds: int, extended: bool) -> str:
-    """`capbench zoo build` with what the models depend on, from the command line of the pytest that made them.
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The tests of a run, as its command line chose them. tests: as named; keyword, marks: what -k and -m were given."""
+
+    tests: tuple[str, ...] = ()
+    keyword: str = ""
+    marks: str = ""
+
+
+def recorded(
+    selection: Selection,
+    *,
+    scale: str,
+    seeds: int,
+    extended: bool,
+    precision: Precision = "float32",
+    device: str = "cpu",
+) -> str:
+    """`capbench zoo build` with all that the models depend on, as a line for a shell.
 
     A path that is absolute is given from the working directory; of one that is not below it, only the name stays.
     """
-    words = given.split()
-    suites = [
-        _short(word)
-        for before, word in itertools.pairwise(words)
-        if not word.startswith("-") and before not in _TAKING_A_WORD
-    ]
-    options = [f"--scale={scale}", f"--seeds={seeds}", *(["--extended"] if extended else [])]
-    return shlex.join(["capbench", "zoo", "build", *options, *suites])
+    options = [f"--scale={scale}", f"--seeds={seeds}"]
+    options += ["--extended"] if extended else []
+    options += [f"--precision={precision}"] if precision != "float32" else []
+    options += [f"--device={device}"] if device != "cpu" else []
+    options += ["-k", selection.keyword] if selection.keyword else []
+    options += ["-m", selection.marks] if selection.marks else []
+    return shlex.join(["capbench", "zoo", "build", *options, *map(_short, selection.tests)])
 
 
 def _short(word: str) -> str:

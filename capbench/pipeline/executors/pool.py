@@ -21,11 +21,17 @@ from capbench.store import Store
 
 
 class Pool:
-    """Takes as many steps as it has processes."""
+    """Takes as many steps as it has processes, which begin them in the order in which they are started.
+
+    A process that dies takes the others' steps along, to their last snapshots: all are offered again and go on one at a time,
+    from then on for good, and a step whose process dies twice has failed. Workers end when this process does, even if it is
+    killed: what they were at stays as snapshots.
+    """
 
     ahead = False
 
     def __init__(self, store: Store, jobs: int, clock: Clock) -> None:
+        """jobs: processes, started when they are needed. clock: told of beginnings, ends and training steps."""
         self._store, self._jobs, self._clock = store, jobs, clock
         # Workers are forked from a process that has imported torch, and done nothing with it: one that has may hang as a fork.
         self._context = multiprocessing.get_context("forkserver")
@@ -63,6 +69,7 @@ class Pool:
             self._clock.began(step)
 
     def collect(self) -> dict[str, str]:
+        """Wait a moment for some to end; key -> one line for those that failed, and for one whose process died twice."""
         if not self._futures:
             time.sleep(base.POLL)  # another process is at work on what we wait for
         done, _ = wait(self._futures, timeout=base.POLL, return_when=FIRST_COMPLETED)

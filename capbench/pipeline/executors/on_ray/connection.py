@@ -26,6 +26,8 @@ def connected(where: OnRay, *, cores: int) -> Iterator[None]:
     """Be part of a cluster meanwhile, without its logs; one that is started here has so many cores, and ends with it.
 
     If this process is connected already, that is used, and left as it is. Raises UsageError for a cluster that cannot be used.
+    Afterwards, whatever happened, the environment and the handler of SIGTERM are as before, and what dead workers of this
+    machine left in the folder for temporary files is removed.
     """
     if ray.is_initialized():
         yield

@@ -23,9 +23,10 @@ from capbench.pipeline.executors.on_ray import luggage, worker
 from capbench.pipeline.executors.on_ray.connection import connected
 from capbench.pipeline.executors.on_ray.ledger import Ledger
 from capbench.pipeline.executors.on_ray.parcel import Failed, Made, Parcel
+from capbench.pipeline.executors.on_ray.room import Room, on_gpu
 from capbench.pipeline.executors.on_ray.where import OnRay
 from capbench.pipeline.snapshots import Snapshots
-from capbench.pipeline.steps import Compile, Step, Training
+from capbench.pipeline.steps import Compile, Step
 from capbench.store import Store
 
 _AHEAD = 200  # steps that are handed over at most: each holds a lock, which is an open file
@@ -41,8 +42,14 @@ class _Task:
 
 
 class RayExecutor:
-    """Hands over the whole graph, parents as futures; under a deadline no more than the cluster has cores, as what waits there
-    would begin too late.
+    """Hands over the whole graph, parents as futures; under a deadline no more than the cluster can begin at once (cores, and
+    shares of GPUs), as what waits there would begin too late.
+
+    The cluster begins steps in the order in which they were handed over, but for those that wait for parents. A node that is
+    lost costs what it was at: its steps begin anew elsewhere (at most ten times), and what was finished is kept on this node.
+    A step whose own process dies is tried once more. What comes back goes into the store as soon as it is there, so that a kill
+    of this process costs what was under way, and no more; the next run finds the rest. A step uses
+    the user's files that were sent with it, whatever its worker has imported before.
     """
 
     def __init__(self, where: OnRay, store: Store, clock: Clock, *, cores: int, ahead: bool) -> None:
@@ -57,9 +64,8 @@ class RayExecutor:
         self._connection.enter_context(connected(where, cores=cores))
         with contextlib.ExitStack() as undo:
             undo.callback(self._connection.close)
-            resources = ray.cluster_resources()
-            self._cores, self._has_gpu = int(resources.get("CPU", 0)), resources.get("GPU", 0) > 0
-            if not self._cores:
+            self._room = Room.of(ray.cluster_resources(), where.gpus_per_task)
+            if not self._room.cores:
                 raise CapbenchError(f"{where} has no node with a core to spare (`ray start --num-cpus`)")
             self._make: Any = ray.remote(worker.make)
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -76,9 +82,12 @@ class RayExecutor:
 
     @property
     def free(self) -> int:
-        return (_AHEAD if self.ahead else self._cores) - len(self._tasks)
+        return (_AHEAD if self.ahead else self._room.cores) - len(self._tasks)
 
     def start(self, step: Step) -> None:
+        """Hand a step over, unless it would wait there under a deadline. That it cannot travel is told by `collect`."""
+        if not self.ahead and self._room.waits(step, self.running):
+            return
         with contextlib.ExitStack() as hold:
             if not hold.enter_context(self._store.try_lock(step.key)) or self._store.has(step.key):
                 return
@@ -90,8 +99,8 @@ class RayExecutor:
             self._tasks[step.key] = _Task(step=step, future=future, hold=hold.pop_all())
 
     def _submit(self, step: Step) -> Any:
-        cuda = isinstance(step, Training) and step.train.device != "cpu"
-        if cuda and not self._has_gpu:
+        cuda, files = on_gpu(step), luggage.needed(step)
+        if cuda and not self._room.gpus:
             raise CapbenchError(f"'{step.label}' asks for a GPU, and {self._where} has none; use --capbench-device=cpu")
         modules = frozenset(m for m in luggage.modules_of(step) if m.partition(".")[0] == "capbench")
         partial = self._store.root / "partial" / step.key
@@ -110,7 +119,7 @@ class RayExecutor:
             num_gpus=self._where.gpus_per_task if cuda else 0,
             max_retries=_RETRIES,
         )
-        return make.remote(parcel, self._packed(luggage.needed(step)), self._ledger, *self._needed(step))
+        return make.remote(parcel, self._packed(files), self._ledger, *self._needed(step))
 
     def _packed(self, files: luggage.List) -> Any:
         if files not in self._luggage:
@@ -141,6 +150,7 @@ class RayExecutor:
         return self._parents[key]
 
     def collect(self) -> dict[str, str]:
+        """Put what has come back meanwhile into the store. Raises CapbenchError if the account of the run is lost."""
         futures = {task.future: task for task in self._tasks.values()}
         if futures:
             done, _ = ray.wait(list(futures), timeout=base.POLL)
@@ -187,6 +197,7 @@ class RayExecutor:
             self._clock.ended(step)
 
     def close(self) -> None:
+        """Stop what is still running on the cluster, and leave it; a cluster of this run's own ends."""
         for task in self._tasks.values():
             with contextlib.suppress(Exception):  # the cluster may be gone
                 ray.cancel(task.future, force=True)

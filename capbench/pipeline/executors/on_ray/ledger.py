@@ -14,7 +14,8 @@ _STRIKES = 2  # deaths of its process that are held to be a step's own fault
 class Ledger:
     """An actor on the plan's own node: what it keeps survives the loss of any other.
 
-    Ray carries a task out once more if its process dies, or if its result is lost with a node while others wait for it.
+    Ray carries a task out once more if its process dies, or if its result is lost with a node while others wait for it. Calls
+    are answered one at a time, in the order in which they come. It ends with the plan's process; a run that loses it ends.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,7 @@ class Ledger:
         return None
 
     def finish(self, made: Made) -> None:
-        """Keep what was made, here."""
+        """Keep what was made, here; of a step that was made twice, the first."""
         import ray
 
         if made.key not in self._finished:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import importlib.util
 import io
+import os
 import pickle
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from capbench.methods import sources
@@ -26,6 +31,14 @@ class Luggage:
     files: Mapping[str, bytes]
     folders: tuple[str, ...]
 
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits over all of it: other content is other luggage, and lies elsewhere."""
+        total = hashlib.sha256(repr(self.folders).encode())
+        for name, content in sorted(self.files.items()):
+            total.update(f"{name!r}:{hashlib.sha256(content).hexdigest()};".encode())
+        return total.hexdigest()[:16]
+
 
 @dataclass(frozen=True, kw_only=True)
 class List:
@@ -35,6 +48,7 @@ class List:
     folders: frozenset[Path]
 
     def packed(self) -> Luggage:
+        """The files as they are now. Raises OSError for one that is gone."""
         return Luggage(
             files={str(file): file.read_bytes() for file in self.files}, folders=tuple(map(str, sorted(self.folders)))
         )
@@ -105,13 +119,22 @@ def _sources(file: Path, module: str) -> set[Path]:
     return {f for f in sources.files(file, module) if not f.is_relative_to(_CAPBENCH)}
 
 
-def unpack(luggage: Luggage, into: Path) -> None:
-    """Lay the files out below a folder, as they lay where they come from, and let their modules be imported."""
-    for name, content in luggage.files.items():
-        file = _below(into, name)
-        if not file.is_file():
+def unpack(luggage: Luggage, below: Path) -> Path:
+    """Lay the files out as they lay where they come from, and let their modules be imported; the folder that they lie below.
+
+    It is this luggage's own, below the given one, and whole or not there. Modules of other luggage, perhaps of an earlier version
+    of the same files, that this process has imported from below there are forgotten: they are imported anew.
+    """
+    into = below / luggage.digest
+    _forget(below, but=into)
+    if not into.is_dir():
+        draft = below / f"{luggage.digest}.{os.getpid()}"
+        draft.mkdir(parents=True, exist_ok=True)
+        for name, content in luggage.files.items():
+            file = _below(draft, name)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
+        draft.rename(into)
     folders = {*luggage.folders, *(str(Path(name).parent) for name in luggage.files)}
     for i, known in reversed(
         list(enumerate(sys.path))
@@ -121,10 +144,30 @@ def unpack(luggage: Luggage, into: Path) -> None:
     for folder in luggage.folders:
         if (place := str(_below(into, folder))) not in sys.path:
             sys.path.append(place)
+    return into
+
+
+def _forget(below: Path, *, but: Path) -> None:
+    """Let nothing be imported from below a folder, nor be imported already, but for what lies in one there."""
+
+    def forgotten(place: object) -> bool:
+        return str(place).startswith(f"{below}{os.sep}") and not str(place).startswith(f"{but}{os.sep}")
+
+    for name in [name for name, module in list(sys.modules.items()) if any(map(forgotten, _places(module)))]:
+        del sys.modules[name]
+    sys.path[:] = [place for place in sys.path if not forgotten(place)]
+    importlib.invalidate_caches()
+
+
+def _places(module: ModuleType) -> list[object]:
+    """Where a module lies: a file, or the folders of a package without any."""
+    spec = getattr(module, "__spec__", None)
+    folders = spec.submodule_search_locations if isinstance(spec, ModuleSpec) else None
+    return [getattr(module, "__file__", None), *(folders or ())]
 
 
 def moved(step: Step, into: Path) -> Step:
-    """The step with its method's files where `unpack` has laid them; its key stays."""
+    """The step with its method's files below the folder that `unpack` gave; its key stays."""
     if not isinstance(step, FineTune):
         return step
     there: MethodRef = replace(step.method, spec=_moved(step.method.spec, into))

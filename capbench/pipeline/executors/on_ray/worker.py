@@ -24,7 +24,11 @@ _TELL = 0.5  # seconds between two words about progress
 
 
 def make(parcel: Parcel, packed: Luggage, ledger: Any, *parents: Made | Failed) -> Made | Failed:
-    """A Ray task: the artefact of a step, given those before it."""
+    """A Ray task: the artefact of a step, given those before it.
+
+    Whatever is wrong with the step comes back as Failed, and nothing is raised. Carried out again, after a loss, it gives what
+    it gave if that was told to the ledger, and else begins anew: a second death of its own is Failed, too.
+    """
     import ray
 
     for each in parents:
@@ -46,8 +50,7 @@ def make(parcel: Parcel, packed: Luggage, ledger: Any, *parents: Made | Failed) 
 
 def _made(parcel: Parcel, packed: Luggage, ledger: Any, parents: list[Made]) -> Made:
     _check_capbench(parcel)
-    place = scratch.folder() / "files"
-    luggage.unpack(packed, place)
+    place = luggage.unpack(packed, scratch.folder() / "files")
     step: Step = pickle.loads(parcel.step)
     step = luggage.moved(step, place)
     if isinstance(step, FineTune):
@@ -97,11 +100,17 @@ def _check_capbench(parcel: Parcel) -> None:
 
 
 def _check_method(step: FineTune) -> None:
-    """Raises MethodError unless the method is the same here. A file was sent; of a module there may be another version."""
-    spec = step.method.spec
-    if not spec.rpartition(":")[0].endswith(".py"):
-        found = registry.find(spec, arguments=step.method.arguments)
-        if found.digest != step.method.digest:
-            raise CapbenchError(
-                f"method {step.method.name!r} is another one on node {platform.node()}: install the same on all nodes"
-            )
+    """Raises CapbenchError unless the method is the same here, so that no model is kept under another one's key.
+
+    A file was sent, but may have been edited before; of a module there may be another version.
+    """
+    found = registry.find(step.method.spec, arguments=step.method.arguments)
+    if found.digest == step.method.digest:
+        return
+    name, node = repr(step.method.name), platform.node()
+    if step.method.spec.rpartition(":")[0].endswith(".py"):
+        raise CapbenchError(
+            f"method {name} has another source on node {node} than when this run began: it, or a module that it imports, was "
+            "edited (run it again), or capbench differs there (install the same on all nodes)"
+        )
+    raise CapbenchError(f"method {name} is another one on node {node}: install the same on all nodes")
