@@ -1,7 +1,7 @@
 """The README's table of figures: `python benchmarks/table.py [--write README.md] FILES.json`, prints it where nothing is written.
 
-FILES are what `pytest benchmarks/ --benchmark-json=FILE`, growth.py and gpu.py write. `--reduce FOLDER` keeps of each what the
-table needs, under its name, so that it can be committed; such files do as FILES, too.
+FILES are what `pytest benchmarks/ --benchmark-json=FILE`, growth.py, gpu.py and precision.py write. `--reduce FOLDER` keeps of
+each what the table needs, under its name, so that it can be committed; such files do as FILES, too.
 """
 
 from __future__ import annotations
