@@ -129,25 +129,29 @@ class Grammar:
         """As `sample`, without those of n strings that grew beyond max_length."""
         t = self.tables
         symbols = np.full(n, t.start, dtype=np.int16)
-        lengths = np.ones(n, dtype=np.int64)
+        ends = np.arange(1, n + 1)  # of the strings
         for _ in range(_MOST_LEVELS):
             rule = _choose(t, symbols, rng)
             sizes = t.rule_size[rule]
-            ends = np.cumsum(sizes)
-            if len(ends) and ends[-1] > _MOST_SYMBOLS:
+            symbol_ends = np.cumsum(sizes, dtype=np.int64)
+            if len(symbols) and symbol_ends[-1] > _MOST_SYMBOLS:
                 raise UsageError(
                     f"grammar: {n} strings grew beyond {_MOST_SYMBOLS} symbols (rules that recurse too often?)"
                 )
             # Every symbol is replaced by the right-hand side of its rule; a terminal's only "rule" is itself.
-            within = np.arange(len(ends) and ends[-1]) - np.repeat(ends - sizes, sizes)
-            string_ends = ends[np.cumsum(lengths) - 1]
-            lengths = np.diff(string_ends, prepend=0)
-            symbols = t.rule_symbols[np.repeat(rule, sizes), within]
+            ends = symbol_ends[ends - 1]
+            at = np.repeat(t.rule_first[rule] - (symbol_ends - sizes).astype(np.int32), sizes)
+            at += np.arange(len(at), dtype=np.int32)
+            symbols = t.rule_symbols.take(at)
+            lengths = np.diff(ends, prepend=0)
+            grows = t.grows[rule].any()
             if self.max_length is not None and (lengths > self.max_length).any():  # symbols never get fewer
                 short = lengths <= self.max_length
                 symbols, lengths = symbols[np.repeat(short, lengths)], lengths[short]
-            if not t.nonterminal[symbols].any():
-                return t.terminal_index[symbols], lengths
+                ends = np.cumsum(lengths)
+                grows = (symbols < t.first_terminal).any()
+            if not grows:
+                return symbols - t.first_terminal, lengths
         raise UsageError(f"grammar: strings still hold nonterminals after {_MOST_LEVELS} levels (recursive rules?)")
 
 
@@ -156,12 +160,13 @@ class _Tables:
     """The rules as arrays, so that one level of all strings is expanded by a few numpy calls."""
 
     start: int
-    nonterminal: np.ndarray  # [symbols] bool
-    terminal_index: np.ndarray  # [symbols] int16: index into Grammar.terminals
+    first_terminal: np.int16  # the terminals are the last symbols
     first_rule: np.ndarray  # [symbols] int32
     thresholds: np.ndarray  # [symbols, alternatives - 1] float32: cumulative probabilities
-    rule_size: np.ndarray  # [rules] int64
-    rule_symbols: np.ndarray  # [rules, longest] int16
+    rule_size: np.ndarray  # [rules] int32
+    rule_first: np.ndarray  # [rules] int32: where its symbols begin in rule_symbols
+    rule_symbols: np.ndarray  # int16: right-hand sides, one after another
+    grows: np.ndarray  # [rules] bool: whether there is a nonterminal among them
 
     @classmethod
     def build(cls, grammar: Grammar) -> _Tables:
@@ -170,24 +175,20 @@ class _Tables:
         alternatives = [grammar.rules.get(name, (((name,), 1.0),)) for name in names]
         widest = max(map(len, alternatives))
         flat = [symbols for options in alternatives for symbols, _ in options]
-        longest = max(map(len, flat))
         thresholds = np.full((len(names), widest - 1), 2.0, dtype=np.float32)  # 2 > any uniform draw: never reached
         for i, options in enumerate(alternatives):
             thresholds[i, : len(options) - 1] = np.cumsum([p for _, p in options])[:-1]
-        rule_symbols = np.zeros((len(flat), longest), dtype=np.int16)
-        for i, symbols in enumerate(flat):
-            rule_symbols[i, : len(symbols)] = [index[s] for s in symbols]
         counts = [len(options) for options in alternatives]
-        terminal_index = np.full(len(names), -1, dtype=np.int16)
-        terminal_index[len(grammar.rules) :] = np.arange(len(grammar.terminals))
+        sizes = np.array([len(symbols) for symbols in flat], dtype=np.int32)
         return cls(
             start=index[grammar.start],
-            nonterminal=np.array([name in grammar.rules for name in names]),
-            terminal_index=terminal_index,
+            first_terminal=np.int16(len(grammar.rules)),
             first_rule=np.cumsum([0, *counts[:-1]]).astype(np.int32),
             thresholds=thresholds,
-            rule_size=np.array([len(s) for s in flat], dtype=np.int64),
-            rule_symbols=rule_symbols,
+            rule_size=sizes,
+            rule_first=(np.cumsum(sizes) - sizes).astype(np.int32),
+            rule_symbols=np.array([index[symbol] for symbols in flat for symbol in symbols], dtype=np.int16),
+            grows=np.array([any(symbol in grammar.rules for symbol in symbols) for symbols in flat]),
         )
 
 
