@@ -19,10 +19,11 @@ import torch
 from speed.fitting import Exponent, exponent
 from speed.machine import machine
 from speed.rounds import interleaved
-from speed.rows import row
+from speed.rows import fitted
 from speed.steps import Setup
 from tabulate import tabulate
 
+from capbench.files import write_whole
 from capbench.models.gpt import Gpt
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Initialise
@@ -130,8 +131,8 @@ def measure(folder: Path, *, quick: bool = False) -> list[dict[str, object]]:
         if quick and base is not None:  # whole runs of pytest: too long for a test of this
             continue
         sizes = [first * n for n in DOUBLINGS]
-        seconds, fitted = grown(cost, sizes, rounds=rounds_, base=base)
-        found.append({"what": name, "sizes": sizes, "seconds": seconds, **dataclasses.asdict(fitted)})
+        seconds, power = grown(cost, sizes, rounds=rounds_, base=base)
+        found.append({"what": name, "sizes": sizes, "seconds": seconds, **dataclasses.asdict(power)})
     return found
 
 
@@ -152,17 +153,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="tiny sizes, without tests: shows only that it works")
     given = parser.parse_args(argv)
     torch.set_num_threads(1)
+    here = machine()  # now: the commit may be another one when all is measured
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), quick=given.quick)
     rows = [
-        {
-            **row("growth", f"exponent of the cost of {one['what']}", [float(str(one["value"]))], ""),
-            "low": round(float(str(one["value"])) - float(str(one["error"])), 3),
-            "high": round(float(str(one["value"])) + float(str(one["error"])), 3),
-        }
+        fitted("growth", f"exponent of the cost of {one['what']}", float(str(one["value"])), float(str(one["error"])))
         for one in found
     ]
-    given.out.write_text(json.dumps({"machine": machine(), "rows": rows, "growth": found}, indent=1) + "\n")
+    write_whole(given.out, json.dumps({"machine": here, "rows": rows, "growth": found}, indent=1) + "\n")
     print(table(found))
     return 0
 

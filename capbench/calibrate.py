@@ -14,6 +14,7 @@ from capbench.presets import Scale
 from capbench.protocols.calibration import DELETED, WRAPPED, CalibrationStudy
 from capbench.protocols.calibration_readings import calibration, in_scope, pool
 from capbench.results import Measurement
+from capbench.running import AtOnce
 from capbench.store import Store
 
 
@@ -50,12 +51,13 @@ def thirds(wrapped: Sequence[float], deleted: Sequence[float]) -> tuple[float, f
 
 
 def setting(
-    scale: Scale, *, seeds: Sequence[int], device: str, store: Store, jobs: int, say: Callable[[str], None]
+    scale: Scale, *, seeds: Sequence[int], device: str, store: Store, at_once: AtOnce, say: Callable[[str], None]
 ) -> tuple[list[Setting], dict[int, tuple[Measurement, ...]]]:
     """Make the pools of these seeds and read every tool on them. Raises CapbenchError for a model that could not be made."""
     study = CalibrationStudy(preset=scale.calibration, device=device)
     steps = {seed: pool(study, seed) for seed in seeds}
-    errors = running.make(Plan([s for by_name in steps.values() for s in by_name.values()]), store, jobs=jobs, say=say)
+    plan = Plan([s for by_name in steps.values() for s in by_name.values()])
+    errors = running.make(plan, store, at_once=at_once, say=say)
     if errors:
         raise CapbenchError(next(iter(errors.values())))
     lab = Lab(store)

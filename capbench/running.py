@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
@@ -28,6 +29,8 @@ from capbench.presets import SCALES
 from capbench.results import RunInfo
 from capbench.store import DamagedArtefact, Store
 from capbench.zoo import bundle
+
+_STACK = 16  # models in one pass on a GPU
 
 
 def check_scale(option: str, scale: str) -> None:
@@ -82,6 +85,34 @@ def count(option: str, given: str | None, default: int) -> int:
     return int(given)
 
 
+@dataclass(frozen=True, kw_only=True)
+class AtOnce:
+    """Trainings at a time: so many processes, one core each; or so many models, if they are alike, in one pass here."""
+
+    jobs: int = 1
+    stack: int = 1
+
+
+def at_once(prefix: str, jobs: str | None, stack: str | None, *, device: str, cores: int, ray: bool = False) -> AtOnce:
+    """By default a process for every core; a GPU, which one model leaves idle, is filled by a stack in one process.
+
+    prefix: of the options' names. Raises UsageError for numbers that are none, or that do not go together.
+    """
+    if ray and stack is not None:
+        raise UsageError(f"{prefix}stack={stack}: on a Ray cluster models train one by one; leave it away")
+    models = count(f"{prefix}stack", stack, _STACK if device == "cuda" and not ray else 1)
+    here = not ray and (models > 1 or device == "cuda")
+    processes = count(f"{prefix}jobs", jobs, 1 if here else cores)
+    if here and processes > 1 and device == "cuda":
+        raise UsageError(
+            f"{prefix}jobs={processes}: on cuda one process trains; leave it away and say {prefix}stack=N for N models in one "
+            f"pass (now {models})"
+        )
+    if here and processes > 1:
+        raise UsageError(f"{prefix}stack={models} trains in one process: leave {prefix}jobs={processes} away")
+    return AtOnce(jobs=processes, stack=models)
+
+
 def minutes(option: str, given: str | None) -> float:
     """A time in seconds, given in minutes; infinite without any. UsageError if it is no number above 0."""
     if given is None:
@@ -96,20 +127,19 @@ def make(
     plan: Plan,
     store: Store,
     *,
-    jobs: int,
+    at_once: AtOnce,
     say: Callable[[str], None],
     deadline: float = math.inf,
     bundled: bool = True,
-    stack: int = 1,
     ray: OnRay | None = None,
 ) -> dict[str, str]:
     """Make what is missing of a plan, saying how much it is; step key -> one line, for what could not be made.
 
     What there was no time for before the deadline (in time.monotonic()'s seconds) is still missing then.
-    bundled: base models that come with the package are taken from there. stack: above 1, so many models train in one pass, in
-    this process. ray: the cluster that makes the others.
+    bundled: base models that come with the package are taken from there. ray: the cluster that makes the others.
     Raises UsageError for a cluster that cannot be used.
     """
+    jobs, stack = at_once.jobs, at_once.stack
     limit_threads()
     with warnings.catch_warnings(record=True) as damaged:
         warnings.simplefilter("always", DamagedArtefact)

@@ -36,6 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # One process may see a file that another has not finished. Then it compiles for itself.
     config.addinivalue_line("filterwarnings", "default:Error reading persistent compilation cache")
 
+    # A cache of models made in milliseconds need survive no power cut: the disk, 3 ms and more a call, is not waited for.
+    # That the store does, and when, is seen by tests that put a function of their own in its place.
+    patched = pytest.MonkeyPatch()
+    patched.setattr(os, "fsync", lambda descriptor: None)
+    config.add_cleanup(patched.undo)
+
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if folder in config.stash:
@@ -72,6 +78,16 @@ def original(origin: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     bundled(place := tmp_path_factory.mktemp("zoos") / "zoo", origin)
     return place
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the example's report. To look at only."""
+    from report_example import example
+
+    from capbench.report import write
+
+    return write(example(), tmp_path_factory.mktemp("reports") / "made" / "on demand")
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.append(str(BENCHMARKS))  # as for a script that is run there
 
 import gpu  # noqa: E402
+import growth  # noqa: E402
 import table  # noqa: E402
 from speed import flops, gpu_figures, tables  # noqa: E402
 from speed.fitting import exponent  # noqa: E402
@@ -108,6 +109,25 @@ def test_gpu_figures_are_named_after_their_gpu(tmp_path: Path, capsys: pytest.Ca
     out = capsys.readouterr().out
     assert "Some GPU; Some CPU" in out and "Not measured: data (took longer than 5 s)." in out
     assert tables.NO_GPU not in out
+
+
+def test_what_was_fitted_has_a_standard_error_and_no_quartiles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By growth.py, but for the measuring; the commit is the one it began on."""
+    now = dict(MACHINE)
+    of_steps = {"what": "steps", "sizes": [1, 2, 4], "seconds": [[1.0], [2.0], [4.5]], "value": 1.085, "error": 0.0494}
+    monkeypatch.setattr(growth, "machine", lambda: dict(now))
+    monkeypatch.setattr(growth, "measure", lambda *_, **__: now.update(commit="later") or [of_steps])
+    assert growth.main([str(tmp_path / "growth.json")]) == 0
+    capsys.readouterr()
+    measured = {"machine": {**MACHINE, "cores": 4}, "rows": rows(30, 40, 50)}
+    assert table.main([str(tmp_path / "growth.json"), saved(tmp_path, measured)]) == 0
+    lines = [[c.strip() for c in line.strip("|").split("|")] for line in capsys.readouterr().out.splitlines()]
+    at = lines.index(["growth", "exponent of the cost of steps", "1.08", "0.049", ""])
+    assert lines[at - 2] == ["part", "what", "fitted", "standard error", "aim"]
+    assert lines[at - 4] == ["Some CPU, 2 cores; Python 3.11.7, torch 2.13.0; 2026-11-23, commit abc1234:"]
+    assert sum("quartiles" in line for line in lines) == sum("standard error" in line for line in lines) == 1
 
 
 def test_only_what_is_between_the_markers_is_replaced(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_compiled_step_is_the_program_that_it_names(compiled: Store) -> None:
 def test_a_compiled_model_is_loaded_without_jax(compiled: Store) -> None:
     built(compiled, [PERTURBED])
     program = f"""
-import sys, torch
+import sys, torch, capbench.models.tracr
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from tiny_tracr import COUNT_A
 from capbench.pipeline.build import load_model
@@ -73,7 +73,7 @@ step = Perturb(start=COUNT_A, scale=1e-3, seed=0)
 assert Plan([step]).run(store, jobs=1) == {{}}  # there is nothing to do
 model = load_model(step, store)
 print(model(torch.tensor([{TASK.encode("ab")}]))[0, 2].argmax().item())
-print(*sorted({{"jax", "haiku", "tracr"}} & sys.modules.keys()))
+print(*sorted({{"jax", "haiku", "tracr", "chex"}} & sys.modules.keys()))
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "1\n\n", "")

@@ -16,6 +16,7 @@ from capbench import __version__
 from capbench.cli.main import main
 from capbench.errors import CapbenchError
 from capbench.pipeline.executors import base
+from capbench.running import AtOnce
 from capbench.store import Store
 
 
@@ -119,7 +120,7 @@ def test_a_mistake_is_one_line(argv: str, parts: list[str], capsys: pytest.Captu
     assert not Path("reports").exists()
 
 
-def test_calibrate_passes_the_precision_on_and_refuses_jobs_on_a_gpu(
+def test_calibrate_passes_the_precision_on_and_trains_in_stacks_on_a_gpu(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
@@ -128,12 +129,42 @@ def test_calibrate_passes_the_precision_on_and_refuses_jobs_on_a_gpu(
     on_gpu = ("calibrate", "--scale=smoke", "--cache=c", "--device=cuda")
     assert run(capsys, *on_gpu, "--precision=bfloat16").code == 0
     ((scale, more),) = seen
-    assert [size.precision for size in scale.calibration.pcfg] == ["bfloat16"] and more["jobs"] == 1
+    assert [size.precision for size in scale.calibration.pcfg] == ["bfloat16"] and more["at_once"] == AtOnce(
+        jobs=1, stack=16
+    )
     refused = run(capsys, *on_gpu, "--jobs=2")
-    assert refused.code == 2 and "--jobs=2" in refused.err and "leave --jobs away" in refused.err and len(seen) == 1
+    assert refused.code == 2 and "--jobs=2" in refused.err and "--stack=N" in refused.err and len(seen) == 1
 
 
 # ---- fidelity
+
+
+def test_fidelity_trains_the_papers_grid_in_stacks_on_a_gpu_in_the_precision_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StopError(Exception):
+        pass
+
+    def replicate(*_: Any, **given: Any) -> None:
+        seen.append(given)
+        raise StopError
+
+    seen: list[Any] = []
+    monkeypatch.setattr("capbench.running._has_cuda", lambda: True)
+    monkeypatch.setattr("capbench.fidelity.run.replicate", replicate)
+    for stack in ((), ("--stack=3",)):
+        with pytest.raises(StopError):
+            run(
+                capsys,
+                "fidelity",
+                "--table=pcfg-counting",
+                "--cache=c",
+                "--device=cuda",
+                "--precision=bfloat16",
+                *stack,
+            )
+    assert [given["at_once"] for given in seen] == [AtOnce(stack=16), AtOnce(stack=3)]
+    assert {given["scale"].pcfg.precision for given in seen} == {"bfloat16"}
 
 
 def test_fidelity_from_nothing_and_again_from_the_cache(

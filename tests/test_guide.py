@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import io
 import json
 import os
 import re
@@ -18,7 +20,7 @@ import tiny_suite  # noqa: F401  # an inner run forgets its imports
 from guide_blocks import blocks
 from tiny import TINY
 
-from capbench.cli.main import COMMANDS
+from capbench.cli.main import COMMANDS, main
 from capbench.presets import SCALES, small
 
 ROOT = Path(__file__).parent.parent
@@ -46,8 +48,12 @@ def clone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def carried_out(command: str, pytester: pytest.Pytester) -> tuple[int, str]:
-    """Exit code and output. pytest runs in this process, where torch is imported, all else as a process of its own."""
+    """Exit code and output. What imports torch runs in this process, which has imported it, all else as one of its own."""
     words = shlex.split(command)
+    if words[:2] == ["capbench", "check-method"]:
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
+            code = main(words[1:])
+        return code, out.getvalue()
     if words[0] == "pytest":
         result = pytester.runpytest_inprocess(*words[1:])
         return int(result.ret), result.stdout.str() + result.stderr.str()

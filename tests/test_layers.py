@@ -140,7 +140,9 @@ def test_what_should_know_little_knows_no_more(name: str) -> None:
 
 
 def test_measurements_know_neither_the_pipeline_nor_the_store() -> None:
-    for module in (m for m in SOURCES if layer_name(m) == "measure"):
+    modules = [m for m in SOURCES if layer_name(m) == "measure"]
+    assert len(modules) > 1
+    for module in modules:
         forbidden = {m for m in reached(module) if layer_name(m) in ("pipeline", "store")}
         assert not forbidden, f"{module} leads to {forbidden}"
 
@@ -153,7 +155,9 @@ def test_results_need_the_standard_library_only(name: str) -> None:
 
 def test_no_module_of_the_report_leads_to_torch() -> None:
     """Not even in a function: a report is made where torch is not installed."""
-    for module in (m for m in SOURCES if layer_name(m) in ("report", "compare")):
+    modules = [m for m in SOURCES if layer_name(m) in ("report", "compare")]
+    assert {layer_name(m) for m in modules} == {"report", "compare"}
+    for module in modules:
         for reachable in reached(module):
             heavy = {m.split(".")[0] for m in imports(SOURCES[reachable])} & HEAVY
             assert not heavy, f"{module} leads to {reachable}, which imports {heavy}"

@@ -25,9 +25,8 @@ HOSTILE = "<script>alert(1)</script>|$x_1$\x1b[31m&lt;"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example, written once."""
-    return write(example(), tmp_path_factory.mktemp("reports") / "made" / "on demand")
+def folder(reported: Path) -> Path:
+    return reported
 
 
 class Page(HTMLParser):

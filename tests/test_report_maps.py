@@ -184,12 +184,11 @@ def pictures(folder: Path) -> list[str]:
     return [base64.b64decode(data).decode() for data in found]
 
 
-def test_the_page_shows_the_maps_and_their_tokens(tmp_path: Path) -> None:
-    folder = write(example(), tmp_path)
-    html = (folder / "report.html").read_text("utf-8")
+def test_the_page_shows_the_maps_and_their_tokens(reported: Path) -> None:
+    html = (reported / "report.html").read_text("utf-8")
     assert html.count("<h3>Attention maps</h3>") == html.count("<h3>Activation maps</h3>") == 1
     assert 'alt="Attention maps, prior=low, c_tr=1, lr=medium: 4 maps"' in html
-    attention, activations = pictures(folder)[-2:]
+    attention, activations = pictures(reported)[-2:]
     for token in set(TOKENS):
         assert texts(attention).count(token) == 2 * 4 * TOKENS.count(token)
         assert texts(activations).count(token) == 4 * TOKENS.count(token)
@@ -203,7 +202,7 @@ def test_a_map_with_a_value_is_a_quantity_too(tmp_path: Path) -> None:
     assert re.search(r"<td>attention\.distance</td>.*>0\.88<", html)
 
 
-def test_tables_know_no_maps(tmp_path: Path) -> None:
+def test_tables_know_no_maps(reported: Path, tmp_path: Path) -> None:
     bare = dataclasses.replace(
         example(),
         records=tuple(
@@ -212,9 +211,9 @@ def test_tables_know_no_maps(tmp_path: Path) -> None:
         ),
     )
     assert (claim_table(bare), capability_table(bare)) == (claim_table(example()), capability_table(example()))
-    with_maps, without = write(example(), tmp_path / "a"), write(bare, tmp_path / "b")
+    without = write(bare, tmp_path)
     for name in ("summary.md", "results.csv"):
-        assert (with_maps / name).read_bytes() == (without / name).read_bytes()
+        assert (reported / name).read_bytes() == (without / name).read_bytes()
 
 
 def test_a_map_that_fails_costs_only_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

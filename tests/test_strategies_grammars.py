@@ -62,7 +62,7 @@ def test_the_exact_lengths_of_this_file_are_those_worked_out_by_hand() -> None:
 
 
 @given(grammars(min_length=8), SEEDS)
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_strings_derive_from_their_grammar_and_are_long_enough(grammar: Grammar, seed: int) -> None:
     rules = {parent: [symbols for symbols, _ in right] for parent, right in grammar.rules.items()}
     for text in sampled(grammar, 8, seed):
@@ -72,7 +72,7 @@ def test_strings_derive_from_their_grammar_and_are_long_enough(grammar: Grammar,
 
 
 @given(grammars(min_length=8), st.integers(4, 8), SEEDS)
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_texts_are_windows_of_strings(grammar: Grammar, text_len: int, seed: int) -> None:
     strings: list[str] = []
     original = Grammar.sample
@@ -102,14 +102,14 @@ def test_strings_come_with_the_probability_of_their_derivations(grammar: Grammar
 
 
 @given(grammars(min_length=6, max_depth=3), SEEDS)
-@settings(deadline=None, max_examples=100, derandomize=True)
+@settings(deadline=None, max_examples=60, derandomize=True)
 def test_lengths_come_with_their_probability_also_below_a_longest_length(grammar: Grammar, seed: int) -> None:
     lengths = grammar.sample(2000, np.random.default_rng(seed))[1]
     assert chi_square(Counter(lengths.tolist()), length_shares(grammar), 2000) > FLUKE
 
 
 @given(grammars(min_length=8, recursive=False), SEEDS)
-@settings(deadline=None, max_examples=100, derandomize=True)
+@settings(deadline=None, max_examples=60, derandomize=True)
 def test_letters_come_as_often_as_the_rules_imply(grammar: Grammar, seed: int) -> None:
     expected = {name: np.eye(len(grammar.terminals))[i] for i, name in enumerate(grammar.terminals)}
     for parent in reversed(list(grammar.rules)):  # a symbol stands before those that it contains

@@ -79,7 +79,7 @@ def changed(value: Any, path: tuple[Any, ...]) -> Any:
 
 
 @given(pretrainings(), SEEDS)
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 def test_the_order_of_entries_changes_neither_key_nor_data(step: Pretrain, seed: int) -> None:
     same = turned(step)
     assert same == step and same.key == step.key
@@ -87,14 +87,14 @@ def test_the_order_of_entries_changes_neither_key_nor_data(step: Pretrain, seed:
 
 
 @given(pretrainings(), pretrainings())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_keys_are_equal_if_and_only_if_configurations_are(one: Pretrain, other: Pretrain) -> None:
     assert (one.key == other.key) == (one == other) == (key_of(one.config) == key_of(other.config))
     assert copy.deepcopy(one).key == one.key
 
 
 @given(st.data(), pretrainings())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_a_change_of_any_one_field_changes_the_key(data: st.DataObject, step: Pretrain) -> None:
     path = data.draw(st.sampled_from(list(leaves(step))))
     other = changed(step, path)

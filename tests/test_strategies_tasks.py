@@ -74,7 +74,7 @@ def expected(task: PcfgTask, prompt: list[str], oracles: Callable[..., str] = or
 
 
 @given(pcfg_tasks(), SEEDS)
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=150)
 def test_every_answer_is_the_oracles(task: PcfgTask, seed: int) -> None:
     s = task.setting
     for prompt in prompts(task, 12, seed, s):
@@ -84,7 +84,7 @@ def test_every_answer_is_the_oracles(task: PcfgTask, seed: int) -> None:
 
 
 @given(pcfg_tasks(), SEEDS)
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 def test_the_answer_does_not_depend_on_the_form_of_the_prompt(task: PcfgTask, seed: int) -> None:
     """In all forms the same words in another order, and the same answer."""
     default, *others = (
@@ -98,7 +98,7 @@ def test_the_answer_does_not_depend_on_the_form_of_the_prompt(task: PcfgTask, se
 
 
 @given(pcfg_tasks(), SEEDS)
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 def test_prompts_are_words_and_back(task: PcfgTask, seed: int) -> None:
     vocabulary = task.setting.vocabulary
     batch = task.sample(16, rng(seed))
@@ -130,7 +130,7 @@ def carries(c: Correlation, pt: int, ft: int) -> bool:
 
 
 @given(correlated(), SEEDS)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_all_strings_or_none_carry_the_correlation_by_the_oracles_answers(task: PcfgTask, seed: int) -> None:
     s, c = task.setting, task.correlation
     assert c is not None
@@ -141,7 +141,7 @@ def test_all_strings_or_none_carry_the_correlation_by_the_oracles_answers(task: 
 
 
 @given(correlated(rates=(0.5, 0.2, 0.8)), SEEDS)
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(deadline=None, max_examples=40, derandomize=True)
 def test_a_share_of_the_strings_carries_the_correlation(task: PcfgTask, seed: int) -> None:
     s, c = task.setting, task.correlation
     assert c is not None
@@ -156,7 +156,7 @@ def test_a_share_of_the_strings_carries_the_correlation(task: PcfgTask, seed: in
 
 
 @given(pcfg_settings(), SEEDS, SEEDS)
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_no_text_is_in_two_splits(s: PcfgSetting, seed: int, other: int) -> None:
     texts = {split: s.texts(32, split, np.random.default_rng(seed)) for split in SPLITS}
     again = {split: {tuple(t) for t in s.texts(32, split, np.random.default_rng(other)).tolist()} for split in SPLITS}
@@ -167,7 +167,7 @@ def test_no_text_is_in_two_splits(s: PcfgSetting, seed: int, other: int) -> None
 
 
 @given(correlated(), SEEDS, st.sampled_from(SPLITS))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 def test_also_texts_with_a_correlation_stay_in_their_split(task: PcfgTask, seed: int, split: Any) -> None:
     terminals = task.setting.operands
     texts = [[terminals.index(letter) for letter in text_of(p)] for p in prompts(task, 16, seed, task.setting)]
@@ -175,7 +175,7 @@ def test_also_texts_with_a_correlation_stay_in_their_split(task: PcfgTask, seed:
 
 
 @given(finetuning_tasks() | pcfg_tasks(), SEEDS, SEEDS)
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 def test_equal_seeds_give_equal_data_and_others_do_not(task: PcfgTask | FineTuningTask, one: int, other: int) -> None:
     first, again, different = (task.sample(16, rng(seed)) for seed in (one, one, other))
     assert torch.equal(first.tokens, again.tokens) and torch.equal(first.targets, again.targets)
@@ -183,7 +183,7 @@ def test_equal_seeds_give_equal_data_and_others_do_not(task: PcfgTask | FineTuni
 
 
 @given(finetuning_tasks(), SEEDS)
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 def test_the_streams_of_fine_tuning_are_of_one_shape_and_can_be_drawn(task: FineTuningTask, seed: int) -> None:
     for stream in (task.target, task.retain, task.forget, task.others or task.target):
         batch = stream.sample(12, rng(seed))
@@ -217,7 +217,7 @@ def test_hardly_any_draw_is_thrown_away(name: str) -> None:
     filtered: list[str] = []
 
     @given(st.data())
-    @settings(deadline=None, max_examples=500, derandomize=True, database=None, phases=[Phase.generate])
+    @settings(deadline=None, max_examples=200, derandomize=True, database=None, phases=[Phase.generate])
     def draws(data: st.DataObject) -> None:
         tried.append(1)
         try:

@@ -25,6 +25,11 @@ def row(part: str, what: str, values: Sequence[float], unit: str, *, aim: str = 
     }
 
 
+def fitted(part: str, what: str, value: float, error: float) -> Row:
+    """A number, without a unit, that was fitted to measurements, and the standard error of the fit."""
+    return {"part": part, "what": what, "value": _short(value), "error": _short(error), "unit": "", "aim": ""}
+
+
 def keep(benchmark: Any, *rows: Row) -> None:
     """Add rows to a benchmark of pytest-benchmark."""
     benchmark.extra_info.setdefault("rows", []).extend(rows)

@@ -28,36 +28,27 @@ def paper_282() -> PcfgPreset:
     return replace(preset, setting=replace(preset.setting, text_len=273), batch_size=16)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Drawn:
     """A task whose strings are drawn already, so that a step is timed without its data: always the same 16 batches."""
 
-    task: Task
+    name: str
+    vocab_size: int
+    seq_len: int
+    answer_pos: int
+    answer_weight: float
     batch: Batch
 
     @classmethod
     def of(cls, task: Task, batch_size: int) -> Drawn:
-        return cls(task, task.sample(_DRAWN * batch_size, torch.Generator().manual_seed(0)))
-
-    @property
-    def name(self) -> str:
-        return self.task.name
-
-    @property
-    def vocab_size(self) -> int:
-        return self.task.vocab_size
-
-    @property
-    def seq_len(self) -> int:
-        return self.task.seq_len
-
-    @property
-    def answer_pos(self) -> int:
-        return self.task.answer_pos
-
-    @property
-    def answer_weight(self) -> float:
-        return self.task.answer_weight
+        return cls(
+            name=task.name,
+            vocab_size=task.vocab_size,
+            seq_len=task.seq_len,
+            answer_pos=task.answer_pos,
+            answer_weight=task.answer_weight,
+            batch=task.sample(_DRAWN * batch_size, torch.Generator().manual_seed(0)),
+        )
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """The strings that were drawn before."""

@@ -16,13 +16,13 @@ class TableError(Exception):
 
 
 def reduced(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What the table needs of a file by pytest-benchmark, growth.py or gpu.py: machine and rows, no paths and no names."""
+    """What the table needs of a file by pytest-benchmark or one of growth.py, gpu.py, precision.py: no paths and no names."""
     if "benchmarks" not in found:
         if not {"machine", "rows"} <= found.keys():
             raise TableError(
-                "neither pytest-benchmark's JSON nor that of growth.py or gpu.py: no 'machine' with 'rows'"
+                "neither pytest-benchmark's JSON nor that of growth.py, gpu.py or precision.py: no 'machine' with 'rows'"
             )
-        return {key: found[key] for key in ("machine", "rows", "missing", "growth") if key in found}
+        return {key: found[key] for key in ("machine", "rows", "missing", "growth", "precision") if key in found}
     rows = [line for benchmark in found["benchmarks"] for line in benchmark["extra_info"].get("rows", [])]
     machine = found["machine_info"].get("capbench")
     if machine is None:
@@ -57,18 +57,29 @@ def in_words(machine: Mapping[str, Any]) -> str:
 
 
 def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    lines = []
-    for line in rows:
-        unit = f" {line['unit']}" if line["unit"] else ""
-        spread = f"{_number(line['low'])} to {_number(line['high'])}" if line["low"] != line["high"] else ""
-        lines.append([line["part"], line["what"], f"{_number(line['value'])}{unit}", spread, line["aim"]])
-    headers = ["part", "what", "median", "quartiles", "aim"]
-    return tabulate(lines, headers=headers, tablefmt="github", disable_numparse=True)
+    """What was measured, and apart from it what was fitted: their spreads are not the same thing."""
+    measured = [_cells(line, _quartiles(line)) for line in rows if "error" not in line]
+    fitted = [_cells(line, _number(line["error"], digits=2)) for line in rows if "error" in line]
+    tables = ((measured, "median", "quartiles"), (fitted, "fitted", "standard error"))
+    return "\n\n".join(
+        tabulate(lines, headers=["part", "what", *of, "aim"], tablefmt="github", disable_numparse=True)
+        for lines, *of in tables
+        if lines
+    )
 
 
-def _number(value: float) -> str:
-    """Three digits, never as a power of ten."""
-    return f"{float(f'{value:.3g}'):,.10g}".replace(",", " ")
+def _cells(line: Mapping[str, Any], spread: str) -> list[str]:
+    unit = f" {line['unit']}" if line["unit"] else ""
+    return [line["part"], line["what"], f"{_number(line['value'])}{unit}", spread, line["aim"]]
+
+
+def _quartiles(line: Mapping[str, Any]) -> str:
+    return f"{_number(line['low'])} to {_number(line['high'])}" if line["low"] != line["high"] else ""
+
+
+def _number(value: float, digits: int = 3) -> str:
+    """So many digits, never as a power of ten."""
+    return f"{float(f'{value:.{digits}g}'):,.10g}".replace(",", " ")
 
 
 def inserted(text: str, new: str) -> str:

@@ -32,20 +32,19 @@ def _calibrate(given: argparse.Namespace) -> int:
 
     from capbench import running
     from capbench.calibrate import setting
-    from capbench.pipeline.cores import available_cores
     from capbench.presets import SCALES
     from capbench.store import Store, default_root
 
     running.check_scale("--scale", given.scale)
     running.check_device("--device", given.device)
-    jobs = making.jobs(given, available_cores())
+    at_once = making.at_once(given)
     precision = running.precision("--precision", given.precision)
     found, read = setting(
         SCALES[given.scale]().computed_in(precision),
         seeds=_seeds(given.seeds),
         device=given.device,
         store=Store(default_root(given.cache)),
-        jobs=jobs,
+        at_once=at_once,
         say=lambda words: print(words, file=sys.stderr, flush=True),
     )
     if given.values:

@@ -60,6 +60,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--report", metavar="DIR", help="write fidelity-TABLE.json and fidelity-TABLE.md in DIR")
     making.add(parser)
+    making.add_precision(parser)
     parser.set_defaults(run=_fidelity)
 
 
@@ -68,7 +69,6 @@ def _fidelity(given: argparse.Namespace) -> int:
     from capbench.fidelity import paper, show
     from capbench.fidelity.run import replicate
     from capbench.methods import arguments
-    from capbench.pipeline.cores import available_cores
     from capbench.presets import SCALES
     from capbench.report import check_directory
     from capbench.store import Store, default_root
@@ -80,8 +80,9 @@ def _fidelity(given: argparse.Namespace) -> int:
     scale = _pretrained(SCALES[given.scale](), table, given.pretrain_steps)
     deadline = began + running.minutes("--budget-minutes", given.budget_minutes)
     seeds = tuple(range(running.count("--seeds", given.seeds, scale.seeds)))
-    jobs = running.count("--jobs", given.jobs, available_cores())
     running.check_device("--device", given.device)
+    at_once = making.at_once(given)
+    precision = running.precision("--precision", given.precision)
     try:
         method_arguments = arguments.parse("--method-arg", given.method_arg)
         method = running.find_method("--method", given.method, arguments=method_arguments)
@@ -90,25 +91,23 @@ def _fidelity(given: argparse.Namespace) -> int:
     store = Store(default_root(given.cache))
     if given.report is not None:
         check_directory(Path(given.report))
-    if given.device == "cuda":
-        jobs = 1  # trainings would share the one device
 
     found = replicate(
         table,
         rows,
-        scale=scale,
+        scale=scale.computed_in(precision),
         seeds=seeds,
         method=method,
         device=given.device,
         store=store,
-        jobs=jobs,
+        at_once=at_once,
         say=lambda words: print(words, file=sys.stderr, flush=True),
         deadline=deadline,
     )
     run = running.run_info(
         run_id=f"fidelity-{table.name}",
         device=given.device,
-        jobs=jobs,
+        jobs=at_once.jobs,
         scale=given.scale,
         seeds=seeds,
         methods=(method.name,),
@@ -140,4 +139,5 @@ def _command(given: argparse.Namespace, *, seeds: int, method: str) -> str:
     words += [word for cells in given.cells for word in ("--cells", cells)]
     words += [] if given.pretrain_steps is None else ["--pretrain-steps", given.pretrain_steps]
     words += ["--method", method, *(word for text in given.method_arg or () for word in ("--method-arg", text))]
+    words += [] if given.precision == "float32" else ["--precision", given.precision]
     return shlex.join([*words, "--device", given.device])

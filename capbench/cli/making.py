@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from capbench.errors import UsageError
+if TYPE_CHECKING:
+    from capbench.running import AtOnce
 
 _METHOD = (
     "fine-tuning method: full (default) or another built-in name, the name of an entry point capbench.methods, "
@@ -30,7 +32,10 @@ def add_place(parser: argparse.ArgumentParser) -> None:
         "--cache", metavar="DIR", help="where models are kept (default: CAPBENCH_CACHE or the user cache)"
     )
     parser.add_argument("--device", metavar="DEVICE", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--jobs", metavar="N", help="trainings at a time, one core each (default: all cores)")
+    parser.add_argument(
+        "--jobs", metavar="N", help="trainings at a time, one core each (default: all cores; 1 on cuda)"
+    )
+    parser.add_argument("--stack", metavar="N", help="train up to N models in one pass (default: 16 on cuda, 1 on cpu)")
 
 
 def add_precision(parser: argparse.ArgumentParser) -> None:
@@ -40,14 +45,12 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def jobs(given: argparse.Namespace, cores: int) -> int:
-    """Trainings at a time, for a command that trains on a GPU one by one. UsageError for a number that cannot be."""
+def at_once(given: argparse.Namespace) -> AtOnce:
+    """Trainings at a time. Raises UsageError for numbers that cannot be."""
     from capbench import running
+    from capbench.pipeline.cores import available_cores
 
-    found = running.count("--jobs", given.jobs, 1 if given.device == "cuda" else cores)
-    if given.device == "cuda" and found > 1:
-        raise UsageError(f"--jobs={found}: on cuda this command trains one model at a time; leave --jobs away")
-    return found
+    return running.at_once("--", given.jobs, given.stack, device=given.device, cores=available_cores())
 
 
 def add_method_arg(parser: argparse.ArgumentParser) -> None:

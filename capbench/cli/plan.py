@@ -25,8 +25,8 @@ EXIT_CODES = (
     "4 a mistake on the command line; 5 no tests"
 )
 # Options by the names of pytest's own, without --capbench-: those with a value, those that may be repeated, and flags.
-_VALUES = ("scale", "seeds", "variants", "variants-minutes", "task", "cache", "device", "jobs", "precision")
-_OF_TRAIN = ("stack", "executor", "address", "gpus-per-task")
+_VALUES = ("scale", "seeds", "variants", "variants-minutes", "task", "cache", "device", "jobs", "stack", "precision")
+_OF_TRAIN = ("executor", "address", "gpus-per-task")
 _LISTS = ("method", "method-arg")
 _FLAGS = ("extended", "retrain")
 
@@ -55,7 +55,6 @@ def add(commands: Any) -> None:
         )
         making.add(parser, several=True)
         if name == "train":
-            parser.add_argument("--stack", metavar="N", help="train up to N models in one pass (16 on cuda, 1 on cpu)")
             parser.add_argument(
                 "--executor", metavar="WHERE", help="make them here (local, default) or on a Ray cluster (ray)"
             )

@@ -16,7 +16,7 @@ from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
 from capbench.presets import Scale
 from capbench.protocols.studies import STUDIES
-from capbench.running import bar, make
+from capbench.running import AtOnce, bar, make
 from capbench.store import Store
 
 
@@ -55,7 +55,7 @@ def replicate(
     method: MethodRef,
     device: str,
     store: Store,
-    jobs: int,
+    at_once: AtOnce,
     say: Callable[[str], None],
     deadline: float = math.inf,
 ) -> Replication:
@@ -67,7 +67,7 @@ def replicate(
     studies = {row.group.study: STUDIES[row.group.study](scale, method, device) for row in rows}
     work = [(row, seed, models_of(studies[row.group.study], row, seed)) for row in rows for seed in seeds]
     steps = (step for *_, models in work for step in models.values())
-    errors = make(Plan(steps), store, jobs=jobs, say=say, deadline=deadline)
+    errors = make(Plan(steps), store, at_once=at_once, say=say, deadline=deadline)
     found: dict[str, list[_Answers]] = {row.id: [] for row in rows}
     with bar(len(work), unit="model") as progress:
         for row, seed, models in work:

@@ -33,7 +33,7 @@ def export_for(models: Models, tests: Tests, *, say: Callable[[str], None]) -> N
             ]
     if not wanted:
         raise UsageError("--capbench-export: no test that was collected needs a fine-tuned model; name other tests")
-    for error in models.make(Plan(w.step.base for w in wanted), jobs=o.jobs, say=say).values():
+    for error in models.make(Plan(w.step.base for w in wanted), say=say).values():
         raise CapbenchError(error)
     folder = Path(o.export or "")
     strings, size = volume(wanted, o.export_data)

@@ -35,7 +35,7 @@ class Models:
     def prepare(self, tests: Tests, *, say: Callable[[str], None]) -> None:
         """Make the models that the tests need. What cannot be made is remembered, for the tests that need it."""
         steps, _ = self.steps(tests)
-        self.errors = self.make(Plan(steps), jobs=self.options.jobs, say=say)
+        self.errors = self.make(Plan(steps), say=say)
 
     def steps(self, tests: Tests) -> tuple[list[Step], list[str]]:
         """The models that the tests need, and why those that cannot even be named cannot be."""
@@ -47,17 +47,16 @@ class Models:
             blocked |= {why: None} if why else {}
         return steps, list(blocked)
 
-    def make(self, plan: Plan, *, jobs: int, say: Callable[[str], None], deadline: float = math.inf) -> dict[str, str]:
+    def make(self, plan: Plan, *, say: Callable[[str], None], deadline: float = math.inf) -> dict[str, str]:
         """Make what is missing of a plan; step key -> why, for what could not be made. See running.make."""
         o = self.options
         return running.make(
             plan,
             self.store,
-            jobs=jobs,
+            at_once=o.at_once,
             say=say,
             deadline=deadline,
             bundled=not o.retrain,
-            stack=o.stack,
             ray=o.ray,
         )
 
@@ -67,6 +66,8 @@ class Models:
         known = {key: self.errors[key] for key in plan.steps if key in self.errors}
         if not known:
             bundled = not self.options.retrain  # here: for a few steps a cluster takes longer
-            known = running.make(plan, self.store, jobs=1, say=lambda _: None, deadline=deadline, bundled=bundled)
+            known = running.make(
+                plan, self.store, at_once=running.AtOnce(), say=lambda _: None, deadline=deadline, bundled=bundled
+            )
             self.errors |= known
         return known

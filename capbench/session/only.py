@@ -28,7 +28,11 @@ def only(
         plan = Plan([*steps, *variants.steps(on_variants)])
         bundled = frozenset[str]() if models.options.retrain else bundle.keys()
         o = models.options
-        say(outline(plan, models.store, jobs=o.jobs, stack=o.stack, bundled=bundled) if plan.steps else _NO_MODELS)
+        say(
+            outline(plan, models.store, jobs=o.at_once.jobs, stack=o.at_once.stack, bundled=bundled)
+            if plan.steps
+            else _NO_MODELS
+        )
         return wrong
     if not steps and not on_variants and not wrong:
         say(_NO_MODELS)

@@ -24,19 +24,18 @@ from capbench.zoo.choice import check_zoo
 from capbench.zoo.command import Selection
 
 VARIANTS = 12  # that a claim is tried on by default
-STACK = 16  # models in one pass on a GPU
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The command line, checked. jobs: trainings at a time; methods: the specs as given; registered: names from plugins."""
+    """The command line, checked. methods: the specs as given; registered: names from plugins."""
 
     scale: str
     seeds: int
     methods: tuple[str, ...]
     extended: bool
     device: str
-    jobs: int
+    at_once: running.AtOnce
     cache: str | None
     report: str | None
     command: str
@@ -59,7 +58,6 @@ class Options:
     zoo: str | None = None  # "build" or "verify": the package's base models, in place of the tests
     zoo_dir: str | None = None
     selection: Selection = field(default_factory=Selection)
-    stack: int = 1  # models that train in one pass, if they are alike
     ray: where.OnRay | None = None  # make models on this cluster
 
     @classmethod
@@ -79,8 +77,10 @@ class Options:
             # A method that is not there is said in the header; the tests that need it will say so too, the others go on.
             with contextlib.suppress(MethodError):
                 running.find_method("--capbench-method", method, arguments=method_arguments, registered=registered)
-        stack = _stack(given, device, ray)
         cores = max(1, available_cores() // workers)
+        at_once = running.at_once(
+            "--capbench-", given.capbench_jobs, given.capbench_stack, device=device, cores=cores, ray=ray is not None
+        )
         default = len(judged[1].seeds) if judged else SCALES[scale]().seeds
         seeds = running.count("--capbench-seeds", given.capbench_seeds, default)
         if judged:
@@ -93,9 +93,7 @@ class Options:
             methods=methods,
             extended=given.capbench_extended,
             device=device,
-            jobs=running.count(
-                "--capbench-jobs", given.capbench_jobs, 1 if _in_this_process(stack, device, ray) else cores
-            ),
+            at_once=at_once,
             cache=given.capbench_cache,
             report=given.capbench_report,
             command=command,
@@ -122,7 +120,6 @@ class Options:
                 keyword=given.keyword,
                 marks=given.markexpr,
             ),
-            stack=stack,
             ray=ray,
         )
 
@@ -136,29 +133,6 @@ class Options:
         """Where models are kept: apart from those that came with the package, and what was made of them, if none may."""
         root = default_root(self.cache)
         return root / "retrained" if self.retrain else root
-
-
-def _stack(given: Any, device: str, ray: where.OnRay | None) -> int:
-    """How many models train in one pass. By default none together on a CPU, which one model keeps busy, nor on a cluster."""
-    if ray is not None and given.capbench_stack is not None:
-        raise UsageError(
-            f"--capbench-stack={given.capbench_stack}: on a Ray cluster models train one by one; leave it away"
-        )
-    stack = running.count("--capbench-stack", given.capbench_stack, STACK if device == "cuda" and ray is None else 1)
-    jobs = running.count("--capbench-jobs", given.capbench_jobs, 1)
-    if jobs > 1 and _in_this_process(stack, device, ray):
-        if device == "cuda":
-            raise UsageError(
-                f"--capbench-jobs={jobs}: on cuda one process trains; leave it away and say --capbench-stack=N for N models "
-                f"in one pass (now {stack})"
-            )
-        raise UsageError(f"--capbench-stack={stack} trains in one process: leave --capbench-jobs={jobs} away")
-    return stack
-
-
-def _in_this_process(stack: int, device: str, ray: where.OnRay | None) -> bool:
-    """Whether all trainings are in one process: a GPU is filled by stacks, and not by processes beside each other."""
-    return ray is None and (stack > 1 or device == "cuda")
 
 
 def _ray(given: Any) -> where.OnRay | None:

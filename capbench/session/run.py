@@ -120,7 +120,7 @@ class CapbenchSession:
         return running.run_info(
             run_id=self.report_folder.name,
             device=o.device,
-            jobs=o.jobs,
+            jobs=o.at_once.jobs,
             scale=o.scale,
             seeds=self.studies.seeds,
             methods=tuple(self.studies.name(m) for m in o.methods),

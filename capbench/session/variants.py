@@ -65,7 +65,7 @@ class Variants:
         self._end = time.monotonic() + seconds
         if not (groups := self._in_turn(tests)):
             return
-        self._models.errors |= self._models.make(Turns(groups), jobs=self._options.jobs, say=say, deadline=self._end)
+        self._models.errors |= self._models.make(Turns(groups), say=say, deadline=self._end)
         needed = [Plan(steps).steps.keys() for steps in groups]
         self._left = frozenset(key for keys in needed for key in keys if self._is_missing(key))
         if left := sum(not self._left.isdisjoint(keys) for keys in needed):

@@ -36,9 +36,7 @@ def make_or_check_zoo(models: Models, tests: Tests, *, say: Callable[[str], None
             say(shown(finding))
         say(summary(folder, findings))
         return all(finding.mark == "ok" for finding in findings)
-    for error in running.make(
-        Plan(steps), models.store, jobs=o.jobs, say=say, bundled=False, stack=o.stack, ray=o.ray
-    ).values():
+    for error in running.make(Plan(steps), models.store, at_once=o.at_once, say=say, bundled=False, ray=o.ray).values():
         raise CapbenchError(error)
     made = bundle.build(
         folder,

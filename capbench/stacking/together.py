@@ -103,7 +103,9 @@ class _Worker(Generic[T]):
         self._error, self._running = error, True
         with self._timed():
             self._go.release()
-            while not self._paused.acquire(timeout=_LOOK):  # a signal just before it begins to wait does not end the wait
+            while not self._paused.acquire(
+                timeout=_LOOK
+            ):  # a signal just before it begins to wait does not end the wait
                 pass
 
     def go_on_alone(self) -> None:
