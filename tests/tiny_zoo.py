@@ -33,7 +33,7 @@ def bundled(folder: Path, store: Store, steps: list[Pretrain] = STEPS) -> Manife
 def make(store: Store, *steps: Pretrain, **more: Any) -> list[str]:
     """Make the steps; what was said."""
     said: list[str] = []
-    assert running.make(Plan(steps), store, jobs=1, say=said.append, **more) == {}
+    assert running.make(Plan(steps), store, at_once=running.AtOnce(), say=said.append, **more) == {}
     return said
 
 
