@@ -343,9 +343,9 @@ class _Draws(Dataset[Batch]):
         return task.sample(_PER_DRAW * config.batch_size, torch.Generator().manual_seed(int(seed)))
 
 
-def drawing_processes(device: str) -> int:
-    """How many processes draw data ahead: none on a CPU, which they would share with the training.
+def drawing_processes(device: str, trainings: int = 1) -> int:
+    """How many processes draw data ahead for so many trainings: none on a CPU, which they would share with them.
 
     Texts with a correlation take a core some 20 ms a batch at the paper's scale, a stack of trainings 16 of them a step.
     """
-    return 0 if device == "cpu" else max(1, min(16, len(os.sched_getaffinity(0)) - 1))
+    return 0 if device == "cpu" else max(1, min(16, 2 * trainings, len(os.sched_getaffinity(0)) - 1))

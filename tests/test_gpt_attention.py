@@ -82,3 +82,13 @@ def test_what_is_kept_for_gradients_is_not_kept_without() -> None:
     with torch.no_grad():
         assert causal_attention(qkv, 2).grad_fn is None
     assert "_Blocked" not in type(causal_attention(qkv.bfloat16(), 2).grad_fn).__name__
+
+
+def test_under_autocast_it_is_the_fused_one() -> None:
+    """Adapters that cast back give float32 there, too."""
+    qkv = drawn(2, 6, 24).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = causal_attention(qkv, 2)
+    assert "_Blocked" not in type(mixed.grad_fn).__name__
+    mixed.float().sum().backward()
+    assert qkv.grad is not None and qkv.grad.dtype == torch.float32

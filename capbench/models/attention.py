@@ -20,7 +20,8 @@ def causal_attention(qkv: Float[Tensor, "batch pos 3*d_model"], n_heads: int) ->
 
     Where a CPU has to find gradients in float32, torch's fused attention takes twice the time of the plain products.
     """
-    if qkv.requires_grad and torch.is_grad_enabled() and qkv.device.type == "cpu" and qkv.dtype == torch.float32:
+    wanted = qkv.requires_grad and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+    if wanted and qkv.device.type == "cpu" and qkv.dtype == torch.float32:
         mixed: Tensor = _Blocked.apply(qkv, n_heads)[0]  # type: ignore[no-untyped-call]
         return mixed
     q, k, v = heads(qkv, n_heads)
@@ -47,7 +48,7 @@ def merged(mixed: Float[Tensor, "batch head pos d_head"]) -> Float[Tensor, "batc
 class _Blocked(torch.autograd.Function):
     """Some strings and about `_QUERIES` queries at a time. The probabilities are kept for the backward pass.
 
-    Written without anything that torch.func could not follow.
+    Written so that torch.func can follow as far as it takes gradients (grad, vmap of grad); forward mode has no rule.
     """
 
     @staticmethod

@@ -105,7 +105,7 @@ class _Steps:
 
     def run_until(self, left: int, ended: Ended) -> Exception | None:
         """Go on until at most so many are left, or one has no step left; why it cannot go on with them together, if so."""
-        batches = streams(self.stack.trainings, workers=drawing_processes(self._device))
+        batches = streams(self.stack.trainings, workers=drawing_processes(self._device, len(self.stack.trainings)))
         begun = False
         while len(self.active) > left:
             try:  # whatever may fail for all of them: so far nothing of the step is done
