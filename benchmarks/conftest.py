@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import posix
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +14,12 @@ from speed.machine import machine
 from capbench.pipeline.cores import keep_memory
 
 MACHINE = machine()  # with the commit that the benchmarks begin on: pytest-benchmark asks at their end
+
+
+@pytest.fixture(autouse=True)
+def durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store waits for the disk, as in every run, even if the tests' conftest, in the same session, has it not wait."""
+    monkeypatch.setattr(os, "fsync", posix.fsync)
 
 
 @pytest.fixture(autouse=True)

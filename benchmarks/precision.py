@@ -38,8 +38,15 @@ ENDED = (0, 1)  # pytest's exit codes of a run that came to its end; 1: a claim 
 
 def main(argv: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(argv)
+    # pytest runs in the repository's root, wherever this was called.
+    given.cache, given.out = given.cache.resolve(), given.out.resolve()
+    given.suites = [_resolved(suite) for suite in given.suites]
     began = time.monotonic()
     try:
+        if given.jobs is not None and given.jobs < 1:
+            raise UsageError(f"--jobs={given.jobs}: must be a whole number of at least 1")
+        if not given.out.parent.is_dir():
+            raise UsageError(f"--out={given.out}: there is no such folder")
         way = _way(given.bfloat16, given.device)
         spare = _intervals(given.intervals, given.scale)
         check(given)
@@ -66,6 +73,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if found.changed else 0
 
 
+def _resolved(suite: Path) -> Path:
+    """A suite, or a test in it (file.py::test), as seen from anywhere."""
+    path, colons, test = str(suite).partition("::")
+    return Path(f"{Path(path).resolve()}{colons}{test}")
+
+
 def check(given: argparse.Namespace) -> None:
     """Raises UsageError for options that pytest refuses, and where no claim is selected: before anything is trained."""
     asked = [*command(given, "float32"), "--collect-only"]
@@ -86,7 +99,9 @@ def run(given: argparse.Namespace, name: str) -> Results:
     print(f"{name}: ended after {time.monotonic() - began:.0f} s\n", end="", flush=True)
     if done.returncode not in ENDED:
         last = log.read_text().strip().splitlines()[-1:]
-        raise UsageError(f"the run in {name} broke off with {done.returncode}: {''.join(last)} (all of it in '{log}')")
+        why = f"the run in {name} broke off with {done.returncode}: {''.join(last)} (all of it in '{log}')"
+        print(f"{why}\n", end="", file=sys.stderr, flush=True)  # now: the other run may take long yet
+        raise UsageError(why)
     newest = entries(folder / "reports")[0]
     if newest.run is None:
         raise UsageError(f"the run in {name} left no results: {newest.problem}")

@@ -330,7 +330,7 @@ def test_a_file_that_was_edited_before_it_was_sent_is_told_and_makes_nothing(led
     counting(tmp_path / "mine.py", 2)
     refused = worker.make(parcel(step), luggage.needed(step).packed(), Local(ledger), first)
     assert isinstance(refused, Failed) and "\n" not in refused.why
-    assert "method 'mine.py:method' has another source" in refused.why and "run it again" in refused.why
+    assert "method 'mine.py:method' is another one on node" in refused.why and "run it again" in refused.why
 
 
 class OwnTask:

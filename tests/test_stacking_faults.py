@@ -8,14 +8,16 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from test_stacking import COUNTING, Broken, config, model, same
+from torch.overrides import TorchFunctionMode
 
 from capbench.pipeline.budget import counting
 from capbench.stacking import share, stack
@@ -209,6 +211,54 @@ def test_what_a_function_sets_in_its_thread_holds_for_its_training() -> None:
     cast, plain = run(0, True), run(0, False)
     found = together([lambda: run(0, True), lambda: run(0, False), lambda: run(1, False)])
     assert cast != plain and found[0] == cast and found[1] == pytest.approx(plain, abs=1e-6)
+
+
+class Linears(TorchFunctionMode):
+    """Counts the linear maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen += func is torch.nn.functional.linear
+        return func(*args, **(kwargs or {}))
+
+
+def test_modes_and_hooks_on_what_is_kept_hold_for_a_training_in_their_thread() -> None:
+    def counted(i: int) -> int:
+        with Linears() as linears:
+            fit(model(i), COUNTING, config(i, 1))
+        return linears.seen
+
+    def kept(i: int) -> int:
+        seen: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: (seen.append(1), t)[1], lambda t: t):
+            fit(model(i), COUNTING, config(i, 1))
+        return len(seen)
+
+    for run in (counted, kept):
+        alone = run(0)
+        assert alone > 0 and together([lambda run=run: run(0), lambda run=run: run(1)]) == [alone, alone]  # type: ignore[misc]
+
+
+def test_a_lone_training_that_failed_holds_on_to_nothing_while_the_others_train() -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def failing() -> None:
+        def loss(model: Any, batch: Any, task: Any) -> torch.Tensor:
+            large = torch.zeros(1000)
+            held.append(weakref.ref(large))
+            raise RuntimeError("no loss")
+
+        with suppress(RuntimeError):
+            fit(model(0), COUNTING, config(0, 1), loss=loss)
+
+    def other() -> bool:
+        fit(model(1), COUNTING, config(1, 1), loss=lambda m, b, t: m(b.tokens).square().mean())
+        return held[0]() is None
+
+    assert together([failing, other]) == [None, True]
 
 
 # ---- whose time it was

@@ -84,13 +84,16 @@ def changes(float32: Results, other: Results, intervals: Results | None = None) 
 def _claim(line: ClaimRow, own: Record | None, spare: Record | None) -> Change | None:
     if own is not None and not own.artefacts:
         return None
+    width = _width(own)
+    if width is None and own and spare and own.verdict.what == spare.verdict.what:
+        width = _width(spare)
     return Change(
         id=line.id,
         verdicts=(str(line.status_a), str(line.status_b)),
         effects=(line.effect_a, line.effect_b),
         threshold=line.threshold_a,
         margin=own.verdict.margin if own else None,
-        width=_width(own) or (_width(spare) if own and spare and own.verdict.what == spare.verdict.what else None),
+        width=width,
         difference=line.change,
     )
 

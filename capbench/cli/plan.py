@@ -45,7 +45,7 @@ def add(commands: Any) -> None:
         parser.add_argument(
             "--variants-minutes",
             metavar="M",
-            help="no training for a variant begins that would not end in M minutes (12)",
+            help="no training for a variant begins that would not end in M minutes (12), nor any after it in the draw's order",
         )
         parser.add_argument("--hypothesis-seed", metavar="SEED", help="draw other variants")
         parser.add_argument("--task", metavar="TASK", help="a task of your own in place of the Counter's: file.py:attr")

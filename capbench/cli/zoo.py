@@ -37,7 +37,8 @@ def add(commands: Any) -> None:
     build.add_argument(
         "--cache", metavar="DIR", help="where models are kept (default: CAPBENCH_CACHE or the user cache)"
     )
-    build.add_argument("--jobs", metavar="N", help="trainings at a time, one core each (default: all cores)")
+    build.add_argument("--jobs", metavar="N", help="trainings at a time, one core each (default: all cores; 1 on cuda)")
+    build.add_argument("--stack", metavar="N", help="train up to N models in one pass (default: 16 on cuda, 1 on cpu)")
     build.set_defaults(run=_build)
     verify = parts.add_parser(
         "verify",
@@ -61,7 +62,7 @@ def _add_common(parser: argparse.ArgumentParser, option: str, words: str) -> Non
 
 
 def _build(given: argparse.Namespace) -> int:
-    names = ("scale", "seeds", "cache", "jobs")
+    names = ("scale", "seeds", "cache", "jobs", "stack")
     return _pytest(given, "build", {name: getattr(given, name) for name in names}, extended=given.extended)
 
 

@@ -94,10 +94,6 @@ class Plan:
 def _run(waiting: list[Step], store: Store, executor: Executor, clock: Clock, *, in_turn: bool) -> dict[str, str]:
     errors: dict[str, str] = {}
     while not clock.over:
-        for blocked in waiting:
-            failed = next((p.key for p in blocked.parents if p.key in errors), None)
-            if failed is not None:
-                errors[blocked.key] = errors[failed]
         # What another process made meanwhile is done; what another process is at can wait.
         waiting = [s for s in waiting if s.key not in errors and not store.has(s.key)]
         running = {s.key for s in executor.running}
@@ -119,6 +115,10 @@ def _run(waiting: list[Step], store: Store, executor: Executor, clock: Clock, *,
         if not fitting and not executor.running:
             break  # nothing is left, or nothing of it would be finished in time
         errors |= executor.collect()
+        for blocked in waiting:
+            failed = next((p.key for p in blocked.parents if p.key in errors), None)
+            if failed is not None:
+                errors[blocked.key] = errors[failed]
     return errors
 
 

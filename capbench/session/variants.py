@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -65,12 +66,14 @@ class Variants:
         self._end = time.monotonic() + seconds
         if not (groups := self._in_turn(tests)):
             return
-        self._models.errors |= self._models.make(Turns(groups), say=say, deadline=self._end)
-        needed = [Plan(steps).steps.keys() for steps in groups]
+        self._models.errors |= self._models.make(
+            Turns(itertools.chain(*variants) for variants in groups), say=say, deadline=self._end
+        )
+        needed = [Plan(steps).steps.keys() for variants in groups for steps in variants]
         self._left = frozenset(key for keys in needed for key in keys if self._is_missing(key))
         if left := sum(not self._left.isdisjoint(keys) for keys in needed):
             say(
-                f"capbench: {seconds / 60:g} min were enough for {len(groups) - left} of {len(groups)} variants, in the order of "
+                f"capbench: {seconds / 60:g} min were enough for {len(needed) - left} of {len(needed)} variants, in the order of "
                 f"the draw; {left} left out (--capbench-variants-minutes gives more time)"
             )
 
@@ -91,15 +94,15 @@ class Variants:
 
     def steps(self, tests: OnVariants) -> list[Step]:
         """The models that the tests need, of those variants that can be drawn."""
-        return [step for steps in self._in_turn(tests) for step in steps]
+        return [step for variants in self._in_turn(tests) for steps in variants for step in steps]
 
-    def _in_turn(self, tests: OnVariants) -> list[list[Step]]:
-        """The models of each test's first variant, of each test's second one, and so on.
+    def _in_turn(self, tests: OnVariants) -> list[list[list[Step]]]:
+        """The models of each test's first variant, of each test's second one, and so on; by turn and variant.
 
         In the order of the draw, since that has nothing to do with how long they take: where the time is not enough, those
         variants are put to the test that were drawn first.
         """
-        found: dict[int, list[Step]] = {}
+        found: dict[int, dict[int, list[Step]]] = {}
         for claim, strategy, method in tests:
             drawn: tuple[Variant, ...] = ()
             with contextlib.suppress(UsageError):  # its test will say so
@@ -108,8 +111,8 @@ class Variants:
                 with contextlib.suppress(Exception):  # its trial will say so
                     study = self._studies.own(variant.task, method)
                     needed = claim.needs(study, seed_of(variant), Case(**variant.case))
-                    found.setdefault(turn, []).extend(needed.values())
-        return [steps for _, steps in sorted(found.items())]
+                    found.setdefault(turn, {}).setdefault(seed_of(variant), []).extend(needed.values())
+        return [list(variants.values()) for _, variants in sorted(found.items())]
 
     def judge(self, claim: Claim, strategy: SearchStrategy[Variant], method: str, *, nodeid: str) -> VariantsJudge:
         """The judge of one test on variants."""

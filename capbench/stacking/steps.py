@@ -38,9 +38,8 @@ def carry_out(trainings: Iterable[Training], ended: Ended, at_work: AtWork = lam
         at_work(active)
         active, error = _in_one(active, ended, at_work)
         if error is not None:
-            _give_back()
-        for training in active:
-            Stack.bring_back(training)
+            give_back()
+        active = [training for training in active if _is_back(training, ended)]
         if error is None:
             continue
         if _no_memory(error) and len(active) > 1:
@@ -66,6 +65,16 @@ def _in_one(active: list[Training], ended: Ended, at_work: AtWork) -> tuple[list
     return steps.active, found
 
 
+def _is_back(training: Training, ended: Ended) -> bool:
+    """Whether a released training's model is where it is trained; if there is no room for it, its training ends with that."""
+    try:
+        Stack.bring_back(training)
+    except torch.OutOfMemoryError as error:
+        ended(training, _bare(error))
+        return False
+    return True
+
+
 def _bare(error: Exception) -> Exception:
     """Without the frames, which would hold on to the tensors."""
     one: BaseException | None = error
@@ -83,7 +92,8 @@ def _no_memory(error: BaseException | None) -> bool:
     return False
 
 
-def _give_back() -> None:
+def give_back() -> None:
+    """Have the GPU's memory that nothing refers to any more."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -122,7 +132,8 @@ class _Steps:
             except Exception as error:
                 return _bare(error)
             for training, raised in self._after(losses, norms, [batch.tokens for batch in drawn]):
-                ended(training, raised)
+                if raised is not None or _is_back(training, ended):
+                    ended(training, raised)
                 self._at_work(self.active)
         return None
 

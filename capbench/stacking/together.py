@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
 import torch
+from torch._C._autograd import _top_saved_tensors_default_hooks  # torch has no public name for these three
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from capbench.configs import TrainConfig
 from capbench.models.base import Model
 from capbench.stacking import share
 from capbench.stacking.share import Sharing, Stopwatch
 from capbench.stacking.stack import kind
-from capbench.stacking.steps import carry_out
+from capbench.stacking.steps import carry_out, give_back
 from capbench.tasks.base import Task
 from capbench.training import Fit, Training, carried_out, fit
 
@@ -121,7 +124,12 @@ class _Worker(Generic[T]):
             raise
         except BaseException as found:
             error = found
-        self.go_on(error)
+        try:
+            self.go_on(error)
+        finally:
+            if error is not None:
+                del error  # as in `_wait`
+                give_back()
 
     def stop(self, error: BaseException) -> None:
         """End the function, wherever it is, and wait until it has cleaned up."""
@@ -164,8 +172,14 @@ class _Worker(Generic[T]):
     def _wait(self) -> None:
         if not self._stopped:
             self._go.acquire()
-        if self._error is not None:
-            raise self._error
+        error = self._error
+        if not self._stopped:
+            self._error = None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # whose frames, of which this is one, hold on to what the training was at
 
     def _wait_for(self, training: Training) -> None:
         """Instead of `Training.run`, called by `fit` in this thread."""
@@ -182,9 +196,13 @@ class _Worker(Generic[T]):
 
 
 def _set_in_this_thread() -> bool:
-    """Whether the function has set how torch computes: only in its own thread is a training carried out so."""
+    """Whether the function has set how torch computes: only in its own thread is a training carried out so.
+
+    By autocast, no_grad, a default device or another mode, or hooks on what is kept for the backward pass (save_on_cpu).
+    """
     cast = any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
-    return cast or not torch.is_grad_enabled()
+    modes = _get_current_function_mode_stack() or _get_current_dispatch_mode_stack()
+    return cast or not torch.is_grad_enabled() or bool(modes) or _top_saved_tensors_default_hooks(True) is not None
 
 
 def _alone(training: Training) -> None:

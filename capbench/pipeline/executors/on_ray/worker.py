@@ -107,10 +107,7 @@ def _check_method(step: FineTune) -> None:
     found = registry.find(step.method.spec, arguments=step.method.arguments)
     if found.digest == step.method.digest:
         return
-    name, node = repr(step.method.name), platform.node()
-    if step.method.spec.rpartition(":")[0].endswith(".py"):
-        raise CapbenchError(
-            f"method {name} has another source on node {node} than when this run began: it, or a module that it imports, was "
-            "edited (run it again), or capbench differs there (install the same on all nodes)"
-        )
-    raise CapbenchError(f"method {name} is another one on node {node}: install the same on all nodes")
+    raise CapbenchError(
+        f"method {step.method.name!r} is another one on node {platform.node()} than when this run began: it, or a module that it "
+        "imports, was edited (run it again), or it or capbench has another version there (install the same on all nodes)"
+    )
