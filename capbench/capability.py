@@ -189,8 +189,8 @@ def _state(says: Readings, decide: Callable[[Readings], CapabilityState | str]) 
 
 def _state_of_trained(says: Readings) -> CapabilityState | str:
     """Revived, and read or uncovered: wrapped. Neither revived nor read, and not uncovered: deleted."""
-    if not {"revival", "probing"} <= says.keys():
-        return "behaviour gone, but revival or probing was not measured"
+    if missing := _missing(("revival", "probing"), says):
+        return missing
     uncovered = says.get("pruning")
     if says["revival"] == PRESENT and PRESENT in (says["probing"], uncovered):
         return CapabilityState.WRAPPED
@@ -204,16 +204,23 @@ def _state_of_compiled(says: Readings) -> CapabilityState | str:
 
     Revival tells too little to be counted on, but what comes back soon is not called deleted, nor what was never revived.
     """
-    if not {"circuit", "weight pruning"} <= says.keys():
-        return "behaviour gone, but circuit or weight pruning was not measured"
+    if missing := _missing(("circuit", "weight pruning"), says):
+        return missing
     if says["circuit"] == PRESENT and says["weight pruning"] != ABSENT:
         return CapabilityState.WRAPPED
     if says["circuit"] == says["weight pruning"] == ABSENT:
-        if "compiled revival" not in says:
-            return "behaviour gone, but revival or probing was not measured"
+        if missing := _missing(("compiled revival",), says):
+            return missing
         if says["compiled revival"] != PRESENT:
             return CapabilityState.DELETED
     return ""
+
+
+def _missing(needed: Sequence[str], says: Readings) -> str:
+    """Which of these tools were not measured, in words; '' if none."""
+    missing = [tool for tool in needed if tool not in says]
+    verb = "was" if len(missing) == 1 else "were"
+    return f"behaviour gone, but {' and '.join(missing)} {verb} not measured" if missing else ""
 
 
 def _finetuned(means: Mapping[str, float]) -> FinetunedState | None:

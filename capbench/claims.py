@@ -57,6 +57,19 @@ def words(v: Verdict) -> str:
     return f"{v.what} {v.effect:.3g}{interval} {v.direction} {v.threshold:g}: {v.status} (margin {v.margin:+.3g})"
 
 
+def shortfall(v: Verdict) -> str:
+    """Why a claim is refuted or inconclusive: the quantity, and how far it is from the threshold; '' for other verdicts."""
+    if v.status not in (Status.REFUTED, Status.INCONCLUSIVE) or v.effect is None or v.threshold is None:
+        return ""
+    what, distance = v.what or "the effect", v.effect - v.threshold
+    ci = f" [{v.ci[0]:.3g}, {v.ci[1]:.3g}]" if v.ci else ""
+    where = f"{abs(distance):.3g} {'above' if distance > 0 else 'below'}" if distance else "at"
+    if v.status is Status.REFUTED:
+        return f"{what} is {v.effect:.3g}{ci}, {where} the threshold {v.threshold:g}"
+    straddles = f"the interval{ci} of {what} straddles the threshold {v.threshold:g}"
+    return f"{straddles}; its mean, {v.effect:.3g}, is {where} {'it' if distance else 'the threshold'}"
+
+
 def interval(per_seed: Sequence[float]) -> tuple[float, float] | None:
     """Percentile-bootstrap interval of the mean over seeds (95 %); None for a single seed, which has no spread.
 
@@ -92,17 +105,8 @@ def _decide(per_seed: Sequence[float], threshold: float, what: str, *, direction
     ci = interval(per_seed)
     low, high = ci or (effect, effect)
     worst, best = sorted((sign * (low - threshold), sign * (high - threshold)))
-    if worst >= 0:
-        status, reason = Status.SUPPORTED, ""
-    elif best < 0:
-        status, reason = Status.REFUTED, ""
-    else:
-        status = Status.INCONCLUSIVE
-        reason = f"the interval [{low:.3g}, {high:.3g}] of {what} straddles the threshold {threshold:g}"
-    if ci is None:
-        reason = "; ".join(filter(None, [reason, "one seed: no interval"]))
-    return Verdict(
-        status=status,
+    found = Verdict(
+        status=Status.SUPPORTED if worst >= 0 else Status.REFUTED if best < 0 else Status.INCONCLUSIVE,
         effect=effect,
         ci=ci,
         threshold=threshold,
@@ -111,5 +115,6 @@ def _decide(per_seed: Sequence[float], threshold: float, what: str, *, direction
         n_seeds=len(per_seed),
         per_seed=tuple(per_seed),
         what=what,
-        reason=reason,
     )
+    alone = "one seed: no interval" if ci is None else ""
+    return replace(found, reason="; ".join(filter(None, [shortfall(found), alone])))

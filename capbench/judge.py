@@ -170,4 +170,6 @@ def outcome_line(record: Record) -> str:
     v = record.verdict
     if v.status is Status.INVALID:
         return f"{record.id}: invalid: {v.reason}"
-    return f"{record.id}: {claims.words(v)}" + (f"; {v.reason}" if v.reason else "")
+    # That line says what a refuted claim's shortfall does.
+    reason = v.reason.removeprefix(claims.shortfall(v)).removeprefix("; ") if v.status is Status.REFUTED else v.reason
+    return f"{record.id}: {claims.words(v)}" + (f"; {reason}" if reason else "")

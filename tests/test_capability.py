@@ -113,8 +113,10 @@ def test_the_verdict_follows_from_behaviour_and_tools(
 @pytest.mark.parametrize(
     ("tools", "words"),
     [
-        ({}, "revival or probing was not measured"),
-        ({"probing": 1, "pruning": 0.6}, "revival or probing was not measured"),
+        ({}, "revival and probing were not measured"),
+        ({"probing": 1, "pruning": 0.6}, "but revival was not measured"),
+        ({"revival": 6, "pruning": 0.6}, "but probing was not measured"),
+        ({"circuit": 0.0, "weights": 0.0}, "but compiled revival was not measured"),
         ({"revival": 6, "probing": 0.0}, "the tools disagree: behaviour absent, revival present, probing absent"),
         ({"revival": 1, "probing": 0, "pruning": 0.3}, "no tool finds it: .*pruning unclear"),
         ({"revival": 6, "probing": 1}, "yet still there: behaviour absent, revival present, probing present"),
@@ -122,7 +124,7 @@ def test_the_verdict_follows_from_behaviour_and_tools(
             {"revival": 6, "circuit": 1, "weights": 0.35},
             "still there: behaviour absent, compiled revival present, circuit present, weight",
         ),
-        ({"revival": 6, "circuit": 1}, "circuit or weight pruning was not measured"),
+        ({"revival": 6, "circuit": 1}, "but weight pruning was not measured"),
     ],
 )
 def test_the_reason_names_the_readings(tools: dict[str, float | None], words: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from report_example import example, mapped, measured, record, results
 
+from capbench.claims import at_least
 from capbench.errors import UsageError
 from capbench.report import capability_table, check_directory, claim_table, figures, load, write
 from capbench.report.words import answer
@@ -122,6 +123,15 @@ def test_the_page_says_the_answer_the_scale_and_every_reason(folder: Path) -> No
         assert item.verdict.reason in text
     for item in example().capabilities:
         assert all(evidence.rule in text for evidence in item.evidence)
+
+
+def test_a_refuted_claim_without_a_reason_is_explained_by_its_numbers(tmp_path: Path) -> None:
+    verdict = at_least([0.25, 0.5, 0.75], 1.0, "the gain")
+    found = results(record(verdict=dataclasses.replace(verdict, reason="")))
+    folder = write(found, tmp_path)
+    said = "the gain is 0.5 [0.25, 0.75], 0.5 below the threshold 1"
+    assert said in Page((folder / "report.html").read_text("utf-8")).text
+    assert said.replace("[", "\\[") in (folder / "summary.md").read_text("utf-8")
 
 
 def test_text_from_outside_is_shown_and_never_run(tmp_path: Path) -> None:

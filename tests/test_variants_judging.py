@@ -43,7 +43,10 @@ def test_the_interval_is_wilsons(counts: dict[Status, int], effect: float, inter
     ],
 )
 def test_the_whole_interval_must_be_on_one_side(counts: dict[Status, int], threshold: float, status: Status) -> None:
-    assert share_of(counts, threshold).status is status
+    found = share_of(counts, threshold)
+    assert found.status is status
+    words = {S: "", INC: f"straddles the threshold {threshold}", R: f"below the threshold {threshold}"}
+    assert words[status] in found.reason
 
 
 @pytest.mark.parametrize(

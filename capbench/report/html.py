@@ -90,6 +90,7 @@ def render(results: Results) -> str:
         specification=specification,
         icons=words.ICONS,
         readings=READINGS,
+        why=words.why,
         expectation=words.expectation,
         interval=lambda ci: words.typeset(words.interval(ci)),
         threshold=lambda verdict: words.typeset(words.threshold(verdict)),

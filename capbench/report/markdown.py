@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from capbench.report.terminal import capability_rows, claim_rows
 from capbench.report.variants import HEAD, Tried, specification, tried, variant_rows
-from capbench.report.words import DASH, ICONS, answer, duration, fates, in_order, line, seeds
+from capbench.report.words import DASH, ICONS, answer, duration, fates, in_order, line, seeds, why
 from capbench.results import Record, Results, RunInfo, Status
 
 SPECIAL = re.compile(r"[\\`*\[|~&]|(?<!\w)_|_(?!\w)|<(?=[A-Za-z/!?])")  # what GitHub would not show as it is
@@ -64,7 +64,7 @@ def _reasons(results: Results) -> list[str]:
     undecided = [r for r in in_order(results.records) if r.verdict.status is not Status.SUPPORTED]
     if not undecided:
         return []
-    lines = [f"- **{escape(r.id)}** ({_status(r)}): {escape(r.verdict.reason or DASH)}" for r in undecided]
+    lines = [f"- **{escape(r.id)}** ({_status(r)}): {escape(why(r.verdict))}" for r in undecided]
     return ["### Why not supported", "\n".join(lines)]
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from capbench.claims import shortfall
 from capbench.results import Capability, FinetunedState, Record, Results, Status, Verdict
 
 DASH = "\N{EN DASH}"  # no value
@@ -39,6 +40,11 @@ def interval(ci: tuple[float, float] | None) -> str:
 def threshold(verdict: Verdict) -> str:
     """The threshold with its direction, as in `>= 0.30`."""
     return DASH if verdict.threshold is None else f"{verdict.direction} {number(verdict.threshold)}"
+
+
+def why(verdict: Verdict) -> str:
+    """Why a claim is not supported; worked out from the numbers where the run recorded no reason."""
+    return verdict.reason or shortfall(verdict) or "no reason recorded"
 
 
 def typeset(text: str) -> str:

@@ -196,15 +196,8 @@ def share_of(counts: Mapping[Status, int], threshold: float) -> Verdict:
         return claims.invalid(f"only {decided} of {total} variants could be put to the test: {tally}")
     found = binomtest(supported, decided).proportion_ci(method="wilson")
     low, high, effect = float(found.low), float(found.high), supported / decided
-    if low >= threshold:
-        status, reason = Status.SUPPORTED, tally
-    elif high < threshold:
-        status, reason = Status.REFUTED, tally
-    else:
-        status = Status.INCONCLUSIVE
-        reason = f"{tally}: the interval [{low:.3g}, {high:.3g}] straddles the threshold {threshold:g}"
-    return Verdict(
-        status=status,
+    verdict = Verdict(
+        status=Status.SUPPORTED if low >= threshold else Status.REFUTED if high < threshold else Status.INCONCLUSIVE,
         effect=effect,
         ci=(low, high),
         threshold=threshold,
@@ -212,5 +205,5 @@ def share_of(counts: Mapping[Status, int], threshold: float) -> Verdict:
         margin=effect - threshold,
         n_seeds=1,
         what="share of variants",
-        reason=reason,
     )
+    return replace(verdict, reason=": ".join(filter(None, [tally, claims.shortfall(verdict)])))
