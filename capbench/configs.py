@@ -55,7 +55,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.steps < 0 or self.batch_size < 1 or self.lr < 0:
             raise UsageError(
-                f"steps {self.steps} and lr {self.lr} must not be negative, batch size {self.batch_size} not below 1"
+                f"steps {self.steps} and lr {self.lr} must be at least 0, batch size {self.batch_size} at least 1"
             )
         if self.optimizer not in ("adamw", "sgd"):
             raise UsageError(f"unknown optimizer {self.optimizer!r}; known: adamw, sgd")

@@ -124,7 +124,7 @@ def test_edits_only_add_the_operand_of_fine_tuning() -> None:
 def test_an_impossible_correlation_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(correlated, "_MOST_DRAWN", 20_000)
     setting = PcfgSetting(text_len=6, numbers={"C": 2}, edited=True)
-    with pytest.raises(UsageError, match="hardly any text"):
+    with pytest.raises(UsageError, match="too few texts"):
         correlated_texts(
             setting, "C", Correlation(o_pt="a", o_ft="b", rate=1.0, q=3), 8, "train", np.random.default_rng(0)
         )
@@ -190,9 +190,9 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "presence of what is found": (lambda: related("I", "presence", 1, 1), "family I"),
     "no other place": (
         lambda: related("I", "order", 1, 0, text_len=2, numbers={"I": 2}),
-        "'order' at a rate of 0: answers of family I cannot differ so in texts of 2 tokens",
+        "'order' at rate 0: answers of family I cannot differ this way in texts of 2 tokens",
     ),
-    "no even distance": (lambda: related("I", "parity", 0, 0.5, text_len=3, numbers={"I": 2}), "rate of 0.5"),
+    "no even distance": (lambda: related("I", "parity", 0, 0.5, text_len=3, numbers={"I": 2}), "at rate 0.5"),
     "no odd distance": (lambda: related("IC", "parity", 1, 1, text_len=4, numbers={"IC": 1}), "'parity'"),
 }
 

@@ -272,7 +272,7 @@ DELETED = {
     "jailbreak.bypass[prior=high,c_tr=0.5,lr=large,duration=0.7]": REFUTED,
     "relevance.retention[prior=high,c_tr=0.8,lr=small]": REFUTED,
     "revival.efficiency[prior=low,c_tr=1,lr=small]": invalid(
-        "revival.ratio.medium has no value for seeds [0]: neither the revival nor its baseline got there in 100 steps"
+        "revival.ratio.medium has no value for seeds [0]: neither the revival nor its baseline reached the accuracy in 100 steps"
     ),
     "revival.efficiency[prior=low,c_tr=0,lr=medium]": REFUTED,
     "tracr.circuit[c_tr=0,lr=medium]": SUPPORTED,

@@ -175,7 +175,7 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], str]] = {
     "start without rules": ("S: x 1", {"start": "Z"}, "'Z'"),
     "no rules": ("S: x 1", {"rules": {}}, "'S'"),
     "no alternatives": ("S: x 1", {"rules": {"S": ()}}, "'S'"),
-    "left-over probability": ("S: x .5 | y .4", {}, "'S' sum to 0.9, not 1: 0.1 is left over"),
+    "left-over probability": ("S: x .5 | y .4", {}, "'S' sum to 0.9, not 1: 0.1 is missing"),
     "too much probability": ("S: x .5 | y .75", {}, "'S' sum to 1.25, not 1: 0.25 too much"),
     "empty right-hand side": ("S: x 1", {"rules": {"S": (((), 1.0),)}}, "'S' -> ()"),
     "negative probability": ("S: y -.5 | x 1.5", {}, "-0.5"),
@@ -189,10 +189,14 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], str]] = {
     "terminal twice": ("S: x 1", {"terminals": ("x", "y", "x")}, "('x', 'y', 'x')"),
     "no rule that ends": ("S: x S 1", {"max_length": 5}, "'S' has no rule that terminates"),
     "symbols that need each other": ("S: x 1; T: x U .5 | U .5; U: T x 1", {"max_length": 5}, "'T'"),
-    "recursion without limit": ("S: a S .5 | a .5", {}, "give a max_length"),
-    "recursion through others": ("S: T b .5 | b .5; T: a S .5 | a .5", {}, "give a max_length"),
-    "unit rule without limit": ("S: S .5 | a .5", {}, "give a max_length"),
-    "limit below the shortest": ("S: T T a .5 | a S .5; T: a a 1", {"max_length": 4}, "max_length 4, but its shortest"),
+    "recursion without limit": ("S: a S .5 | a .5", {}, "set max_length"),
+    "recursion through others": ("S: T b .5 | b .5; T: a S .5 | a .5", {}, "set max_length"),
+    "unit rule without limit": ("S: S .5 | a .5", {}, "set max_length"),
+    "limit below the shortest": (
+        "S: T T a .5 | a S .5; T: a a 1",
+        {"max_length": 4},
+        "max_length 4 must be at least 5",
+    ),
     "limit of 0": ("S: a 1", {"max_length": 0}, "max_length 0"),
 }
 

@@ -118,8 +118,8 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "vocabulary": (lambda: Mixture(parts=(THREE[0], replace(THREE[1], vocab_size=51))), "marked-1 and marked-0"),
     "length": (lambda: Mixture(parts=(*THREE, replace(THREE[1], seq_len=6))), "marked-1 and marked-0"),
     "answer's position": (lambda: Mixture(parts=(THREE[2], replace(THREE[1], answer_pos=2))), "marked-1 and marked-2"),
-    "texts' length": (lambda: Mixture(parts=(pcfg(), pcfg(text_len=13))), "differ in vocabulary or length"),
-    "families": (lambda: Mixture(parts=(pcfg(), pcfg(numbers={"C": 8, "I": 2}))), "differ in vocabulary or length"),
+    "texts' length": (lambda: Mixture(parts=(pcfg(), pcfg(text_len=13))), "cannot be mixed: vocabulary size, length"),
+    "families": (lambda: Mixture(parts=(pcfg(), pcfg(numbers={"C": 8, "I": 2}))), "cannot be mixed: vocabulary size, length"),
 }  # fmt: skip
 
 

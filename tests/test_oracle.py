@@ -47,10 +47,10 @@ def test_a_question_may_stand_after_the_text(prompt: str, expected: str) -> None
 @pytest.mark.parametrize(
     "prompt, quoted",
     [
-        ("SOS SOT a b EOT 4 T_C ART", "not whole: SOS SOT a b EOT 4 T_C ART"),
-        ("SOS SOT a b EOT", "not whole"),
-        ("SOS SOT a b EOT 2 a T_C ART", "'a' is no family"),
-        ("SOS SOT a b EOT 3 T_C a ART", "not within the text"),
+        ("SOS SOT a b EOT 4 T_C ART", "incomplete: SOS SOT a b EOT 4 T_C ART"),
+        ("SOS SOT a b EOT", "incomplete"),
+        ("SOS SOT a b EOT 2 a T_C ART", "'a' is not a family"),
+        ("SOS SOT a b EOT 3 T_C a ART", "must be from 1 to 2"),
         ("SOT a b EOT 2 T_C a ART", "not a prompt"),
     ],
 )
@@ -92,9 +92,9 @@ def test_any_words_may_be_symbols_of_the_text(prompt: str, expected: str) -> Non
         ("SOS T_T NULL 3 SOT a b EOT ART", "T_T NULL 3"),
         ("SOS T_T NULL 1 SOT EOT ART", "T_T NULL 1"),
         ("SOS T_T a 1 SOT a b EOT ART", "operand: a"),
-        ("SOS T_CC a 2 SOT a b EOT ART", "composite: a"),
-        ("SOS T_IC ab 1 SOT a b EOT ART", "composite: ab"),
-        ("SOS T_CC aaa 2 SOT a b EOT ART", "composite: aaa"),
+        ("SOS T_CC a 2 SOT a b EOT ART", "composite operand: a"),
+        ("SOS T_IC ab 1 SOT a b EOT ART", "composite operand: ab"),
+        ("SOS T_CC aaa 2 SOT a b EOT ART", "composite operand: aaa"),
         ("SOS T_C a", "SOS T_C a"),
         ("", "not a prompt"),
     ],

@@ -142,7 +142,7 @@ LETTERS = PcfgSetting(
         ({"q": 7}, "at most 5"),
         ({"relation": "causes"}, "'causes'"),
         ({"relation": "parity", "q": 3}, "parity"),
-        ({"family": "IC", "q": 1}, "so close"),
+        ({"family": "IC", "q": 1}, "operands this close"),
         ({"family": "IC", "relation": "presence"}, "'presence'"),
     ],
 )

@@ -199,10 +199,10 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
         ),
         "'T_C'",
     ),
-    "terminal named as a number": (lambda: lettered("a", "3"), "'3' must name one token"),
-    "terminal named as a composite": (lambda: lettered("a", "aa"), "'aa' must name one token"),
-    "terminal of two words": (lambda: lettered("a", "a b"), "'a b' must name one token"),
-    "family of two words": (lambda: named("N J", "C", 3), "'T_N J' must name one token"),
+    "terminal named as a number": (lambda: lettered("a", "3"), "'3' must name exactly one token"),
+    "terminal named as a composite": (lambda: lettered("a", "aa"), "'aa' must name exactly one token"),
+    "terminal of two words": (lambda: lettered("a", "a b"), "'a b' must name exactly one token"),
+    "family of two words": (lambda: named("N J", "C", 3), "'T_N J' must name exactly one token"),
     "header twice": (lambda: PromptFormat(header=("family", "family", "number")), "('family', 'family', 'number')"),
     "header of two": (lambda: PromptFormat(header=("family", "number")), "('family', 'number')"),  # type: ignore[arg-type]
     "header as text": (lambda: PromptFormat(header="family"), "'family'"),  # type: ignore[arg-type]

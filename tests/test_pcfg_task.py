@@ -262,7 +262,7 @@ def test_a_difference_that_never_occurs_can_be_lacked_by_all() -> None:
 
 def test_a_correlation_that_hardly_any_text_carries_is_an_error_and_not_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_DRAWN", 1000)
-    with pytest.raises(UsageError, match=r"q=8.* hardly any text of 12 tokens"):
+    with pytest.raises(UsageError, match=r"q=8.* too few texts of 12 tokens"):
         correlated("C", rate=1, q=8).sample(2, rng())  # eight b in a row are no string of the grammar
 
 

@@ -249,5 +249,5 @@ def test_the_model_given_is_not_changed(search: int) -> None:
 
 
 def test_without_a_number_to_choose_there_is_nothing_to_do() -> None:
-    with pytest.raises(UsageError, match=r"numbers of weights to prune \(5, 9\): none is between 1 and 4"):
+    with pytest.raises(UsageError, match=r"numbers of weights to prune \(5, 9\): at least one must be between 1 and 4"):
         pruning(Planted(ALL), ks=(5, 9), most=4)

@@ -151,10 +151,10 @@ def test_a_class_of_nothing_is_none_and_stays_so() -> None:
         program = RaspProgram(output=output, vocab=(0, 3))
         assert rasp.interpret(program, [3, 0]) == rasp.build(program)([3, 0]) == values
     compared = RaspProgram(output=SelectorWidth(select=Select(keys=NAMED, queries=TOKENS, comparison="==")))
-    with pytest.raises(UsageError, match=r"Select: a value is None in the string \[2\]"):
+    with pytest.raises(UsageError, match=r"Select: == cannot compare the None that the string \[2\] gives"):
         rasp.interpret(compared, [2])
     averaged = RaspProgram(output=Aggregate(select=EVERYWHERE, values=NAMED))
-    with pytest.raises(UsageError, match=r"no average of \[None, 2\] .string \[2, 0\]"):
+    with pytest.raises(UsageError, match=r"cannot average \[None, 2\] .string \[2, 0\]"):
         rasp.interpret(averaged, [2, 0])
 
 
@@ -168,29 +168,29 @@ def test_equal_parts_are_built_once() -> None:
 @pytest.mark.parametrize(
     "write, said",
     [
-        (lambda: RaspProgram(output=TOKENS), "gives its Tokens as they are: there is nothing to compile"),
+        (lambda: RaspProgram(output=TOKENS), "returns its Tokens unchanged: there is nothing to compile"),
         (
             lambda: RaspProgram(output=Map(function=Affine(a=1, b=0, modulo=2), of=INDICES)),
             "(Indices, Map) does not read its Tokens",
         ),
         (lambda: RaspProgram(output=EVERYWHERE), "must be an expression with a value for every position"),
-        (lambda: RaspProgram(output=NAMED, vocab=(0, 0)), "vocab (0, 0) must be different tokens"),
+        (lambda: RaspProgram(output=NAMED, vocab=(0, 0)), "vocab (0, 0) must be distinct tokens"),
         (
             lambda: RaspProgram(output=IS_TWO, vocab=("a", "b")),
-            "cannot count with letters of ('a', 'b'): take their Rank",
+            "needs numbers, not the letters of ('a', 'b'): take their Rank",
         ),
         (
             lambda: RaspProgram(output=Map(function=Rank(values=("b", "a")), of=TOKENS), vocab=("a", "b")),
-            "Rank of ('b', 'a') must be that of the vocab ('a', 'b')",
+            "Rank of ('b', 'a') must be over the vocab ('a', 'b')",
         ),
         (lambda: Select(keys=TOKENS, queries=TOKENS, comparison="="), "comparison '=' must be one of true, ==, <"),
-        (lambda: Select(keys=IS_TWO, queries=TOKENS, comparison="=="), "works on classes, but the Map gives numbers"),
-        (lambda: Aggregate(select=EVERYWHERE, values=SHARE), "averages numbers of 0 and 1 only"),
+        (lambda: Select(keys=IS_TWO, queries=TOKENS, comparison="=="), "takes classes, but the Map gives numbers"),
+        (lambda: Aggregate(select=EVERYWHERE, values=SHARE), "averages only the numbers 0 and 1"),
         (lambda: Affine(a=1, b=0, modulo=0), "modulo 0 must be"),
         (lambda: Map(function=Line(slope=1, intercept=0), of=IS_TWO), "numerical must be True"),
         (
             lambda: Map(function=Line(slope=1, intercept=0), of=TOKENS, numerical=True),
-            "Map of Line: it works on numbers, but the Tokens gives classes",
+            "Map of Line: it takes numbers, but the Tokens gives classes",
         ),
         (
             lambda: SequenceMap(function=Mix(a=1, b=1, modulo=2), first=TOKENS, second=TOKENS),
@@ -198,11 +198,11 @@ def test_equal_parts_are_built_once() -> None:
         ),
         (
             lambda: LinearSequenceMap(first=SHARE, second=TOKENS, first_factor=1, second_factor=1),
-            "works on numbers, but the Tokens gives classes",
+            "takes numbers, but the Tokens gives classes",
         ),
-        (lambda: rasp.interpret(RaspProgram(output=NAMED), [0, 7]), "token 7 is outside of the vocab (0, 1, 2)"),
-        (lambda: rasp.interpret(RaspProgram(output=NAMED), [0] * 5), "a string of 5 tokens: there must be 1 to 4"),
-        (lambda: rasp.from_text("count(a)"), "'count(a)' is not a RASP program as to_text writes it"),
+        (lambda: rasp.interpret(RaspProgram(output=NAMED), [0, 7]), "token 7 is not in the vocab (0, 1, 2)"),
+        (lambda: rasp.interpret(RaspProgram(output=NAMED), [0] * 5), "a string of 5 tokens: it must have 1 to 4"),
+        (lambda: rasp.from_text("count(a)"), "'count(a)' is not a RASP program written by to_text"),
         (lambda: rasp.from_text("[]"), "'[]' is not a RASP program"),
         (lambda: rasp.from_text(to_text(RaspProgram(output=NAMED)).replace("Agg", "Ag")), "(KeyError: 'Agregate')"),
     ],

@@ -60,13 +60,13 @@ def test_fastest_is_the_least_over_the_rates_that_got_there(
         (150, 25, 1 / 6, ""),
         (50, 50, 1.0, ""),
         (50, 0, 0.0, ""),  # the baseline had it before its first step
-        (25, None, 16.0, "a lower bound: the baseline did not get there in 400 steps"),
-        (None, 100, 0.25, "an upper bound: the revival did not get there in 400 steps"),
-        (None, 0, 0.0, "an upper bound: the revival did not get there in 400 steps"),
-        (None, None, None, "neither the revival nor its baseline got there in 400 steps"),
-        (0, 100, None, "nothing to revive: the accuracy was there before the first step"),
-        (0, 0, None, "nothing to revive: the accuracy was there before the first step"),
-        (0, None, None, "nothing to revive: the accuracy was there before the first step"),
+        (25, None, 16.0, "a lower bound: the baseline did not reach the accuracy in 400 steps"),
+        (None, 100, 0.25, "an upper bound: the revival did not reach the accuracy in 400 steps"),
+        (None, 0, 0.0, "an upper bound: the revival did not reach the accuracy in 400 steps"),
+        (None, None, None, "neither the revival nor its baseline reached the accuracy in 400 steps"),
+        (0, 100, None, "nothing to revive: the accuracy was reached before the first step"),
+        (0, 0, None, "nothing to revive: the accuracy was reached before the first step"),
+        (0, None, None, "nothing to revive: the accuracy was reached before the first step"),
     ],
 )
 def test_speed_up_is_baseline_over_revival_and_says_when_it_is_a_bound(

@@ -176,7 +176,7 @@ class Broken:
 
 
 def test_what_goes_wrong_for_all_hits_only_whose_fault_it_is() -> None:
-    with pytest.warns(StackWarning, match="2 trainings cannot go on together.*out of strings"):
+    with pytest.warns(StackWarning, match="2 trainings cannot be stacked.*out of strings"):
         found = together(
             [lambda: fit(model(), Broken(), config(0, 20)), lambda: fit(model(1), COUNTING, config(1, 20))]  # type: ignore[arg-type]
         )

@@ -312,7 +312,7 @@ def test_strings_that_do_not_fit_are_refused() -> None:
     model = ours(LIBRARY["hist"])
     for string, said in (
         (["a"], "'hist'.*begin with BOS 'compiler_bos'"),
-        (["compiler_bos", "d"], "'hist'.*token 'd' is outside"),
+        (["compiler_bos", "d"], "'hist'.*token 'd' is not in"),
         (["compiler_bos", *"abcabc"], "'hist'.*7 tokens, BOS included.*at most 6"),
     ):
         with pytest.raises(UsageError, match=said):

@@ -27,7 +27,7 @@ BOTH = rasp.Select(TOKENS, TOKENS, EQ) & rasp.Select(INDICES, TOKENS, EQ)
 @pytest.mark.parametrize(
     "program, vocab, length, options, said",
     [
-        (TOKENS, ABC, 3, {}, "'tokens': it gives its input as it is"),
+        (TOKENS, ABC, 3, {}, "'tokens': it returns its input unchanged"),
         (rasp.length, ABC, 3, {}, "'length': Tracr cannot compile it: ValueError: Unsupported S-Op: length"),
         (rasp.Full(1), ABC, 3, {}, "'full': Tracr cannot compile it: Expression Full cannot be translated"),
         (rasp.Map(lambda x: x + 1, INDICES), ABC, 3, {}, "'map': .*does not include rasp.tokens"),
@@ -57,7 +57,7 @@ BOTH = rasp.Select(TOKENS, TOKENS, EQ) & rasp.Select(INDICES, TOKENS, EQ)
         (lib.make_hist(), ABC, 2.5, {}, "'hist': max_seq_len 2.5 must be"),
         (lib.make_hist(), ABC, 3, {"compiler_bos": "a"}, "'hist': compiler_bos 'a' is in the vocab"),
         (lib.make_hist(), ABC, 3, {"compiler_pad": "c"}, "'hist': compiler_pad 'c' is in the vocab"),
-        (lib.make_hist(), ABC, 3, {"compiler_bos": None}, "'hist': compiler_bos None must be a string"),
+        (lib.make_hist(), ABC, 3, {"compiler_bos": None}, "'hist': compiler_bos None must be a nonempty string"),
         (lib.make_hist(), ABC, 3, {"compiler_pad": "compiler_bos"}, "'hist': compiler_bos and compiler_pad are both"),
     ],
 )

@@ -208,7 +208,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "relation of letters": (
         lambda: replace(MAX, rank=7, correlation=Correlation(o_pt=5, o_ft=7, rate=1, relation="order")),
-        "'order': strings of the Tracr tasks are made for 'offset' only",
+        "'order': the Tracr tasks support only 'offset'",
     ),
     "correlation's letters are ranks": (
         lambda: replace(COUNTER, correlation=Correlation(o_pt=5, o_ft=7, rate=1)),

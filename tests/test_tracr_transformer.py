@@ -201,7 +201,7 @@ def test_a_copy_and_a_restored_state_compute_the_same_and_share_nothing() -> Non
     [
         ([], r"'made by hand'.*begin with BOS 'BOS', got \[\]"),
         ([1, "1"], r"'made by hand'.*begin with BOS 'BOS', got \[1\]"),
-        (["BOS", 1, 2], "'made by hand'.*token 2 is outside.*'BOS', 'PAD', 1, '1', None"),
+        (["BOS", 1, 2], "'made by hand'.*token 2 is not in.*'BOS', 'PAD', 1, '1', None"),
         (["BOS"] + [1] * POSITIONS, "'made by hand'.*8 tokens.*at most 7"),
     ],
 )

@@ -144,7 +144,7 @@ def prune_and_evaluate(
     weights are all but zero, and pruning those would be no control.
     """
     if not any(0 < k <= most for k in ks):
-        raise UsageError(f"numbers of {units} to prune {tuple(ks)}: none is between 1 and {most}")
+        raise UsageError(f"numbers of {units} to prune {tuple(ks)}: at least one must be between 1 and {most}")
     ranking = [unit for _, unit in relevance(model, pretraining, select, units=units)]
     pool = ranking
     if search:

@@ -25,11 +25,11 @@ def speed_up(revival: int | None, baseline: int | None, *, budget: int) -> tuple
     step at all has none either: nothing was lost.
     """
     if revival == 0:
-        return None, "nothing to revive: the accuracy was there before the first step"
+        return None, "nothing to revive: the accuracy was reached before the first step"
     if revival is None and baseline is None:
-        return None, f"neither the revival nor its baseline got there in {budget} steps"
+        return None, f"neither the revival nor its baseline reached the accuracy in {budget} steps"
     if revival is None:
-        return (baseline or 0) / budget, f"an upper bound: the revival did not get there in {budget} steps"
+        return (baseline or 0) / budget, f"an upper bound: the revival did not reach the accuracy in {budget} steps"
     if baseline is None:
-        return budget / revival, f"a lower bound: the baseline did not get there in {budget} steps"
+        return budget / revival, f"a lower bound: the baseline did not reach the accuracy in {budget} steps"
     return baseline / revival, ""

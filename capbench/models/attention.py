@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -57,11 +57,11 @@ class _Blocked(torch.autograd.Function):
         batch, pos, _ = qkv.shape
         split = qkv.unflatten(-1, (3, n_heads, -1)).permute(2, 0, 3, 1, 4).flatten(1, 2).contiguous()
         q, k, v = split.unbind()
-        future = _future(qkv)
+        masked = _future_scores(qkv)
         mixed, kept = torch.empty_like(q), []
         for some, first, end in _blocks(batch, pos, n_heads):
             keys = k[some, :end].transpose(1, 2)
-            scores = torch.baddbmm(future[first:end, :end], q[some, first:end], keys, alpha=q.shape[-1] ** -0.5)
+            scores = torch.baddbmm(masked[first:end, :end], q[some, first:end], keys, alpha=q.shape[-1] ** -0.5)
             attn = scores.softmax(-1)
             mixed[some, first:end] = attn @ v[some, :end]
             kept.append(attn)
@@ -112,16 +112,22 @@ def _blocks(batch: int, pos: int, n_heads: int) -> Iterator[tuple[slice, int, in
             yield slice(start, min(start + together, batch * n_heads)), first, end
 
 
-def _future(like: Tensor) -> Float[Tensor, "query key"]:
-    """What is added to the scores: -inf where the key comes after the query."""
-    return like.new_full((like.shape[1], like.shape[1]), -torch.inf).triu(1)
+def future_mask(n: int, device: torch.device) -> Bool[Tensor, "query key"]:
+    """The causal mask of n positions: True where the key comes after the query."""
+    return torch.ones(n, n, dtype=torch.bool, device=device).triu(1)
+
+
+def _future_scores(like: Tensor) -> Float[Tensor, "query key"]:
+    """What is added to the scores: -inf where the key comes after the query, else 0."""
+    n = like.shape[1]
+    return like.new_zeros(n, n).masked_fill(future_mask(n, like.device), -torch.inf)
 
 
 def _differentiable_backward(qkv: Tensor, grad: Tensor, n_heads: int) -> Tensor:
     """The backward pass the long way, where its result is differentiated again."""
     q, k, v = heads(qkv, n_heads)
     scale = q.shape[-1] ** -0.5
-    attn = (scale * q @ k.transpose(-2, -1) + _future(qkv)).softmax(-1)
+    attn = (scale * q @ k.transpose(-2, -1) + _future_scores(qkv)).softmax(-1)
     its = grad.unflatten(-1, (n_heads, -1)).transpose(1, 2)
     d_attn = its @ v.transpose(-2, -1)
     d_scores = scale * attn * (d_attn - (d_attn * attn).sum(-1, keepdim=True))

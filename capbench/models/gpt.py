@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from capbench.configs import GptConfig
 from capbench.errors import UsageError
-from capbench.models.attention import attention_at_end, causal_attention, heads, merged
+from capbench.models.attention import attention_at_end, causal_attention, future_mask, heads, merged
 from capbench.models.base import Activations, Model, hooked
 
 
@@ -39,8 +39,7 @@ class Attention(nn.Module):
         """The same result, computed the long way, with the attention probabilities."""
         q, k, v = heads(self.qkv(x), self.n_heads)
         scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-        future = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
-        attn = scores.masked_fill(future, -torch.inf).softmax(-1)
+        attn = scores.masked_fill(future_mask(x.shape[1], x.device), -torch.inf).softmax(-1)
         return self.out(merged(attn @ v)), attn
 
 

@@ -45,7 +45,7 @@ def carry_out(trainings: Iterable[Training], ended: Ended, at_work: AtWork = lam
         if _no_memory(error) and len(active) > 1:
             half = len(active) // 2
             return [*carry_out(active[:half], ended, at_work), *carry_out(active[half:], ended, at_work)]
-        what = f"{len(active)} trainings cannot go on together, so they do one by one: {error!r}"
+        what = f"{len(active)} trainings cannot be stacked, so they run one at a time: {error!r}"
         with suppress(StackWarning):  # raised under -W error: they go on all the same
             warnings.warn(what, StackWarning, stacklevel=2)
         break

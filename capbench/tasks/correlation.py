@@ -39,15 +39,15 @@ class Correlation:
         if self.relation not in get_args(Relation):
             raise UsageError(f"unknown correlation {self.relation!r}; known: {', '.join(get_args(Relation))}")
         if self.o_pt == self.o_ft:
-            raise UsageError(f"correlation of the answers for {self.o_pt!r} and {self.o_ft!r}: must be two operands")
+            raise UsageError(f"correlation between operands {self.o_pt!r} and {self.o_ft!r}: they must differ")
         if isinstance(self.q, bool) or not isinstance(self.q, int):
             raise UsageError(f"correlation q = {self.q!r} must be a whole number")
         if self.relation == "parity" and self.q not in (0, 1):
             raise UsageError(
-                f"correlation q = {self.q!r}: parity is that of an even difference, 0, or of an odd one, 1"
+                f"correlation q = {self.q!r}: with parity it must be 0 (even difference) or 1 (odd difference)"
             )
         if self.relation in ("presence", "order") and self.q != 1:
-            raise UsageError(f"correlation q = {self.q!r}: {self.relation} has no q, so it must be left at 1")
+            raise UsageError(f"correlation q = {self.q!r}: {self.relation} has no q; leave it at 1")
 
     @property
     def determines(self) -> bool:

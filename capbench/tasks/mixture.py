@@ -32,7 +32,9 @@ class Mixture:
         shape = (self.vocab_size, self.seq_len, self.answer_pos)
         for part in self.parts:
             if (part.vocab_size, part.seq_len, part.answer_pos) != shape:
-                raise UsageError(f"{part.name} and {self.parts[0].name} differ in vocabulary or length: no mixture")
+                raise UsageError(
+                    f"{part.name} and {self.parts[0].name} cannot be mixed: vocabulary size, length or answer position differ"
+                )
 
     @property
     def name(self) -> str:

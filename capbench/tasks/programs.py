@@ -34,7 +34,7 @@ def relabelled_count(letter: str, shift: int, classes: int) -> rasp.SOp:
     from tracr.rasp import rasp
 
     if shift % classes == 0:
-        raise UsageError(f"a shift of {shift} modulo {classes} hides nothing")
+        raise UsageError(f"shift {shift} must not be a multiple of {classes}: it would hide nothing")
     return _told(rasp.Map(lambda number: (number + shift) % classes, _occurrences(letter)).named("shown"))
 
 

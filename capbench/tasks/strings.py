@@ -84,7 +84,7 @@ class StringTask(ABC):
             raise UsageError(f"alphabet {self.alphabet!r} must be distinct letters in order, without {BOS} and {PAD}")
         if not 2 <= self.min_content <= self.max_content:
             raise UsageError(
-                f"min_content = {self.min_content} must be at least 2 (the answer stands at the second letter) "
+                f"min_content = {self.min_content} must be at least 2 (the answer is at the second letter) "
                 f"and at most max_content = {self.max_content}"
             )
         check_split(self.split)
@@ -180,8 +180,8 @@ class StringTask(ABC):
             missing -= len(kept)
             if missing == n and len(found) >= _EMPTY_DRAWS:
                 raise UsageError(
-                    f"no string in split {self.split!r}: there are too few of {self.min_content} to "
-                    f"{self.max_content} letters; max_content should be larger"
+                    f"no string in split {self.split!r}: too few strings have {self.min_content} to "
+                    f"{self.max_content} letters; raise max_content"
                 )
         content, answers = (np.concatenate(column) for column in zip(*found, strict=True))
         return content, answers

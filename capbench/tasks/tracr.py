@@ -45,7 +45,7 @@ class CounterTask(StringTask):
         if len(set(self.counted)) != 2 or not set(self.counted) < set(self.alphabet):
             raise UsageError(
                 f"counted letters {self.counted!r} must be two letters of the alphabet {self.alphabet!r}, "
-                "which needs a third one to fill strings up with"
+                "which needs a third letter as filler"
             )
         _check_relation(self.correlation)
         if self.operand not in self.counted:
@@ -61,8 +61,8 @@ class CounterTask(StringTask):
         most = int(self._most(np.array(self.min_content)))
         if abs(c.q) > most:
             raise UsageError(
-                f"correlation q = {c.q} does not fit into strings of min_content = {self.min_content}: there both counts "
-                f"are at most {most}, and so must q be"
+                f"correlation q = {c.q} does not fit strings of min_content = {self.min_content}: their counts "
+                f"are at most {most}, so q must be from {-most} to {most}"
             )
 
     @property
@@ -133,7 +133,7 @@ class MaxTask(StringTask):
         super().__post_init__()
         if self.max_content > len(self.alphabet):
             raise UsageError(
-                f"max_content = {self.max_content}, but letters stand without repetition: at most {len(self.alphabet)}"
+                f"max_content = {self.max_content} must be at most {len(self.alphabet)}: letters do not repeat"
             )
         c = self.correlation
         _check_relation(c)
@@ -145,7 +145,7 @@ class MaxTask(StringTask):
             return
         if self.rank not in ranks or c.o_pt == c.o_ft:
             raise UsageError(
-                f"correlation between ranks {c.o_pt} and {c.o_ft} must be between two, one of them rank = {self.rank}"
+                f"correlation between ranks {c.o_pt} and {c.o_ft} must be between two ranks, one of them rank = {self.rank}"
             )
         nearest = int(c.o_ft) - int(c.o_pt)
         spare = len(self.alphabet) - self.max_content  # letters of the alphabet that the longest string does without
@@ -157,8 +157,8 @@ class MaxTask(StringTask):
             )
         if spare == 0 and c.rate < 1:
             raise UsageError(
-                f"max_content = {self.max_content} takes the whole alphabet, so that every such string carries the "
-                f"correlation: for a rate of {c.rate} it must be at most {len(self.alphabet) - 1}"
+                f"max_content = {self.max_content} uses the whole alphabet, so every such string carries the "
+                f"correlation: for rate {c.rate} it must be at most {len(self.alphabet) - 1}"
             )
 
     @property
@@ -228,7 +228,7 @@ class MaxTask(StringTask):
 
 def _check_relation(correlation: Correlation | None) -> None:
     if correlation is not None and correlation.relation != "offset":
-        raise UsageError(f"correlation {correlation.relation!r}: strings of the Tracr tasks are made for 'offset' only")
+        raise UsageError(f"correlation {correlation.relation!r}: the Tracr tasks support only 'offset'")
 
 
 def _finetuning(target: StringTask, before: StringTask) -> FineTuningTask:

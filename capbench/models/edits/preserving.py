@@ -83,7 +83,7 @@ def _rotated_without_norms(model: Any, q: Tensor) -> Model:
 def _rotate_reader(norm: nn.LayerNorm, reader: nn.Linear, q: Tensor) -> None:
     """W (g * h + b) = (W diag(g) q^T) (q h + q (b / g)), where q h is what the norm gives in the new basis."""
     if bool((norm.weight == 0).any()):
-        raise UsageError("a norm's weight is zero: the rotated model cannot be written down")
+        raise UsageError("a LayerNorm has a weight of 0: the model can be rotated only if none is 0")
     reader.weight.copy_((reader.weight * norm.weight) @ q.T)
     norm.bias.copy_(q @ (norm.bias / norm.weight))
     norm.weight.fill_(1.0)

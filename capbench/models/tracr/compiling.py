@@ -59,16 +59,16 @@ def compile_rasp(
         raise UsageError(f"{name}: vocab is empty; it must have at least one token")
     for role, token in (("compiler_bos", compiler_bos), ("compiler_pad", compiler_pad)):
         if not isinstance(token, str) or not token:
-            raise UsageError(f"{name}: {role} {token!r} must be a string of at least one character")
+            raise UsageError(f"{name}: {role} {token!r} must be a nonempty string")
         if token in tokens:
-            raise UsageError(f"{name}: {role} {token!r} is in the vocab; it must be a token of its own")
+            raise UsageError(f"{name}: {role} {token!r} is in the vocab; it must not be one of its tokens")
     if compiler_bos == compiler_pad:
         raise UsageError(f"{name}: compiler_bos and compiler_pad are both {compiler_bos!r}; they must differ")
     _require_one_order(name, [*tokens, compiler_bos, compiler_pad])
     if not isinstance(max_seq_len, int) or max_seq_len < 1:
         raise UsageError(f"{name}: max_seq_len {max_seq_len!r} must be a number of tokens, 1 or more")
     if isinstance(program, (rasp.TokensType, rasp.IndicesType)):
-        raise UsageError(f"{name}: it gives its input as it is; there is nothing to compile")
+        raise UsageError(f"{name}: it returns its input unchanged; there is nothing to compile")
     numbered, labels = _numbered(program)
     try:
         assembled = compile_with_tracr(

@@ -18,6 +18,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from capbench.models.attention import future_mask
+
 
 class Shape(NamedTuple):
     """Of a model. A block writes `value` + `unit` features: what its heads found, side by side, and its MLP's hidden units."""
@@ -93,9 +95,7 @@ class _Answer(torch.autograd.Function):
         place = torch.arange(t, device=tokens.device) + tokens * t  # a row in tables of token and position
         features = sources.new_empty(b * t, last * shape.features)
         parts = features.split_with_sizes((value, shape.unit) * last, 1)
-        future = None
-        if shape.causal:
-            future = torch.ones(t, t, dtype=torch.bool, device=tokens.device).triu(1)
+        future = future_mask(t, tokens.device) if shape.causal else None
         kept: list[Tensor] = []
 
         for i in range(last):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from capbench.errors import UsageError
+from capbench.models.attention import future_mask
 from capbench.models.base import Activations, Model, hooked
 from capbench.models.tracr import factorised
 from capbench.models.tracr.config import TracrConfig, Value
@@ -50,8 +51,7 @@ class Block(nn.Module):
         )
         scores = q @ k.mT / math.sqrt(q.shape[-1])
         if self.causal:
-            future = torch.ones(t, t, dtype=torch.bool, device=x.device).triu(1)
-            scores = scores.masked_fill(future, -torch.inf)
+            scores = scores.masked_fill(future_mask(t, x.device), -torch.inf)
         attn = scores.softmax(-1)
         return self.out((attn @ v).transpose(1, 2).reshape(b, t, -1)), attn
 
@@ -149,7 +149,7 @@ class TracrTransformer(Model):
         for token in tokens:
             if token not in index:
                 known = ", ".join(map(repr, config.vocabulary))
-                raise UsageError(f"program {config.program!r}: token {token!r} is outside of its vocabulary: {known}")
+                raise UsageError(f"program {config.program!r}: token {token!r} is not in its vocabulary: {known}")
         if len(tokens) > config.max_seq_len:
             raise UsageError(
                 f"program {config.program!r}: a string of {len(tokens)} tokens, BOS included; "

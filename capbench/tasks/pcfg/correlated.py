@@ -43,7 +43,7 @@ def correlated_texts(
         # The next round draws what is still missing at the rate seen so far, with a little to spare.
         draw = max(64, *(int(1.1 * (wanted[s] - sum(map(len, found[s]))) / rates[s]) for s in wanted))
         draw = min(draw, 200_000)
-    raise UsageError(f"{c}: hardly any text of {setting.text_len} tokens is so (of {drawn} drawn)")
+    raise UsageError(f"{c}: too few texts of {setting.text_len} tokens satisfy it ({drawn} drawn)")
 
 
 def _answers(setting: PcfgSetting, family: str, c: Correlation, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -34,7 +34,7 @@ class Grammar:
         if self.start not in self.rules:
             raise UsageError(f"grammar: start symbol {self.start!r} has no rule")
         if not self.terminals or len(set(self.terminals)) < len(self.terminals):
-            raise UsageError(f"grammar: terminals {self.terminals} must be different symbols, at least one")
+            raise UsageError(f"grammar: terminals {self.terminals} must be one or more distinct symbols")
         for parent, alternatives in self.rules.items():
             self._check(parent, alternatives)
         barren = [symbol for symbol in self.rules if symbol not in self._shortest]
@@ -42,10 +42,10 @@ class Grammar:
             raise UsageError(f"grammar: {barren[0]!r} has no rule that terminates: no string can be derived from it")
         if self.max_length is None:
             if self._longest is None:
-                raise UsageError("grammar: a symbol can contain itself, so strings have no limit: give a max_length")
+                raise UsageError("grammar: a symbol can derive itself, so strings are unbounded: set max_length")
         elif self.max_length < self.shortest:
             raise UsageError(
-                f"grammar: max_length {self.max_length}, but its shortest string has {self.shortest} symbols"
+                f"grammar: max_length {self.max_length} must be at least {self.shortest}, the length of its shortest string"
             )
 
     def _check(self, parent: str, alternatives: tuple[Rule, ...]) -> None:
@@ -53,15 +53,17 @@ class Grammar:
             raise UsageError(f"grammar: {parent!r} is a terminal, but has rules")
         for symbols, p in alternatives:
             if not symbols or not 0 < p <= 1:
-                raise UsageError(f"grammar: rule {parent!r} -> {symbols!r} with probability {p!r} is not usable")
+                raise UsageError(
+                    f"grammar: rule {parent!r} -> {symbols!r} with probability {p!r}: it needs a symbol and 0 < p <= 1"
+                )
             for symbol in symbols:
                 if symbol not in self.rules and symbol not in self.terminals:
                     raise UsageError(
-                        f"grammar: unknown symbol {symbol!r} in rule {parent!r} -> {' '.join(symbols)}: no rule, no terminal"
+                        f"grammar: unknown symbol {symbol!r} in rule {parent!r} -> {' '.join(symbols)}: neither rule nor terminal"
                     )
         total = sum(p for _, p in alternatives)
         if abs(total - 1.0) > 1e-9:
-            left = f"{1 - total:g} is left over" if total < 1 else f"{total - 1:g} too much"
+            left = f"{1 - total:g} is missing" if total < 1 else f"{total - 1:g} too much"
             raise UsageError(f"grammar: the probabilities of {parent!r} sum to {total:g}, not 1: {left}")
 
     @property
@@ -113,7 +115,7 @@ class Grammar:
         while missing > 0:
             if drawn > _MOST_REJECTED * n + 100_000:
                 raise UsageError(
-                    f"grammar: hardly any string has at most max_length {self.max_length} symbols (of {drawn} drawn)"
+                    f"grammar: too few strings have at most max_length {self.max_length} symbols ({drawn} drawn)"
                 )
             more = int(1.2 * missing * drawn / max(n - missing, 1)) + 16
             more = min(more, 2 * n + 1000)

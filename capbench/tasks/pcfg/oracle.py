@@ -25,14 +25,14 @@ def answer(prompt: Sequence[str], meanings: Mapping[str, str] | None = None, for
     text = words[sot + 1 : eot]
     question = words[1:4] if before else words[eot + 1 : eot + 4]
     if len(question) < 3 or "ART" in question:
-        raise ValueError(f"not a prompt, its question is not whole: {' '.join(words)}")
+        raise ValueError(f"not a prompt, its question is incomplete: {' '.join(words)}")
     asked = dict(zip(header, question, strict=True))
     if not asked["family"].startswith("T_"):
-        raise ValueError(f"not a prompt, {asked['family']!r} is no family: {' '.join(words)}")
+        raise ValueError(f"not a prompt, {asked['family']!r} is not a family: {' '.join(words)}")
     family, operand, number = asked["family"][2:], asked["operand"], int(asked["number"])
     family = (meanings or {}).get(family, family)
     if not 1 <= number <= len(text):
-        raise ValueError(f"not a prompt, its number is not within the text: {' '.join(words)}")
+        raise ValueError(f"not a prompt, its number must be from 1 to {len(text)}: {' '.join(words)}")
     if family == "T":
         if operand != "NULL":
             raise ValueError(f"family T has no operand: {operand}")
@@ -43,7 +43,7 @@ def answer(prompt: Sequence[str], meanings: Mapping[str, str] | None = None, for
     if family in ("CC", "IC"):
         looked_for = [operand[: len(operand) // 2]] * 2
         if operand != "".join(looked_for):
-            raise ValueError(f"no composite: {operand}")
+            raise ValueError(f"not a composite operand: {operand}")
     occurrences = []  # where the operand begins and ends, counted back from EOT
     for end in range(len(looked_for), len(text) + 1):
         begin = end - len(looked_for)

@@ -40,9 +40,9 @@ class PromptFormat:
 
     def __post_init__(self) -> None:
         if self.header not in tuple(permutations(_HEADER)):
-            raise UsageError(f"prompt's header {self.header!r} must be the tuple {_HEADER} in some order")
+            raise UsageError(f"prompt's header {self.header!r} must be a permutation of {_HEADER}")
         if self.question not in get_args(Question):
-            raise UsageError(f"prompt's question {self.question!r} must stand 'before' or 'after' its text")
+            raise UsageError(f"prompt's question {self.question!r} must be 'before' or 'after' (the text)")
 
     def slots(self, text_len: int) -> tuple[str, ...]:
         """What stands at each position: a special token by its name, 'family', 'operand', 'number', 'text' or 'answer'."""
@@ -69,9 +69,7 @@ class PromptFormat:
     def read(self, prompts: np.ndarray) -> Parts:
         """The parts of prompts [n, seq_len], of tokens or of words. Raises UsageError where they have no text."""
         if prompts.ndim != 2 or prompts.shape[1] <= _FRAME:
-            raise UsageError(
-                f"prompts of shape {prompts.shape} must be [n, seq_len], of more than {_FRAME} tokens each"
-            )
+            raise UsageError(f"prompts of shape {prompts.shape} must be [n, seq_len] with seq_len above {_FRAME}")
         slots = self.slots(prompts.shape[1] - _FRAME)
         first = slots.index("text")
         found = {slot: prompts[:, slots.index(slot)] for slot in (*_HEADER, "answer")}

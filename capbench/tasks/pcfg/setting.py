@@ -43,7 +43,7 @@ class PcfgSetting:
         for token in self.meanings:
             if token not in self.numbers:
                 raise UsageError(
-                    f"meaning of family token {token!r}, which has no number; numbers: {_list(self.numbers)}"
+                    f"meanings name family token {token!r}, which has no number; numbers are for {_list(self.numbers)}"
                 )
         for token, number in self.numbers.items():
             name = self.meanings.get(token, token)
@@ -59,12 +59,12 @@ class PcfgSetting:
                 )
         for terminal in self.grammar.terminals:
             if terminal in SPECIALS or terminal.startswith("T_"):
-                raise UsageError(f"the grammar's terminal {terminal!r} is named as a token of every prompt")
+                raise UsageError(f"the grammar's terminal {terminal!r} has the name of a prompt token: rename it")
         names = Counter(self.vocabulary.names)
         for name in names:
             if names[name] > 1 or name.split() != [name]:  # a prompt's words would not tell its tokens
                 raise UsageError(
-                    f"{name!r} must name one token, without blanks: rename the grammar's terminals or families"
+                    f"{name!r} must name exactly one token and hold no spaces: rename the grammar's terminals or families"
                 )
         longest = self.grammar.longest
         if longest is not None and self.text_len > longest:

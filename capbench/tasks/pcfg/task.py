@@ -80,20 +80,18 @@ class PcfgTask:
         if abs(c.q) > most:
             raise UsageError(f"correlation q = {c.q}: answers of family {self.family} differ by at most {most} here")
         if self._family.may_fail and c.rate and abs(c.q) <= room:
-            raise UsageError(
-                f"correlation q = {c.q}: family {self.family} finds no two operands so close to each other"
-            )
+            raise UsageError(f"correlation q = {c.q}: family {self.family} never finds two operands this close")
 
     def _check_positions(self, c: Correlation, differences: np.ndarray) -> None:
         """Of a family that may fail: whether its answers, these far apart where both are found, can be so and not so."""
         if c.relation == "presence":
             raise UsageError(
-                f"correlation 'presence': family {self.family} takes texts in which both are present; it needs a count"
+                f"correlation 'presence': family {self.family} only has texts with both operands; choose one that counts"
             )
         held = c.holds(np.zeros_like(differences), differences)
         if (c.rate > 0 and not held.any()) or (c.rate < 1 and held.all()):
             raise UsageError(
-                f"correlation {c.relation!r} at a rate of {c.rate:g}: answers of family {self.family} cannot differ so in "
+                f"correlation {c.relation!r} at rate {c.rate:g}: answers of family {self.family} cannot differ this way in "
                 f"texts of {self.setting.text_len} tokens"
             )
 

@@ -76,4 +76,4 @@ Function = Rank | Affine | AtLeast | Line
 
 def _require_modulo(modulo: object) -> None:
     if not isinstance(modulo, int) or modulo < 1:
-        raise UsageError(f"modulo {modulo!r} must be a whole number of 1 or more")
+        raise UsageError(f"modulo {modulo!r} must be a whole number, 1 or more")

@@ -36,9 +36,9 @@ def interpret(program: RaspProgram, tokens: Sequence[str | int]) -> list[Any]:
     that the program is not for, or if a None is compared in a Select.
     """
     if not 1 <= len(tokens) <= program.max_seq_len:
-        raise UsageError(f"a string of {len(tokens)} tokens: there must be 1 to {program.max_seq_len}")
+        raise UsageError(f"a string of {len(tokens)} tokens: it must have 1 to {program.max_seq_len}")
     if strange := [token for token in tokens if token not in program.vocab]:
-        raise UsageError(f"token {strange[0]!r} is outside of the vocab {program.vocab!r}")
+        raise UsageError(f"token {strange[0]!r} is not in the vocab {program.vocab!r}")
     found: dict[Node, list[Any]] = {}
     for node in expressions(program.output):
         found[node] = _evaluated(node, found, tokens)
@@ -62,9 +62,7 @@ def _evaluated(node: Node, found: dict[Node, list[Any]], tokens: Sequence[str | 
         case Select(comparison=comparison):
             keys, queries = found[node.keys], found[node.queries]
             if None in keys or None in queries:
-                raise UsageError(
-                    f"Select: a value is None in the string {list(tokens)!r}, which {comparison} cannot compare"
-                )
+                raise UsageError(f"Select: {comparison} cannot compare the None that the string {list(tokens)!r} gives")
             return [[COMPARISONS[comparison](key, query) for key in keys] for query in queries]
         case SelectorWidth():
             return [sum(row) for row in found[node.select]]
@@ -79,7 +77,7 @@ def _mean(values: list[Any], default: int | None, tokens: Sequence[str | int]) -
     if len(values) < 2:
         return values[0] if values else default
     if not all(isinstance(value, (int, float)) for value in values):
-        raise UsageError(f"Aggregate: there is no average of {values!r} (string {list(tokens)!r}): only of numbers")
+        raise UsageError(f"Aggregate: cannot average {values!r} (string {list(tokens)!r}): they must be numbers")
     return sum(values) / len(values)
 
 

@@ -69,7 +69,7 @@ def from_text(text: str) -> RaspProgram:
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         shown = " ".join(text.split())[:80]
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UsageError(f"{shown!r} is not a RASP program as to_text writes it ({reason})") from error
+        raise UsageError(f"{shown!r} is not a RASP program written by to_text ({reason})") from error
 
 
 def _tuple(value: Any) -> Any:

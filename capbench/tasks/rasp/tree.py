@@ -78,7 +78,7 @@ class Aggregate:
         _require_values("Aggregate", self.values)
         if is_numerical(self.values) and not is_indicator(self.values):
             raise UsageError(
-                f"Aggregate: Tracr averages numbers of 0 and 1 only: values must be a numerical Map of AtLeast, not a "
+                f"Aggregate: Tracr averages only the numbers 0 and 1: values must be a numerical Map of AtLeast, not a "
                 f"{type(self.values).__name__} of other numbers"
             )
 
@@ -96,7 +96,7 @@ class Map:
             raise UsageError(f"Map: function {self.function!r} must be a Rank, Affine, AtLeast or Line")
         _require_values("Map", self.of)
         if isinstance(self.function, Rank) and not isinstance(self.of, Tokens):
-            raise UsageError(f"Map: Rank is of Tokens, not of {type(self.of).__name__}")
+            raise UsageError(f"Map: Rank applies to Tokens, not to {type(self.of).__name__}")
         if isinstance(self.function, Line) and not self.numerical:
             raise UsageError("Map: Line gives numbers: numerical must be True")
         if isinstance(self.function, Line):  # of classes Tracr makes no negative numbers, and says nothing
@@ -148,25 +148,27 @@ class RaspProgram:
         _require_values("program", self.output)
         kinds = {type(token) for token in self.vocab}
         if len(set(self.vocab)) != len(self.vocab) or kinds not in ({int}, {str}):
-            raise UsageError(f"vocab {self.vocab!r} must be different tokens, all integers or all strings")
+            raise UsageError(f"vocab {self.vocab!r} must be distinct tokens, all integers or all strings")
         if not isinstance(self.max_seq_len, int) or self.max_seq_len < 1:
             raise UsageError(f"max_seq_len {self.max_seq_len!r} must be a number of tokens, 1 or more")
         if isinstance(self.output, (Tokens, Indices)):
             raise UsageError(
-                f"the program gives its {type(self.output).__name__} as they are: there is nothing to compile"
+                f"the program returns its {type(self.output).__name__} unchanged: there is nothing to compile"
             )
         found = expressions(self.output)
         if Tokens() not in found:
             raise UsageError(
-                f"the program ({_listed(found)}) does not read its Tokens; Tracr compiles none that does not"
+                f"the program ({_listed(found)}) does not read its Tokens; Tracr compiles only programs that do"
             )
         for node in found:
             if isinstance(node, Map) and isinstance(node.function, Rank) and node.function.values != self.vocab:
-                raise UsageError(f"Rank of {node.function.values!r} must be that of the vocab {self.vocab!r}")
+                raise UsageError(f"Rank of {node.function.values!r} must be over the vocab {self.vocab!r}")
             if isinstance(node, (Map, SequenceMap)) and kinds == {str} and Tokens() in children(node):
                 if isinstance(node, Map) and isinstance(node.function, Rank):
                     continue
-                raise UsageError(f"{type(node).__name__} cannot count with letters of {self.vocab!r}: take their Rank")
+                raise UsageError(
+                    f"{type(node).__name__} needs numbers, not the letters of {self.vocab!r}: take their Rank"
+                )
 
 
 def is_numerical(value: Node) -> bool:
@@ -214,7 +216,7 @@ def _require_values(name: str, *values: object, numerical: bool | None = None) -
             raise UsageError(f"{name}: {value!r} must be an expression with a value for every position")
         if numerical is not None and is_numerical(value) != numerical:
             wanted, got = ("numbers", "classes") if numerical else ("classes", "numbers")
-            raise UsageError(f"{name}: it works on {wanted}, but the {type(value).__name__} gives {got}")
+            raise UsageError(f"{name}: it takes {wanted}, but the {type(value).__name__} gives {got}")
 
 
 def _require_select(name: str, select: object) -> None:
