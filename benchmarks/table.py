@@ -1,7 +1,8 @@
-"""The README's table of figures: `python benchmarks/table.py [--write README.md] FILES.json`, prints it where nothing is written.
+"""The table of speed figures: `python benchmarks/table.py [--write benchmarks/RESULTS.md] FILES.json`.
 
-FILES are what `pytest benchmarks/ --benchmark-json=FILE`, growth.py, gpu.py and precision.py write. `--reduce FOLDER` keeps of
-each what the table needs, under its name, so that it can be committed; such files do as FILES, too.
+FILES are what `pytest benchmarks/ --benchmark-json=FILE`, growth.py, gpu.py and precision.py write. `--write` replaces the table
+in a page, between its markers; without it the table is printed. `--reduce FOLDER` keeps what the table needs of each file, under
+its name, so that it can be committed; such files can be given as FILES too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from speed.tables import TableError, inserted, reduced, table
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="The table of figures, from the benchmarks' JSON files.")
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE.json")
-    parser.add_argument("--write", type=Path, metavar="README.md", help="replace what stands between its markers")
+    parser.add_argument("--write", type=Path, metavar="PAGE.md", help="replace what stands between its markers")
     parser.add_argument("--reduce", type=Path, metavar="FOLDER", help="write what the table needs of each file there")
     given = parser.parse_args(argv)
     try:

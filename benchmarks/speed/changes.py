@@ -160,7 +160,7 @@ def largest(claims: Sequence[Change], unit: str) -> Change | None:
 
 
 def rows(found: Changes, what: str) -> list[Row]:
-    """For the README's table."""
+    """For the table in benchmarks/RESULTS.md."""
     made = [
         row(
             "precision",

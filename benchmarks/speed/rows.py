@@ -1,4 +1,4 @@
-"""Rows of the README's table: what a benchmark wants to be told, kept in its JSON."""
+"""Rows of the table in benchmarks/RESULTS.md: what a benchmark reports, kept in its JSON."""
 
 from __future__ import annotations
 

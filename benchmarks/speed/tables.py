@@ -1,4 +1,4 @@
-"""The README's table of figures, from the JSON files of the benchmarks. Imports nothing heavy."""
+"""The table of benchmarks/RESULTS.md, from the JSON files of the benchmarks. Imports nothing heavy."""
 
 from __future__ import annotations
 
