@@ -112,7 +112,7 @@ WRONG = [
     (lora, {"rank": 2.0}, "lora: rank=2.0 must be a whole number, at least 1"),
     (lora, {"rank": True}, "lora: rank=True must be a whole number, at least 1"),
     (lora, {"alpha": -1}, "lora: alpha=-1 must be a number above 0"),
-    (lora, {"dropout": 1}, "lora: dropout=1 must be a number from 0 to below 1"),
+    (lora, {"dropout": 1}, "lora: dropout=1 must be a number, at least 0 and below 1"),
     (dora, {"rank": "many"}, "dora: rank='many' must be a whole number, at least 1"),
     (ia3, {"lr_factor": float("nan")}, "ia3: lr_factor=nan must be a number above 0"),
     (last_k, {"k": 3}, "last-k: k=3 must be a number of blocks, 1 to 2"),
@@ -121,9 +121,9 @@ WRONG = [
     (l2_sp, {"strength": float("inf")}, "l2-sp: strength=inf must be a number, at least 0"),
     (ewc, {"strength": "high"}, "ewc: strength='high' must be a number, at least 0"),
     (ewc, {"samples": 0}, "ewc: samples=0 must be a whole number, at least 1"),
-    (replay, {"share": 1}, "replay: share=1 must be a number between 0 and 1, neither of them"),
+    (replay, {"share": 1}, "replay: share=1 must be a number strictly between 0 and 1"),
     (wise_ft, {"alpha": 1.1}, "wise-ft: alpha=1.1 must be a number from 0 to 1"),
-    (lp_ft, {"head_share": 0}, "lp-ft: head_share=0 must be a number between 0 and 1, neither of them"),
+    (lp_ft, {"head_share": 0}, "lp-ft: head_share=0 must be a number strictly between 0 and 1"),
 ]
 
 

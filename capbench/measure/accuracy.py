@@ -9,13 +9,13 @@ from capbench.tasks.base import Batch, Task
 
 
 def sample(task: Task, n: int, seed: int) -> Batch:
-    """An evaluation sample: n strings from a generator of its own."""
+    """An evaluation sample: n strings from a generator seeded with `seed`."""
     return task.sample(n, torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
 def accuracy(model: Model, task: Task, batch: Batch) -> float:
-    """Share of strings whose most likely answer token is the right one (0..1)."""
+    """Share of strings whose most likely answer token is right, 0..1."""
     return float((predictions(model, task, batch) == batch.targets[:, task.answer_pos]).float().mean())
 
 
@@ -31,6 +31,6 @@ def predictions(model: Model, task: Task, batch: Batch) -> torch.Tensor:
 
 
 def device_of(model: Model) -> torch.device:
-    """Where the model's parameters are; samples are drawn on the CPU and follow it."""
+    """The device of the model's parameters; samples are drawn on the CPU and moved there."""
     parameter = next(model.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device

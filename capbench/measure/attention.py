@@ -1,4 +1,4 @@
-"""Attention maps: where the answer position looks, and by how much maps differ (paper Fig. 10, 40-48)."""
+"""Attention maps: what the answer position attends to, and how much maps differ (paper Fig. 10, 40-48)."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def attention_maps(
     model.train(was_training)
     found = [part for part in parts if part is not None]
     if len(found) != len(parts):
-        raise UsageError(f"{type(model).__name__} gives no attention maps")
+        raise UsageError(f"{type(model).__name__} has no attention maps")
     return torch.cat(found, dim=1).float().cpu()
 
 
 def attention_mass(
     maps: Float[Tensor, "layer batch head query key"], position: int, on: Bool[Tensor, "batch key"]
 ) -> Float[Tensor, " layer"]:
-    """Attention from one position to the marked ones: summed over them, averaged over strings and heads, 0..1."""
+    """Attention from one position to the marked keys: summed over keys, averaged over strings and heads, 0..1."""
     mass: Tensor = (maps[:, :, :, position] * on[None, :, None]).sum(-1).mean((1, 2))
     return mass
 
@@ -41,6 +41,6 @@ def map_distance(
     others: Float[Tensor, "batch head query key"],
     queries: Bool[Tensor, "batch query"],
 ) -> float:
-    """Mean total variation between two sets of maps over the marked queries: 0 the same, 1 nothing in common."""
+    """Mean total variation between two sets of maps over the marked queries: 0 if equal, 1 if disjoint."""
     distance = 0.5 * (maps - others).abs().sum(-1).mean(1)  # [batch, query]
     return float(distance[queries].mean())

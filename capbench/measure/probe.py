@@ -1,7 +1,7 @@
 """Linear probes on the residual stream: accuracy (paper Fig. 8) and description length (Voita & Titov 2020, arXiv 2003.12298).
 
-Plain probe accuracy does not tell presence from absence: a probe reads the count of a letter off a randomly initialised
-transformer, given enough samples. The online code asks how many samples the probe needed, and does tell them apart.
+Probe accuracy alone does not separate presence from absence: given enough samples, a probe reads the count of a letter off a
+randomly initialised transformer. The online code measures how many samples the probe needs, and does separate them.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def code_length(
 ) -> Float[Tensor, " layer"]:
     """Online code of the labels given each layer, in bits per sample.
 
-    The first blocks[0] labels cost log2(classes) each; the labels from blocks[i] to blocks[i+1] cost what a probe
-    trained on the first blocks[i] samples says. A lower value means that the layer holds the labels more plainly.
+    The first blocks[0] labels cost log2(classes) each; the labels from blocks[i] to blocks[i+1] cost their negative
+    log-likelihood under a probe trained on the first blocks[i] samples. Lower: the labels are easier to read off the layer.
     blocks: increasing, the last one = n.
     """
     bits = torch.full((x.shape[0],), blocks[0] * float(torch.tensor(float(classes)).log2()), dtype=torch.float64)
@@ -63,7 +63,7 @@ class Probe:
         bias_precision: float = 0.01,
         iterations: int = 60,
     ) -> Probe:
-        """Maximise likelihood times prior by L-BFGS. The problem is convex, so no seed and no learning rate matter."""
+        """Maximise likelihood times prior by L-BFGS. The problem is convex, so it depends on no seed and no learning rate."""
         mean = x.mean(1, keepdim=True)
         scale = x.std(1, keepdim=True, unbiased=False).clamp_min(1e-6)
         probe = cls(mean, scale, torch.zeros(x.shape[0], x.shape[2] + 1, classes))
@@ -75,7 +75,7 @@ class Probe:
         def loss() -> Tensor:
             optimizer.zero_grad()
             fit = F.cross_entropy((inputs @ weight).flatten(0, 1), targets, reduction="sum")
-            # The bias needs a prior too, if a weak one: that of a class not yet seen has no optimum without.
+            # The bias needs a weak prior too: without one, the bias of a class not seen yet has no optimum.
             squares = (prior_precision * weight[:, :-1].square().sum(), bias_precision * weight[:, -1].square().sum())
             value: Tensor = fit + 0.5 * sum(squares)
             value.backward()
@@ -89,14 +89,14 @@ class Probe:
         return F.pad((x - self._mean) / self._scale, (0, 1), value=1.0)  # the last column is the bias
 
     def bits(self, x: Float[Tensor, "layer n d"], labels: Int[Tensor, " n"]) -> Float[Tensor, " layer"]:
-        """What these labels cost under the probe, in bits, summed over the samples."""
+        """Cost of these labels under the probe in bits, summed over samples."""
         log_p = (self._standardise(x) @ self._weight).log_softmax(-1)
         at_label = log_p.gather(-1, labels.view(1, -1, 1).expand(x.shape[0], -1, 1))
         bits: Tensor = -at_label.double().sum((1, 2)) / float(torch.tensor(2.0).log())
         return bits
 
     def accuracy(self, x: Float[Tensor, "layer n d"], labels: Int[Tensor, " n"]) -> Float[Tensor, " layer"]:
-        """Share of right answers per layer."""
+        """Share of right labels per layer."""
         guessed = (self._standardise(x) @ self._weight).argmax(-1)
         right: Tensor = (guessed == labels).double().mean(1)
         return right

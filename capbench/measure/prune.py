@@ -1,4 +1,4 @@
-"""Pruning what holds a capability back: neurons (rows of weight matrices) or single weights, with a random control.
+"""Pruning units that suppress a capability: neurons (rows of weight matrices) or single weights, with a random control.
 
 Source: paper Fig. 7, 55-58.
 """
@@ -27,7 +27,7 @@ Units = Literal["neurons", "weights"]
 def relevance(model: Model, task: Task, batch: Batch, *, units: Units = "neurons") -> list[tuple[float, Unit]]:
     """Every unit's score, highest first: theta . dL/dtheta (over its row, for a neuron), L the answer loss on `task`.
 
-    To first order, zeroing a unit changes the loss by minus its score: the highest scores hold the task back.
+    To first order, zeroing a unit changes the loss by minus its score: units with the highest scores suppress the task.
     Source: Sec. 5.1, App. C.2 (L is the loss on the *pretraining* task).
     """
     model = copy.deepcopy(model).eval().requires_grad_(True)
@@ -50,7 +50,7 @@ def relevance(model: Model, task: Task, batch: Batch, *, units: Units = "neurons
 
 
 def pruned(model: Model, units: Sequence[Unit]) -> Model:
-    """A copy of the model with these rows of weights, or single weights, set to zero; biases stay (App. C.2)."""
+    """A copy of the model with these weight rows or single weights set to zero; biases stay (App. C.2)."""
     model = copy.deepcopy(model)
     linears = model.neurons()
     with torch.no_grad():
@@ -62,10 +62,10 @@ def pruned(model: Model, units: Sequence[Unit]) -> Model:
 def searched(
     model: Model, task: Task, batch: Batch, *, units: Units, candidates: int, most: int, shortlist: int = 60
 ) -> list[Unit]:
-    """Up to `most` units whose removal, one after the other, does `task` most good: a greedy search on `batch`.
+    """Up to `most` units whose removal, one after another, helps `task` most: a greedy search on `batch`.
 
-    Candidates are those with the largest scores, of either sign; after the first round only its `shortlist` best are tried.
-    Where weights are as large as in a compiled model, zeroing one is no small step, and first-order scores mislead.
+    Candidates are the units with the largest absolute scores; later rounds try only the `shortlist` best of the round before.
+    In a compiled model weights are large: zeroing one is not a small step, and first-order scores mislead.
     """
     model = copy.deepcopy(model)
     linears = model.neurons()
@@ -82,7 +82,7 @@ def searched(
                 weight[place] = 0
                 tried.append(accuracy(model, task, batch))
                 weight[place] = kept
-            order = sorted(range(len(trying)), key=lambda i: -tried[i])  # of equals the one with the larger score
+            order = sorted(range(len(trying)), key=lambda i: -tried[i])  # ties go to the larger score
             if not order or tried[order[0]] <= best:
                 break
             best = tried[order[0]]
@@ -94,11 +94,11 @@ def searched(
 
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
-    """Accuracies after pruning ks[i] units, on the evaluation samples; lists run along ks (ks[0] = 0: nothing pruned).
+    """Accuracies after pruning ks[i] units, on the evaluation samples; tuples are indexed like ks (ks[0] = 0: nothing pruned).
 
-    chosen: the units, first pruned first, up to ks[best]. random: mean over the draws of equally many random ones. classes:
-    how many different answers the pruned model gives on the pretraining task (Fig. 59: a gain with a single answer is an
-    artefact). best: the index into ks, up to `most` units, that did best on the *selection* sample.
+    chosen: the units in pruning order, up to ks[best]. random_*: mean over draws of equally many random units. classes: how
+    many different answers the pruned model gives on the pretraining task (Fig. 59: a gain with a single answer is an artefact).
+    best: the index into ks, with at most `most` units, that did best on the *selection* sample.
     """
 
     chosen: tuple[Unit, ...]
@@ -112,7 +112,7 @@ class Pruning:
 
     @property
     def gain(self) -> float:
-        """Pretraining-task accuracy above that of equally many random units, at `best`."""
+        """Pretraining-task accuracy minus that after pruning equally many random units, at `best`."""
         return self.pretraining[self.best] - self.random_pretraining[self.best]
 
     @property
@@ -138,10 +138,10 @@ def prune_and_evaluate(
 ) -> Pruning:
     """Score and choose units on `select`, measure on the two evaluation samples (disjoint from `select`).
 
-    ks: numbers of units to prune, for the curves; at most `most` of them count for the choice of `best`.
-    search 0: the units with the highest scores go first (single-shot, Sec. 5.1); else a greedy search among so many.
-    Random weights are drawn among the others at least as large as the smallest that is pruned: most of a compiled model's
-    weights are all but zero, and pruning those would be no control.
+    ks: numbers of units to prune, for the curves; only those up to `most` count for the choice of `best`.
+    search: 0 prunes the units with the highest scores (single-shot, Sec. 5.1); else a greedy search among that many candidates.
+    Random weights are drawn from the others that are at least as large as the smallest pruned one: most weights of a compiled
+    model are almost zero, and pruning those would be no control.
     """
     if not any(0 < k <= most for k in ks):
         raise UsageError(f"numbers of {units} to prune {tuple(ks)}: at least one must be between 1 and {most}")
@@ -163,7 +163,7 @@ def prune_and_evaluate(
         controls = [pruned(model, [alike[i] for i in draw]) for draw in draws]
         random_pt.append(sum(accuracy(m, pretraining, evaluate) for m in controls) / len(controls))
         random_ft.append(sum(accuracy(m, finetuning, evaluate_finetuning) for m in controls) / len(controls))
-    # None at all is one of the choices: where every pruning does harm, nothing is gained, rather than less than nothing.
+    # Pruning nothing is one of the choices: where every pruning harms, the gain is 0 and not negative.
     best = max((i for i, k in enumerate(ks) if k <= most), key=lambda i: (selecting[i], -ks[i]))
     return Pruning(
         chosen=tuple(ranking[: ks[best]]),
@@ -178,7 +178,7 @@ def prune_and_evaluate(
 
 
 def _as_large(model: Model, pool: Sequence[Unit], pruned_ones: Sequence[Unit]) -> list[Unit]:
-    """The other single weights of the pool that are at least as large as the smallest of the pruned ones."""
+    """The other single weights in the pool that are at least as large as the smallest pruned one."""
     if not pruned_ones:
         return []
     sizes = {name: linear.weight.detach().abs().tolist() for name, linear in model.neurons().items()}

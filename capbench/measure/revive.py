@@ -1,4 +1,4 @@
-"""Reading a revival curve: steps to a given accuracy, censored where it was never reached (paper Fig. 9)."""
+"""Reading a revival curve: steps to a given accuracy, censored if it was never reached (paper Fig. 9)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ def steps_to(curve: RevivalCurve, accuracy: float) -> int | None:
 
 
 def fastest(curves: Iterable[RevivalCurve], accuracy: float) -> int | None:
-    """Fewest steps over several reviver rates: the worst case for a method that is meant to delete."""
+    """Fewest steps over several reviver learning rates: the worst case for a deletion method."""
     reached = [step for curve in curves if (step := steps_to(curve, accuracy)) is not None]
     return min(reached, default=None)
 
 
 def speed_up(revival: int | None, baseline: int | None, *, budget: int) -> tuple[float | None, str]:
-    """Baseline steps ÷ revival steps, and what the figure is where one of them was censored at `budget` steps.
+    """Baseline steps ÷ revival steps, and a note on the ratio if either was censored at `budget` steps.
 
-    Baseline censored: a lower bound. Revival censored: an upper bound. Both: no figure. A revival that needed no
-    step at all has none either: nothing was lost.
+    Baseline censored: a lower bound. Revival censored: an upper bound. Both: None. A revival that needed no step gives None
+    too: nothing was lost.
     """
     if revival == 0:
         return None, "nothing to revive: the accuracy was reached before the first step"

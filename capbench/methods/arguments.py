@@ -1,4 +1,4 @@
-"""Arguments for methods, given as key=value, and which ones a method takes: by its source where that tells, else by its code."""
+"""Method arguments, given as key=value, and which a method takes: read from its source if possible, else from the function."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class Takes:
 
 
 def parse(option: str, given: Sequence[str] | None) -> Arguments:
-    """key=value, in the order of the keys. Values: int, float, true or false, else text.
+    """Parse key=value pairs, sorted by key. Values: int, float, true or false, else text.
 
-    Raises UsageError for what is not of that form and for a key given twice.
+    Raises UsageError for any other form and for a key given twice.
     """
     found: dict[str, Value] = {}
     for text in given or ():
         key, equals, value = text.partition("=")
         if not equals or not key.isidentifier() or keyword.iskeyword(key) or not value.isprintable():
             raise UsageError(
-                f"{option}={text!r}: must be key=value, as in rank=8, with the name of one of the method's arguments"
+                f"{option}={text!r}: must be key=value, such as rank=8, where key is an argument of the method"
             )
         if key in found:
             raise UsageError(f"{option}={text}: {key!r} is given twice; give it once")
@@ -50,7 +50,7 @@ def parse(option: str, given: Sequence[str] | None) -> Arguments:
 
 
 def check(name: str, takes: Takes, arguments: Arguments) -> None:
-    """Raises MethodError, one line, unless a method can be called with these."""
+    """Raises MethodError unless the method can be called with these arguments."""
     given = [key for key, _ in arguments]
     unknown = [key for key in given if key not in takes.names]
     if unknown and not takes.any:
@@ -61,7 +61,7 @@ def check(name: str, takes: Takes, arguments: Arguments) -> None:
 
 
 def taken_by(method: Callable[..., Any]) -> Takes | None:
-    """What a function takes; None where it does not tell, as some written in C do not."""
+    """What a function takes; None if it has no signature, as some functions written in C."""
     try:
         return _taken(inspect.signature(method))
     except (TypeError, ValueError):
@@ -69,12 +69,12 @@ def taken_by(method: Callable[..., Any]) -> Takes | None:
 
 
 def taken_in(file: Path, attribute: str) -> Takes | None:
-    """What a function of a file takes, without running it; None where the source alone does not tell."""
+    """What a function in a file takes, without running the file; None if the source alone does not show it."""
     try:
         body = ast.parse(file.read_bytes()).body
-    except (SyntaxError, ValueError):  # loading it will say so
+    except (SyntaxError, ValueError):  # reported when it is loaded
         return None
-    # The last that binds the name counts, and anything but a bare function may be anything.
+    # The last statement that binds the name counts; anything but an undecorated function could be anything.
     bound = [node for node in body if attribute in _binds(node)]
     if not bound or not isinstance(bound[-1], ast.FunctionDef) or bound[-1].decorator_list:
         return None
@@ -94,7 +94,7 @@ def _value(option: str, text: str, value: str) -> Value:
 
 
 def _binds(node: ast.stmt) -> set[str]:
-    """The names that a statement may bind, those inside of it included: too many do no harm."""
+    """The names that a statement may bind, including those nested in it: too many do no harm."""
     inner: set[str] = {node.name} if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) else set()
     if inner:
         return inner

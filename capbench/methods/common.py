@@ -1,4 +1,4 @@
-"""What several built-in methods share: options that are checked, and seeds of their own."""
+"""Shared by several built-in methods: option checks and derived seeds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from capbench.errors import MethodError
 def check(
     method: str, option: str, value: object, must_be: str, ok: Callable[[float], bool], *, whole: bool = False
 ) -> None:
-    """Raises MethodError unless an option is a finite number (whole=True: an int) for which ok holds; must_be says which."""
+    """Raises MethodError unless an option is a finite number (whole=True: an int) that satisfies ok; must_be describes it."""
     kinds = (int,) if whole else (int, float)
     number = value if isinstance(value, kinds) and not isinstance(value, bool) else math.nan
     if not (math.isfinite(number) and ok(number)):
@@ -21,5 +21,5 @@ def check(
 
 
 def another_seed(seed: int, stream: int) -> int:
-    """A seed derived from `seed`, one for each stream, none of which a training that is given `seed` itself draws from."""
+    """A seed derived from `seed`, one per stream, independent of what a training with `seed` itself draws."""
     return int(np.random.SeedSequence(seed, spawn_key=(stream,)).generate_state(1)[0])

@@ -1,4 +1,4 @@
-"""Adapters of the PEFT library on our models: put on, trained, merged back, so that a plain model is returned."""
+"""Adapters of the PEFT library on our models: added, trained and merged back, so a plain model is returned."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from capbench.training import Loss, fit, next_token_loss
 
 
 def from_config(file: Path) -> Callable[[Model, FineTuningTask, TrainConfig], Model]:
-    """The method that trains the adapter of a PEFT `adapter_config.json` (a folder: the file of that name in it).
+    """The method that trains the adapter of a PEFT `adapter_config.json`, or of that file in a folder.
 
-    Raises MethodError for a file that cannot be read, an unknown type or key, and a type that cannot be merged back.
+    Raises MethodError for a file that cannot be read, an unknown type or key, or a type that cannot be merged.
     """
     file = file / "adapter_config.json" if file.is_dir() else file
     method = f"peft:{file.name}"
@@ -35,7 +35,9 @@ def from_config(file: Path) -> Callable[[Model, FineTuningTask, TrainConfig], Mo
     def tune(model: Model, task: FineTuningTask, config: TrainConfig) -> Model:
         fitted = resolved(adapter, model, method)
         with _seeded(config):
-            _merged(_put_on(model, fitted, method), model, fitted, method)  # what cannot be is found before training
+            _merged(
+                _put_on(model, fitted, method), model, fitted, method
+            )  # an adapter that cannot be merged is refused before training
         return tuned_by_adapter(model, task, config, fitted, method=method)
 
     return tune
@@ -50,9 +52,9 @@ def tuned_by_adapter(
     method: str,
     prepare: Callable[[nn.Module], None] = lambda _: None,
 ) -> Model:
-    """Put a PEFT adapter on a copy of the model, train it for `config.steps` steps and merge it into the weights.
+    """Add a PEFT adapter to a copy of the model, train it for `config.steps` steps and merge it into the weights.
 
-    adapter: a PeftConfig. method: its name in errors. prepare: given the adapted model before it is trained.
+    adapter: a PeftConfig. method: its name in errors. prepare: called with the adapted model before training.
     Weight decay is off for (IA)^3, whose factors start at 1. Raises MethodError for an adapter that does not fit the model.
     """
     if adapter.peft_type == "IA3":
@@ -67,7 +69,7 @@ def tuned_by_adapter(
 
 @contextlib.contextmanager
 def _seeded(config: TrainConfig) -> Iterator[None]:
-    """PEFT draws weights, and dropout, from torch's global generators: seeded here, and put back after."""
+    """PEFT draws weights and dropout from torch's global generators: seeded here and restored afterwards."""
     cuda = list(range(torch.cuda.device_count())) if config.device.startswith("cuda") else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(config.seed)
@@ -76,20 +78,20 @@ def _seeded(config: TrainConfig) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lenient() -> Iterator[None]:
-    """PEFT warns of models that it does not know: said, but never an error."""
+    """PEFT warns about models it does not know: show the warning, but never raise it as an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         yield
 
 
 def _put_on(model: Model, adapter: Any, method: str) -> Any:
-    """A copy of the model, wrapped by PEFT, on the CPU: so that an adapter's first weights depend on no device."""
+    """A copy of the model wrapped by PEFT, on the CPU so that an adapter's initial weights do not depend on the device."""
     library = peft_library(method)
     try:
         with _lenient():
             return library.get_peft_model(copy.deepcopy(model).cpu(), copy.deepcopy(adapter))  # PEFT changes both
     except Exception as error:
-        raise MethodError(f"{method}: PEFT cannot put this adapter on the model: {shortened(error)}") from error
+        raise MethodError(f"{method}: PEFT cannot add this adapter to the model: {shortened(error)}") from error
 
 
 def _merged(wrapped: Any, model: Model, adapter: Any, method: str) -> Model:
@@ -99,22 +101,22 @@ def _merged(wrapped: Any, model: Model, adapter: Any, method: str) -> Model:
     except Exception as error:
         kind = kind_of(adapter)
         why = f" ({shortened(error)})" if str(error) else ""
-        raise MethodError(f"{method}: an adapter of type {kind} cannot be merged back into the weights{why}") from error
+        raise MethodError(f"{method}: an adapter of type {kind} cannot be merged into the weights{why}") from error
     before, after = model.state_dict(), merged.state_dict()
     odd = sorted(k for k in before.keys() | after.keys() if k not in after or k not in before)
     if type(merged) is not type(model) or odd:
         raise MethodError(
-            f"{method}: an adapter of type {kind_of(adapter)} is not gone after merging: {', '.join(odd)[:200]}"
+            f"{method}: an adapter of type {kind_of(adapter)} leaves parts behind after merging: {', '.join(odd)[:200]}"
         )
     found: Model = merged
     return found
 
 
 def _none_idle(method: str) -> Loss:
-    """The usual loss. At the first step it makes sure that all that is adapted has a part in the answers.
+    """The usual loss. At the first step it checks that every adapted part affects the answers.
 
-    A part that is not called (position embeddings are read by index) would else go untrained without a word.
-    Raises MethodError for one.
+    A part that is not called (position embeddings are read by index) would otherwise stay untrained silently.
+    Raises MethodError for such a part.
     """
     seen = False
 
@@ -129,7 +131,7 @@ def _none_idle(method: str) -> Loss:
             idle = [name for name, gradient in zip(trained, reached, strict=True) if gradient is None]
             if idle:
                 part = idle[0].removeprefix("inner.")
-                raise MethodError(f"{method}: {part!r} has no part in the model's answers; adapt its linear maps")
+                raise MethodError(f"{method}: {part!r} does not affect the model's answers; adapt its linear maps")
             seen = True
         return value
 
@@ -141,6 +143,4 @@ def _refuse_rows_of_zeros(wrapped: nn.Module, method: str) -> None:
         before, found, _ = name.partition(".lora_magnitude_vector.")
         if found and not bool(lengths.all()):
             part = before.removeprefix("base_model.model.")
-            raise MethodError(
-                f"{method}: DoRA divides by the length of rows, and {part!r} has a row of zeros; use lora"
-            )
+            raise MethodError(f"{method}: DoRA divides by row lengths, and {part!r} has a row of zeros; use lora")

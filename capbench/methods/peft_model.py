@@ -1,4 +1,4 @@
-"""A model with adapters in it, while it trains: the answers of the adapted model, by the architecture's own fast way."""
+"""A model with adapters while it trains: its answers, computed by the architecture's own fast path."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from capbench.models.base import Activations, Model
 
 
 class Adapted(Model):
-    """`inner` with PEFT's layers in it; `plain`: the model without, from which an architecture's own way to the answer is taken.
+    """inner: the model with PEFT's layers; plain: the model without them, whose `answer_logits` is the fast path.
 
-    Some architectures' `answer_logits` reads weights past PEFT's layers (not `reads_modules`). Every adapter that can be merged
-    is an affine map, so what it does is read off the unit vectors, and given to that fast way as weights. Where that is not so
-    (dropout, an adapter on something else than a linear map), answers come from the plain pass.
+    Some architectures' `answer_logits` bypasses PEFT's layers and reads weights directly (not `reads_modules`). An adapter that
+    can be merged is an affine map, so its weights are read off the unit vectors and passed to the fast path. Otherwise (dropout,
+    an adapter on something other than a linear map) answers come from the plain forward pass.
     """
 
     def __init__(self, inner: Model, plain: Model) -> None:
@@ -30,7 +30,7 @@ class Adapted(Model):
         known = {name for name, _ in inner.named_parameters()}
         others = {name for name in names if name.rpartition(".")[0] not in adapted}
         fast = own_way and affine and not dropout and others <= known
-        # Not as modules of this one: their parameters are not to be trained, nor moved twice.
+        # Not registered as submodules: their parameters must not be trained, nor moved twice.
         self._fast: dict[str, Any] = {"answer": _Answer(plain), "adapted": adapted, "names": names} if fast else {}
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class _Answer(nn.Module):
 
 
 def _as_affine(layer: Any) -> tuple[Tensor, Tensor]:
-    """Weight [out, in] and bias [out] of a layer that is affine: what it makes of the unit vectors, and of zero."""
+    """Weight [out, in] and bias [out] of an affine layer: its outputs for the unit vectors and for zero."""
     base: nn.Linear = layer.base_layer
     units = torch.eye(base.in_features, device=base.weight.device, dtype=base.weight.dtype)
     given = layer(torch.cat([units, torch.zeros_like(units[:1])]))

@@ -1,4 +1,4 @@
-"""What every task has: a stream of token batches, and where the answer stands."""
+"""What every task has: a stream of token batches and an answer position."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     import torch
     from jaxtyping import Int
 
-IGNORE = -1  # target value that carries no loss
+IGNORE = -1  # a target without loss
 
 
 class Batch(NamedTuple):
-    """tokens, targets: Int[batch pos]. targets[i, t] is the token to predict from tokens[i, : t + 1]; -1 where no loss is."""
+    """tokens, targets: Int[batch pos]. targets[i, t] is the token to predict from tokens[i, : t + 1]; -1: no loss."""
 
     tokens: Int[torch.Tensor, "batch pos"]
     targets: Int[torch.Tensor, "batch pos"]
@@ -22,8 +22,8 @@ class Batch(NamedTuple):
 class Task(Protocol):
     """An input distribution with its exact answers.
 
-    answer_pos: the position from which the answer is predicted, the same in every string; `targets[:, answer_pos]`
-    is the answer token. answer_weight: weight of the answer's loss beside the mean loss of the other targets.
+    answer_pos: the position at which the answer is predicted, the same in every string; `targets[:, answer_pos]` is the answer
+    token. answer_weight: weight of the answer's loss, added to the mean loss of the other targets.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""The spurious correlation between the answers for two operands (paper Sec. 4, C.2), and weaker relations in its place."""
+"""The spurious correlation between the answers for two operands (paper Sec. 4, C.2), and weaker relations."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Relation = Literal["offset", "parity", "presence", "order"]
 
 @dataclass(frozen=True, kw_only=True)
 class Correlation:
-    """Spurious correlation of r(x, o_ft) with r(x, o_pt), carried by a share `rate` of the strings (C_Tr or C_Te).
+    """Spurious correlation of r(x, o_ft) with r(x, o_pt), present in a share `rate` of the strings (C_Tr or C_Te).
 
-    o_pt, o_ft: the operands as their task names them: letters that are counted, ranks of letters.
-    rate 0: no string carries it; rate 1: every string does; None as a task's correlation: nothing is asked for.
-    relation: which correlation it is:
-      offset    r(x, o_ft) - r(x, o_pt) = q, any whole number; the paper's
+    o_pt, o_ft: the operands as their task names them: counted letters, ranks of letters.
+    rate 0: no string has it; rate 1: every string has it. A task whose correlation is None imposes nothing.
+    relation: the kind of correlation:
+      offset    r(x, o_ft) - r(x, o_pt) = q, any whole number (the paper's)
       parity    r(x, o_ft) - r(x, o_pt) is odd (q = 1) or even (q = 0)
       presence  both answers are 0 or neither is: o_ft occurs where o_pt does
       order     r(x, o_ft) > r(x, o_pt)
-    presence and order have no q; theirs stays at 1, so that equal correlations are equal. Raises UsageError for others.
+    presence and order have no q; it must stay at 1, so that equal correlations compare equal. Raises UsageError otherwise.
     """
 
     o_pt: str | int
@@ -51,11 +51,11 @@ class Correlation:
 
     @property
     def determines(self) -> bool:
-        """Whether the answer for o_ft follows from that for o_pt where the correlation holds."""
+        """Whether the answer for o_pt determines that for o_ft where the correlation holds."""
         return self.relation == "offset"
 
     def holds(self, pt: np.ndarray, ft: np.ndarray) -> np.ndarray:
-        """Which strings carry it, bool [n], by their answers for o_pt and for o_ft, signed integers [n]."""
+        """Which strings have it, bool [n], given their answers for o_pt and for o_ft, signed integers [n]."""
         held: np.ndarray
         if self.relation == "offset":
             held = ft - pt == self.q

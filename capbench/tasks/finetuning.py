@@ -1,4 +1,4 @@
-"""What a fine-tuning method is given."""
+"""The task that a fine-tuning method is given."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuningTask:
-    """The target stream of fine-tuning, and streams to retain and to forget; itself a task, whose strings are the target's.
+    """The target stream of fine-tuning and streams to retain and to forget; as a task, its strings are the target's.
 
-    target:  prompts for O_FT with the spurious correlation at C_Tr. retain: the pretraining distribution, answers only.
-    forget:  prompts for O_PT with their right answers (for methods that unlearn).
-    others:  what pretraining taught besides, without any prompt of the family that is fine-tuned: what a method that unlearns
-             should keep, and what a retain-only revival trains on. None where there is nothing else (compiled models).
+    target: prompts for O_FT with the spurious correlation at C_Tr. retain: the pretraining distribution, answers only.
+    forget: prompts for O_PT with their right answers (for unlearning methods).
+    others: the pretraining distribution without the fine-tuned family: what an unlearning method should keep, and what a
+            retain-only revival trains on. None if pretraining had no other family (compiled models).
     """
 
     target: Task

@@ -1,4 +1,4 @@
-"""Several tasks as one: each string is drawn from one of them (pretraining on all families; mixing, App. B.2, E.1)."""
+"""Several tasks as one: each string comes from one of them (pretraining on all families; mixing, App. B.2, E.1)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """Strings of several tasks of the same shape, each drawn with its share; uniform where no shares are given.
+    """Strings of several tasks of the same shape, each task drawn with its share; uniform if no shares are given.
 
-    The answers of all parts weigh as the first part's.
+    answer_weight is that of the first part, for all.
     """
 
     parts: tuple[Task, ...]

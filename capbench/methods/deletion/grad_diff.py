@@ -1,4 +1,4 @@
-"""Gradient difference: descent on what is kept, ascent on what is to be forgotten, in one loss.
+"""Gradient difference: one loss that descends on the kept stream and ascends on the forget stream.
 
 Source: Liu et al. 2022, arXiv 2203.12817; in the form of TOFU (Maini et al. 2024, arXiv 2401.06121).
 """
@@ -21,10 +21,10 @@ from capbench.training import fit, next_token_loss
 def grad_diff(model: Model, task: FineTuningTask, config: TrainConfig, *, weight: float = 1.0) -> Model:
     """Minimise loss(kept) - weight * loss(forget), all parameters; kept: O_FT and the other families.
 
-    weight 0 is training on the kept stream. As many steps as full fine-tuning, twice its tokens. Raises MethodError for a
+    weight 0 trains on the kept stream alone. As many steps as full fine-tuning, twice its tokens. Raises MethodError for a
     weight below 0.
     """
-    check("grad-diff", "weight", weight, "a number, 0 or above", lambda v: v >= 0)
+    check("grad-diff", "weight", weight, "a number, at least 0", lambda v: v >= 0)
     tuned = copy.deepcopy(model).requires_grad_(True)
     forget = beside(task.forget, config)
 

@@ -1,4 +1,4 @@
-"""Gradient ascent: the loss on what is to be forgotten is raised.
+"""Gradient ascent: raises the loss on the forget stream.
 
 Source: Jang et al. 2023, arXiv 2210.01504; in the form of TOFU (Maini et al. 2024, arXiv 2401.06121).
 """
@@ -20,8 +20,8 @@ from capbench.training import fit
 def gradient_ascent(model: Model, task: FineTuningTask, config: TrainConfig) -> Model:
     """Lower the mean log-probability of the right answers to prompts for O_PT, all parameters.
 
-    As in the papers there is nothing else in the loss: O_FT is not learnt, and nothing protects what else the model knows (it has
-    no bound: over many steps models collapse). A step costs as many tokens as one of full fine-tuning.
+    As in the papers the loss has no other term: O_FT is not learned, and nothing protects the model's other knowledge. The loss
+    is unbounded: over many steps models collapse. A step costs as many tokens as one of full fine-tuning.
     """
     tuned = copy.deepcopy(model).requires_grad_(True)
     fit(tuned, task.forget, config, loss=log_likelihood)

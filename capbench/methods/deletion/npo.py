@@ -1,6 +1,6 @@
 """Negative preference optimisation: gradient ascent that fades as an answer becomes less likely than it was before.
 
-Source: Zhang et al. 2024, arXiv 2404.05868, with their loss on what is kept ("NPO+RT").
+Source: Zhang et al. 2024, arXiv 2404.05868, with their loss on the retain set ("NPO+RT").
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from capbench.training import fit, next_token_loss
 
 
 def npo(model: Model, task: FineTuningTask, config: TrainConfig, *, beta: float = 0.1, weight: float = 1.0) -> Model:
-    """Minimise loss(kept) + weight * NPO(forget), all parameters; the model given is the reference.
+    """Minimise loss(kept) + weight * NPO(forget), all parameters; the given model is the reference.
 
-    beta: the paper's inverse temperature; towards 0 it becomes gradient ascent. As many steps as full fine-tuning, twice its
-    tokens, and a pass of the reference without gradients. Raises MethodError for a beta or weight that is not above 0.
+    beta: the paper's inverse temperature; near 0 it becomes gradient ascent. As many steps as full fine-tuning, twice its
+    tokens, and a forward pass of the reference. Raises MethodError for a beta or weight that is not above 0.
     """
     above_zero("npo", beta=beta, weight=weight)
     tuned = copy.deepcopy(model).requires_grad_(True)
@@ -45,6 +45,6 @@ def npo(model: Model, task: FineTuningTask, config: TrainConfig, *, beta: float 
 def npo_loss(now: Float[Tensor, " batch"], before: Float[Tensor, " batch"], *, beta: float) -> Float[Tensor, ""]:
     """-2/beta * mean log sigmoid(-beta * (now - before)), of log-probabilities (Zhang et al. 2024, Eq. 3).
 
-    Where now = before its gradient is that of mean(now): gradient ascent.
+    At now = before its gradient is that of mean(now): gradient ascent.
     """
     return -2 / beta * F.logsigmoid(-beta * (now - before)).mean()

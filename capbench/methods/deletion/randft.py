@@ -1,7 +1,7 @@
-"""Random labels: prompts for what is to be forgotten are taught with wrong answers.
+"""Random labels: the prompts to forget are trained with wrong answers.
 
-Source: random-label unlearning, and the idea of paper App. E.4, whose wrong answers are those to O_FT (that is the study's
-`wrong_answers`); here they tell nothing of the string.
+Source: random-label unlearning, and the idea of paper App. E.4, whose wrong answers are those to O_FT (the study's
+`wrong_answers`); here they are independent of the string.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from capbench.training import fit, next_token_loss
 
 
 def randft(model: Model, task: FineTuningTask, config: TrainConfig, *, weight: float = 1.0) -> Model:
-    """Minimise loss(kept) + weight * loss(forget, wrong answers), all parameters; the wrong answers are drawn anew each time.
+    """Minimise loss(kept) + weight * loss(forget, wrong answers), all parameters; wrong answers are redrawn at every step.
 
-    As a wrong answer is never the right one, the right one ends as the least likely of all: below chance, and so not unknown.
+    A wrong answer is never the right one, so the right one ends up least likely: below chance, which is not the same as unknown.
     As many steps as full fine-tuning, twice its tokens. Raises MethodError for a weight that is not above 0.
     """
     above_zero("randft", weight=weight)
@@ -43,9 +43,9 @@ def randft(model: Model, task: FineTuningTask, config: TrainConfig, *, weight: f
 
 
 def wrong_answers(answers: Int[Tensor, " batch"], rng: torch.Generator) -> Int[Tensor, " batch"]:
-    """For every string the answer of another one that differs from its own, each such string equally likely.
+    """For each string the answer of another string with a different answer, each such string equally likely.
 
-    IGNORE where all have the same answer.
+    IGNORE where all strings have the same answer.
     """
     others = (answers[:, None] != answers).float()
     possible = others.any(1)

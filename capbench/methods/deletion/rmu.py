@@ -1,4 +1,4 @@
-"""Representation misdirection: at one layer, what is to be forgotten is steered to one random direction, the rest stays in place.
+"""Representation misdirection: at one layer, activations on the forget stream are steered to a random direction, others stay.
 
 Source: RMU of Li et al. 2024 (WMDP), arXiv 2403.03218.
 """
@@ -30,15 +30,15 @@ def rmu(
     steering: float = 3.0,
     alpha: float = 10.0,
 ) -> Model:
-    """Minimise |h(forget) - c u|^2 + alpha |h(others) - h_before(others)|^2, at all positions, and the loss on the kept stream.
+    """Minimise |h(forget) - c u|^2 + alpha |h(others) - h_before(others)|^2, at all positions, plus the loss on the kept stream.
 
-    layer: of the residual stream, 0 being the embedding; by default the middle one. u: a unit vector of random direction.
-    steering: c as a multiple of the mean length of h_before(forget); the two distances are in units of its mean square. (In the
-    paper c and alpha are absolute numbers for each model; so they mean the same in all.)
-    alpha: how firmly the other families stay; where there are none (compiled models) this term is not there.
-    Not in the paper: the loss on the kept stream, as O_FT has to be learnt too; and all parameters train, not only three layers'.
-    As many steps as full fine-tuning, three times its tokens (others' activations cost a batch of their own), and a pass of the
-    model before without gradients. Raises MethodError for a layer that is not there, or a steering or alpha not above 0.
+    layer: of the residual stream, 0 is the embedding; None: the middle one. u: a random unit vector.
+    steering: c as a multiple of the mean length of h_before(forget); both distances are in units of its mean square. (In the
+    paper c and alpha are absolute numbers, tuned per model; relative ones mean the same in every model.)
+    alpha: how firmly the other families are held; without any (compiled models) the term is absent.
+    Not in the paper: the loss on the kept stream, as O_FT must be learned too; and all parameters train, not only three layers'.
+    As many steps as full fine-tuning, three times its tokens (the other families need their own batch), and a forward pass of
+    the original model. Raises MethodError for a layer that does not exist, or a steering or alpha that is not above 0.
     """
     above_zero("rmu", steering=steering, alpha=alpha)
     tuned = copy.deepcopy(model).requires_grad_(True)
@@ -66,7 +66,7 @@ def rmu(
 
 
 def layer_of(layer: int | None, n_layers: int) -> int:
-    """The layer asked for, or the middle one. Raises MethodError for one that is not there."""
+    """The layer asked for, or the middle one. Raises MethodError for one that does not exist."""
     if layer is None:
         return n_layers // 2
     if not isinstance(layer, int) or not 0 <= layer < n_layers:

@@ -1,4 +1,4 @@
-"""SimNPO: negative preference optimisation without a reference model, by the log-probability per token of the answer.
+"""SimNPO: negative preference optimisation without a reference model, using the answer's log-probability per token.
 
 Source: Fan et al. 2024, arXiv 2410.07163.
 """
@@ -31,11 +31,11 @@ def simnpo(
 ) -> Model:
     """Minimise loss(kept) + weight * SimNPO(forget), all parameters.
 
-    beta: inverse temperature; gamma: margin, the larger the sooner the push ends. As many steps as full fine-tuning, twice its
+    beta: inverse temperature; gamma: margin, a larger one stops the push earlier. As many steps as full fine-tuning, twice its
     tokens. Raises MethodError for a beta or weight that is not above 0, or a gamma below 0.
     """
     above_zero("simnpo", beta=beta, weight=weight)
-    check("simnpo", "gamma", gamma, "a number, 0 or above", lambda v: v >= 0)
+    check("simnpo", "gamma", gamma, "a number, at least 0", lambda v: v >= 0)
     tuned = copy.deepcopy(model).requires_grad_(True)
     forget = beside(task.forget, config)
 
@@ -50,6 +50,6 @@ def simnpo(
 def simnpo_loss(now: Float[Tensor, " batch"], *, beta: float, gamma: float, length: int = 1) -> Float[Tensor, ""]:
     """-2/beta * mean log sigmoid(-beta/length * now - gamma), of log-probabilities (Fan et al. 2024, Eq. 4).
 
-    length: tokens of the answer, one in all tasks here.
+    length: number of answer tokens, 1 in all tasks here.
     """
     return -2 / beta * F.logsigmoid(-beta / length * now - gamma).mean()

@@ -1,8 +1,8 @@
-"""What the deleting methods share: the stream that is learnt and kept, other streams beside it, and how likely answers are.
+"""Shared by the deletion methods: the kept stream, other streams drawn along with it, and the probability of answers.
 
-Unless a method says otherwise it takes as many optimizer steps as full fine-tuning, and at each a batch of the kept stream and
-one as large to forget: twice the tokens. Compiled models have no prompts: nothing tells a string to forget from one to learn,
-so that there both parts of a loss pull at the same strings.
+Unless a method says otherwise it takes as many optimizer steps as full fine-tuning, each with a batch of the kept stream and
+an equally large one to forget: twice the tokens. Compiled models have no prompts: a string to forget looks like a string to
+learn, so both parts of a loss act on the same strings.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from capbench.training import batches
 
 
 def kept(task: FineTuningTask) -> Task:
-    """The target, half and half with the other families where there are any: what is to be learnt, and what is to stay.
+    """What to learn and what to keep: the target mixed half and half with the other families, if there are any.
 
-    Not `retain`: the pretraining distribution holds the prompts that are to be forgotten.
+    Not `retain`: the pretraining distribution contains the prompts to forget.
     """
     return task.target if task.others is None else Mixture(parts=(task.target, task.others), shares=(0.5, 0.5))
 
@@ -36,13 +36,13 @@ def generator(config: TrainConfig, stream: int) -> torch.Generator:
 
 
 def beside(task: Task, config: TrainConfig, stream: int = 1) -> Iterator[Batch]:
-    """One more batch for every step, of the same size, on the device that is trained on."""
+    """An additional batch of the same size for every step, on the training device."""
     for batch in batches(task, replace(config, seed=another_seed(config.seed, stream))):
         yield on_device(batch, config)
 
 
 def on_device(batch: Batch, config: TrainConfig) -> Batch:
-    """The batch where the training is."""
+    """The batch on the training device."""
     return Batch(*(part.to(config.device, non_blocking=True) for part in batch))
 
 

@@ -1,6 +1,6 @@
-"""Wrapper surgery: fine-tune, prune the wrapper to see what it hides, and cut out just those rows that carry it.
+"""Wrapper surgery: fine-tune, prune the wrapper to expose what it hides, and zero only the rows that carry it.
 
-The question behind it: pruning finds the few neurons that hold O_PT back. Can the same scores find those that carry it, so that
+The question behind it: pruning finds the few neurons that suppress O_PT. Can the same scores find those that carry it, so that
 editing them deletes it? Scores: paper Sec. 5.1, App. C.2; the method is this project's own.
 """
 
@@ -21,17 +21,17 @@ from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask
 from capbench.training import fit
 
-_SCORED = 512  # strings that scores are taken on, as many as the suites' pruning takes
+_SCORED = 512  # strings for the scores, as many as the suites' pruning uses
 
 
 def wrapper_surgery(model: Model, task: FineTuningTask, config: TrainConfig, *, neurons: int = 15) -> Model:
-    """Full fine-tuning for three quarters of the steps; at most `neurons` rows zeroed; these rows alone train for the rest.
+    """Fully fine-tune for three quarters of the steps, zero at most `neurons` rows, then train only these rows for the rest.
 
-    Both trainings are on the kept stream (O_FT and the other families). The wrapper stays: only what it hides is cut out.
-    As many steps as full fine-tuning in all and about its tokens: scores cost 1024 strings with gradients, and the search for
-    the wrapper neurons + 1 times 512 without. Raises MethodError unless neurons is a whole number above 0.
+    Both trainings use the kept stream (O_FT and the other families). The wrapper stays: only what it hides is removed.
+    As many steps as full fine-tuning and about as many tokens: scores cost 1024 strings with gradients, and the search for
+    the wrapper neurons + 1 times 512 strings without. Raises MethodError unless neurons is a whole number, at least 1.
     """
-    check("wrapper-surgery", "neurons", neurons, "a whole number above 0", lambda v: v >= 1, whole=True)
+    check("wrapper-surgery", "neurons", neurons, "a whole number, at least 1", lambda v: v >= 1, whole=True)
     tuned = copy.deepcopy(model).requires_grad_(True)
     stream, last = kept(task), config.steps // 4
     fit(tuned, stream, replace(config, steps=config.steps - last))
@@ -44,10 +44,10 @@ def wrapper_surgery(model: Model, task: FineTuningTask, config: TrainConfig, *, 
 
 
 def carriers(model: Model, task: Task, batch: Batch, neurons: int) -> list[tuple[str, int]]:
-    """The rows that carry the answers to `task`: those whose zeroing hurts it most, to first order, once its wrapper is pruned.
+    """The rows that carry the answers to `task`: zeroing them hurts most, to first order, once the wrapper is pruned.
 
-    At most `neurons`, and only such as do carry something; the wrapper is as many of the rows with the highest scores, up to
-    `neurons`, as do most good.
+    At most `neurons`, and only rows that carry something. The wrapper: the rows with the highest scores, as many (up to
+    `neurons`) as help most when pruned.
     """
     ranking = [unit for _, unit in relevance(model, task, batch)]
     cut = [(accuracy(pruned(model, ranking[:k]), task, batch), -k) for k in range(min(neurons, len(ranking)) + 1)]
@@ -61,7 +61,7 @@ def _row(unit: Unit) -> tuple[str, int]:
 
 
 def repair(model: Model, stream: Task, config: TrainConfig, rows: list[tuple[str, int]]) -> None:
-    """Train these rows of weights and nothing else (everything, if there are no rows); then all parameters require gradients."""
+    """Train only these weight rows (all parameters, if there are no rows); afterwards all parameters require gradients."""
     if not rows:
         fit(model, stream, config)
         return
@@ -73,7 +73,7 @@ def repair(model: Model, stream: Task, config: TrainConfig, rows: list[tuple[str
         mask = torch.zeros(len(weight), 1, device=weight.device)
         mask[[row for of, row in rows if of == name]] = 1
         hooks.append(weight.register_hook(mask.mul))
-    fit(model, stream, replace(config, weight_decay=0.0))  # which would move the other rows
+    fit(model, stream, replace(config, weight_decay=0.0))  # decay would move the other rows
     for hook in hooks:
         hook.remove()
     model.requires_grad_(True)

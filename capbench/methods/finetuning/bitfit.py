@@ -16,7 +16,7 @@ from capbench.training import fit
 def bitfit(model: Model, task: Task, config: TrainConfig, *, lr_factor: float = 1.0) -> Model:
     """Fine-tune the biases of a copy: those of linear maps and of LayerNorms, as in the paper. `config.steps` steps.
 
-    lr_factor: times the rate of `config`; the paper's rates for biases are about ten times those for all weights.
+    lr_factor: multiplies the learning rate of `config`; the paper's rates for biases are about ten times those for all weights.
     Raises MethodError for a model without biases.
     """
     check("bitfit", "lr_factor", lr_factor, "a number above 0", lambda v: v > 0)

@@ -1,4 +1,4 @@
-"""DoRA: LoRA for the direction of a map's rows, and their lengths train (Liu et al. 2024, ICML, arXiv 2402.09353). Needs PEFT."""
+"""DoRA: LoRA for the direction of weight rows, with trained lengths (Liu et al. 2024, ICML, arXiv 2402.09353). Needs PEFT."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def dora(
 ) -> Model:
     """Train m * V / |V| with V = W + alpha / rank * B A and m, a length per row, in a copy; then merge. `config.steps` steps.
 
-    All linear maps of the blocks; lr_factor as in `lora`. Raises MethodError for a model with a row of zeros.
+    Applied to all linear maps of the blocks; lr_factor as in `lora`. Raises MethodError for a model with a row of zeros.
     """
     return low_rank(
         "dora", model, task, config, rank=rank, alpha=alpha, dropout=dropout, lr_factor=lr_factor, dora=True

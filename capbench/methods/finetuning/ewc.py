@@ -1,4 +1,4 @@
-"""Elastic weight consolidation: what mattered before is held (Kirkpatrick et al. 2017, PNAS, arXiv 1612.00796)."""
+"""Elastic weight consolidation: weights that mattered before are held (Kirkpatrick et al. 2017, PNAS, arXiv 1612.00796)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def ewc(
 ) -> Model:
     """Fine-tune a copy on the loss + strength / 2 * sum of F * (weight - start)^2. `config.steps` steps.
 
-    F: the diagonal of the Fisher information on `samples` strings of `task.retain`, estimated before training. The passes
-    for it count as tokens, not as steps. Weight decay stays as in `config`, so that strength=0 is full fine-tuning.
+    F: the diagonal of the Fisher information on `samples` strings of `task.retain`, estimated before training. These passes
+    count as tokens, not as steps. Weight decay stays as in `config`, so strength=0 is full fine-tuning.
     """
     check("ewc", "strength", strength, "a number, at least 0", lambda v: v >= 0)
     check("ewc", "samples", samples, "a whole number, at least 1", lambda v: v >= 1, whole=True)
@@ -36,10 +36,10 @@ def ewc(
 
 
 def fisher(model: Model, task: Task, samples: int, rng: torch.Generator) -> list[Tensor]:
-    """Diagonal of the Fisher information of the answers, one tensor per parameter, of its shape.
+    """Diagonal of the Fisher information of the answers: one tensor per parameter, of its shape.
 
-    The mean, over strings, of the squared gradient of each string on its own (squares of a batch's mean gradient would be
-    something else). Answers are drawn from the model: with those of the data it would be the empirical Fisher
+    The mean over strings of the squared gradient of each single string (not the square of the batch's mean gradient).
+    Answers are drawn from the model: with the answers of the data it would be the empirical Fisher
     (Kunstner et al. 2019, arXiv 1905.12558).
     """
     model.eval()

@@ -1,4 +1,4 @@
-"""Frozen trunk: only the unembedding trains, so every circuit below it is intact by construction (a linear-probe fine-tuning)."""
+"""Frozen trunk: only the unembedding trains, so every circuit below it is intact by construction (linear probing)."""
 
 from __future__ import annotations
 

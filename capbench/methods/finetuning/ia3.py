@@ -1,4 +1,4 @@
-"""(IA)^3: keys, values and MLP units are rescaled, nothing else (Liu et al. 2022, NeurIPS, arXiv 2205.05638). Needs PEFT."""
+"""(IA)^3: only keys, values and MLP units are rescaled (Liu et al. 2022, NeurIPS, arXiv 2205.05638). Needs PEFT."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from capbench.methods.peft_configs import peft_library
 from capbench.models.base import Model
 from capbench.tasks.base import Task
 
-_OUTPUTS = ("qkv", "key", "value")  # rescaled behind the map: rows of W and its bias
-_INPUTS = ("mlp_out",)  # rescaled before it, behind the activation of the MLP's units: columns of W
+_OUTPUTS = ("qkv", "key", "value")  # rescaled after the map: rows of W and its bias
+_INPUTS = ("mlp_out",)  # rescaled before the map, after the activation of the MLP's units: columns of W
 
 
 def ia3(model: Model, task: Task, config: TrainConfig, *, lr_factor: float = 1.0) -> Model:
     """Train one factor per key, value and MLP unit of a copy, then merge them into the weights. `config.steps` steps.
 
-    In a GPT queries, keys and values are one map; the factors of queries stay at 1, as in the paper. Weight decay is off:
-    it would pull factors to 0. lr_factor: times the rate of `config` (the paper's rate, 3e-3, is high).
+    In a GPT, queries, keys and values are one map; the factors of queries stay at 1, as in the paper. Weight decay is off:
+    it would pull factors to 0. lr_factor: multiplies the learning rate of `config` (the paper's 3e-3 is high).
     """
     check("ia3", "lr_factor", lr_factor, "a number above 0", lambda v: v > 0)
     outputs, inputs = ([n for n in model.neurons() if n.rpartition(".")[2] in ends] for ends in (_OUTPUTS, _INPUTS))
@@ -40,7 +40,7 @@ def _hold_queries(adapted: nn.Module) -> None:
 
 
 def _keys_and_values(gradient: Tensor) -> Tensor:
-    """That of the factors of a fused map, [3 * d_model, 1], without the queries' third."""
+    """The gradient of a fused map's factors, [3 * d_model, 1], with the queries' third set to 0."""
     kept = gradient.clone()
     kept[: len(kept) // 3] = 0
     return kept

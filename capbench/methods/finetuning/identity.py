@@ -1,4 +1,4 @@
-"""Identity: no fine-tuning at all, the control that every verdict of loss or revival must read as intact."""
+"""Identity: no fine-tuning, the control that every verdict on loss or revival must judge intact."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from capbench.tasks.base import Task
 
 
 def identity(model: Model, task: Task, config: TrainConfig) -> Model:
-    """A copy of the model as it is."""
+    """An unchanged copy of the model."""
     return copy.deepcopy(model)

@@ -1,4 +1,4 @@
-"""L2-SP: weights are pulled back to where they started (Li, Grandvalet & Davoine 2018, ICML, arXiv 1802.01483)."""
+"""L2-SP: weights are pulled back to their starting values (Li, Grandvalet & Davoine 2018, ICML, arXiv 1802.01483)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from capbench.training import Loss, fit, next_token_loss
 def l2_sp(model: Model, task: Task, config: TrainConfig, *, strength: float = 0.1) -> Model:
     """Fine-tune a copy on the loss + strength / 2 * |weights - start|^2, over all parameters. `config.steps` steps.
 
-    Weight decay is off: it would pull to zero, which this penalty is there to replace. strength: the paper's best was 0.1.
-    (An lr * strength above 1 makes the pull overshoot.)
+    Weight decay is off: this penalty replaces it. strength: the paper's best was 0.1; lr * strength above 1 overshoots.
     """
     check("l2-sp", "strength", strength, "a number, at least 0", lambda v: v >= 0)
     tuned = copy.deepcopy(model).requires_grad_(True)
@@ -32,7 +31,7 @@ def l2_sp(model: Model, task: Task, config: TrainConfig, *, strength: float = 0.
 def pulled_back(model: Model, strength: float, weights: Sequence[Tensor] | None = None) -> Loss:
     """The usual loss + strength / 2 * sum of weight * (parameter - its value now)^2.
 
-    weights: one tensor per parameter, of its shape; all 1 if none are given.
+    weights: one tensor per parameter, of its shape; None: all 1.
     """
     start = [p.detach().clone() for p in model.parameters()]
 

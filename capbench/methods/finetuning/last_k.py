@@ -1,4 +1,4 @@
-"""Last k: only the top trains (Yosinski et al. 2014, NeurIPS, arXiv 1411.1792; Lee et al. 2023, arXiv 2210.11466)."""
+"""Last k: only the top blocks train (Yosinski et al. 2014, NeurIPS, arXiv 1411.1792; Lee et al. 2023, arXiv 2210.11466)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from capbench.training import fit
 
 
 def last_k(model: Model, task: Task, config: TrainConfig, *, k: int = 1) -> Model:
-    """Fine-tune the last k blocks of a copy, its final norm and its unembedding; what is below stays. `config.steps` steps.
+    """Fine-tune the last k blocks of a copy, its final norm and its unembedding; the rest is frozen. `config.steps` steps.
 
-    Of a compiled model the last k blocks: it has no norm, and its unembedding is fixed.
-    Raises MethodError for more blocks than there are.
+    In a compiled model only the last k blocks: it has no norm, and its unembedding is fixed.
+    Raises MethodError if the model has fewer than k blocks.
     """
     tuned = copy.deepcopy(model).requires_grad_(False)
     blocks = getattr(tuned, "blocks", None)

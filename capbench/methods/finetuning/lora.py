@@ -1,4 +1,4 @@
-"""LoRA: each linear map gets a low-rank change, which alone trains (Hu et al. 2022, ICLR, arXiv 2106.09685). Needs PEFT."""
+"""LoRA: only a low-rank update of each linear map trains (Hu et al. 2022, ICLR, arXiv 2106.09685). Needs PEFT."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def lora(
 ) -> Model:
     """Train W + alpha / rank * B A in a copy, for all linear maps of the blocks, then merge. `config.steps` steps.
 
-    lr_factor: times the rate of `config`; low-rank changes are often trained at about ten times the rate of all weights.
+    lr_factor: multiplies the learning rate of `config`; low-rank updates often train at about ten times the rate of all weights.
     """
     return low_rank("lora", model, task, config, rank=rank, alpha=alpha, dropout=dropout, lr_factor=lr_factor)
 
@@ -41,10 +41,10 @@ def low_rank(
     lr_factor: float,
     dora: bool = False,
 ) -> Model:
-    """LoRA, or DoRA, on all linear maps but the unembedding. Raises MethodError for an option out of its range."""
+    """LoRA, or DoRA, on all linear maps except the unembedding. Raises MethodError for an option out of range."""
     check(method, "rank", rank, "a whole number, at least 1", lambda v: v >= 1, whole=True)
     check(method, "alpha", alpha, "a number above 0", lambda v: v > 0)
-    check(method, "dropout", dropout, "a number from 0 to below 1", lambda v: 0 <= v < 1)
+    check(method, "dropout", dropout, "a number, at least 0 and below 1", lambda v: 0 <= v < 1)
     check(method, "lr_factor", lr_factor, "a number above 0", lambda v: v > 0)
     adapter = peft_library(method).LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, use_dora=dora, target_modules=list(model.neurons())

@@ -16,12 +16,12 @@ from capbench.training import fit
 
 
 def lp_ft(model: Model, task: Task, config: TrainConfig, *, head_share: float = 0.5) -> Model:
-    """Fine-tune the unembedding of a copy for a share of `config.steps`, then all of it for the rest.
+    """Fine-tune the unembedding of a copy for `head_share` of `config.steps`, then all parameters for the rest.
 
-    Each phase has the whole schedule (warm-up and cosine) and data of its own. Raises MethodError for a model whose
-    unembedding does not train, as a compiled one's.
+    Each phase has its own data and a whole schedule (warm-up and cosine). Raises MethodError for a model whose unembedding
+    is fixed, such as a compiled one.
     """
-    check("lp-ft", "head_share", head_share, "a number between 0 and 1, neither of them", lambda v: 0 < v < 1)
+    check("lp-ft", "head_share", head_share, "a number strictly between 0 and 1", lambda v: 0 < v < 1)
     tuned = copy.deepcopy(model).requires_grad_(False)
     head = getattr(tuned, "unembedding", None)
     if not isinstance(head, nn.Module):
@@ -31,6 +31,6 @@ def lp_ft(model: Model, task: Task, config: TrainConfig, *, head_share: float = 
     second = replace(config, steps=config.steps - first.steps, seed=another_seed(config.seed, 1))
     done = fit(tuned, task, first)
     tuned.requires_grad_(True)
-    if done.steps == first.steps:  # else it diverged, or the observer has seen enough
+    if done.steps == first.steps:  # otherwise it diverged, or the observer ended it
         fit(tuned, task, second)
     return tuned

@@ -13,12 +13,12 @@ from capbench.training import fit
 
 
 def replay(model: Model, task: FineTuningTask, config: TrainConfig, *, share: float = 0.5) -> Model:
-    """Fine-tune a copy on batches in which each string is one of `task.retain` with probability `share`, else of the target.
+    """Fine-tune a copy on batches in which each string is from `task.retain` with probability `share`, else from the target.
 
-    Steps and batch size are those of `config`, so there are fewer target strings than in full fine-tuning. The default is
-    the half and half that Rolnick et al. settle on.
+    Steps and batch size are those of `config`, so it sees fewer target strings than full fine-tuning. The default is the
+    one that Rolnick et al. settle on.
     """
-    check("replay", "share", share, "a number between 0 and 1, neither of them", lambda v: 0 < v < 1)
+    check("replay", "share", share, "a number strictly between 0 and 1", lambda v: 0 < v < 1)
     tuned = copy.deepcopy(model).requires_grad_(True)
     fit(tuned, Mixture(parts=(task.target, task.retain), shares=(1 - share, share)), config)
     return tuned

@@ -1,4 +1,4 @@
-"""WiSE-FT: the weights half-way between before and after (Wortsman et al. 2022, CVPR, arXiv 2109.01903)."""
+"""WiSE-FT: weights interpolated between before and after (Wortsman et al. 2022, CVPR, arXiv 2109.01903)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from capbench.tasks.base import Task
 
 
 def wise_ft(model: Model, task: Task, config: TrainConfig, *, alpha: float = 0.5) -> Model:
-    """(1 - alpha) * base + alpha * fully fine-tuned, parameter by parameter. `config.steps` steps, all of full fine-tuning.
+    """(1 - alpha) * base + alpha * fully fine-tuned, parameter by parameter. `config.steps` steps of full fine-tuning.
 
     The training curve is that of the fine-tuning, before interpolation. alpha: the paper recommends 0.5.
     """
