@@ -84,7 +84,7 @@ def test_maps_of_many_strings_are_those_of_each_and_the_model_keeps_its_mode(tra
 
 
 def test_a_model_without_attention_is_refused() -> None:
-    with pytest.raises(UsageError, match="Linear gives no attention maps"):
+    with pytest.raises(UsageError, match="Linear has no attention maps"):
         attention_maps(Linear(torch.eye(3)), torch.zeros(2, 3, dtype=torch.long))
 
 
