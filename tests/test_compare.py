@@ -162,7 +162,7 @@ def test_claims_of_another_case_model_or_task_are_other_claims() -> None:
 
 
 def test_other_scales_are_refused_with_both_names() -> None:
-    with pytest.raises(UsageError, match=r"one.* scale small.*two.* scale paper: scales are never compared"):
+    with pytest.raises(UsageError, match=r"one.* scale small.*two.* scale paper; scales are never compared"):
         compare(run(run_id="one"), run(run_id="two", scale="paper"))
 
 
@@ -263,7 +263,7 @@ def test_an_unknown_form_is_quoted(form: str) -> None:
 
 
 def test_none_goes_with_nothing_else() -> None:
-    with pytest.raises(UsageError, match="none goes with nothing else"):
+    with pytest.raises(UsageError, match="none cannot be combined, but none, status were given"):
         Gate.parse("--fail-on", ["none", "status"])
 
 

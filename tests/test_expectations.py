@@ -141,7 +141,7 @@ def test_verdicts_are_matched_by_task_and_case_and_may_say_what_became_of_the_ne
 
 
 WRONG = {
-    "[[claim]": "is no TOML",
+    "[[claim]": "is not valid TOML",
     "": "expects nothing",
     "[claim]\npattern = 'a'": "claim must be given as [[claim]]",
     "claim = ['a']": "claim must be given as [[claim]]",
@@ -149,17 +149,17 @@ WRONG = {
     CLAIM.format("a") + "pattren = 'b'": "[[claim]] 1: unknown key 'pattren'; known: pattern",
     CLAIM.format("a") + "finetuned = 'learned'": "[[claim]] 1: unknown key 'finetuned'",
     "[[claim]]\nexpect = 'refuted'\nreason = 'r'": "[[claim]] 1: pattern is missing",
-    CLAIM.format(" "): "pattern = ' ' must be a text that is not empty",
-    "[[claim]]\npattern = 1": "pattern = 1 must be a text",
+    CLAIM.format(" "): "pattern = ' ' must be a string that is not empty",
+    "[[claim]]\npattern = 1": "pattern = 1 must be a string",
     "[[claim]]\npattern = 'a'\nreason = 'r'": "[[claim]] 1 ('a'): expect is missing",
     "[[claim]]\npattern = 'a'\nexpect = 'refuted'": "[[claim]] 1 ('a'): reason is missing",
     CLAIM.format("a").replace(
         "refuted", "refutd"
     ): "unknown expect 'refutd'; known: supported, refuted, inconclusive, in",
     CLAIM.format("a").replace("refuted", "deleted"): "unknown expect 'deleted'",
-    CLAIM.format("a").replace('"refuted"', "[]"): "expect = [] must be a text or a list of texts",
+    CLAIM.format("a").replace('"refuted"', "[]"): "expect = [] must be a string or a list of strings",
     CLAIM.format("a").replace('"refuted"', "[1]"): "expect = [1] must be",
-    CLAIM.format("a") + "because = 'x'": "because is about 'invalid', which expect does not hold",
+    CLAIM.format("a") + "because = 'x'": "because applies to 'invalid' only, which expect does not list",
     CLAIM.format("a") + CLAIM.format("b") + CLAIM.format("a"): "[[claim]] 1 and 3 have the same pattern 'a'",
     CLAIM.format("a").replace(
         "claim", "verdict"

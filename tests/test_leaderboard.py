@@ -65,7 +65,7 @@ def test_the_newest_run_of_a_method_wins_and_the_other_is_named() -> None:
         found = leaderboard(order)
         (row,) = found.standings
         assert (row.run_id, row.verdicts["intact"]) == ("newer", 1)
-        assert found.notes == ("full: run run of full is left out, as newer is newer",)
+        assert found.notes == ("full: run run of full is omitted, as newer is newer",)
 
 
 def test_the_same_run_given_twice_is_one_run() -> None:
@@ -89,7 +89,7 @@ def test_methods_that_were_judged_on_other_models_or_seeds_are_noted() -> None:
 def test_scales_are_not_mixed() -> None:
     with pytest.raises(UsageError, match=r"paper: run of b; small: run of a"):
         leaderboard([of("a", verdict("intact")), of("b", verdict("intact"), scale="paper")])
-    with pytest.raises(UsageError, match="there is no run"):
+    with pytest.raises(UsageError, match="no runs to show"):
         leaderboard([])
 
 

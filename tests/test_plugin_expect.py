@@ -184,7 +184,7 @@ def test_a_method_that_fails_leaves_the_expected_verdict_missing(pytester: pytes
     ("text", "line"),
     [
         (None, "mine.toml"),
-        ("[[claim]", "mine.toml is no TOML"),
+        ("[[claim]", "mine.toml is not valid TOML"),
         (
             "[[claim]]\npattern = 'a'\nexpect = 'refutd'\nreason = 'r'",
             "mine.toml: [[claim]] 1 ('a'): unknown expect 'refutd'",

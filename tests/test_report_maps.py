@@ -82,12 +82,12 @@ def test_only_the_lowest_seed_of_each_series_is_drawn_and_the_caption_says_so() 
     second = [mapped([[10 + seed, 1.0]], seed, series="fine-tuned, block 1") for seed in (2, 1)]
     (sheet,) = map_sheets([record(measurements=(*first, *second))])
     assert [m.grid.values[0][0] for m in sheet.rows[0].maps] == [0, 11]
-    assert "3 seeds (0, 1, 2); of each record and map only the lowest is drawn (0, 1)." in sheet.caption
+    assert "3 seeds (0, 1, 2); only the lowest seed of each record and map is drawn (0, 1)." in sheet.caption
     (sheet,) = map_sheets([record(measurements=(mapped(ONE, 4),))])
     assert "1 seed (4)." in sheet.caption
     assert "lowest" not in sheet.caption
     (sheet,) = map_sheets([record(measurements=(mapped(ONE, 0), mapped(ONE, 1), mapped(ONE, 1, series="other")))])
-    assert "2 seeds (0, 1); of each record and map only the lowest is drawn (0, 1)." in sheet.caption
+    assert "2 seeds (0, 1); only the lowest seed of each record and map is drawn (0, 1)." in sheet.caption
 
 
 def test_maps_of_one_series_are_told_apart_by_their_names() -> None:
@@ -192,7 +192,7 @@ def test_the_page_shows_the_maps_and_their_tokens(reported: Path) -> None:
     for token in set(TOKENS):
         assert texts(attention).count(token) == 2 * 4 * TOKENS.count(token)
         assert texts(activations).count(token) == 4 * TOKENS.count(token)
-    assert f"{len(SEEDS)} seeds (0, 1, 2); of each record and map only the lowest is drawn (0)." in html
+    assert f"{len(SEEDS)} seeds (0, 1, 2); only the lowest seed of each record and map is drawn (0)." in html
     assert "attention.map" not in html  # a map is no quantity of the measurement tables
 
 

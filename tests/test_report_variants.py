@@ -65,7 +65,7 @@ def test_the_terminal_shows_the_tally_each_trial_and_the_simplest_refuted_one() 
         ("sr", (0.5, (0.09, 0.91)), "1 of 2 supported, 0.50 [0.09, 0.91]; 1 refuted"),
         ("cssr", (0.5, None), "2 of 4 supported, 0.50 \N{EN DASH}; 1 refuted, 1 inconclusive"),
         ("sii", (None, None), "1 of 1 supported; 2 invalid, not counted"),
-        ("ii", (None, None), "none could be put to the test; 2 invalid, not counted"),
+        ("ii", (None, None), "none could be tested; 2 invalid, not counted"),
     ],
 )
 def test_the_tally_is_of_drawn_variants_that_were_decided(statuses: str, share: Any, tally: str) -> None:

@@ -1,4 +1,4 @@
-"""The run that later runs are compared with: kept in a folder of its own, or any run that is named."""
+"""The run that later runs are compared with: kept in its own folder, or any run that is named."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from capbench.report.write import check_directory, load
 from capbench.results import Record, Results, to_json
 
 AUTO, EXTENDED = "auto", "--capbench-extended"
-NOT_KEPT = "baseline: this run is not kept, as it ended early or holds no claims"
-LONGEST = 80  # characters of a folder's name
+NOT_KEPT = "baseline: this run was not kept: it ended early or holds no claims"
+LONGEST = 80  # longest name of a folder, in characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Baseline:
         scale: str,
         names: Sequence[str],
     ) -> Baseline | None:
-        """The baseline of the options, None without one. UsageError now for what could not be compared later.
+        """The baseline that the options ask for, None without one. UsageError now for what could not be compared later.
 
         given: a run folder, a results.json or `auto`, which is the folder baseline/<scale>-<methods> below the reports.
         """
@@ -75,18 +75,18 @@ class Baseline:
         return cls(file=file, before=before, gate=gate)
 
     def conclude(self, run: Results, *, complete: bool, asked: Callable[[str], bool]) -> tuple[str, str]:
-        """At the end of a run: compare it, or keep it where there is nothing to compare with yet.
+        """Compare a run at its end, or keep it where there is nothing to compare with yet.
 
-        complete: whether all tests that were selected have ended. asked: whether the test of this id was selected. A claim of
-        the baseline that was not asked for has not vanished, it is left out. Where the claims are not the same, verdicts are
-        made anew from those in both runs. Returns the words to show, and the regression in one line, if there is one.
+        complete: whether all selected tests have ended. asked: whether the test with this id was selected. A claim of the
+        baseline that was not selected has not vanished; it is omitted. Where the claims differ, verdicts are derived anew
+        from those in both runs. Returns the text to show, and the regression in one line, if there is one.
         """
         if self.before is None:
             return (self._keep(run) if complete and run.records else NOT_KEPT), ""
         before, after, left = common(self.before, run, lambda nodeid: complete and asked(nodeid))
         found = compare(before, after)
         failed = self.gate.found(found)
-        note = f"\n{left} claims of the baseline were not selected in this run and are left out" if left else ""
+        note = f"\nclaims of the baseline omitted, as this run did not select them: {left}" if left else ""
         return f"baseline: {to_text(found)}{note}", sentence(failed, self.gate) if failed else ""
 
     def _keep(self, run: Results) -> str:
@@ -102,16 +102,16 @@ class Baseline:
 
 
 def folder_name(scale: str, names: Sequence[str]) -> str:
-    """`small-full`; a method whose name is no folder name gets a hash, so that no two share a folder."""
+    """`small-full`; a method whose name is not a folder name gets a hash, so that no two share a folder."""
     name = "-".join([scale, *names])
     plain = re.sub(r"[^A-Za-z0-9_.+-]+", "_", name)[:LONGEST]
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def common(before: Results, run: Results, asked: Callable[[str], bool]) -> tuple[Results, Results, int]:
-    """Both runs without those claims of the baseline that this run was not asked for, and their number.
+    """Both runs without the baseline's claims that this run did not select, and the number of those.
 
-    Their verdicts are about the same claims: one from fewer tools would be another one for that alone.
+    The verdicts are then about the same claims: one from fewer tools could differ for that reason alone.
     """
     several = len(methods(before)) > 1 or len(methods(run)) > 1
     named = {"", *run.run.methods, *methods(run)}
@@ -138,6 +138,6 @@ def common(before: Results, run: Results, asked: Callable[[str], bool]) -> tuple
 def _require_scale(before: Results, scale: str, given: str) -> None:
     if before.run.scale != scale:
         raise UsageError(
-            f"--capbench-baseline={given}: that run is of scale {before.run.scale}, this one of {scale}; "
+            f"--capbench-baseline={given}: that run has scale {before.run.scale}, this one {scale}; "
             "scales are never compared"
         )

@@ -14,7 +14,7 @@ def claim_row(a: Record | None, b: Record | None) -> ClaimRow:
     """The row of a claim that at least one run has."""
     known = b or a
     if known is None:
-        raise ValueError("a claim is in one of the runs at least")
+        raise ValueError("a claim is in at least one of the runs")
     row = ClaimRow(
         id=known.id,
         model=known.model,
@@ -37,8 +37,8 @@ def _compared(row: ClaimRow, a: Record, b: Record) -> ClaimRow:
     if Status.INVALID in (va.status, vb.status):
         return _invalid(row, va, vb)
     if (va.what, va.direction) != (vb.what, vb.direction):
-        # A claim of several conditions shows the worst one, and this need not be the same one in both runs.
-        note = f"not the same condition decides: A {va.what} {va.direction}, B {vb.what} {vb.direction}"
+        # A claim of several conditions shows the worst one, which may differ between the runs.
+        note = f"different conditions decide: A {va.what} {va.direction}, B {vb.what} {vb.direction}"
         row = replace(row, note=note, threshold_a=None, threshold_b=None)
         return replace(row, outcome=_by_status(row) or Outcome.CHANGED)
     row = _effects(row, a, b)
@@ -51,7 +51,7 @@ def _invalid(row: ClaimRow, a: Verdict, b: Verdict) -> ClaimRow:
         return replace(row, outcome=Outcome.LOST if lost else Outcome.GAINED, note=(b if lost else a).reason)
     if a.reason == b.reason:
         return replace(row, outcome=Outcome.UNCHANGED, note=a.reason)
-    return replace(row, outcome=Outcome.CHANGED, note=f"invalid for another reason: A {a.reason}; B {b.reason}")
+    return replace(row, outcome=Outcome.CHANGED, note=f"invalid for different reasons: A {a.reason}; B {b.reason}")
 
 
 def _effects(row: ClaimRow, a: Record, b: Record) -> ClaimRow:
@@ -62,7 +62,7 @@ def _effects(row: ClaimRow, a: Record, b: Record) -> ClaimRow:
     if found:
         by_seed = tuple(found.values())
         change = mean(sign * value for value in by_seed)
-        # The interval of the differences, turned round: so that comparing B with A gives exactly the opposite.
+        # The interval of the differences with its sign turned, so that comparing B with A gives exactly the opposite.
         ci = interval(by_seed)
         return replace(
             row,
@@ -92,7 +92,7 @@ def _by_status(row: ClaimRow) -> Outcome | None:
 
 
 def _by_effect(row: ClaimRow) -> Outcome:
-    """Better or worse if the interval of the change leaves out zero, or there is none; otherwise just changed."""
+    """Better or worse if the interval of the change excludes zero, or there is none; otherwise just changed."""
     if row.change is None:
         return Outcome.NOT_COMPARABLE
     if row.change == 0 and not any(row.differences):

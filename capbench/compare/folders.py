@@ -1,4 +1,4 @@
-"""Runs in a report directory: found, read, and listed newest first; what cannot be read is told with its reason."""
+"""Runs in a report directory: found, read, and listed newest first; what cannot be read is listed with the reason."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Entry:
 
 
 def entries(directory: Path) -> list[Entry]:
-    """The runs in a folder and in folders one level below it, newest first, broken ones last; not kept baselines.
+    """The runs in a folder and in folders one level below it, newest first, broken ones last; without kept baselines.
 
-    A folder that is a run itself is the only entry. UsageError if it is no folder.
+    A folder that is itself a run is the only entry. UsageError if it is not a folder.
     """
     if (directory / FILE).is_file():
         return [entry(directory, directory.name)]
@@ -51,7 +51,7 @@ def entry(folder: Path, name: str) -> Entry:
 
 
 def started(run: Results | None) -> datetime:
-    """When a run began; at the beginning of time if that cannot be read."""
+    """When a run began; the beginning of time if that cannot be read."""
     try:
         found = datetime.fromisoformat(run.run.start) if run else NEVER
     except (TypeError, ValueError):
@@ -81,4 +81,4 @@ def _below(folder: Path) -> list[Entry]:
         return [entry(p, f"{folder.name}/{p.name}") for p in inner]
     if any(folder.glob("*.json")):
         return []  # results of another command, such as `capbench fidelity`
-    return [Entry(name=folder.name, run=None, problem=f"it has no {FILE}: the run is going on or was stopped")]
+    return [Entry(name=folder.name, run=None, problem=f"it has no {FILE}: the run is still going or was stopped")]

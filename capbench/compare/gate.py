@@ -1,4 +1,4 @@
-"""When a comparison counts as a regression: the forms of --fail-on, and what they find."""
+"""When a comparison counts as a regression: what --fail-on takes, and what it finds."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from capbench.errors import UsageError
 from capbench.report.words import line, number
 
 FORMS = "verdict, status, margin:-0.05 (or another number of at most 0) or none"
-SHOWN = 6  # rows named in the one line; a comparison with more of them is read in its tables
+SHOWN = 6  # rows named in the one line; the tables show all
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """status: a claim's status got worse; verdict: this, or a capability verdict changed; fall: a margin fell by more."""
+    """status: a claim's status got worse; verdict: that, or a capability verdict changed; fall: a margin fell by more."""
 
     words: tuple[str, ...]
     verdict: bool = False
@@ -26,16 +26,18 @@ class Gate:
 
     @classmethod
     def parse(cls, option: str, given: Sequence[str] | None) -> Gate:
-        """The forms as given (default: verdict), several together. UsageError quotes one that is none."""
+        """From the forms as given (default: verdict), which may be combined. UsageError quotes an unknown one."""
         forms = tuple(dict.fromkeys(given or ("verdict",)))
         if "none" in forms and len(forms) > 1:
-            raise UsageError(f"{option}=none goes with nothing else, and {', '.join(forms)} were given; leave one out")
+            raise UsageError(
+                f"{option}=none cannot be combined, but {', '.join(forms)} were given; omit none or the others"
+            )
         falls = [_fall(option, form) for form in forms if form not in ("verdict", "status", "none")]
         return cls(
             words=forms,
             verdict="verdict" in forms,
             status="verdict" in forms or "status" in forms,
-            fall=min(falls) if falls else None,  # of several the strictest
+            fall=min(falls) if falls else None,  # the strictest of several
         )
 
     def found(self, comparison: Comparison) -> tuple[str, ...]:
@@ -49,7 +51,7 @@ class Gate:
             return True
         if self.fall is None or row.outcome in (Outcome.ONLY_A, Outcome.ONLY_B):
             return False
-        # A margin that cannot be compared any more (invalid, or another condition decides) fell if the status did.
+        # A margin that can no longer be compared (invalid, or another condition decides) fell if the status did.
         return row.status_fell if row.change is None else row.change < -self.fall
 
 

@@ -22,7 +22,7 @@ class Standing:
 
     revival: steps of Scr.+FT ÷ steps of reFT; retention: 0 = never taught, 1 = pretrained; o_pt: accuracy after fine-tuning,
     the lower of C_Te 0 and 1. steps and tokens: of one fine-tuning, means over models and seeds. None: not measured.
-    seconds: of the whole run, so of all of its methods, and without models that came from the cache.
+    seconds: of the whole run, so of all its methods, without models that came from the cache.
     """
 
     method: str
@@ -50,19 +50,19 @@ class Leaderboard:
 def leaderboard(runs: Sequence[Results]) -> Leaderboard:
     """One row per method, from its newest run. UsageError for runs of several scales, or none."""
     if not runs:
-        raise UsageError("there is no run to show; give run folders or directories of runs")
+        raise UsageError("no runs to show; give run folders or directories of runs")
     by_scale: dict[str, list[str]] = {}
     for run in runs:
         by_scale.setdefault(run.run.scale, []).append(run.run.run_id)
     if len(by_scale) > 1:
         named = "; ".join(f"{scale}: {', '.join(ids)}" for scale, ids in sorted(by_scale.items()))
-        raise UsageError(f"runs of different scales are never compared ({named}); give those of one scale")
+        raise UsageError(f"runs of different scales are never compared ({named}); give runs of one scale")
     newest: dict[str, Results] = {}
     notes = []
     for run in sorted({r.run.run_id: r for r in runs}.values(), key=lambda r: (started(r), r.run.run_id)):
         for name in methods(run):
             if name in newest:
-                notes.append(f"{name}: run {newest[name].run.run_id} is left out, as {run.run.run_id} is newer")
+                notes.append(f"{name}: run {newest[name].run.run_id} is omitted, as {run.run.run_id} is newer")
             newest[name] = run
     standings = tuple(_standing(newest[name], name) for name in sorted(newest))
     return Leaderboard(scale=runs[0].run.scale, standings=standings, notes=(*notes, *_unlike(newest)))
@@ -150,13 +150,13 @@ def _cost(records: Iterable[Record], name: str) -> float | None:
 
 
 def _unlike(newest: dict[str, Results]) -> list[str]:
-    """What the counts of the methods are about, where it is not the same for all."""
+    """What the counts of the methods rest on, where it is not the same for all."""
     notes = []
     judged = {name: {c.id for c in run.capabilities if c.method == name} for name, run in newest.items()}
     if len({frozenset(ids) for ids in judged.values()}) > 1:
         shared = len(set.intersection(*judged.values()))
         notes.append(
-            f"not all methods were judged on the same models ({shared} are in all): their counts differ for that, too"
+            f"not all methods were judged on the same models ({shared} are in all), so their counts differ for that reason too"
         )
     different: tuple[tuple[str, Callable[[Results], object]], ...] = (
         ("seeds", lambda r: r.run.seeds),

@@ -1,4 +1,4 @@
-"""What of one run belongs to what of the other: rows by their names, numbers by their seeds."""
+"""What in one run belongs to what in the other: rows by name, numbers by seed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TypeVar
 
 T = TypeVar("T")
-TOLERANCE = 1e-9  # differences up to this share of the values (at least of 1) are rounding
+TOLERANCE = 1e-9  # differences up to this share of the values (of at least 1) are rounding
 
 
 def paired(
@@ -16,8 +16,8 @@ def paired(
 ) -> list[tuple[T | None, T | None]]:
     """Items of equal key, sorted by key; None where one side has none.
 
-    Where a key occurs several times in a run, its items are taken in the order of `order`, so that the order in which they
-    stand in a file says nothing.
+    Where a key occurs several times in a run, its items are sorted by `order`, so that their order in a
+    file does not matter.
     """
     left, right = _numbered(a, key, order), _numbered(b, key, order)
     return [(left.get(name), right.get(name)) for name in sorted({**left, **right})]
@@ -34,14 +34,14 @@ def differences(a: Mapping[int, float | None], b: Mapping[int, float | None]) ->
 
 
 def subtracted(b: float | None, a: float | None) -> float | None:
-    """b - a; None where either is missing or the difference is too great for a float; 0 for rounding."""
+    """b - a; None where either is missing or the difference is too large for a float; 0 for rounding."""
     if a is None or b is None or not math.isfinite(b - a):
         return None
     return 0.0 if abs(b - a) <= TOLERANCE * max(1.0, abs(a), abs(b)) else b - a
 
 
 def mean(values: Iterable[float]) -> float | None:
-    """None for no values, and for those whose sum is too great for a float."""
+    """None for no values, and where their sum is too large for a float."""
     known = list(values)
     try:
         found = fmean(known) if known else None

@@ -1,4 +1,4 @@
-"""What a comparison of two runs holds: a row per claim, a row per capability verdict, and what differs in the set-up."""
+"""What a comparison of two runs holds: a row per claim, a row per capability verdict, and the differences in set-up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Outcome(StrEnum):
     IMPROVED = "improved"
     WORSE = "worse"
     CHANGED = "changed"  # neither better nor worse, or not certainly so
-    LOST = "lost"  # a claim that was decided and is invalid now
+    LOST = "lost"  # was decided, and is invalid now
     GAINED = "gained"
     NOT_COMPARABLE = "not comparable"
     ONLY_A = "only in A"
@@ -31,7 +31,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A fact about how the runs were made that is not the same in both."""
+    """A fact about how the runs were made that differs between them."""
 
     what: str
     a: str
@@ -44,9 +44,9 @@ class ClaimRow:
 
     seeds:       those that both runs have; effects, differences and change are about these alone.
     differences: B's effect minus A's, one per seed of `seeds`; empty where the runs hold no effects per seed.
-    change:      of the margin at one and the same threshold: mean of the differences, positive if better for the claim.
-    ci:          95 % bootstrap interval of the change over the seeds; None for less than two.
-    note:        what keeps the two from being compared, or what else is different.
+    change:      of the margin at the same threshold: mean of the differences, positive if better for the claim.
+    ci:          95 % bootstrap interval of the change over the seeds; None for fewer than two.
+    note:        what keeps the two from being compared, or what else differs.
     """
 
     id: str
@@ -69,7 +69,7 @@ class ClaimRow:
 
     @property
     def status_fell(self) -> bool:
-        """Whether the claim's status got worse, the claim can no longer be decided, or is no longer there."""
+        """Whether the claim's status got worse, or it can no longer be decided, or is gone."""
         if self.outcome in (Outcome.LOST, Outcome.ONLY_A):
             return True
         if self.status_a not in RANK or self.status_b not in RANK:
@@ -110,7 +110,7 @@ class VerdictRow:
 
     @property
     def verdict_changed(self) -> bool:
-        """Whether the verdict, or what became of the fine-tuning task, is another one; not whether only evidence moved."""
+        """Whether the verdict, or what became of the fine-tuning task, differs; moved evidence alone does not count."""
         both = self.verdict_a is not None and self.verdict_b is not None
         return both and (self.verdict_a, self.finetuned_a) != (self.verdict_b, self.finetuned_b)
 

@@ -1,4 +1,4 @@
-"""Two runs compared: only what both have is set side by side, seed by seed; what differs in the set-up is said."""
+"""Two runs compared: only what both have is set side by side, seed by seed; differences in set-up are listed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from capbench.results import Results, RunInfo
 
 @dataclass(frozen=True)
 class _Methods:
-    """By which name a method is paired: by none, if each run has one."""
+    """The name by which a method is paired: none, if each run has one method."""
 
     anonymous: bool
 
@@ -25,10 +25,10 @@ class _Methods:
 
 
 def compare(a: Results, b: Results) -> Comparison:
-    """Run A, the older one, beside run B. UsageError if they are of different scales: these are never compared."""
+    """Run A, the older one, beside run B. UsageError if their scales differ: those are never compared."""
     if a.run.scale != b.run.scale:
         raise UsageError(
-            f"run '{a.run.run_id}' is of scale {a.run.scale}, run '{b.run.run_id}' of scale {b.run.scale}: "
+            f"run '{a.run.run_id}' has scale {a.run.scale}, run '{b.run.run_id}' scale {b.run.scale}; "
             "scales are never compared; give two runs of one scale"
         )
     names = _Methods(len(methods(a)) <= 1 and len(methods(b)) <= 1)
@@ -97,11 +97,11 @@ def _notes(a: Results, b: Results) -> tuple[str, ...]:
     if len(named[0]) == len(named[1]) == 1 and named[0] != named[1]:
         notes.append(f"each run has one method, so these two are compared: A {named[0][0]}, B {named[1][0]}")
     elif all(named) and not set(named[0]) & set(named[1]):
-        notes.append("the runs have no method in common, so only claims on base models are compared")
+        notes.append("the runs have no method in common, so only claims about base models are compared")
     if set(a.run.seeds) != set(b.run.seeds):
         shared = sorted(set(a.run.seeds) & set(b.run.seeds))
-        kept = f"on seeds {_listed(map(str, shared))} only" if shared else "on no seed, as they share none"
-        notes.append(f"effects are compared {kept}; a status or verdict is that of each run's own seeds")
+        kept = f"on seeds {_listed(map(str, shared))} only" if shared else "on no seeds, as they share none"
+        notes.append(f"effects are compared {kept}; statuses and verdicts are those of each run's own seeds")
     return tuple(notes)
 
 

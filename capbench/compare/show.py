@@ -57,7 +57,7 @@ FORMATS = {"text": to_text, "markdown": to_markdown, "json": to_json}
 
 
 def answer(found: Comparison) -> str:
-    """What it comes to, in one line."""
+    """The result in one line."""
     if not found.claims and not found.verdicts:
         return "nothing to compare: the runs hold no claims"
     if not found.moved_claims and not found.moved_verdicts:
@@ -79,7 +79,7 @@ def _heading(found: Comparison) -> str:
     lines = [f"comparison at scale {line(found.a.scale)}"]
     lines += [f"  {name}: {line(run.run_id)}, {seeds(run.seeds)}" for name, run in (("A", found.a), ("B", found.b))]
     if found.setup:
-        lines.append("differences of the set-up (A | B):")
+        lines.append("differences in set-up (A | B):")
         lines += [f"  {line(what)}: {line(a)} | {line(b)}" for what, a, b in _facts(found)]
     return "\n".join([*lines, *(line(note) for note in found.notes)])
 
@@ -131,7 +131,7 @@ def _change(a: object | None, b: object | None) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Names are folded to the room that the other columns leave."""
+    """Names are folded to the width that the other columns leave."""
     rest = [
         [row[1], *("\n".join(textwrap.fill(part, CELL) for part in c.split("; ")) for c in row[2:])] for row in rows
     ]

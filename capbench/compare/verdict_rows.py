@@ -13,7 +13,7 @@ def verdict_row(a: Capability | None, b: Capability | None) -> VerdictRow:
     """The row of a verdict that at least one run has."""
     known = b or a
     if known is None:
-        raise ValueError("a verdict is in one of the runs at least")
+        raise ValueError("a verdict is in at least one of the runs")
     evidence, note = _evidence(a, b)
     return VerdictRow(
         id=known.id,
@@ -43,7 +43,7 @@ def _moved(row: EvidenceRow) -> bool:
 
 
 def _evidence(a: Capability | None, b: Capability | None) -> tuple[tuple[EvidenceRow, ...], str]:
-    """The tools that both used, and in words those that one of them did not."""
+    """The tools that both used, and in words those that only one used."""
     if a is None or b is None:
         return (), ""
     left, right = ({e.tool: e for e in c.evidence} for c in (a, b))
@@ -59,7 +59,7 @@ def _evidence(a: Capability | None, b: Capability | None) -> tuple[tuple[Evidenc
 def _row(a: Evidence, b: Evidence) -> EvidenceRow:
     found = differences(a.per_seed, b.per_seed)
     seeds = found.keys() if found else ()
-    # Means are of the same seeds only if both were kept per seed; without that, the means as they stand.
+    # Means are over the same seeds only if both runs hold values per seed; otherwise they are taken as recorded.
     per_seed = bool(a.per_seed and b.per_seed)
     return EvidenceRow(
         tool=a.tool,

@@ -1,12 +1,12 @@
 """Expectations, as a TOML file states them or as one of the built-in files does (preserve.toml, delete.toml).
 
-    extends = "delete"                      # optional: preserve or delete, whose entries then stand before those of this file
+    extends = "delete"                      # optional: preserve or delete, whose entries then come before those of this file
 
     [[claim]]                               # about a test of a claim
     pattern = "wrapper.pruning[*c_tr=1,*]"  # against claim and case, as in wrapper.pruning[prior=low,c_tr=1,lr=small]
     expect = "refuted"                      # supported, refuted, inconclusive or invalid; or a list of them
     reason = "the method deletes"           # why, for the report
-    because = "nothing to revive*"          # optional: only an `invalid` for such a reason is meant; or a list of patterns
+    because = "nothing to revive*"          # optional: accept `invalid` only for such a reason; or a list of patterns
 
     [[verdict]]                             # about a capability verdict
     pattern = "pcfg counter*"               # against task and case, as in pcfg counter a to b[prior=low,c_tr=1,lr=small]
@@ -14,9 +14,9 @@
     finetuned = ["learned", "shortcut"]     # optional: what became of the fine-tuned task
     reason = "the method deletes"           # `because`, if given, is about `undecided`
 
-In a pattern `*` stands for any text and `?` for one character, and nothing else is special, brackets least of all; the whole
-id must match. Where several entries match, the last one counts: the general ones first, then the exceptions. What no entry
-matches is as the paper says. Expectations are strict: a status that is not in `expect` is a failure, be it `supported`.
+In a pattern `*` stands for any text and `?` for one character; nothing else is special, not even brackets. The whole id must
+match. If several entries match, the last one counts: general ones first, then exceptions. What no entry matches is expected as
+the paper says. Expectations are strict: a status that is not in `expect` is a failure, even `supported`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ KEYS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """One entry. kind: 'claim' or 'verdict'; own: from the user's file, so it is told of where it matches nothing."""
+    """One entry. kind: 'claim' or 'verdict'; own: from the user's file, so it is reported if it matches nothing."""
 
     kind: str
     pattern: str
@@ -57,7 +57,7 @@ class Expectation:
 
 @dataclass(frozen=True, kw_only=True)
 class Expectations:
-    """All that is expected of a run, in the order of the files; empty: what the paper says. name: as it was asked for."""
+    """Everything expected of a run, in the order of the files; empty: what the paper says. name: as given."""
 
     name: str = PAPER
     claims: tuple[Expectation, ...] = ()
@@ -98,7 +98,7 @@ def _parsed(text: str, name: str, *, own: bool) -> Expectations:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{name} is no TOML: {error}") from None
+        raise UsageError(f"{name} is not valid TOML: {error}") from None
     _known(raw, ("extends", *KEYS), name)
     found = {kind: _entries(raw.get(kind, []), kind, name, own) for kind in KEYS}
     before = _extended(raw, name) if "extends" in raw else Expectations()
@@ -135,7 +135,7 @@ def _entry(raw: Mapping[str, Any], kind: str, where: str, own: bool) -> Expectat
     expect = _words(raw, "expect", where, STATUSES if kind == "claim" else STATES)
     because = _words(raw, "because", where, None) if "because" in raw else ()
     if because and UNDECIDABLE[kind] not in expect:
-        raise UsageError(f"{where}: because is about {UNDECIDABLE[kind]!r}, which expect does not hold")
+        raise UsageError(f"{where}: because applies to {UNDECIDABLE[kind]!r} only, which expect does not list")
     return Expectation(
         kind=kind,
         pattern=pattern,
@@ -154,22 +154,22 @@ def _known(raw: Mapping[str, Any], known: Iterable[str], where: str) -> None:
 
 
 def _text(raw: Mapping[str, Any], key: str, where: str) -> str:
-    """A text on one line, not empty."""
+    """A string as one line, not empty."""
     if key not in raw:
         raise UsageError(f"{where}: {key} is missing")
     value = raw[key]
     if not isinstance(value, str) or not value.split():
-        raise UsageError(f"{where}: {key} = {value!r} must be a text that is not empty")
+        raise UsageError(f"{where}: {key} = {value!r} must be a string that is not empty")
     return " ".join(value.split())
 
 
 def _words(raw: Mapping[str, Any], key: str, where: str, known: tuple[str, ...] | None) -> tuple[str, ...]:
-    """One text or a list of them, each of `known` unless that is None."""
+    """One string or a list of them, each in `known` unless that is None."""
     if key not in raw:
         raise UsageError(f"{where}: {key} is missing")
     given = raw[key] if isinstance(raw[key], list) else [raw[key]]
     if not given or not all(isinstance(word, str) and word for word in given):
-        raise UsageError(f"{where}: {key} = {raw[key]!r} must be a text or a list of texts")
+        raise UsageError(f"{where}: {key} = {raw[key]!r} must be a string or a list of strings")
     for word in given:
         if known is not None and word not in known:
             raise UsageError(f"{where}: unknown {key} {word!r}; known: {', '.join(known)}")

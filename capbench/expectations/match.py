@@ -1,4 +1,4 @@
-"""An expectation held against what was found: which entry is about it, whether it holds, and how that is said."""
+"""An expectation compared with what was found: which entry applies, whether it holds, and how to say so."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from capbench.results import Capability, Record
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one expectation. line: in a few words, behind a claim's own line; text: for `Record.expected`."""
+    """What became of one expectation. line: in a few words, after a claim's own line; text: for `Record.expected`."""
 
     holds: bool
     line: str
@@ -20,7 +20,7 @@ class Outcome:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether the whole name is of this pattern: `*` any text, `?` one character, all else as it stands."""
+    """Whether the whole name matches the pattern: `*` is any text, `?` one character, everything else itself."""
     special = {"*": ".*", "?": "."}
     parts = (special.get(part) or re.escape(part) for part in re.split(r"([*?])", pattern))
     return re.fullmatch("".join(parts), name, re.DOTALL) is not None
@@ -32,7 +32,7 @@ def find(entries: Sequence[Expectation], name: str) -> Expectation | None:
 
 
 def of_claim(entries: Sequence[Expectation], record: Record, *, broken: bool = False) -> Outcome | None:
-    """What became of the expectation about a claim; None without one. A broken test is what nobody expects."""
+    """What became of the expectation about a claim; None without one. Nobody expects a broken test."""
     entry = find(entries, record.id)
     if entry is None:
         return None
@@ -75,7 +75,7 @@ def _outcome(entry: Expectation, status: str, holds: bool) -> Outcome:
 
 
 def _wanted(entry: Expectation, status: str) -> str:
-    """What is asked for and was not found, as in `deleted or undecided as 'behaviour gone*', fine-tuned task learned`."""
+    """What was expected and not found, as in `deleted or undecided as 'behaviour gone*', fine-tuned task learned`."""
     wanted = " or ".join(entry.expect)
     if entry.because and status == UNDECIDABLE[entry.kind]:
         wanted += f" as {' or '.join(map(repr, entry.because))}"

@@ -1,4 +1,4 @@
-"""The expectations of one run: what was collected, what of it is as expected, and what is told at the end."""
+"""The expectations of one run: what was collected, what of it is as expected, and what to report at the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from capbench.results import Capability, Record
 
 
 class Watch:
-    """Knows nothing of pytest. With pytest-xdist each process has one, and the controller's hears what the others saw."""
+    """Knows nothing of pytest. With pytest-xdist each process has one; the controller's receives what the others saw."""
 
     def __init__(self, expectations: Expectations) -> None:
         self.expectations = expectations
@@ -51,10 +51,10 @@ class Watch:
         return lines
 
     def warnings(self) -> list[str]:
-        """A line for each pattern of the user's own that matches nothing that was collected, be it deselected later."""
-        if not self._claims:  # nothing was collected, which is another matter
+        """A line for each of the user's own patterns that matches nothing collected, even what was deselected later."""
+        if not self._claims:  # nothing was collected: another problem
             return []
-        name, hint = self.expectations.name, "a pattern must match all of it; * and ? are its wildcards"
+        name, hint = self.expectations.name, "a pattern must match the whole id; * and ? are wildcards"
         sought = (
             (self.expectations.claims, self._claims, "collected claim"),
             (self.expectations.verdicts, self._models, "model of a collected claim"),

@@ -1,4 +1,4 @@
-"""Figures of a report: each sheet drawn as SVGs through matplotlib's object interface, curves by this module itself."""
+"""Figures of a report, drawn as SVGs through matplotlib's object interface: curves here, maps in `heatmaps`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito's palette for all kinds of colour vision; yellow is left out (too faint for lines on white).
+# Okabe & Ito's palette for all kinds of colour vision; yellow is omitted (too faint for lines on white).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", "--", ":", "-.")  # the next style where the colours are used up
+DASHES = ("-", "--", ":", "-.")  # the next style once all colours are used
 MARKERS = "osD^vPX"
 PANELS = {1: (5.6, 2.6), 2: (4.6, 2.4), 3: (3.8, 2.2), 4: (2.9, 2.1)}  # columns -> width and height in inches
-MARKED = 12  # lines of at most this many points show their points
+MARKED = 12  # lines with at most this many points mark them
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One SVG, or the reason why it could not be drawn."""
+    """One SVG, or why it could not be drawn."""
 
     alt: str
     svg: str | None
@@ -46,7 +46,7 @@ class Drawing:
 
 
 def draw_all(records: Sequence[Record]) -> list[Drawing]:
-    """Every figure of a run, maps behind the curves; a picture that fails leaves its reason and stops no other."""
+    """Every figure of a run, curves first, then maps. A picture that fails holds the reason; the others are still drawn."""
     drawings = []
     for sheet in sheets(records):
         picture = _picture(draw, sheet, f"{sheet.title}: {len(sheet.panels)} panels")
@@ -85,12 +85,12 @@ def draw(sheet: Sheet) -> str:
 def _picture(drawn: Callable[[T], str], what: T, alt: str) -> Picture:
     try:
         return Picture(alt=alt, svg=drawn(what))
-    except Exception as error:  # whatever it is, the rest of the report is worth more than this picture
+    except Exception as error:  # one broken picture must not cost the rest of the report
         return Picture(alt=alt, svg=None, error=one_line(f"{type(error).__name__}: {error}"))
 
 
 def _blocks(panels: Sequence[Panel]) -> list[list[Panel]]:
-    """Panels with the same axes belong together: they share limits and start on a new row."""
+    """Panels with the same axes form a block: they share limits and start on a new row."""
     blocks: dict[tuple[str, str], list[Panel]] = {}
     for panel in panels:
         blocks.setdefault((panel.y_label, panel.x_label), []).append(panel)
@@ -165,7 +165,7 @@ def _scales(axes: Axes, block: Sequence[Panel]) -> None:
 
 
 def _is_geometric(xs: Sequence[float]) -> bool:
-    """Points that crowd near zero, as 0, 1, 2, 5, 10, 20, 50 do, and 0, 100, 200, 300 do not."""
+    """Whether points crowd near zero, as 0, 1, 2, 5, 10, 20, 50 do and 0, 100, 200, 300 do not."""
     return len(xs) >= 5 and xs[0] >= 0 and statistics.median(xs) < 0.25 * xs[-1]
 
 
@@ -174,7 +174,7 @@ def _title(panel: Panel) -> str:
 
 
 def _legend_columns(names: Sequence[str], width: float) -> int:
-    """As many as fit: about 0.075 inches a character and 0.75 around it."""
+    """As many columns as fit: about 0.075 inches a character and 0.75 around it."""
     widest = max(len(name) for name in names)
     fitting = max(1, min(len(names), int(width / (0.075 * widest + 0.75))))
     rows = -(-len(names) // fitting)
@@ -184,5 +184,5 @@ def _legend_columns(names: Sequence[str], width: float) -> int:
 def _handles(looks: dict[str, dict[str, Any]]) -> list[Any]:
     from matplotlib.lines import Line2D
 
-    # matplotlib leaves a label that begins with '_' out of legends, so a space goes before it
+    # matplotlib omits labels that begin with '_' from legends, so a space goes first
     return [Line2D([], [], linewidth=1.7, label=f" {one_line(name)}", **look) for name, look in looks.items()]

@@ -1,4 +1,4 @@
-"""Heat maps: a row of grids drawn as one SVG, with a label at every row and column as long as labels can be read."""
+"""Heat maps: a row of grids drawn as one SVG, with every row and column labelled as long as the labels are legible."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# All lengths are inches; they are reckoned here and not left to matplotlib, so that all cells of a row have one size.
+# All lengths are inches, computed here rather than by matplotlib so that all cells of a row have one size.
 WIDTH = 12.3  # of a full row: as wide as the page
-LEAST = 3.5  # of a row with a single small map: its title needs room
-CELLS = (0.1, 0.18)  # width of a cell: at least (or the row is broken), and at most
-COUNTED = "models"  # the unit of maps of counts: their cells are larger, with the numbers written into them
+LEAST = 3.5  # of a row with a single small map: its title needs space
+CELLS = (0.1, 0.18)  # width of a cell: minimum (below it the row is broken) and maximum
+COUNTED = "models"  # the unit of maps of counts: their cells are larger and show the numbers
 LARGE = 0.5
 TALLEST = 7.0  # of the cells of one map
-FONT = (4.5, 7.5)  # points of a label: where they would be fewer, only every second, third … label is written
-LETTER = 0.62 / 72  # width of a letter, for each point of its size
-LONGEST = 20  # letters of a label; what is longer loses its middle, since names of features differ at their ends
+FONT = (4.5, 7.5)  # size of a label in points: below the minimum, only every second, third … label is written
+LETTER = 0.62 / 72  # width of a letter per point of its size
+LONGEST = 20  # letters of a label; longer ones lose their middle, since names of features differ at their ends
 TITLE = 0.14  # height of a line of a title
-AXIS = 0.27  # from the cells to the end of an axis's title, without the labels in between
+AXIS = 0.27  # from the cells to the end of an axis title, without the labels in between
 GAP = 0.2  # between two maps
-BAR = (0.12, 0.75, 2.0)  # the colour bar: its width, its width with numbers, and its height at most
-DPI = 288  # the cells are an image inside the SVG: thousands of single squares would be a hundred times larger
-SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"  # even steps of lightness; for both signs with white at zero
+BAR = (0.12, 0.75, 2.0)  # the colour bar: its width, its width with numbers, and its maximum height
+DPI = 288  # the cells are an image inside the SVG: thousands of separate squares would be a hundred times larger
+SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"  # even steps of lightness; for values of both signs, with white at zero
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Where the maps of a row lie. Every map has the same place, with its cells at the upper right of it."""
+    """Where the maps of a row lie. Every map gets the same place, with its cells at the upper right."""
 
     columns: int
     cell: tuple[float, float]  # width and height
     cells: tuple[float, float]  # of the largest map
-    left: float  # room beside the cells, for labels
+    left: float  # space beside the cells, for labels
     above: float  # for a map's title
     below: float
     head: float  # for the row's title
@@ -77,14 +77,14 @@ def draw(row: MapRow) -> str:
 
 
 def limits(row: MapRow) -> tuple[float, float]:
-    """The colour scale of a whole row: zero is its end, or its middle where there are negative values."""
+    """The colour scale of a whole row: from zero up, or symmetric about zero where there are negative values."""
     values = [value for item in row.maps for line in item.grid.values for value in line]
     most = max(map(abs, values)) or 1.0
     return (-most if min(values) < 0 else 0.0), most
 
 
 def lay_out(row: MapRow) -> Layout:
-    """As many maps side by side as leave labels readable; an even number, so that pairs of before and after stay together."""
+    """As many maps side by side as keep labels legible; an even number, so that pairs of before and after stay together."""
     grids = [item.grid for item in row.maps]
     across, down = max(len(grid.columns) for grid in grids), max(len(grid.rows) for grid in grids)
     left, below = (
@@ -136,14 +136,14 @@ def _map(axes: Axes, item: Map, layout: Layout, look: dict[str, Any], *, counted
 
 
 def _font(cell: float) -> tuple[float, int]:
-    """Points of the labels of cells of this size, and how many of them share one label."""
+    """Size in points of the labels of cells of this size, and how many cells share one label."""
     fitting = 0.78 * cell * 72
     every = max(1, math.ceil(FONT[0] / fitting))
     return min(FONT[1], fitting * every), every
 
 
 def _axes(figure: Figure, left: float, top: float, size: tuple[float, float]) -> Axes:
-    """Axes whose upper left corner lies so many inches from that of the figure."""
+    """Axes whose upper left corner is this many inches from the figure's."""
     width, height = figure.get_size_inches()
     return figure.add_axes((left / width, 1 - (top + size[1]) / height, size[0] / width, size[1] / height))
 

@@ -1,4 +1,4 @@
-"""HTML report: one page that needs no network and no script, with its figures inside."""
+"""HTML report: one page that needs no network and no script, with its figures embedded."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class Entry:
 
 
 def render(results: Results) -> str:
-    """The page. Whatever comes from users or measurements is escaped; a figure that fails leaves its reason."""
+    """The page. Everything from users or measurements is escaped; a figure that fails shows the reason."""
     import jinja2
     from markupsafe import Markup, escape
 
     def breakable(name: str) -> Markup:
-        """A long name that may go on in the next line behind its separators."""
+        """A long name that may wrap after its separators."""
         return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[,/:_])|(?=\[)", name))
 
     environment = jinja2.Environment(
@@ -121,7 +121,7 @@ def entry(index: int, record: Record) -> Entry:
 
 
 def bar(verdict: Verdict) -> Bar | None:
-    """The interval against its threshold on an axis of its own; None where there is no effect to show."""
+    """The interval and its threshold on an axis of their own; None where there is no effect to show."""
     if verdict.effect is None:
         return None
     seeds = [value for value in verdict.per_seed if value is not None]
@@ -150,7 +150,7 @@ def bar(verdict: Verdict) -> Bar | None:
 def _rows(measurements: tuple[Measurement, ...], seeds: tuple[int, ...]) -> tuple[Row, ...]:
     """One row per quantity and one column per seed; a seed measured twice shows both values.
 
-    A map without a value of its own is no quantity: the figures show it.
+    A map without a value of its own is not a quantity: the figures show it.
     """
     found: dict[tuple[str, str, str, str], list[Measurement]] = {}
     for m in measurements:
@@ -175,7 +175,7 @@ def _rows(measurements: tuple[Measurement, ...], seeds: tuple[int, ...]) -> tupl
 
 
 def _figure(index: int, drawing: Drawing) -> dict[str, Any]:
-    """As images and not as inline SVG: two drawings on one page would share ids and styles."""
+    """As images rather than inline SVG: two drawings on one page would share ids and styles."""
     pictures = []
     for picture in drawing.pictures:
         data = None if picture.svg is None else base64.b64encode(picture.svg.encode()).decode("ascii")

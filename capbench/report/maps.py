@@ -10,11 +10,11 @@ from capbench.report.panels import OTHER, naming, origin, subject
 from capbench.report.words import in_order, seeds
 from capbench.results import Grid, Measurement, Record
 
-# group -> (title, what one sees); in the order of the report. Other groups come behind, under their own name.
+# group -> (title, caption), in the order of the report. Other groups follow under their own names.
 GROUPS = {
     "attention": (
         "Attention maps",
-        "How much each position of a text (row) attends to each other one (column): model by model, block by block.",
+        "How much each position of a text (row) attends to each other one (column), by model and block.",
     ),
     "confusion": (
         "Confusion matrix",
@@ -22,7 +22,7 @@ GROUPS = {
     ),
     "activations": (
         "Activation maps",
-        "What is active at each position of a text (column): model by model, block by block.",
+        "What is active at each position of a text (column), by model and block.",
     ),
 }
 
@@ -79,12 +79,12 @@ def _sheet(group: str, records: Sequence[Record]) -> MapSheet:
         for m in _summed(found) if group in SUMMED else _lowest_seed(found):
             assert m.grid is not None
             row = rows.setdefault((m.unit, *subject(record)), (name(record), {}))[1]
-            row.setdefault((m.series, m.grid), m)  # the same map of two records counts once
+            row.setdefault((m.series, m.grid), m)  # the same map in two records counts once
     heading, reading = GROUPS.get(group, (f"{group[:1].upper()}{group[1:]} maps", ""))
     lowest = ", ".join(map(str, sorted({seed for _, seed in drawn})))
-    only = "" if measured == drawn else f"; of each record and map only the lowest is drawn ({lowest})"
+    only = "" if measured == drawn else f"; only the lowest seed of each record and map is drawn ({lowest})"
     who = f"{seeds(seed for _, seed in measured)}{only}."
-    caption = [reading, who, "Maps in one frame share their colour scale.", *origin(records)]
+    caption = [reading, who, "Maps in one frame share a colour scale.", *origin(records)]
     return MapSheet(
         group=group,
         title=heading,
@@ -94,7 +94,7 @@ def _sheet(group: str, records: Sequence[Record]) -> MapSheet:
 
 
 def _summed(measurements: Sequence[Measurement]) -> list[Measurement]:
-    """The counts of each series over all seeds, under its lowest one. Grids of one series have the same labels."""
+    """The counts of each series over all seeds, under its lowest seed. Grids of one series have the same labels."""
     total: dict[str, Measurement] = {}
     for m in measurements:
         before = total.get(m.series)
@@ -109,7 +109,7 @@ def _summed(measurements: Sequence[Measurement]) -> list[Measurement]:
 
 
 def _lowest_seed(measurements: Sequence[Measurement]) -> list[Measurement]:
-    """Of each series what its lowest seed gave, in the order in which the record holds them."""
+    """What the lowest seed of each series gave, in the order of the record."""
     lowest: dict[str, int] = {}
     for m in measurements:
         lowest[m.series] = min(m.seed, lowest.get(m.series, m.seed))
@@ -117,7 +117,7 @@ def _lowest_seed(measurements: Sequence[Measurement]) -> list[Measurement]:
 
 
 def _row(unit: str, title: str, measurements: Sequence[Measurement]) -> MapRow:
-    """Maps are titled by their series, and by the measurement too where a series has several."""
+    """Maps are titled by series, and by measurement too where a series has several."""
     several = {series for series, count in Counter(m.series for m in measurements).items() if count > 1}
     maps = []
     for m in measurements:

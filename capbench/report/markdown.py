@@ -10,7 +10,7 @@ from capbench.report.variants import HEAD, Tried, specification, tried, variant_
 from capbench.report.words import DASH, ICONS, answer, duration, fates, in_order, line, seeds, why
 from capbench.results import Record, Results, RunInfo, Status
 
-SPECIAL = re.compile(r"[\\`*\[|~&]|(?<!\w)_|_(?!\w)|<(?=[A-Za-z/!?])")  # what GitHub would not show as it is
+SPECIAL = re.compile(r"[\\`*\[|~&]|(?<!\w)_|_(?!\w)|<(?=[A-Za-z/!?])")  # what GitHub would not show literally
 
 
 def summary(results: Results) -> str:
@@ -60,7 +60,7 @@ def facts(run: RunInfo) -> list[tuple[str, str]]:
 
 
 def _reasons(results: Results) -> list[str]:
-    """Why each claim that is not supported is not; nothing where all are."""
+    """The reason for each claim that is not supported; empty where all are."""
     undecided = [r for r in in_order(results.records) if r.verdict.status is not Status.SUPPORTED]
     if not undecided:
         return []
@@ -79,7 +79,7 @@ def _variants(found: Tried) -> list[str]:
 
 
 def _status(record: Record) -> str:
-    """The status, and what was expected instead of the paper's, if anything."""
+    """The status, and what was expected in place of the paper's, if anything."""
     return str(record.verdict.status) + (f"; expected: {escape(record.expected)}" if record.expected else "")
 
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from capbench.report.words import in_order, seeds
 from capbench.results import Curve, Measurement, Record
 
-# group -> (title, what one sees); in the order of the report. Other groups come behind, under their own name.
+# group -> (title, caption), in the order of the report. Other groups follow under their own names.
 GROUPS = {
     "fine-tuning": (
         "Fine-tuning",
-        "Accuracy while fine-tuning, on strings that ask for the old operand (O_PT) and for the new one (O_FT).",
+        "Accuracy during fine-tuning, on strings that ask for the old operand (O_PT) and for the new one (O_FT).",
     ),
     "pruning": (
         "Pruning",
-        "Accuracy after zeroing the neurons, or single weights, that hold O_PT back most, against equally many random ones.",
+        "Accuracy after zeroing the neurons, or single weights, that suppress O_PT most, against as many random ones.",
     ),
     "probing": (
         "Probing",
@@ -25,20 +25,20 @@ GROUPS = {
     ),
     "revival": (
         "Revival",
-        "Accuracy on O_PT while fine-tuning back (reFT), against models that had to learn it (Scr.+FT, Scr.).",
+        "Accuracy on O_PT during reverse fine-tuning (reFT), against models that had to learn it (Scr.+FT, Scr.).",
     ),
     "class balance": (
         "Class balance",
-        "How the answers spread in the fine-tuning data, by C_Tr, and in natural strings.",
+        "How the answers are distributed in the fine-tuning data, by C_Tr, and in natural strings.",
     ),
     "calibration": (
         "ROC curves",
-        "On models of known state: which share of the wrapped ones (up) and of the deleted ones (right) a tool calls present, as "
-        "its threshold falls.",
+        "On models of known state: the share of the wrapped ones (up) and of the deleted ones (right) that a tool calls present, "
+        "as its threshold falls.",
     ),
     "accuracy": ("Accuracy", "Accuracy by kind of evaluation string."),
 }
-OTHER = "other"  # the group of what names none
+OTHER = "other"  # the group of measurements that name none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ def sheets(records: Sequence[Record]) -> list[Sheet]:
 def mean(curves: Sequence[Curve]) -> tuple[list[float], list[float | None]]:
     """The mean over curves, only at x that every curve has (grids differ where training stopped early).
 
-    Where a curve has an x but no value (None), the mean is None there: the line breaks instead of bridging the gap.
+    Where a curve has an x but no value (None), the mean is None: the line breaks rather than bridge the gap.
     """
     points = [dict(zip(curve.x, curve.y, strict=True)) for curve in curves]
     shared = sorted(set.intersection(*(set(p) for p in points))) if points else []
@@ -95,7 +95,7 @@ def mean(curves: Sequence[Curve]) -> tuple[list[float], list[float | None]]:
 
 
 def naming(records: Sequence[Record]) -> Callable[[Record], str]:
-    """How to title what belongs to a record: by its case, and by model and method where the records differ in these."""
+    """How to title what belongs to a record: by its case, and by model and method where records differ in them."""
     several_methods = len({r.method for r in records}) > 1
     several_models = len({(r.model, r.task) for r in records}) > 1
 
@@ -113,7 +113,7 @@ def subject(record: Record) -> tuple[str, ...]:
 
 
 def origin(records: Sequence[Record]) -> list[str]:
-    """The end of a caption: which claims the figure belongs to, and where the paper shows the like."""
+    """The end of a caption: which claims the figure belongs to, and where the paper shows its counterpart."""
     claims = ", ".join(dict.fromkeys(record.claim for record in records))
     sources = "; ".join(dict.fromkeys(record.source for record in records if record.source))
     return [f"Claims: {claims}.", *([f"In the paper: {sources.rstrip('.')}."] if sources else [])]
@@ -135,7 +135,7 @@ def _panel(title: str, x_label: str, y_label: str, measurements: Sequence[Measur
     lines: dict[str, dict[tuple[int, Curve], Curve]] = {}
     for m in measurements:
         assert m.curve is not None
-        lines.setdefault(m.series or m.name, {})[m.seed, m.curve] = m.curve  # the same curve of two records counts once
+        lines.setdefault(m.series or m.name, {})[m.seed, m.curve] = m.curve  # the same curve in two records counts once
     built = tuple(Line(series=series, curves=tuple(curves.values())) for series, curves in lines.items())
     return Panel(title=title, x_label=x_label, y_label=y_label, lines=built)
 

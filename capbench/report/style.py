@@ -14,7 +14,7 @@ from capbench.report.words import line as one_line
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STYLE: Any = {  # (the type stubs want every key to be a literal)
+STYLE: Any = {  # (the type stubs require literal keys)
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -25,14 +25,14 @@ STYLE: Any = {  # (the type stubs want every key to be a literal)
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.6,
     "lines.markersize": 3.5,
-    "text.parse_math": False,  # a '$' in a user's name, or as a token, is a dollar sign
+    "text.parse_math": False,  # a '$' in a user's name or as a token is a dollar sign
     "svg.fonttype": "none",
 }
 
 
 @contextmanager
 def style(salt: str) -> Iterator[None]:
-    """matplotlib's own defaults plus ours, whatever the user's matplotlibrc says; put back afterwards."""
+    """matplotlib's own defaults plus ours, whatever the user's matplotlibrc says; restored afterwards."""
     import matplotlib
 
     with warnings.catch_warnings(), matplotlib.rc_context():
@@ -48,9 +48,9 @@ def svg(figure: Figure, *, dpi: int = 72) -> str:
     out = io.StringIO()
     figure.savefig(out, format="svg", dpi=dpi, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = out.getvalue()
-    return text[text.index("<svg") :]  # without the DOCTYPE, which names an outside address
+    return text[text.index("<svg") :]  # without the DOCTYPE, which names an external address
 
 
 def wrapped(title: str, width: int) -> str:
-    """A title of several lines, each broken once at most."""
+    """A title of several lines, each broken at most once."""
     return "\n".join(part for text in title.split("\n") for part in textwrap.wrap(one_line(text), width)[:2])

@@ -76,7 +76,7 @@ def capability_rows(results: Results) -> tuple[list[str], list[list[str]]]:
 
 
 def fold(name: str, width: int) -> str:
-    """A claim id or method on as many lines as it needs, broken before '[' and behind ',', '/' and ':' if it can be."""
+    """A claim id or method on as many lines as it needs, broken before '[' and after ',', '/' and ':' where possible."""
     lines = [""]
     for piece in re.split(r"(?<=[,/:])|(?=\[)", name):
         parts = textwrap.wrap(piece, width - 2, break_on_hyphens=False, drop_whitespace=False) or [""]
@@ -89,7 +89,7 @@ def fold(name: str, width: int) -> str:
 
 
 def table_width(head: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Columns of a terminal that `tabulated` takes."""
+    """Width, in terminal columns, of what `tabulated` gives."""
     columns = zip(*rows, strict=True)
     widths = [
         max(len(name) + GAP, *(len(part) for cell in column for part in cell.split("\n")))
@@ -99,7 +99,7 @@ def table_width(head: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
 
 
 def tabulated(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """A table for a terminal. right: the columns that are flush right."""
+    """A table for a terminal. right: the right-aligned columns."""
     from tabulate import tabulate
 
     align = ["right" if i in right else "left" for i in range(len(head))]

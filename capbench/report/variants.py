@@ -19,15 +19,15 @@ HEAD = ("variant", "status", "effect", "margin", "what sets it apart")
 ORDER = (Status.SUPPORTED, Status.INCONCLUSIVE, Status.REFUTED, Status.INVALID)
 REASON_LINES = 2  # of a terminal, for why a variant is invalid
 ARGUMENTS = re.compile(r"\((?=[A-Za-z_]\w*=)(.*)\)$")  # behind a method's name
-FLAT = re.compile(r"\[(\n[^\[\]{}]*)\]")  # in JSON; a line break is never part of a text there
+FLAT = re.compile(r"\[(\n[^\[\]{}]*)\]")  # in JSON; no string there holds a line break
 NEXT = re.compile(r",(?=[A-Za-z_]\w*=)")  # between two of them
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
-    """A record with trials. title: claim and, in a run of several, method. tally: of the drawn variants, in words.
+    """A record with trials. title: the claim, with its method where the run has several. tally: of the drawn variants, in words.
 
-    counts: how many drawn variants ended how, without the ends that none had. simplest: the simplest variant on which the
+    counts: of the drawn variants by status, without those that none has. simplest: the simplest variant on which the
     claim is refuted, if any; again: the command that tries it again.
     """
 
@@ -51,12 +51,12 @@ def variant_table(results: Results) -> str:
 
 
 def variant_rows(record: Record) -> list[list[str]]:
-    """Text cells under HEAD, a row per trial; the last cell is whole, with the reason where the variant is invalid."""
+    """Text cells under HEAD, a row per trial; the last cell is not folded and gives the reason where the variant is invalid."""
     return [[*_numbers(t), ": ".join(filter(None, [_words(t), line(_why(t))]))] for t in record.trials]
 
 
 def origin(trial: Trial) -> str:
-    """Where a variant comes from, if it was not drawn."""
+    """Where a variant comes from if it was not drawn."""
     return f"simpler than {line(trial.shrunk_from)}" if trial.shrunk_from else ""
 
 
@@ -85,21 +85,21 @@ def _tally(record: Record, drawn: Counter[Status]) -> str:
     verdict, invalid = record.verdict, drawn[Status.INVALID]
     decided = drawn.total() - invalid
     share = "" if verdict.effect is None else f", {number(verdict.effect)} {interval(verdict.ci)}"
-    known = f"{drawn[Status.SUPPORTED]} of {decided} supported{share}" if decided else "none could be put to the test"
+    known = f"{drawn[Status.SUPPORTED]} of {decided} supported{share}" if decided else "none could be tested"
     others = ", ".join(f"{drawn[status]} {status}" for status in (Status.REFUTED, Status.INCONCLUSIVE) if drawn[status])
     left_out = f"{invalid} invalid, not counted" if invalid else ""
     return "; ".join(filter(None, [known, others, left_out]))
 
 
 def _again(record: Record, trial: Trial, run: RunInfo) -> str:
-    """The command that tries the claims of the same file on this variant. Only what is not the default is given."""
+    """The command that tries the claims of the same file on this variant. Options at their defaults are omitted."""
     given = ["pytest", record.nodeid.partition("::")[0], f"--capbench-replay={trial.id}"]
     if run.scale != "small":
         given.append(f"--capbench-scale={run.scale}")
     arguments = ARGUMENTS.search(record.method)
     method = ARGUMENTS.sub("", record.method)
     if method not in ("", "full"):
-        # A report names a method without its folders: the run's own command says where it is.
+        # A report names a method without its folders; the run's own command says where it is.
         place = re.search(rf"--capbench-method[= ]((?:\S*/)?{re.escape(method)})(?=\s|$)", run.command)
         given.append(f"--capbench-method={place[1] if place else method}")
     given += [f"--capbench-method-arg={each}" for each in NEXT.split(arguments[1])] if arguments else []

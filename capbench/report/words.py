@@ -70,7 +70,7 @@ def pairs(protocol: Mapping[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds as a person would say them."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -104,7 +104,7 @@ def treatment(capability: Capability) -> str:
 
 
 def answer(results: Results) -> str:
-    """The run in one sentence: how many claims ended how."""
+    """The run in one sentence: its claims counted by status."""
     if not results.records:
         return "Nothing was measured: this run holds no claims."
     ends = Counter(record.verdict.status for record in results.records)

@@ -19,7 +19,7 @@ COLUMNS = (
 
 
 def check_directory(path: Path) -> None:
-    """Create the report directory if it is missing and see that it takes files; UsageError where it cannot."""
+    """Create the report directory if it is missing and check that it can be written; UsageError where it cannot."""
     probe = path / f".capbench-{os.getpid()}.tmp"
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -29,20 +29,20 @@ def check_directory(path: Path) -> None:
         raise UsageError(f"report directory '{path}' is a file or lies below one; give a directory") from None
     except OSError as error:
         why = error.strerror or str(error)
-        raise UsageError(f"report directory '{path}' cannot be written ({why}); give one that can") from None
+        raise UsageError(f"report directory '{path}' cannot be written ({why}); give a writable one") from None
 
 
 def write(results: Results, directory: Path) -> Path:
     """Write results.json, results.csv, summary.md and report.html below directory/<run id>, and return that folder.
 
-    Each file appears whole or not at all. results.json comes first: what happens to the others costs no result.
+    Each file appears whole or not at all. results.json comes first, so that a failure in the others loses no results.
     """
     from capbench.report.html import render
     from capbench.report.markdown import summary
 
     name = results.run.run_id
     if name in {"", ".", ".."} or Path(name).name != name:
-        raise UsageError(f"run id {name!r} is no folder name; it must be one path component")
+        raise UsageError(f"run id {name!r} is not a folder name; it must be one path component")
     folder = directory / name
     check_directory(folder)
     write_whole(folder / "results.json", to_json(results))
@@ -53,7 +53,7 @@ def write(results: Results, directory: Path) -> Path:
 
 
 def load(path: Path) -> Results:
-    """Read a results.json, or the one in a run directory; UsageError says why where it cannot."""
+    """Read a results.json, or the one in a run directory; UsageError says why it cannot be read."""
     file = path / "results.json" if path.is_dir() else path
     try:
         return from_json(file.read_text(encoding="utf-8"))
@@ -67,7 +67,7 @@ def load(path: Path) -> Results:
 
 
 def to_csv(results: Results) -> str:
-    """One row per record; a missing value is an empty cell, in `per_seed` (joined by ';') an empty place."""
+    """One row per record; a missing value is an empty cell, and in `per_seed` (joined by ';') an empty entry."""
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow(COLUMNS)
