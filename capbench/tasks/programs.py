@@ -1,10 +1,10 @@
 """The paper's RASP programs: Counter and Max-identifier (paper App. B.1).
 
-Each gives its answer at the second content position (index 1; every position, for the Max-identifier). tracr is imported
-inside: a task is described and sampled without it.
+Each gives its answer at the second content position (index 1; the Max-identifier at every position). Functions import tracr:
+a task can be described and sampled without it.
 
-Every expression has a name of its own, none the beginning of another: a compiled model's residual stream has its dimensions
-in the alphabetical order of these names, and is read by them.
+Every expression has a unique name that is no prefix of another: the dimensions of a compiled model's residual stream are sorted
+by these names and read by them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def count(letter: str) -> rasp.SOp:
-    """Counter: at index 1 how often `letter` stands in the string; at index 0 how many other letters do, 0 at all others.
+    """Counter: at index 1 the occurrences of `letter`, at index 0 the number of other letters, elsewhere 0.
 
     The selector fires where the indicator of the letter (0 or 1) equals the index. Expects two letters or more.
     """
@@ -27,9 +27,9 @@ def count(letter: str) -> rasp.SOp:
 
 
 def relabelled_count(letter: str, shift: int, classes: int) -> rasp.SOp:
-    """`count` behind a wrapper g: the circuit of the count as it is, its answer shown as (count + shift) modulo `classes`.
+    """`count` behind a wrapper g: the counting circuit unchanged, its answer mapped to (count + shift) modulo `classes`.
 
-    classes: one more than the largest count that is possible. Raises UsageError for a shift that changes nothing.
+    classes: one more than the largest possible count. Raises UsageError for a shift that changes nothing.
     """
     from tracr.rasp import rasp
 
@@ -47,7 +47,7 @@ def _occurrences(letter: str) -> rasp.SOp:
 
 
 def _told(answer: rasp.SOp) -> rasp.SOp:
-    """The answer, written to the residual stream by an attention head that looks at its own position."""
+    """The answer, written to the residual stream by an attention head that attends to its own position."""
     from tracr.rasp import rasp
 
     itself = rasp.Select(rasp.indices, rasp.indices, rasp.Comparison.EQ).named("same_index")
@@ -55,9 +55,9 @@ def _told(answer: rasp.SOp) -> rasp.SOp:
 
 
 def kth_largest(k: int) -> rasp.SOp:
-    """Max-identifier: at every index the k-th largest letter in the order a > b > c …, that is the k-th of the alphabet.
+    """Max-identifier: at every index the k-th largest letter in the order a > b > c … (alphabetically the k-th).
 
-    Expects letters without repetition, k or more of them. Raises UsageError for k < 1.
+    Expects k or more letters without repetition. Raises UsageError for k < 1.
     """
     from tracr.rasp import rasp
 
@@ -73,5 +73,5 @@ def kth_largest(k: int) -> rasp.SOp:
 
 
 def interpret(program: rasp.SOp, letters: Sequence[str]) -> list[Any]:
-    """The program's value at every position of a string of letters (no BOS, no padding), by tracr's own interpreter."""
+    """The program's value at every position of a string of letters (no BOS, no padding), by tracr's interpreter."""
     return list(program(list(letters)))

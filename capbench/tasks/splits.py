@@ -1,4 +1,4 @@
-"""Splits: a hash of its symbols puts every string in training, selection or evaluation, whatever the seed."""
+"""Splits: a hash of its symbols assigns every string to training, selection or evaluation, whatever the seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MULTIPLIERS = np.random.default_rng(0x5EED).integers(1, 2**63, size=4096, dtype
 
 
 def check_split(split: str) -> None:
-    """UsageError unless there is such a split."""
+    """Raises UsageError for an unknown split."""
     if split not in get_args(Split):
         raise UsageError(f"unknown split {split!r}; known: {', '.join(get_args(Split))}")
 
@@ -26,8 +26,8 @@ def share(split: Split, parts: int) -> float:
 def in_split(strings: np.ndarray, split: Split, parts: int) -> np.ndarray:
     """Which of the strings are in a split: bool [n], for strings of symbols, integers [n, position <= 4096].
 
-    parts: a power of two from 4 on, into which the hash divides all strings. Symbols of -1 at the end change nothing, so
-    that a string is in one split however far it is padded with them.
+    parts: a power of two, at least 4, into which the hash divides all strings. Trailing symbols of -1 change nothing, so a
+    string is in the same split however it is padded.
     """
     part = _hash(strings) >> np.uint64(65 - parts.bit_length())
     inside: np.ndarray = part < parts - 2 if split == "train" else part == parts - (2 if split == "select" else 1)
@@ -35,7 +35,7 @@ def in_split(strings: np.ndarray, split: Split, parts: int) -> np.ndarray:
 
 
 def _hash(strings: np.ndarray) -> np.ndarray:
-    """A multiplicative hash: uint64 [n], the high bits are the good ones."""
+    """A multiplicative hash: uint64 [n]; use the high bits."""
     mixed = np.zeros(len(strings), dtype=np.uint64)
     for position in range(strings.shape[1]):  # column by column: numpy has no fast integer matrix product
         mixed += (strings[:, position].astype(np.uint64) + np.uint64(1)) * _MULTIPLIERS[position]

@@ -1,4 +1,4 @@
-"""What the two Tracr tasks share: strings of BOS, content and padding, drawn from a table of lengths and answers."""
+"""Shared by the two Tracr tasks: strings of BOS, content and padding, drawn from a table of lengths and answers."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     import torch
 
 BOS, PAD = "$", "#"
-NO_LETTER = -1  # in place of a letter's index: padding
-_PARTS = 16  # 14 parts of all strings to train on, so that training throws little away, 1 to select, 1 to evaluate
-_EMPTY_DRAWS = 8  # so many draws without a single string of the split: it has none
+NO_LETTER = -1  # stands for padding where a letter's index is expected
+_PARTS = 16  # 14 parts of all strings train (so training rejects few), 1 selects, 1 evaluates
+_EMPTY_DRAWS = 8  # after this many draws without a string of the split it counts as empty
 
 
 class Plans(NamedTuple):
-    """The frames of strings: length of the content and two numbers that the task builds the string around.
+    """Plans of strings: the content's length and two numbers that the task builds the string around.
 
     rows: int64 [plan, 3]. below: float64 [plan], the cumulative probability up to and including the plan, 1 at the end.
     """
@@ -35,7 +35,7 @@ class Plans(NamedTuple):
 
     @classmethod
     def weighted(cls, rows: np.ndarray, weights: np.ndarray) -> Self:
-        """Plans in proportion to their weights [plan]. Those of weight 0 are left out: rounding cannot bring them up."""
+        """Plans in proportion to their weights [plan]. Plans of weight 0 are omitted, so rounding cannot draw them."""
         possible = weights > 0
         below = np.cumsum(weights[possible])
         return cls(rows[possible], below / below[-1])
@@ -47,10 +47,10 @@ class Plans(NamedTuple):
 
 
 def shuffled(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """In each row the columns in the order of their group (0 to 7), at random within a group: uint32 [n, column].
+    """Per row, the columns ordered by group (0 to 7) and at random within a group: uint32 [n, column].
 
-    Sorts random keys that hold the column in their low bits: faster than argsort, and as no keys are equal, the same on
-    every machine.
+    Sorts random keys with the column in their low bits: faster than argsort, and the same on every machine, as no two keys
+    are equal.
     """
     n, width = groups.shape
     column = np.uint32(2 ** (width - 1).bit_length() - 1)  # the bits of a column
@@ -64,12 +64,12 @@ def shuffled(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class StringTask(ABC):
-    """Strings '$', content, '#' up to one length; the answer stands at the second content position and nowhere else.
+    """Strings of '$', content and '#' as padding; the only target is the answer, at the second content position.
 
     Content: min_content to max_content letters of the alphabet, every length equally likely.
-    Tokens:  places in the sorted alphabet with '#' and '$', as a program compiled with these as PAD and BOS has them.
-    Targets: the answer's class, an index into `answers`. Unlike in a language model they are no tokens.
-    Splits:  by a hash of the content; no content is in two of them, whatever seed, padding, operand or correlation.
+    Tokens:  indices into the sorted alphabet with '#' and '$', as in a program compiled with these as PAD and BOS.
+    Targets: the answer's class, an index into `answers`, not a token as in a language model.
+    Splits:  by a hash of the content; they are disjoint whatever the seed, padding, operand or correlation.
     """
 
     min_content: int
@@ -103,7 +103,7 @@ class StringTask(ABC):
 
     @abstractmethod
     def _fill(self, plans: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Contents to plans [3, n]: int8 [n, max_content], indices of letters; and the answers' classes, [n]."""
+        """Contents for plans [3, n]: letter indices, int8 [n, max_content], and answer classes, [n]."""
 
     # Tokens
 
@@ -142,7 +142,7 @@ class StringTask(ABC):
         return 1.0
 
     def encode(self, letters: Sequence[str]) -> list[int]:
-        """The tokens of a content, with BOS and padding: seq_len ids. UsageError if it is too long or has other letters."""
+        """Token ids of a content with BOS and padding: seq_len ids. Raises UsageError if it is too long or has other letters."""
         if len(letters) > self.max_content:
             raise UsageError(f"{''.join(letters)!r} has {len(letters)} letters; at most {self.max_content} fit")
         for letter in letters:
@@ -157,7 +157,7 @@ class StringTask(ABC):
     # Strings
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
-        """n strings, independent of each other; tokens and targets are int64 [n, seq_len]."""
+        """n independent strings; tokens and targets are int64 [n, seq_len]."""
         import torch
 
         seed = torch.randint(2**62, (1,), generator=rng, device=rng.device).item()
@@ -192,5 +192,5 @@ class StringTask(ABC):
 
     @cached_property
     def _token_of(self) -> np.ndarray:
-        """Letter's index -> token; the last element, that of NO_LETTER, is the padding."""
+        """Letter index -> token; the last element (index NO_LETTER) is padding."""
         return np.array([self.vocabulary.index(t) for t in (*self.alphabet, PAD)])

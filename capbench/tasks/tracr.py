@@ -1,7 +1,7 @@
 """The paper's Tracr tasks: counting a letter, and finding the k-th largest letter (paper App. B.1, C.1).
 
-Strings are made to measure instead of chosen: length, answers and correlation are drawn first, from a table of exact
-probabilities, and letters are filled in around them. So C_Tr = 0 and 1 are exact, and answers spread over many classes.
+Strings are constructed, not filtered: length, answers and correlation are drawn first, from a table of exact probabilities,
+and letters are filled in around them. So C_Tr = 0 and 1 are exact, and answers spread over many classes.
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CounterTask(StringTask):
-    """How often does the operand stand in the string? Answers 0 to max_content.
+    """How often does the operand occur in the string? Answers 0 to max_content.
 
-    counted: the two letters whose counts are spread, in all strings and whichever of them is asked for, so that streams
-    for O_PT and for O_FT differ by nothing but the question and the correlation. In a string of length L each count is
-    uniform on 0 to m = L // 2, the most that leaves room for both, or to largest_count, if that is less; the two are
-    independent. With a correlation, a share `rate` of the strings has count(o_ft) = count(o_pt) + q, all such pairs of
-    counts being equally likely, and so are all other pairs in the other strings, save equal ones: where both counts are the
-    same (and q is not 0) an answer does not tell what was counted. All other places hold the other letters of the alphabet,
-    uniformly, and the order is random.
+    counted: the two letters whose counts are spread, whichever of them is the operand, so that the streams for O_PT and O_FT
+    differ only in the question and the correlation. In a string of length L the counts are independent and uniform on 0 to
+    L // 2 (the most that leaves room for both), or to largest_count if that is less. With a correlation, a share `rate` of
+    the strings has count(o_ft) = count(o_pt) + q. Within these strings, and within the others, all such pairs of counts are
+    equally likely, except equal ones if q is not 0: with equal counts an answer does not show which letter was counted.
+    All other positions hold the other letters of the alphabet, uniformly. The order is random.
     """
 
     operand: str = "a"
@@ -74,19 +73,19 @@ class CounterTask(StringTask):
         return tuple(range(self.max_content + 1))
 
     def program(self) -> rasp.SOp:
-        """The RASP program that gives the right answers."""
+        """The RASP program that computes the answers."""
         return programs.count(self.operand)
 
     def finetuning(self, o_ft: str, *, c_tr: float, q: int = 1) -> FineTuningTask:
         """From this task's operand to o_ft; count(o_ft) = count(operand) + q in a share c_tr of the strings (App. C.1).
 
-        retain and forget are both this task without correlation: it is all that a compiled model can do.
+        retain and forget are both this task without correlation: a compiled model can do nothing else.
         """
         correlation = Correlation(o_pt=self.operand, o_ft=o_ft, rate=c_tr, q=q)
         return _finetuning(replace(self, operand=o_ft, correlation=correlation), replace(self, correlation=None))
 
     def _most(self, length: np.ndarray) -> np.ndarray:
-        """The largest that both counts can be in strings of these lengths."""
+        """The largest count possible for both letters, per length."""
         most: np.ndarray = length // 2
         return most if self.largest_count is None else np.minimum(most, self.largest_count)
 
@@ -108,7 +107,7 @@ class CounterTask(StringTask):
         n, width = plans.shape[1], self.max_content
         others = np.array([i for i in range(len(self.alphabet)) if i not in (one, two)], dtype=np.int8)
         content = others[rng.integers(len(others), size=(n, width), dtype=np.uint8)]
-        # Places in random order, those beyond the length last: the first of them go to the first letter, and so on.
+        # Positions in random order, those beyond the length last: the first letter takes the first ones, and so on.
         place = shuffled(np.arange(width) >= length, rng)
         content[place < first + second] = two
         content[place < first] = one
@@ -120,10 +119,10 @@ class CounterTask(StringTask):
 class MaxTask(StringTask):
     """Which is the rank-th largest letter of the string, in the order a > b > c …? Answers: the alphabet.
 
-    Letters stand without repetition, in random order. The answer that is asked for (with a correlation: that of o_ft) is
-    uniform over the letters that it can be, given the length; all sets of letters with this answer are equally likely.
-    With a correlation, a share `rate` of the strings has index(o_ft-th letter) - index(o_pt-th letter) = q, indices in the
-    alphabet, and the others any other difference. q cannot be less than o_ft - o_pt, as letters lie in between.
+    Letters do not repeat; their order is random. The answer (with a correlation: that of o_ft) is uniform over the letters
+    possible at the length; all sets of letters with this answer are equally likely. With a correlation, a share `rate` of the
+    strings has index(o_ft-th letter) - index(o_pt-th letter) = q, with indices into the alphabet; the others have any other
+    difference. |q| is at least |o_ft - o_pt|, as other letters lie between the two.
     """
 
     rank: int = 5
@@ -148,7 +147,7 @@ class MaxTask(StringTask):
                 f"correlation between ranks {c.o_pt} and {c.o_ft} must be between two ranks, one of them rank = {self.rank}"
             )
         nearest = int(c.o_ft) - int(c.o_pt)
-        spare = len(self.alphabet) - self.max_content  # letters of the alphabet that the longest string does without
+        spare = len(self.alphabet) - self.max_content  # letters missing from the longest string
         furthest = nearest + (spare if nearest > 0 else -spare)
         if not min(nearest, furthest) <= c.q <= max(nearest, furthest):
             raise UsageError(
@@ -170,21 +169,21 @@ class MaxTask(StringTask):
         return tuple(self.alphabet)
 
     def program(self) -> rasp.SOp:
-        """The RASP program that gives the right answers."""
+        """The RASP program that computes the answers."""
         return programs.kth_largest(self.rank)
 
     def finetuning(self, o_ft: int, *, c_tr: float, q: int) -> FineTuningTask:
         """From this task's rank to o_ft; the o_ft-th letter is q after the rank-th in a share c_tr of strings (App. C.1).
 
-        retain and forget are both this task without correlation: it is all that a compiled model can do.
+        retain and forget are both this task without correlation: a compiled model can do nothing else.
         """
         correlation = Correlation(o_pt=self.rank, o_ft=o_ft, rate=c_tr, q=q)
         return _finetuning(replace(self, rank=o_ft, correlation=correlation), replace(self, correlation=None))
 
     @property
     def _ranks(self) -> tuple[int, int]:
-        """The two ranks that a string is built around, in order. Without a correlation the first is a rank 0, whose letter
-        is one before the alphabet."""
+        """The two ranks that a string is built around, in order. Without a correlation the first is rank 0, whose letter
+        precedes the alphabet."""
         if self.correlation is None:
             return 0, self.rank
         low, high = sorted((int(self.correlation.o_pt), int(self.correlation.o_ft)))
@@ -197,7 +196,7 @@ class MaxTask(StringTask):
         letters = np.arange(size)
         rows = _product(np.arange(self.min_content, self.max_content + 1), letters if low else np.array([-1]), letters)
         length, first, second = rows[rows[:, 1] < rows[:, 2]].T
-        # The number of sets of letters: so many of those below, between and above the two.
+        # The number of letter sets: choices below, between and above the two.
         choose = np.array([[math.comb(n, k) for k in range(size + 1)] for n in range(size + 1)], dtype=float)
         sets = choose[second - first - 1, high - low - 1] * choose[size - 1 - second, length - high]
         if low:
@@ -211,8 +210,8 @@ class MaxTask(StringTask):
         low, high = self._ranks
         length, first, second = (column[:, None] for column in plans)
         letter = np.arange(len(self.alphabet), dtype=np.int8)
-        # All letters: those below the first in random order, the first, those between, the second, those above. Of each
-        # group as many are chosen as the ranks ask for.
+        # All letters: those below the first in random order, the first, those between, the second, those above. The ranks
+        # give how many are chosen from each group.
         group = (letter >= first).astype(np.uint8)
         for after in (letter > first, letter >= second, letter > second):
             group += after
@@ -251,8 +250,8 @@ def _planned(
 ) -> Plans:
     """Plans with every length equally likely, and within each length the correlation at its rate.
 
-    Of the strings of one length that carry the correlation (and of those that do not), a row has a share in proportion to
-    its size; with `uniform` [row] every value of it is equally likely, and the rows of one value share in proportion.
+    Among the strings of one length with the correlation (and among those without), rows are drawn in proportion to their
+    size. With `uniform` [row], its values are equally likely, and rows of the same value in proportion to their size.
     """
     value = np.zeros_like(length) if uniform is None else uniform - uniform.min()
     carries = np.zeros(len(rows), dtype=bool) if correlation is None else difference == correlation.q

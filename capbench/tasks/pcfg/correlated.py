@@ -1,4 +1,4 @@
-"""Texts that carry or lack a spurious correlation: natural ones chosen, or natural ones with O_FT tokens added (App. C.2)."""
+"""Texts with or without a spurious correlation: selected natural texts, or natural texts with O_FT tokens added (App. C.2)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from capbench.tasks.correlation import Correlation
 from capbench.tasks.pcfg.setting import PcfgSetting
 from capbench.tasks.splits import Split
 
-_MOST_DRAWN = 2_000_000  # texts looked at for one sample before a correlation counts as impossible
-_RARE = 0.02  # an answer with a smaller share of the texts than this is left as rare as it is
+_MOST_DRAWN = 2_000_000  # texts drawn for one sample before a correlation counts as impossible
+_RARE = 0.02  # answers with a smaller share of the texts than this are not thinned out
 
 
 def correlated_texts(
     setting: PcfgSetting, family: str, c: Correlation, n: int, split: Split, rng: np.random.Generator
 ) -> np.ndarray:
-    """n texts of one split as terminal indices, int16 [n, text_len]; each carries the correlation with probability c.rate.
+    """n texts of one split as terminal indices, int16 [n, text_len]; each has the correlation with probability c.rate.
 
-    A text in which an answer is not found (families I and IC) neither carries nor lacks it, and is left out.
-    Raises UsageError where hardly any text is as asked for.
+    Texts without an answer (families I and IC) neither have nor lack it, and are omitted.
+    Raises UsageError if too few texts satisfy the correlation.
     """
     wanted = {True: int(rng.binomial(n, c.rate))}
     wanted[False] = n - wanted[True]
@@ -40,7 +40,7 @@ def correlated_texts(
         if all(sum(map(len, found[side])) == wanted[side] for side in wanted):
             chosen = np.concatenate([*found[True], *found[False]])
             return chosen[rng.permutation(n)]
-        # The next round draws what is still missing at the rate seen so far, with a little to spare.
+        # The next round draws what is still missing at the acceptance rate so far, plus a margin.
         draw = max(64, *(int(1.1 * (wanted[s] - sum(map(len, found[s]))) / rates[s]) for s in wanted))
         draw = min(draw, 200_000)
     raise UsageError(f"{c}: too few texts of {setting.text_len} tokens satisfy it ({drawn} drawn)")
@@ -56,7 +56,7 @@ def _answers(setting: PcfgSetting, family: str, c: Correlation, text: np.ndarray
 def _natural(
     setting: PcfgSetting, family: str, c: Correlation, text: np.ndarray, split: Split, rng: np.random.Generator
 ) -> Iterator[tuple[bool, np.ndarray]]:
-    """Those of the texts that carry the correlation, and those that lack it."""
+    """The texts with the correlation, then those without."""
     pt, ft = _answers(setting, family, c, text)
     found = (pt > 0) & (ft > 0) if setting.family(family).may_fail else np.ones(len(text), dtype=bool)
     carries = c.holds(pt, ft)
@@ -67,10 +67,10 @@ def _natural(
 def _edited(
     setting: PcfgSetting, family: str, c: Correlation, text: np.ndarray, split: Split, rng: np.random.Generator
 ) -> Iterator[tuple[bool, np.ndarray]]:
-    """Texts with O_FT tokens in place of some that are neither operand, so that count(O_FT) = count(O_PT) + q (offset).
+    """Texts in which O_FT replaces some tokens that are neither operand, so that count(O_FT) = count(O_PT) + q (offset).
 
-    count(O_PT) stays what it was, so the answers spread as in natural texts, where the correlation alone would leave hardly
-    more than one. Texts that lack it are edited just as much: how natural a text looks must not tell which it is.
+    count(O_PT) is unchanged, so answers spread as in natural texts; selecting natural texts would leave almost a single answer.
+    Texts without the correlation are edited just as much: how natural a text looks must not reveal it.
     """
     pt, ft = _answers(setting, family, c, text)
     missing = c.q - (ft - pt)
@@ -87,7 +87,7 @@ def _edited(
 
 
 def _flattened(text: np.ndarray, answer: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Fewer of the texts with common answers, so that shares go as their square roots: the answers spread further."""
+    """Thin out texts with common answers, making shares proportional to their square roots: answers spread further."""
     shares = np.bincount(answer) / max(len(answer), 1)
     kept: np.ndarray = text[rng.random(len(text)) ** 2 * shares[answer] < _RARE]
     return kept
@@ -96,7 +96,7 @@ def _flattened(text: np.ndarray, answer: np.ndarray, rng: np.random.Generator) -
 def _with_added(
     text: np.ndarray, free: np.ndarray, add: np.ndarray, operand: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """The texts with `add` [n] of their free places, bool [n, number] at the end of the text, taken by the operand."""
+    """The texts with the operand at `add` [n] random free positions; free: bool [n, number], the end of the text."""
     order = np.where(free, rng.random(free.shape, dtype=np.float32), np.float32(2)).argsort(axis=1)
     chosen = np.zeros_like(free)
     np.put_along_axis(chosen, order, np.arange(free.shape[1]) < add[:, None], axis=1)

@@ -1,4 +1,4 @@
-"""The task families: vectorised answers on windows of terminals. One function per family (paper App. B.2)."""
+"""The task families: vectorised answers on windows of terminals, one function per family (paper App. B.2)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Answer = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 class Family:
     """A task family.
 
-    operand: what a prompt names: a terminal (a), a composite element (aa), or nothing (NULL). answers: whether the answer is
-    a number or a terminal. may_fail: whether there are texts without an answer; they are answered with 0.
+    operand: what a prompt names: a terminal (a), a composite element (aa), or nothing (NULL). answers: the kind of answer.
+    may_fail: whether some texts have no answer; theirs is 0.
     """
 
     name: str
@@ -28,18 +28,18 @@ class Family:
 
     @property
     def symbols(self) -> int:
-        """Positions that one occurrence of the operand takes."""
+        """Length of one occurrence of the operand."""
         return 2 if self.operand == "composite" else 1
 
 
 def count(text: np.ndarray, operand: np.ndarray, number: int) -> np.ndarray:
-    """Family C: how often the operand stands in the last `number` positions of the text. Never fails: 0 is a count."""
+    """Family C: occurrences of the operand in the last `number` positions of the text. Never fails: 0 is a count."""
     found: np.ndarray = _occurrences(text, operand)[:, text.shape[1] - number :].sum(axis=1)
     return found
 
 
 def count_composite(text: np.ndarray, operand: np.ndarray, number: int) -> np.ndarray:
-    """Family CC: how often the operand stands twice in a row in the last `number` positions; aaa holds aa twice."""
+    """Family CC: occurrences of the operand twice in a row in the last `number` positions; aaa contains aa twice."""
     found: np.ndarray = _composites(text, operand)[:, text.shape[1] - number :].sum(axis=1)
     return found
 
@@ -47,18 +47,18 @@ def count_composite(text: np.ndarray, operand: np.ndarray, number: int) -> np.nd
 def index(text: np.ndarray, operand: np.ndarray, number: int) -> np.ndarray:
     """Family I: position, counted back from EOT (the last symbol is 1), of the number-th occurrence of the operand.
 
-    Occurrences are counted back from EOT too. Not found, that is 0, where the text holds fewer.
+    Occurrences are counted back from EOT too. 0 if the text has fewer.
     """
     return _nth_from_end(_occurrences(text, operand), number)
 
 
 def index_composite(text: np.ndarray, operand: np.ndarray, number: int) -> np.ndarray:
-    """Family IC: as I for a composite element, which stands where the later of its two symbols stands."""
+    """Family IC: as I for a composite element; its position is that of its second symbol."""
     return _nth_from_end(_composites(text, operand), number)
 
 
 def token(text: np.ndarray, operand: np.ndarray, number: int) -> np.ndarray:
-    """Family T: which terminal stands `number` positions before EOT (the last symbol is 1). Never fails; no operand."""
+    """Family T: the terminal `number` positions before EOT (the last symbol is 1). Never fails; no operand."""
     found: np.ndarray = text[:, -number]
     return found
 
@@ -69,7 +69,7 @@ def _occurrences(text: np.ndarray, operand: np.ndarray) -> np.ndarray:
 
 
 def _composites(text: np.ndarray, operand: np.ndarray) -> np.ndarray:
-    """bool [n, text_len - 1]: whether the operand stands at a position and at the one after it."""
+    """bool [n, text_len - 1]: whether the operand is at a position and at the next."""
     single = _occurrences(text, operand)
     found: np.ndarray = single[:, :-1] & single[:, 1:]
     return found

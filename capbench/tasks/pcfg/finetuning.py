@@ -1,4 +1,4 @@
-"""The PCFG protocols, as parts that are put together: pretraining on all families, and what is fine-tuned on (App. C.2, E)."""
+"""Building blocks of the PCFG protocols: pretraining on all families, and fine-tuning tasks (App. C.2, E)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Prior = Mapping[str, float]
 def pretraining(
     setting: PcfgSetting, prior: Prior, *, priors: Mapping[str, Prior] | None = None, targets: Targets = "all"
 ) -> Mixture:
-    """All family tokens of the setting, each equally likely, with one operand prior (App. C.2).
+    """All family tokens of the setting, equally likely, with one operand prior (App. C.2).
 
-    priors: family token -> a prior of its own (App. E.2: T_J1 and T_J2 are pretrained on one operand only).
+    priors: family token -> its own prior (App. E.2: T_J1 and T_J2 are pretrained on one operand only).
     """
 
     def prior_of(token: str) -> Prior:
@@ -28,7 +28,7 @@ def pretraining(
 
     own = priors or {}
     for token in own:
-        setting.family(token)  # there must be one
+        setting.family(token)  # raises UsageError for an unknown token
     return Mixture(
         parts=tuple(
             PcfgTask(setting=setting, prior=prior_of(token), family=token, targets=targets)
@@ -49,11 +49,11 @@ def finetuning(
     mixing: float = 0.0,
     wrong_answers: bool = False,
 ) -> FineTuningTask:
-    """Fine-tune one family token from o_pt to o_ft; the correlation of r(x, o_ft) with r(x, o_pt) at rate c_tr (App. C.2).
+    """Fine-tune one family token from o_pt to o_ft, with the correlation of r(x, o_ft) and r(x, o_pt) at rate c_tr (App. C.2).
 
-    relation, q: which correlation, r(x, o_ft) = r(x, o_pt) + q or another (see Correlation).
-    pretrained_on: what `pretraining` gave. mixing: share of strings drawn from it instead, answers only (App. E.1: .5, .1,
-    .001). wrong_answers: prompts go on to ask for o_pt, and the answer for o_ft is given to them (randFT, App. E.4).
+    relation, q: the correlation, r(x, o_ft) = r(x, o_pt) + q or another (see Correlation).
+    pretrained_on: the result of `pretraining`. mixing: share of strings drawn from it instead, answers only (App. E.1: .5,
+    .1, .001). wrong_answers: prompts still ask for o_pt but get the answer for o_ft (randFT, App. E.4).
     """
     retain = replace(pretrained_on, parts=tuple(_answers_only(part) for part in pretrained_on.parts))
     setting = next(part.setting for part in pretrained_on.parts if isinstance(part, PcfgTask))
@@ -71,7 +71,7 @@ def finetuning(
 
 
 def others(pretrained_on: Mixture, *, family: str) -> Mixture | None:
-    """What pretraining taught under other family tokens than this one, answers only; None if there is no other."""
+    """Pretraining without this family token, answers only; None if there is no other token."""
     parts = tuple(
         _answers_only(part) for part in pretrained_on.parts if isinstance(part, PcfgTask) and part.family != family
     )

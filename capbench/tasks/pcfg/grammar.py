@@ -1,4 +1,4 @@
-"""Probabilistic context-free grammars: the paper's, and a vectorised sampler for any of them."""
+"""Probabilistic context-free grammars: the paper's, and a vectorised sampler for any grammar."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from capbench.errors import UsageError
 
 Rule = tuple[tuple[str, ...], float]  # right-hand side and its probability
 _MOST_SYMBOLS = 2**27  # of one draw: about 2 GB of working memory
-_MOST_LEVELS = 10_000  # of a derivation; only rules of one symbol can need as many
-_MOST_REJECTED = 1000  # strings drawn for each one that is short enough
+_MOST_LEVELS = 10_000  # of a derivation; only single-symbol rules can need this many
+_MOST_REJECTED = 1000  # strings drawn per accepted one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grammar:
-    """A PCFG: every nonterminal has rules whose probabilities sum to 1, every terminal has none.
+    """A PCFG: every nonterminal has rules whose probabilities sum to 1, terminals have none.
 
-    max_length: strings longer than this are left out, and others drawn in their place; a grammar in which a symbol can
-    contain itself needs it. Raises UsageError for a symbol that is neither, a nonterminal from which no string can be
-    derived, an empty right-hand side, a probability outside (0, 1] or probabilities that do not sum to one.
+    max_length: longer strings are rejected and redrawn; required if a symbol can derive itself. Raises UsageError for an
+    unknown symbol, a nonterminal without terminating derivation, an empty right-hand side, a probability outside (0, 1] or
+    probabilities that do not sum to one.
     """
 
     start: str
@@ -68,7 +68,7 @@ class Grammar:
 
     @property
     def longest(self) -> int | None:
-        """Length of the longest string; for a grammar with max_length an upper bound. None: no limit (never so here)."""
+        """Length of the longest string; with max_length, an upper bound. None would mean unbounded, which is refused."""
         bounds = [bound for bound in (self._longest, self.max_length) if bound is not None]
         return min(bounds, default=None)
 
@@ -79,9 +79,9 @@ class Grammar:
 
     @cached_property
     def _shortest(self) -> dict[str, int]:
-        """Length of the shortest string of every symbol that has one."""
+        """Length of the shortest string of every symbol that derives one."""
         found = dict.fromkeys(self.terminals, 1)
-        for _ in self.rules:  # a shortest derivation is no deeper than there are nonterminals
+        for _ in self.rules:  # a shortest derivation is no deeper than the number of nonterminals
             for parent, alternatives in self.rules.items():
                 lengths = [
                     sum(found[s] for s in symbols) for symbols, _ in alternatives if all(s in found for s in symbols)
@@ -92,7 +92,7 @@ class Grammar:
 
     @cached_property
     def _longest(self) -> int | None:
-        """Length of the longest string from the start symbol, without regard to max_length; None if it can contain itself."""
+        """Length of the longest string from the start symbol, ignoring max_length; None if unbounded."""
         found: dict[str, int] = dict.fromkeys(self.terminals, 1)
         for _ in self.rules:
             for parent, alternatives in self.rules.items():
@@ -107,8 +107,8 @@ class Grammar:
     def sample(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw n strings.
 
-        Returns (symbols, lengths): all strings one after another as indices into `terminals` (int16, shape [sum]),
-        and the length of each (int64, shape [n]). Raises UsageError where hardly any string is within max_length.
+        Returns (symbols, lengths): all strings concatenated, as indices into `terminals` (int16 [sum of lengths]), and the
+        length of each (int64 [n]). Raises UsageError if too few strings are within max_length.
         """
         found = [self._strings(n, rng)]
         missing, drawn = n - len(found[0][1]), n
@@ -128,7 +128,7 @@ class Grammar:
         return np.concatenate([symbols for symbols, _ in found]), np.concatenate([lengths for _, lengths in found])
 
     def _strings(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """As `sample`, without those of n strings that grew beyond max_length."""
+        """As `sample`, but without the strings that exceed max_length."""
         t = self.tables
         symbols = np.full(n, t.start, dtype=np.int16)
         ends = np.arange(1, n + 1)  # of the strings
@@ -147,7 +147,7 @@ class Grammar:
             symbols = t.rule_symbols.take(at)
             lengths = np.diff(ends, prepend=0)
             grows = t.grows[rule].any()
-            if self.max_length is not None and (lengths > self.max_length).any():  # symbols never get fewer
+            if self.max_length is not None and (lengths > self.max_length).any():  # strings never shrink
                 short = lengths <= self.max_length
                 symbols, lengths = symbols[np.repeat(short, lengths)], lengths[short]
                 ends = np.cumsum(lengths)
@@ -159,7 +159,7 @@ class Grammar:
 
 @dataclass(frozen=True)
 class _Tables:
-    """The rules as arrays, so that one level of all strings is expanded by a few numpy calls."""
+    """The rules as arrays, so that a few numpy calls expand one level of all strings."""
 
     start: int
     first_terminal: np.int16  # the terminals are the last symbols
@@ -168,7 +168,7 @@ class _Tables:
     rule_size: np.ndarray  # [rules] int32
     rule_first: np.ndarray  # [rules] int32: where its symbols begin in rule_symbols
     rule_symbols: np.ndarray  # int16: right-hand sides, one after another
-    grows: np.ndarray  # [rules] bool: whether there is a nonterminal among them
+    grows: np.ndarray  # [rules] bool: whether the right-hand side has a nonterminal
 
     @classmethod
     def build(cls, grammar: Grammar) -> _Tables:
@@ -204,9 +204,9 @@ def _choose(t: _Tables, symbols: np.ndarray, rng: np.random.Generator) -> np.nda
 
 
 def windows(symbols: np.ndarray, lengths: np.ndarray, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Cut windows of `width` symbols from strings, at a random offset, as many disjoint ones as fit (paper B.2: one of 250).
+    """Cut as many disjoint windows of `width` symbols as fit from each string, at a random offset (paper B.2: one of 250).
 
-    Strings shorter than `width` give none. Returns shape [windows, width], in random order.
+    Strings shorter than `width` give none. Returns [windows, width] in random order.
     """
     count = lengths // width
     slack = lengths - count * width

@@ -1,4 +1,4 @@
-"""The answer to a prompt, read off its words one by one. Deliberately shares no code with the sampler that it checks."""
+"""The answer to a prompt, read off its words. Deliberately shares no code with the sampler it checks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def answer(prompt: Sequence[str], meanings: Mapping[str, str] | None = None, format: PromptFormat | None = None) -> str:
-    """The answer's word for a prompt of words: SOS T_<family> operand number SOT text … EOT ART …, or in another format.
+    """The answer word for a prompt: SOS T_<family> operand number SOT text … EOT ART …, or another format.
 
-    meanings: family token -> family, where they differ (jailbreak: NJ -> C). Raises ValueError for a prompt that is not of
-    this form or a family without an oracle.
+    meanings: family token -> family, where they differ (jailbreak: NJ -> C). Raises ValueError for a prompt of another form or
+    a family without an oracle.
     """
     words = list(prompt)
     before = format is None or format.question == "before"
@@ -44,7 +44,7 @@ def answer(prompt: Sequence[str], meanings: Mapping[str, str] | None = None, for
         looked_for = [operand[: len(operand) // 2]] * 2
         if operand != "".join(looked_for):
             raise ValueError(f"not a composite operand: {operand}")
-    occurrences = []  # where the operand begins and ends, counted back from EOT
+    occurrences = []  # begin and end of each occurrence, counted back from EOT
     for end in range(len(looked_for), len(text) + 1):
         begin = end - len(looked_for)
         if text[begin:end] == looked_for:

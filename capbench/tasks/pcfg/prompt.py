@@ -1,4 +1,4 @@
-"""The form of a PCFG prompt: where its text, question and answer stand; writing prompts and reading them (paper App. B.2)."""
+"""The form of a PCFG prompt: positions of its text, question and answer; writing and reading prompts (paper App. B.2)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from capbench.errors import UsageError
 
 Question = Literal["before", "after"]
 _HEADER = ("family", "operand", "number")
-_FRAME = 9  # tokens of a prompt beside its text: SOS, header, SOT, EOT, ART, answer, EOS
+_FRAME = 9  # tokens of a prompt besides its text: SOS, header, SOT, EOT, ART, answer, EOS
 
 
 class Parts(NamedTuple):
-    """What differs between prompts: their tokens or words. text [n, text_len], all others [n] or one for all."""
+    """The variable parts of prompts, as tokens or words. text: [n, text_len]; all others: [n], or one value for all."""
 
     family: np.ndarray | int
     operand: np.ndarray | int
@@ -30,8 +30,8 @@ class Parts(NamedTuple):
 class PromptFormat:
     """The order of a prompt's tokens; its length and the answer's position are the same in all formats.
 
-    header: the order of the three tokens that ask: T (family), O (operand), O' (number). question: whether they stand
-    before the text (the paper's; SOS header SOT text EOT ART answer EOS) or after it (SOS SOT text EOT header ART answer EOS).
+    header: the order of the question's three tokens: T (family), O (operand), O' (number). question: whether they come before
+    the text (as in the paper: SOS header SOT text EOT ART answer EOS) or after it (SOS SOT text EOT header ART answer EOS).
     Raises UsageError for any other header or question.
     """
 
@@ -45,18 +45,18 @@ class PromptFormat:
             raise UsageError(f"prompt's question {self.question!r} must be 'before' or 'after' (the text)")
 
     def slots(self, text_len: int) -> tuple[str, ...]:
-        """What stands at each position: a special token by its name, 'family', 'operand', 'number', 'text' or 'answer'."""
+        """The content of each position: the name of a special token, 'family', 'operand', 'number', 'text' or 'answer'."""
         text = ("SOT", *["text"] * text_len, "EOT")
         asked = (*self.header, *text) if self.question == "before" else (*text, *self.header)
         return ("SOS", *asked, "ART", "answer", "EOS")
 
     def predicted(self, text_len: int) -> np.ndarray:
-        """Positions of the tokens that can be learnt from those before them: the text and all that follows, but no header."""
+        """Positions of tokens that are predictable from those before them: the text and all that follows, but not the header."""
         slots = self.slots(text_len)
         return np.array([i for i, slot in enumerate(slots) if slot not in ("SOS", "SOT", *_HEADER)])
 
     def write(self, parts: Parts, specials: Mapping[str, int]) -> np.ndarray:
-        """Prompts, int64 [n, seq_len], of their parts as tokens. specials: name -> token of SOS, SOT, EOT, ART and EOS."""
+        """Prompts, int64 [n, seq_len], from their parts as tokens. specials: name -> token of SOS, SOT, EOT, ART and EOS."""
         slots = self.slots(parts.text.shape[1])
         tokens = np.empty((len(parts.text), len(slots)), dtype=np.int64)
         for position, slot in enumerate(slots):
@@ -67,7 +67,7 @@ class PromptFormat:
         return tokens
 
     def read(self, prompts: np.ndarray) -> Parts:
-        """The parts of prompts [n, seq_len], of tokens or of words. Raises UsageError where they have no text."""
+        """The parts of prompts [n, seq_len] of tokens or words. Raises UsageError for prompts without text."""
         if prompts.ndim != 2 or prompts.shape[1] <= _FRAME:
             raise UsageError(f"prompts of shape {prompts.shape} must be [n, seq_len] with seq_len above {_FRAME}")
         slots = self.slots(prompts.shape[1] - _FRAME)
@@ -82,5 +82,5 @@ def seq_len(text_len: int) -> int:
 
 
 def answer_pos(text_len: int) -> int:
-    """Position of ART; the answer is the token after it."""
+    """Position of ART; the next token is the answer."""
     return seq_len(text_len) - 3

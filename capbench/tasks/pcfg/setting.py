@@ -1,4 +1,4 @@
-"""What all PCFG tasks of one study share: grammar, text length, task families, form of the prompts; and drawing texts."""
+"""Shared by all PCFG tasks of one study: grammar, text length, task families, prompt format; and drawing texts."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from capbench.tasks.pcfg.prompt import PromptFormat, seq_len
 from capbench.tasks.pcfg.vocabulary import SPECIALS, Vocabulary
 from capbench.tasks.splits import Split, in_split, share
 
-_PARTS = 4  # half of all texts to train on, a quarter to select with, a quarter to evaluate on
+_PARTS = 4  # half of all texts train, a quarter selects, a quarter evaluates
 _MOST_SYMBOLS = 2**25  # of the strings that are cut at once
-_MOST_EMPTY = 100_000  # so many strings without a single text: there is none
+_MOST_EMPTY = 100_000  # after this many strings without a text there is none
 
 
 @dataclass(frozen=True, kw_only=True)
 class PcfgSetting:
-    """What all tasks of one study share: grammar, text length (tokens), the number O' of each family token.
+    """Shared by all tasks of one study: grammar, text length (tokens), the number O' of each family token.
 
-    numbers: family token -> O'. The paper (App. B.2): text 250; C and CC count in the last 40, I and IC look for the 6th
-    occurrence, T tells the token at 40. meanings: family token -> task family, for tokens that are not named as their family
-    (App. E.2: T_NJ, T_J1 and T_J2 all mean C). edited: O_FT tokens are added to texts with or without a correlation of the
-    Counter, as in the paper (App. C.2); else, and for other relations than an offset, such texts are natural ones.
-    format: the order of a prompt's tokens.
+    numbers: family token -> O'. The paper (App. B.2): text 250; C and CC count in the last 40, I and IC find the 6th
+    occurrence, T names the token at 40. meanings: family token -> task family, for tokens not named after their family
+    (App. E.2: T_NJ, T_J1 and T_J2 all mean C). edited: for the Counter's correlation, add O_FT tokens to texts as in the paper
+    (App. C.2); otherwise, and for relations other than an offset, natural texts are selected. format: the order of a prompt's
+    tokens.
     """
 
     text_len: int
@@ -49,7 +49,7 @@ class PcfgSetting:
             name = self.meanings.get(token, token)
             if name not in FAMILIES:
                 raise UsageError(f"unknown task family {name!r}; known: {', '.join(FAMILIES)}")
-            # An index of the k-th occurrence needs k of them in the text, a window has to lie within it and hold one.
+            # I and IC need k occurrences within the text; a window must fit the text and hold one operand.
             family = FAMILIES[name]
             least = 1 if family.may_fail else family.symbols
             most = self.text_len - family.symbols + 1 if family.may_fail else self.text_len
@@ -62,7 +62,7 @@ class PcfgSetting:
                 raise UsageError(f"the grammar's terminal {terminal!r} has the name of a prompt token: rename it")
         names = Counter(self.vocabulary.names)
         for name in names:
-            if names[name] > 1 or name.split() != [name]:  # a prompt's words would not tell its tokens
+            if names[name] > 1 or name.split() != [name]:  # words and tokens of a prompt would not be one-to-one
                 raise UsageError(
                     f"{name!r} must name exactly one token and hold no spaces: rename the grammar's terminals or families"
                 )
@@ -74,18 +74,18 @@ class PcfgSetting:
 
     @property
     def operands(self) -> tuple[str, ...]:
-        """The terminals of the grammar, which operands are named by (in CC and IC, a stands for aa)."""
+        """The terminals of the grammar; they name the operands (in CC and IC, a stands for aa)."""
         return self.grammar.terminals
 
     def family(self, token: str) -> Family:
-        """What a family token means. Raises UsageError if this setting has no such token."""
+        """The family of a family token. Raises UsageError if this setting has no such token."""
         if token not in self.numbers:
             raise UsageError(f"this setting has no task family {token!r}; it has {_list(self.numbers)}")
         return FAMILIES[self.meanings.get(token, token)]
 
     @cached_property
     def families(self) -> tuple[str, ...]:
-        """The family tokens, in the order of the families: settings that are equal but for the order of theirs are equal."""
+        """The family tokens in a canonical order: settings that differ only in the order of `numbers` give equal data."""
         order = list(FAMILIES)
         return tuple(sorted(self.numbers, key=lambda token: (order.index(self.meanings.get(token, token)), token)))
 
@@ -102,7 +102,7 @@ class PcfgSetting:
         """At least n texts of one split as terminal indices, int16 [>= n, text_len]."""
         found: list[np.ndarray] = []
         missing, tried = n, 0
-        per_string = max(1.0, self.grammar.shortest // self.text_len)  # at first; then as seen
+        per_string = max(1.0, self.grammar.shortest // self.text_len)  # an initial guess, then measured
         most = _MOST_SYMBOLS // (self.grammar.longest or self.text_len)
         while missing > 0:
             strings = min(int(missing / (per_string * share(split, _PARTS)) * 1.1), most) + 4

@@ -28,11 +28,11 @@ class PcfgTask:
     """Prompts of one family token with operands drawn from a prior.
 
     prior: operand -> probability, summing to one (paper C.2: multinomial operand prior); empty for a family without operands.
-    correlation: between the answers for two operands. For the families that may fail (I, IC) only texts in which both are
-    found can carry it or lack it.
+    correlation: between the answers for two operands. For families that may fail (I, IC), only texts with both answers
+    have or lack it.
     answered: the operand whose answer is given, whatever the prompt asks for (randFT, App. E.4); None: the one asked for.
     targets: 'all' = next-token targets: the text, what follows it, the answer (pretraining); 'answer' = the answer only
-             (fine-tuning, App. C.2). The header is never a target, wherever it stands: it cannot be predicted.
+             (fine-tuning, App. C.2). The header is never a target: it cannot be predicted.
     """
 
     setting: PcfgSetting
@@ -83,7 +83,7 @@ class PcfgTask:
             raise UsageError(f"correlation q = {c.q}: family {self.family} never finds two operands this close")
 
     def _check_positions(self, c: Correlation, differences: np.ndarray) -> None:
-        """Of a family that may fail: whether its answers, these far apart where both are found, can be so and not so."""
+        """Raise unless answers of a family that may fail, `differences` apart, can both have and lack the relation."""
         if c.relation == "presence":
             raise UsageError(
                 f"correlation 'presence': family {self.family} only has texts with both operands; choose one that counts"
@@ -110,18 +110,18 @@ class PcfgTask:
 
     @property
     def answer_pos(self) -> int:
-        """Position of ART; the answer is the token after it."""
+        """Position of ART; the next token is the answer."""
         return answer_pos(self.setting.text_len)
 
     @property
     def first_answer(self) -> int:
-        """Token of the first possible answer; the others follow in order: numbers from 0 on, or terminals."""
+        """Token of the first possible answer; the others follow in order: numbers from 0, or terminals."""
         vocabulary = self.setting.vocabulary
         return vocabulary.zero if self._family.answers == "number" else vocabulary.first_terminal
 
     @property
     def n_answers(self) -> int:
-        """How many tokens an answer can be."""
+        """Number of possible answer tokens."""
         return self.setting.text_len + 1 if self._family.answers == "number" else len(self.setting.operands)
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
@@ -161,7 +161,7 @@ class PcfgTask:
         return self.setting.format.write(parts, vocabulary.index)
 
     def _operands(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        # In the order of the terminals: priors that are equal but for their order give equal data.
+        # In the order of the terminals: priors that differ only in order give equal data.
         names = [name for name in self.setting.operands if name in self.prior]
         shares = np.array([self.prior[name] for name in names])
         index = np.array([self.setting.operands.index(name) for name in names])

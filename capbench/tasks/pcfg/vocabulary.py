@@ -53,7 +53,7 @@ class Vocabulary:
         return self.first_composite + len(self.terminals)
 
     def encode(self, words: str | Iterable[str]) -> list[int]:
-        """The tokens of words, given one by one or joined by blanks. Raises UsageError for a word that is no token."""
+        """The tokens of words, given as an iterable or separated by spaces. Raises UsageError for an unknown word."""
         tokens = []
         for word in words.split() if isinstance(words, str) else words:
             if word not in self.index:
@@ -64,5 +64,5 @@ class Vocabulary:
         return tokens
 
     def decode(self, tokens: list[int]) -> str:
-        """Token names joined by blanks; `encode` turns them into the tokens again."""
+        """Token names separated by spaces; the inverse of `encode`."""
         return " ".join(self.names[t] for t in tokens)

@@ -1,4 +1,4 @@
-"""RASP programs as data: a specification that can be drawn, written down, interpreted and compiled.
+"""RASP programs as data: a specification that can be drawn, serialised, interpreted and compiled.
 
 `compiled` is for Compile(program="capbench.tasks.rasp:compiled", arguments=(to_text(program),), ...).
 """
@@ -60,5 +60,5 @@ __all__ = [
 
 
 def compiled(text: str) -> rasp.SOp:
-    """The RASP program of a text that `to_text` wrote. Raises UsageError as `from_text`."""
+    """The RASP program for a text from `to_text`. Raises UsageError as `from_text`."""
     return build(from_text(text))

@@ -1,4 +1,4 @@
-"""The functions that a RASP program applies at every position, as data: what they do is all in their fields."""
+"""The functions that a RASP program applies at every position, as data fully described by their fields."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from capbench.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Rank:
-    """The number of a token in `values`, from 0: where a program on letters begins."""
+    """The index of a token in `values`; turns letters into numbers."""
 
     values: tuple[str | int, ...]
 
@@ -57,7 +57,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Mix:
-    """Of two values: (a x + b y) modulo `modulo`."""
+    """(a x + b y) modulo `modulo`, a function of two values."""
 
     a: int
     b: int

@@ -1,6 +1,6 @@
-"""What a RASP program does: by an interpreter of its own, and as a program of Tracr's.
+"""Running RASP programs: an interpreter, and a translation to Tracr's own programs.
 
-tracr is imported when a program is built, not before; the interpreter does without it, so that each checks the other.
+tracr is imported only when a program is built; the interpreter does not need it, so each checks the other.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 def interpret(program: RaspProgram, tokens: Sequence[str | int]) -> list[Any]:
     """The program's value at every position of a string (no BOS, no padding), as RASP defines it.
 
-    None where classes are aggregated and none is selected, and wherever that goes into a map. Raises UsageError for a string
-    that the program is not for, or if a None is compared in a Select.
+    None where classes are aggregated and no position is selected, and in any map of such a value. Raises UsageError for a
+    string of wrong length or tokens, or if a Select compares a None.
     """
     if not 1 <= len(tokens) <= program.max_seq_len:
         raise UsageError(f"a string of {len(tokens)} tokens: it must have 1 to {program.max_seq_len}")
@@ -46,7 +46,7 @@ def interpret(program: RaspProgram, tokens: Sequence[str | int]) -> list[Any]:
 
 
 def _evaluated(node: Node, found: dict[Node, list[Any]], tokens: Sequence[str | int]) -> list[Any]:
-    """A value for every position; of a Select, for every query whether each key is selected. found: what it is made of."""
+    """A value for every position; for a Select, whether each key is selected, per query. found: values of its children."""
     match node:
         case Tokens():
             return list(tokens)
@@ -82,7 +82,7 @@ def _mean(values: list[Any], default: int | None, tokens: Sequence[str | int]) -
 
 
 def build(program: RaspProgram) -> rasp.SOp:
-    """The program as Tracr's, for compile_rasp or to be called with a string. Equal parts are built once."""
+    """The program as Tracr's, for compile_rasp or to be called with a string. Equal expressions are built once."""
     from tracr.rasp import rasp
 
     comparisons = {name: rasp.Comparison("True" if name == "true" else name) for name in COMPARISONS}
@@ -94,7 +94,7 @@ def build(program: RaspProgram) -> rasp.SOp:
             case Indices():
                 new = rasp.indices
             case Map():
-                # Not joined with a Map that it is of: from classes Tracr makes no negative numbers, but gives 0 instead.
+                # Not merged with an inner Map: from classes Tracr makes no negative numbers, but gives 0 instead.
                 new = rasp.Map(node.function, made[node.of], simplify=False)
             case SequenceMap():
                 new = rasp.SequenceMap(node.function, made[node.first], made[node.second])

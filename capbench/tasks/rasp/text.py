@@ -1,6 +1,6 @@
-"""RASP programs as text (JSON), to be kept in a file or given to a step: every expression once, after those it is made of.
+"""RASP programs as text (JSON), for a file or a step: every expression once, after its children.
 
-An expression is a list of its kind and its fields, in which '#2' stands for the third expression.
+An expression is a list of its kind and its fields; '#2' refers to the third expression.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def to_text(program: RaspProgram) -> str:
 
 
 def from_text(text: str) -> RaspProgram:
-    """The program that `to_text` wrote. Raises UsageError for any other text, and for a program that Tracr would refuse."""
+    """The inverse of `to_text`. Raises UsageError for any other text, and for a program that Tracr would refuse."""
     nodes: list[Any] = []
 
     def read(value: Any) -> Any:

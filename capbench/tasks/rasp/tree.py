@@ -1,7 +1,7 @@
-"""A RASP program as a tree of what it is made of (Weiss et al., 2021, arXiv:2106.06981, as Tracr has it).
+"""A RASP program as an expression tree (Weiss et al., 2021, arXiv:2106.06981, in Tracr's dialect).
 
-An expression gives a value for every position: a class (Tracr: categorical) or a number (numerical). What Tracr could not
-compile is refused when it is written.
+An expression has a value at every position: a class (Tracr: categorical) or a number (numerical). Constructors reject what
+Tracr cannot compile.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """The input, as it is."""
+    """The input tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Indices:
-    """The positions, from 0, BOS not counted."""
+    """The positions from 0, not counting BOS."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Select:
-    """For every position (its value in `queries`), those positions whose value in `keys` compares: `key comparison query`.
+    """For every position, the positions for which `key comparison query` holds: keys are compared with its value in `queries`.
 
     comparison: one of COMPARISONS; "true" selects all positions. keys and queries are classes.
     """
@@ -54,7 +54,7 @@ class Select:
 
 @dataclass(frozen=True, kw_only=True)
 class SelectorWidth:
-    """How many positions are selected, a class."""
+    """The number of selected positions, a class."""
 
     select: Select
 
@@ -64,10 +64,10 @@ class SelectorWidth:
 
 @dataclass(frozen=True, kw_only=True)
 class Aggregate:
-    """The average value over the selected positions; where there is none, 0 for numbers and None for classes.
+    """The average value over the selected positions; if there are none, 0 for numbers and None for classes.
 
-    Numbers must be indicators (Map of AtLeast, numerical). A compiled program cannot average classes: it gives one of
-    those selected.
+    Numbers must be indicators (numerical Map of AtLeast). A compiled program cannot average classes: it gives one of the
+    selected ones.
     """
 
     select: Select
@@ -99,7 +99,7 @@ class Map:
             raise UsageError(f"Map: Rank applies to Tokens, not to {type(self.of).__name__}")
         if isinstance(self.function, Line) and not self.numerical:
             raise UsageError("Map: Line gives numbers: numerical must be True")
-        if isinstance(self.function, Line):  # of classes Tracr makes no negative numbers, and says nothing
+        if isinstance(self.function, Line):  # from classes Tracr silently makes no negative numbers
             _require_values("Map of Line", self.of, numerical=True)
 
 
@@ -120,7 +120,7 @@ class SequenceMap:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearSequenceMap:
-    """Of two numbers the number first_factor * first + second_factor * second."""
+    """first_factor * first + second_factor * second, for two numbers."""
 
     first: Value
     second: Value
@@ -138,7 +138,7 @@ Node = Value | Select
 
 @dataclass(frozen=True, kw_only=True)
 class RaspProgram:
-    """A program, and what it is compiled for: strings of 1 to max_seq_len tokens of `vocab`, all integers or all strings."""
+    """A program and its domain: strings of 1 to max_seq_len tokens of `vocab`, all integers or all strings."""
 
     output: Value
     vocab: tuple[str | int, ...] = (0, 1, 2)
@@ -172,7 +172,7 @@ class RaspProgram:
 
 
 def is_numerical(value: Node) -> bool:
-    """Whether its values are numbers, each one dimension of the residual stream, not classes with a dimension each."""
+    """Whether its values are numbers (one dimension of the residual stream), not classes (one dimension per class)."""
     match value:
         case Map():
             return value.numerical
@@ -183,17 +183,17 @@ def is_numerical(value: Node) -> bool:
 
 
 def is_indicator(value: Node) -> bool:
-    """Whether it is a number that is 0 or 1."""
+    """Whether its values are the numbers 0 and 1."""
     return isinstance(value, Map) and value.numerical and isinstance(value.function, AtLeast)
 
 
 def children(node: Node) -> tuple[Node, ...]:
-    """What an expression is made of, in the order of its fields."""
+    """The direct subexpressions, in field order."""
     return tuple(v for f in fields(node) if isinstance(v := getattr(node, f.name), Node))
 
 
 def expressions(node: Node) -> tuple[Node, ...]:
-    """All that it consists of, itself too: each once, after those that it is made of."""
+    """All subexpressions including itself, each once, after its children."""
     found: dict[Node, None] = {}
 
     def visit(inner: Node) -> None:
