@@ -19,7 +19,7 @@ import torch
 from speed.gpu_figures import FIGURES, Scale
 from speed.machine import machine
 
-from capbench.files import write_whole
+from capbench.store.files import write_whole
 
 WHOLE = 470  # seconds, of all parts together
 

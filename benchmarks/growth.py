@@ -23,21 +23,21 @@ from speed.rows import fitted
 from speed.steps import Setup
 from tabulate import tabulate
 
-from capbench.files import write_whole
 from capbench.models.gpt import Gpt
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Initialise
-from capbench.presets.pcfg import small, smoke
-from capbench.store import Store
-from capbench.training import fit
+from capbench.store.files import write_whole
+from capbench.store.store import Store
+from capbench.studies.pcfg.preset import small, smoke
+from capbench.training.loop import fit
 
 Cost = Callable[[int], Callable[[], object]]  # size -> the work of that size
 DOUBLINGS = (1, 2, 4, 8)
 _SUITE = '''
 import pytest
-from capbench.claims import at_least
-from capbench.judge import Case
-from capbench.lab import Bench
+from capbench.verdicts.claims import at_least
+from capbench.studies.judge import Case
+from capbench.studies.lab import Bench
 from capbench.results import Measurement
 
 def needs(study, seed, case):

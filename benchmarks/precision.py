@@ -26,9 +26,9 @@ from speed.machine import cores, has_bfloat16, machine
 
 from capbench.compare.folders import entries
 from capbench.errors import UsageError
-from capbench.files import write_whole
 from capbench.report import load
 from capbench.results import Results
+from capbench.store.files import write_whole
 
 HERE = Path(__file__).parent
 ROOT, OUT = HERE.parent, HERE / "results" / "precision.json"
@@ -136,7 +136,7 @@ def _env() -> dict[str, str]:
 
 def trained_suites() -> list[Path]:
     """The suites whose models are trained from random weights: all but those of compiled models."""
-    return sorted(file for file in (ROOT / "suites").glob("test_*.py") if not file.name.startswith("test_tracr_"))
+    return sorted(file for file in (ROOT / "suites").rglob("test_*.py") if not file.name.startswith("test_tracr_"))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,12 +9,12 @@ from speed.rounds import OWN, compared, ratios
 from speed.rows import keep, row
 from speed.steps import Setup
 
-from capbench.lab import Bench
-from capbench.methods.registry import find
+from capbench.methods.specs.registry import find
 from capbench.models.gpt import Gpt
-from capbench.presets.pcfg import small
-from capbench.protocols.pcfg import PcfgCounter
-from capbench.protocols.pcfg_readings import behaviour, description_length, pruning
+from capbench.studies.lab import Bench
+from capbench.studies.pcfg.preset import small
+from capbench.studies.pcfg.readings import behaviour, description_length, pruning
+from capbench.studies.pcfg.study import PcfgCounter
 
 STEPS = 20  # timed of each training
 

@@ -9,7 +9,7 @@ from speed.rows import keep, row
 
 from capbench.measure.probe import code_length, features
 from capbench.models.gpt import Gpt
-from capbench.presets.pcfg import small
+from capbench.studies.pcfg.preset import small
 from capbench.tasks.pcfg.task import PcfgTask
 
 

@@ -10,8 +10,8 @@ from speed.rows import keep, row
 from capbench.measure.accuracy import sample
 from capbench.measure.prune import prune_and_evaluate, relevance
 from capbench.models.gpt import Gpt
-from capbench.presets.pcfg import small
-from capbench.protocols.pcfg import PcfgCounter
+from capbench.studies.pcfg.preset import small
+from capbench.studies.pcfg.study import PcfgCounter
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 from speed.rounds import scaled
 from speed.rows import keep, row
 
-from capbench.presets.pcfg import paper, small
+from capbench.studies.pcfg.preset import paper, small
 from capbench.tasks.correlation import Correlation
 from capbench.tasks.pcfg.finetuning import pretraining
 from capbench.tasks.pcfg.task import PcfgTask
-from capbench.training import batches
+from capbench.training.loop import batches
 
 BATCHES = 16  # as many as are drawn at once
 PRESETS = pytest.mark.parametrize("preset", [small(), paper()], ids=lambda preset: preset.name)

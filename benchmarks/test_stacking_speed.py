@@ -7,7 +7,7 @@ from speed.rounds import OWN, compared, ratios
 from speed.rows import keep, row
 from speed.steps import Setup
 
-from capbench.presets.pcfg import small, smoke
+from capbench.studies.pcfg.preset import small, smoke
 
 STEPS = 5
 

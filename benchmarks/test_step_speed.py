@@ -14,7 +14,7 @@ from speed.rounds import OWN, compared, ratios, scaled
 from speed.rows import keep, row
 from speed.steps import Setup, paper_282, products
 
-from capbench.presets.pcfg import small
+from capbench.studies.pcfg.preset import small
 
 SQUARE = (1024, 1024, 1024)
 HF, PLAIN, RATE, SHAPES = "Hugging Face", "Hugging Face without dropout", "1024 products", "a block's products"

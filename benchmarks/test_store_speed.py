@@ -10,8 +10,8 @@ from speed.rounds import OWN, compared, scaled
 from speed.rows import keep, row
 
 from capbench.models.gpt import Gpt
-from capbench.presets.pcfg import small
-from capbench.store import Store, key_of
+from capbench.store.store import Store, key_of
+from capbench.studies.pcfg.preset import small
 
 MANY = 20
 

@@ -11,9 +11,9 @@ from speed.rows import keep, row
 from torch.nn import functional as F
 
 from capbench.models.tracr import compile_rasp
-from capbench.presets.tracr import paper, small
-from capbench.protocols.tracr import TracrCounter, TracrMax
-from capbench.training import fit
+from capbench.studies.tracr.preset import paper, small
+from capbench.studies.tracr.study import TracrCounter, TracrMax
+from capbench.training.loop import fit
 
 STEPS = 20  # per round
 

@@ -13,7 +13,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from capbench.store import Store
+    from capbench.store.store import Store
 
 # Of every process that a test starts, too. Processes that share cores lose more to spinning threads than they gain.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -55,7 +55,7 @@ def compiled() -> Store:
     from tiny import built
     from tiny_tracr import COUNT_A, COUNT_B, counter, counter_steps, largest, max_steps
 
-    from capbench.store import Store
+    from capbench.store.store import Store
 
     found = Store(os.path.join(os.environ[FOLDER], "compiled"))
     untuned = counter("identity").finetuned(0, c_tr=1.0, lr="medium")
@@ -66,7 +66,7 @@ def compiled() -> Store:
 @pytest.fixture(scope="session")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A cache in which the two models of tiny_zoo were trained."""
-    from capbench.store import Store
+    from capbench.store.store import Store
 
     return Store(tmp_path_factory.mktemp("origin"))
 

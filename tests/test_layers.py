@@ -16,35 +16,30 @@ ROOT = Path(capbench.__file__).parent
 
 # Bottom first; a module imports only from its own layer and those before it. A name stands for a module or a package.
 LAYERS = (
-    ("capbench", "errors", "results", "configs", "files", "hooks"),
-    ("tasks",),
+    ("capbench", "errors", "results", "configs"),
+    ("tasks", "store", "verdicts"),
     ("models",),
     ("training",),
-    ("methods", "measure", "stacking", "store", "manifests", "presets", "claims", "report", "expectations"),
-    ("pipeline",),
-    ("lab", "capability", "checkpoints", "zoo"),
-    ("judge", "compare"),
-    ("protocols",),
-    ("strategies", "variants"),
-    ("running", "check", "variants"),
-    ("session", "fidelity", "calibrate"),
-    ("pytest_expect", "pytest_items", "pytest_options", "pytest_outcome", "pytest_reporter"),
-    ("pytest_models",),
-    ("pytest_plugin", "cli"),
+    ("methods", "measure", "report", "expectations"),
+    ("pipeline", "compare"),
+    ("studies", "checkpoints", "zoo"),
+    ("variants", "check"),
+    ("fidelity", "session"),
+    ("plugin", "cli"),
 )
 # Within one layer, modules of different names know nothing of each other, but for these.
-BESIDE = {("configs", "errors"), ("methods", "measure")}
+BESIDE = {("configs", "errors"), ("methods", "measure"), ("fidelity", "session")}
 # What each may use at most, where the order alone would allow more.
 ONLY = {
     "measure": {"measure", "models", "tasks", "training", "results", "errors"},
-    "report": {"report", "results", "errors", "files"},
-    "claims": {"results", "errors"},
+    "report": {"report", "results", "errors", "store"},
+    "verdicts": {"verdicts", "results", "errors"},
     "expectations": {"expectations", "results", "errors"},
-    "store": {"errors", "files"},
-    "compare": {"compare", "report", "claims", "capability", "results", "errors", "files"},
+    "store": {"store", "errors"},
+    "compare": {"compare", "report", "verdicts", "results", "errors", "store"},
     "tasks": {"tasks", "errors"},
 }
-STANDARD_LIBRARY_ONLY = ("results", "errors", "files")
+STANDARD_LIBRARY_ONLY = ("results", "errors", "configs")
 HEAVY = {"torch", "jax", "ray", "haiku", "tracr", "safetensors", "transformers"}
 
 
@@ -165,7 +160,7 @@ def test_no_module_of_the_report_leads_to_torch() -> None:
 
 def test_only_the_plugin_knows_pytest() -> None:
     users = {m for m in SOURCES if any(i.split(".")[0] in ("pytest", "_pytest") for i in imports(SOURCES[m]))}
-    assert users == {m for m in SOURCES if layer_name(m).startswith("pytest_")}
+    assert users and {layer_name(m) for m in users} == {"plugin"}
 
 
 def test_only_compiling_knows_jax() -> None:
@@ -177,10 +172,10 @@ def test_only_compiling_knows_jax() -> None:
     compiling = {"capbench.models.tracr.assembling", "capbench.models.tracr.compiling"}
     assert users({"jax", "haiku"}) == compiling
     assert users({"tracr"}) == compiling | {
-        "capbench.tasks.programs",
+        "capbench.tasks.tracr.programs",
         "capbench.tasks.rasp",  # for a type only
         "capbench.tasks.rasp.running",
-        "capbench.tasks.tracr",  # for a type only
+        "capbench.tasks.tracr.tasks",  # for a type only
     }
     assert users({"jax", "haiku", "tracr"}, at_import=True) == set()
 
@@ -188,16 +183,16 @@ def test_only_compiling_knows_jax() -> None:
 def test_hypothesis_is_imported_by_what_draws_variants_only() -> None:
     """So that a run without variants does not load it."""
     users = {m for m in SOURCES if any(i.split(".")[0] == "hypothesis" for i in imports(SOURCES[m], at_import=True))}
-    assert users and {layer_name(m) for m in users} <= {"strategies", "variants"}, users
+    assert users and {layer_name(m) for m in users} <= {"variants"}, users
     assert not users & (
-        reached("capbench.pytest_plugin") | reached("capbench.session.run") | reached("capbench.cli.main")
+        reached("capbench.plugin.plugin") | reached("capbench.session.run") | reached("capbench.cli.main")
     )
 
 
 LIGHT = (
-    "results report presets protocols.pcfg_readings protocols.tracr_readings protocols.studies lab judge session.run "
-    "pipeline.plan pytest_plugin fidelity.show cli.main compare.show compare.leaderboard compare.baseline "
-    "strategies variants.judging protocols.own_file"
+    "results report studies.scales studies.pcfg.readings studies.tracr.readings studies.registry studies.lab studies.judge "
+    "session.run pipeline.plan plugin.plugin fidelity.show cli.main compare.show compare.leaderboard compare.baseline "
+    "variants.strategies variants.judging studies.pcfg.own_file"
 )
 
 

@@ -300,7 +300,7 @@ def test_trials_are_read_back_with_their_status_and_specification() -> None:
 
 
 def test_the_reference_results_are_read() -> None:
-    file = Path(__file__).parent.parent / "reports" / "reference" / "small-full" / "results.json"
+    file = Path(__file__).parents[1] / "reports" / "reference" / "small-full" / "results.json"
     found = from_json(file.read_text(encoding="utf-8"))
     assert len(found.records) >= 15
     assert any(m.curve for r in found.records for m in r.measurements)

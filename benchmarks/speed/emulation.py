@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from capbench import training
 from capbench.configs import TrainConfig
+from capbench.training import loop as training
 
 PRODUCTS = frozenset(
     {

@@ -15,15 +15,15 @@ from unittest import mock
 import torch
 
 from capbench.configs import Precision
-from capbench.lab import Bench
 from capbench.measure.accuracy import accuracy, sample
 from capbench.models.gpt import Gpt
-from capbench.presets.pcfg import PcfgPreset, paper, small
-from capbench.protocols.pcfg import PcfgCounter
-from capbench.protocols.pcfg_readings import description_length, pruning
-from capbench.stacking.together import fit_stacked
+from capbench.studies.lab import Bench
+from capbench.studies.pcfg.preset import PcfgPreset, paper, small
+from capbench.studies.pcfg.readings import description_length, pruning
+from capbench.studies.pcfg.study import PcfgCounter
 from capbench.tasks.pcfg.finetuning import pretraining
-from capbench.training import Fit, batches, drawing_processes, fit
+from capbench.training.loop import Fit, batches, drawing_processes, fit
+from capbench.training.stacking.together import fit_stacked
 from speed import flops
 from speed.rounds import seconds
 from speed.rows import Row, row
@@ -210,7 +210,7 @@ def without_graphs() -> Iterator[None]:
     def uncaptured(function: Callable[[], object], device: str) -> Callable[[], object]:
         return function
 
-    with mock.patch("capbench.stacking.steps.Captured", uncaptured):
+    with mock.patch("capbench.training.stacking.steps.Captured", uncaptured):
         yield
 
 

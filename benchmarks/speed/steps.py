@@ -13,11 +13,11 @@ from torch import Tensor
 from capbench.configs import GptConfig, Precision, TrainConfig
 from capbench.models.base import Model
 from capbench.models.gpt import Gpt
-from capbench.presets.pcfg import PcfgPreset, paper
-from capbench.stacking.together import Run, fit_stacked
+from capbench.studies.pcfg.preset import PcfgPreset, paper
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.pcfg.finetuning import pretraining
-from capbench.training import Fit, fit, observing
+from capbench.training.loop import Fit, fit, observing
+from capbench.training.stacking.together import Run, fit_stacked
 
 _DRAWN = 16  # batches, as many as the training loop draws at once
 
@@ -84,7 +84,7 @@ class Setup:
         return Gpt.initialised(self.model, torch.Generator().manual_seed(seed))
 
     def ours(self) -> Callable[[], Fit]:
-        """`capbench.training.fit`."""
+        """`capbench.training.loop.fit`."""
         model = self.new_model()
         return lambda: fit(model, self.task, self.train)
 

@@ -17,8 +17,8 @@ from capbench.check.process import seed_everything, unharmed
 from capbench.check.worlds import World, compiled, grammar
 from capbench.configs import TrainConfig
 from capbench.errors import MethodError
-from capbench.methods import registry
-from capbench.methods.arguments import Value
+from capbench.methods.specs import registry
+from capbench.methods.specs.arguments import Value
 from capbench.models.base import Model
 from capbench.pipeline.budget import Budget, counting
 

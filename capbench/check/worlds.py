@@ -15,7 +15,7 @@ from capbench.models.tracr.transformer import TracrTransformer
 from capbench.tasks.finetuning import FineTuningTask
 from capbench.tasks.pcfg.finetuning import finetuning, pretraining
 from capbench.tasks.pcfg.setting import PcfgSetting
-from capbench.tasks.tracr import CounterTask
+from capbench.tasks.tracr.tasks import CounterTask
 
 
 @dataclass(frozen=True, kw_only=True)

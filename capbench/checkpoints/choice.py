@@ -8,7 +8,7 @@ from typing import Any
 from capbench.checkpoints.export import CHOICES, check_folder
 from capbench.checkpoints.manifest import Manifest, read
 from capbench.errors import UsageError
-from capbench.methods.registry import CHECKPOINTS
+from capbench.methods.specs.registry import CHECKPOINTS
 
 # What an export cannot have besides, since no test is run; by pytest's names, with what they are when they are not given.
 _WITH_RUNS = {

@@ -20,7 +20,7 @@ from capbench.checkpoints.manifest import BASE, DATA, NAME, STREAMS, TUNED, Entr
 from capbench.configs import GptConfig, TrainConfig
 from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.steps import FineTune
-from capbench.store import Store
+from capbench.store.store import Store
 from capbench.tasks.base import IGNORE, Task
 from capbench.tasks.finetuning import FineTuningTask
 
@@ -186,7 +186,7 @@ def _drawn(stream: Task, train: TrainConfig, progress: Callable[[int], object]) 
     """The tokens and targets of a whole training, [strings, pos] each, in order and in the smallest signed type that fits."""
     import torch
 
-    from capbench.training import batches
+    from capbench.training.loop import batches
 
     types = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     dtype = types[_width(stream)]

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from capbench import manifests
 from capbench.errors import UsageError
-from capbench.manifests import checked, ints
+from capbench.store import manifests
+from capbench.store.manifests import checked, ints
 
 SCHEMA = 1
 NAME, BASE, DATA, TUNED = "manifest.json", "base", "data", "tuned"

@@ -13,7 +13,7 @@ from capbench.configs import TrainConfig
 from capbench.errors import CapbenchError, MethodError, UsageError
 from capbench.models.base import Model
 from capbench.tasks.finetuning import FineTuningTask
-from capbench.training import checkpoint
+from capbench.training.loop import checkpoint
 
 
 def from_folder(folder: Path) -> Callable[[Model, FineTuningTask, TrainConfig], Model]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from capbench.cli import making
 from capbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from capbench.pipeline.plan import Plan
 
 
 def add(commands: Any) -> None:
@@ -17,7 +21,7 @@ def add(commands: Any) -> None:
         allow_abbrev=False,
         help="read every tool on models of known state, and show the thresholds that follow",
         description="Read every tool on models that are known to be wrapped or deleted, and show the thresholds that follow "
-        "beside those in use. The pool's other half, seeds 0 and up, tests them: pytest suites/test_calibration.py "
+        "beside those in use. The pool's other half, seeds 0 and up, tests them: pytest suites/calibration/test_calibration.py "
         "--capbench-extended",
     )
     parser.add_argument("--seeds", metavar="SEEDS", default="100,101", help="seeds of the pools (default: 100,101)")
@@ -30,22 +34,26 @@ def add(commands: Any) -> None:
 def _calibrate(given: argparse.Namespace) -> int:
     from tabulate import tabulate
 
-    from capbench import running
-    from capbench.calibrate import setting
-    from capbench.presets import SCALES
-    from capbench.store import Store, default_root
+    from capbench.session import running
+    from capbench.store.store import Store, default_root
+    from capbench.studies.calibration.thresholds import setting
+    from capbench.studies.scales import SCALES
 
     running.check_scale("--scale", given.scale)
     running.check_device("--device", given.device)
     at_once = making.at_once(given)
     precision = running.precision("--precision", given.precision)
+    store = Store(default_root(given.cache))
+
+    def make(plan: Plan) -> Mapping[str, str]:
+        return running.make(plan, store, at_once=at_once, say=lambda words: print(words, file=sys.stderr, flush=True))
+
     found, read = setting(
         SCALES[given.scale]().computed_in(precision),
         seeds=_seeds(given.seeds),
         device=given.device,
-        store=Store(default_root(given.cache)),
-        at_once=at_once,
-        say=lambda words: print(words, file=sys.stderr, flush=True),
+        store=store,
+        make=make,
     )
     if given.values:
         rows = [

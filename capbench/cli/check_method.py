@@ -32,8 +32,8 @@ def add(commands: Any) -> None:
 
 
 def _check(given: argparse.Namespace) -> int:
-    from capbench import running
-    from capbench.methods import arguments
+    from capbench.methods.specs import arguments
+    from capbench.session import running
 
     running.check_device("--device", given.device)
     found = dict(arguments.parse("--method-arg", given.method_arg))

@@ -15,7 +15,7 @@ from capbench.errors import MethodError, UsageError
 
 if TYPE_CHECKING:
     from capbench.fidelity.paper import Table
-    from capbench.presets import Scale
+    from capbench.studies.scales import Scale
 
 EXIT_CODES = (
     "exit code: 0 done, also if only the time of --budget-minutes is up; 1 something could not be made; "
@@ -65,13 +65,13 @@ def add(commands: Any) -> None:
 
 
 def _fidelity(given: argparse.Namespace) -> int:
-    from capbench import running
     from capbench.fidelity import paper, show
     from capbench.fidelity.run import replicate
-    from capbench.methods import arguments
-    from capbench.presets import SCALES
+    from capbench.methods.specs import arguments
     from capbench.report import check_directory
-    from capbench.store import Store, default_root
+    from capbench.session import running
+    from capbench.store.store import Store, default_root
+    from capbench.studies.scales import SCALES
 
     started, began = time.time(), time.monotonic()
     table = paper.load(given.table)
@@ -123,7 +123,7 @@ def _fidelity(given: argparse.Namespace) -> int:
 
 def _pretrained(scale: Scale, table: Table, given: str | None) -> Scale:
     """The scale, with the number of pretraining steps that was given."""
-    from capbench import running
+    from capbench.session import running
 
     steps = running.count("--pretrain-steps", given, scale.pcfg.pretrain_steps)
     if given is not None and table.pretrain_steps is None:

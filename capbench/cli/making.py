@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from capbench.running import AtOnce
+    from capbench.session.running import AtOnce
 
 _METHOD = (
     "fine-tuning method: full (default) or another built-in name, the name of an entry point capbench.methods, "
@@ -47,8 +47,8 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
 
 def at_once(given: argparse.Namespace) -> AtOnce:
     """Trainings at a time. Raises UsageError for numbers that cannot be."""
-    from capbench import running
     from capbench.pipeline.cores import available_cores
+    from capbench.session import running
 
     return running.at_once("--", given.jobs, given.stack, device=given.device, cores=available_cores())
 

@@ -28,7 +28,7 @@ def chosen(formats: Mapping[str, T], given: str) -> T:
 
 def give(text: str, output: str | None) -> None:
     """Print the text, or write it to the file, whole or not at all."""
-    from capbench.files import write_whole
+    from capbench.store.files import write_whole
 
     if output is None:
         print(text.rstrip("\n"), flush=True)

@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from capbench.capability import capabilities
 from capbench.compare.folders import BASELINES, FILE
 from capbench.compare.gate import Gate, sentence
 from capbench.compare.runs import compare
 from capbench.compare.show import to_text
 from capbench.errors import UsageError
-from capbench.files import write_whole
 from capbench.report.words import methods
 from capbench.report.write import check_directory, load
 from capbench.results import Record, Results, to_json
+from capbench.store.files import write_whole
+from capbench.verdicts.capability import capabilities
 
 AUTO, EXTENDED = "auto", "--capbench-extended"
 NOT_KEPT = "baseline: this run was not kept: it ended early or holds no claims"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from capbench.claims import interval
 from capbench.compare.pairing import differences, mean, subtracted
 from capbench.compare.rows import RANK, ClaimRow, Outcome
 from capbench.results import Record, Status, Verdict
+from capbench.verdicts.claims import interval
 
 
 def claim_row(a: Record | None, b: Record | None) -> ClaimRow:

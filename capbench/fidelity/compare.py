@@ -8,8 +8,8 @@ from enum import StrEnum
 from functools import cached_property
 from statistics import mean
 
-from capbench.claims import interval
 from capbench.fidelity.paper import Group, Row
+from capbench.verdicts.claims import interval
 
 LOW, HIGH = 20, 80  # the paper's figure is decisive below the one or above the other: it says 'cannot' or 'can'
 NEAR = 20  # points; this near to a decisive figure is on its side of 50, too

@@ -9,9 +9,11 @@ from importlib import resources
 from typing import Any
 
 from capbench.errors import UsageError
-from capbench.lab import Reading
-from capbench.presets import pcfg, tracr
-from capbench.protocols import pcfg_readings, tracr_readings
+from capbench.studies.lab import Reading
+from capbench.studies.pcfg import preset as pcfg
+from capbench.studies.pcfg import readings as pcfg_readings
+from capbench.studies.tracr import preset as tracr
+from capbench.studies.tracr import readings as tracr_readings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,14 +10,14 @@ from typing import Any
 from capbench.errors import CapbenchError
 from capbench.fidelity.compare import Cell, compare
 from capbench.fidelity.paper import Row, Table
-from capbench.lab import Bench, Built, Lab
-from capbench.methods.registry import MethodRef
+from capbench.methods.specs.registry import MethodRef
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
-from capbench.presets import Scale
-from capbench.protocols.studies import STUDIES
-from capbench.running import AtOnce, bar, make
-from capbench.store import Store
+from capbench.session.running import AtOnce, bar, make
+from capbench.store.store import Store
+from capbench.studies.lab import Bench, Built, Lab
+from capbench.studies.registry import STUDIES
+from capbench.studies.scales import Scale
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,11 @@ from capbench.errors import CapbenchError
 from capbench.fidelity.compare import RULE, Cell, Figure, Gap, scores
 from capbench.fidelity.paper import Group, Row, Table
 from capbench.fidelity.run import Replication
-from capbench.files import write_whole
 from capbench.report.markdown import escape, facts, table
 from capbench.report.words import line, seeds
 from capbench.report.write import check_directory
 from capbench.results import RunInfo, to_dict
+from capbench.store.files import write_whole
 
 SCHEMA = 1  # of fidelity-<table>.json
 WIDTH = 120  # of a terminal

@@ -12,7 +12,7 @@ from capbench.tasks.finetuning import FineTuningTask
 class FineTuneMethod(Protocol):
     """A method takes a model, a task and a configuration and returns a new model; it must not change the given one.
 
-    It may call `capbench.training.fit` with its own loss or run its own loop. `task` also has `retain` and `forget`.
+    It may call `capbench.training.loop.fit` with its own loss or run its own loop. `task` also has `retain` and `forget`.
     """
 
     def __call__(self, model: Model, task: FineTuningTask, config: TrainConfig) -> Model: ...

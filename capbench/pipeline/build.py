@@ -11,16 +11,16 @@ from typing import Any
 
 import torch
 
-from capbench import training
 from capbench.errors import CapbenchError, MethodError
 from capbench.measure.accuracy import accuracy, sample
-from capbench.methods import registry
 from capbench.methods.base import FineTuneMethod
+from capbench.methods.specs import registry
 from capbench.models.base import Model
 from capbench.pipeline.budget import Budget, counting
 from capbench.pipeline.snapshots import Snapshots
 from capbench.pipeline.steps import Compile, Edit, FineTune, Initialise, Perturb, Pretrain, Revive, Step, Watch
-from capbench.store import Store
+from capbench.store.store import Store
+from capbench.training import loop as training
 
 Progress = Callable[[int], object]  # called with the number of training steps done since the last call
 

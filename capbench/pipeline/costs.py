@@ -15,7 +15,7 @@ from typing import Any
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.snapshots import steps_kept
 from capbench.pipeline.steps import Step, Training, describe
-from capbench.store import BUNDLED, Store
+from capbench.store.store import BUNDLED, Store
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from capbench.pipeline.costs import Costs, duration
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
-from capbench.store import Store
+from capbench.store.store import Store
 
 _WIDTH = 64  # of a label
 _SEED = re.compile(r" seed \d+")

@@ -11,7 +11,7 @@ from capbench.pipeline.executors.inline import Inline
 from capbench.pipeline.executors.on_ray.where import OnRay
 from capbench.pipeline.executors.pool import Pool
 from capbench.pipeline.steps import Step
-from capbench.store import Store
+from capbench.store.store import Store
 
 
 class Plan:

@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from capbench.files import remove_drafts, write_whole
-from capbench.stacking.share import Spent, stopwatch
-from capbench.store import DamagedArtefact
+from capbench.store.files import remove_drafts, write_whole
+from capbench.store.store import DamagedArtefact
+from capbench.training.stacking.share import Spent, stopwatch
 
 if TYPE_CHECKING:  # how far a training has come can be read without torch
     import torch

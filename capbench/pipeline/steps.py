@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from capbench.configs import GptConfig, TrainConfig
-from capbench.methods.registry import MethodRef
-from capbench.pipeline.code import training_code
-from capbench.store import key_of
+from capbench.methods.specs.registry import MethodRef
+from capbench.store.code import training_code
+from capbench.store.store import key_of
 from capbench.tasks.base import Task
 from capbench.tasks.finetuning import FineTuningTask
 

@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 
 from capbench.errors import UsageError
-from capbench.files import write_whole
 from capbench.report.words import in_order
 from capbench.results import Record, Results, from_json, to_json
+from capbench.store.files import write_whole
 
 COLUMNS = (
     *("claim", "case", "method", "status", "effect", "ci_low", "ci_high", "threshold", "direction", "margin"),

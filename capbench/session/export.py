@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from capbench import running
 from capbench.checkpoints.export import Wanted, export, volume
 from capbench.errors import CapbenchError, UsageError
-from capbench.judge import Case
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import FineTune
+from capbench.session import running
 from capbench.session.models import Models, Tests
+from capbench.studies.judge import Case
 
 
 def export_for(models: Models, tests: Tests, *, say: Callable[[str], None]) -> None:

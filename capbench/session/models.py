@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Iterable
 from functools import cached_property
 
-from capbench import running
-from capbench.judge import Case, Claim
-from capbench.lab import Lab
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
+from capbench.session import running
 from capbench.session.studies import Studies
-from capbench.store import Store
+from capbench.store.store import Store
+from capbench.studies.judge import Case, Claim
+from capbench.studies.lab import Lab
 
 Tests = Iterable[tuple[Claim, Case | None, str]]  # with the method of each
 

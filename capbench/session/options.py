@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from capbench import running
 from capbench.checkpoints import choice
 from capbench.configs import Precision
 from capbench.errors import MethodError, UsageError
 from capbench.expectations.files import Expectations
-from capbench.methods import arguments
+from capbench.methods.specs import arguments
 from capbench.pipeline.cores import available_cores
 from capbench.pipeline.executors.on_ray import where
-from capbench.presets import SCALES
-from capbench.protocols.own import TaskSpec
-from capbench.protocols.own_file import find_task
-from capbench.store import default_root
+from capbench.session import running
+from capbench.store.store import default_root
+from capbench.studies.pcfg.own import TaskSpec
+from capbench.studies.pcfg.own_file import find_task
+from capbench.studies.scales import SCALES
 from capbench.zoo.choice import check_zoo
 from capbench.zoo.command import Selection
 

@@ -9,17 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capbench import __version__, running
+from capbench import __version__
 from capbench.errors import MethodError
 from capbench.expectations.watch import Watch
-from capbench.judge import Case, Claim, Judge
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import describe
 from capbench.results import Results, RunInfo, record_from_dict
+from capbench.session import running
 from capbench.session.models import Models
 from capbench.session.options import Options
 from capbench.session.studies import Studies
 from capbench.session.variants import Variants
+from capbench.studies.judge import Case, Claim, Judge
 
 if TYPE_CHECKING:
     from capbench.compare.baseline import Baseline
@@ -109,7 +110,7 @@ class CapbenchSession:
 
     def results(self, records: Sequence[Mapping[str, Any]]) -> Results:
         """The run so far."""
-        from capbench.capability import capabilities
+        from capbench.verdicts.capability import capabilities
 
         # By test, not by time of arrival: the same run gives the same file however its tests were spread.
         built = tuple(record_from_dict(r) for r in sorted(records, key=lambda r: str(r["nodeid"])))

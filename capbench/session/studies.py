@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from capbench.errors import MethodError
-from capbench.judge import Case, Claim
-from capbench.lab import Study
-from capbench.methods import registry
+from capbench.methods.specs import registry
 from capbench.pipeline.steps import Step
-from capbench.presets import SCALES, Scale
-from capbench.protocols.own import PcfgOwn, TaskSpec
-from capbench.protocols.studies import STUDIES
 from capbench.session.options import Options
+from capbench.studies.judge import Case, Claim
+from capbench.studies.lab import Study
+from capbench.studies.pcfg.own import PcfgOwn, TaskSpec
+from capbench.studies.registry import STUDIES
+from capbench.studies.scales import SCALES, Scale
 
 OWN_IN_PLACE_OF = "pcfg-counter"  # the study that --capbench-task replaces
 

@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capbench.errors import MethodError, UsageError
-from capbench.judge import Case, Claim
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
 from capbench.pipeline.turns import Turns
 from capbench.session.models import Models
 from capbench.session.options import VARIANTS
 from capbench.session.studies import Studies
+from capbench.studies.judge import Case, Claim
 from capbench.variants.judging import VariantsJudge, seed_of
 from capbench.variants.kept import Kept
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-    from capbench.protocols.variant import Variant
+    from capbench.studies.pcfg.variant import Variant
     from capbench.variants.drawing import Drawn
 
     OnVariants = Iterable[tuple[Claim, SearchStrategy[Variant], str]]  # tests, with the method of each

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from capbench import running
 from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Pretrain
+from capbench.session import running
 from capbench.session.models import Models, Tests
 from capbench.zoo import bundle
 from capbench.zoo.command import recorded

@@ -7,8 +7,8 @@ from typing import Any
 
 from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.steps import describe
-from capbench.protocols.own import TaskSpec
-from capbench.protocols.variant import Variant
+from capbench.studies.pcfg.own import TaskSpec
+from capbench.studies.pcfg.variant import Variant
 from capbench.tasks.pcfg.grammar import Grammar
 from capbench.tasks.pcfg.prompt import PromptFormat
 from capbench.tasks.pcfg.setting import PcfgSetting

@@ -16,9 +16,9 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.strategies import SearchStrategy
 
 from capbench.errors import UsageError
-from capbench.methods.registry import one_line
-from capbench.protocols.seeds import subseed
-from capbench.protocols.variant import Variant
+from capbench.methods.specs.registry import one_line
+from capbench.studies.pcfg.variant import Variant
+from capbench.studies.seeds import subseed
 
 _FEW = 4  # draws of one run: the simplest, then a random one. Of many, Hypothesis makes the first small and the later ones alike.
 
@@ -46,7 +46,7 @@ def draw(strategy: SearchStrategy[Variant], n: int, *, seed: int) -> tuple[Drawn
             if not isinstance(variant, Variant):
                 found_type = type(variant).__name__
                 raise UsageError(
-                    f"{repr(strategy)[:80]} gives a {found_type}, not a capbench.protocols.variant.Variant"
+                    f"{repr(strategy)[:80]} gives a {found_type}, not a capbench.studies.pcfg.variant.Variant"
                 )
             found.setdefault(variant.id, Drawn(variant, own))
         if len(found) >= n:

@@ -9,18 +9,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capbench import claims
 from capbench.errors import CapbenchError
-from capbench.judge import Case, Claim, InvalidClaimError, Judge
-from capbench.lab import Lab, Study
-from capbench.methods.registry import one_line
+from capbench.methods.specs.registry import one_line
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
-from capbench.protocols.seeds import subseed
-from capbench.protocols.variant import Variant
 from capbench.results import Record, Status, Trial, Verdict
+from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge
+from capbench.studies.lab import Lab, Study
+from capbench.studies.pcfg.variant import Variant
+from capbench.studies.seeds import subseed
 from capbench.variants.codec import plain
 from capbench.variants.kept import Kept
+from capbench.verdicts import claims
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from capbench.errors import UsageError
-from capbench.files import write_whole
-from capbench.protocols.variant import Variant
+from capbench.store.files import write_whole
+from capbench.studies.pcfg.variant import Variant
 from capbench.variants.codec import plain, variant_of
 
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from capbench import __version__
 from capbench.errors import CapbenchError, UsageError
-from capbench.files import remove_drafts, write_whole
 from capbench.pipeline.steps import Pretrain, Step
-from capbench.store import BUNDLED, Store
+from capbench.store.files import remove_drafts, write_whole
+from capbench.store.store import BUNDLED, Store
 from capbench.zoo.manifest import FOLDER, MODELS, NAME, Entry, Manifest, read
 
 if TYPE_CHECKING:

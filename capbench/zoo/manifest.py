@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from capbench import manifests
-from capbench.manifests import checked, ints
+from capbench.store import manifests
+from capbench.store.manifests import checked, ints
 
 SCHEMA = 1
 NAME, MODELS = "manifest.json", "models"

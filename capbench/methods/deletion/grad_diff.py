@@ -15,7 +15,7 @@ from capbench.methods.deletion.streams import answer_log_probabilities, beside, 
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask
-from capbench.training import fit, next_token_loss
+from capbench.training.loop import fit, next_token_loss
 
 
 def grad_diff(model: Model, task: FineTuningTask, config: TrainConfig, *, weight: float = 1.0) -> Model:

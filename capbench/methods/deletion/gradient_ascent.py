@@ -14,7 +14,7 @@ from capbench.methods.deletion.streams import answer_log_probabilities
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask
-from capbench.training import fit
+from capbench.training.loop import fit
 
 
 def gradient_ascent(model: Model, task: FineTuningTask, config: TrainConfig) -> Model:

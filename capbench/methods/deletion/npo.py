@@ -17,7 +17,7 @@ from capbench.methods.deletion.streams import above_zero, answer_log_probabiliti
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask
-from capbench.training import fit, next_token_loss
+from capbench.training.loop import fit, next_token_loss
 
 
 def npo(model: Model, task: FineTuningTask, config: TrainConfig, *, beta: float = 0.1, weight: float = 1.0) -> Model:

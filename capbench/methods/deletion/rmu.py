@@ -18,7 +18,7 @@ from capbench.methods.deletion.streams import above_zero, beside, generator, kep
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask
-from capbench.training import fit, next_token_loss
+from capbench.training.loop import fit, next_token_loss
 
 
 def rmu(

@@ -19,7 +19,7 @@ from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask
 from capbench.tasks.mixture import Mixture
-from capbench.training import batches
+from capbench.training.loop import batches
 
 
 def kept(task: FineTuningTask) -> Task:

@@ -19,7 +19,7 @@ from capbench.methods.deletion.streams import generator, kept
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask
-from capbench.training import fit
+from capbench.training.loop import fit
 
 _SCORED = 512  # strings for the scores, as many as the suites' pruning uses
 

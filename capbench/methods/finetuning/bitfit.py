@@ -10,7 +10,7 @@ from capbench.errors import MethodError
 from capbench.methods.common import check
 from capbench.models.base import Model
 from capbench.tasks.base import Task
-from capbench.training import fit
+from capbench.training.loop import fit
 
 
 def bitfit(model: Model, task: Task, config: TrainConfig, *, lr_factor: float = 1.0) -> Model:

@@ -14,7 +14,7 @@ from capbench.methods.finetuning.l2_sp import pulled_back
 from capbench.models.base import Model
 from capbench.tasks.base import Task
 from capbench.tasks.finetuning import FineTuningTask
-from capbench.training import fit
+from capbench.training.loop import fit
 
 
 def ewc(

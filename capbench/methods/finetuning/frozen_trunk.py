@@ -8,7 +8,7 @@ from capbench.configs import TrainConfig
 from capbench.errors import MethodError
 from capbench.models.base import Model
 from capbench.tasks.base import Task
-from capbench.training import fit
+from capbench.training.loop import fit
 
 
 def frozen_trunk(model: Model, task: Task, config: TrainConfig) -> Model:

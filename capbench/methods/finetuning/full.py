@@ -7,7 +7,7 @@ import copy
 from capbench.configs import TrainConfig
 from capbench.models.base import Model
 from capbench.tasks.base import Task
-from capbench.training import fit
+from capbench.training.loop import fit
 
 
 def full(model: Model, task: Task, config: TrainConfig) -> Model:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from capbench.configs import TrainConfig
 from capbench.errors import MethodError
 from capbench.methods.common import check
-from capbench.methods.peft_adapters import tuned_by_adapter
-from capbench.methods.peft_configs import peft_library
+from capbench.methods.peft.adapters import tuned_by_adapter
+from capbench.methods.peft.configs import peft_library
 from capbench.models.base import Model
 from capbench.tasks.base import Task
 

@@ -13,7 +13,7 @@ from capbench.configs import TrainConfig
 from capbench.methods.common import check
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
-from capbench.training import Loss, fit, next_token_loss
+from capbench.training.loop import Loss, fit, next_token_loss
 
 
 def l2_sp(model: Model, task: Task, config: TrainConfig, *, strength: float = 0.1) -> Model:

@@ -11,7 +11,7 @@ from capbench.errors import MethodError
 from capbench.methods.common import check
 from capbench.models.base import Model
 from capbench.tasks.base import Task
-from capbench.training import fit
+from capbench.training.loop import fit
 
 
 def last_k(model: Model, task: Task, config: TrainConfig, *, k: int = 1) -> Model:

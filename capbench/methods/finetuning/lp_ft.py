@@ -12,7 +12,7 @@ from capbench.errors import MethodError
 from capbench.methods.common import another_seed, check
 from capbench.models.base import Model
 from capbench.tasks.base import Task
-from capbench.training import fit
+from capbench.training.loop import fit
 
 
 def lp_ft(model: Model, task: Task, config: TrainConfig, *, head_share: float = 0.5) -> Model:

@@ -9,7 +9,7 @@ from capbench.methods.common import check
 from capbench.models.base import Model
 from capbench.tasks.finetuning import FineTuningTask
 from capbench.tasks.mixture import Mixture
-from capbench.training import fit
+from capbench.training.loop import fit
 
 
 def replay(model: Model, task: FineTuningTask, config: TrainConfig, *, share: float = 0.5) -> Model:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from capbench.errors import CapbenchError
-from capbench.methods.registry import one_line
+from capbench.methods.specs.registry import one_line
 from capbench.pipeline.steps import Step
-from capbench.store import Store
+from capbench.store.store import Store
 
 POLL = 0.2  # seconds between looks at progress and at other processes' locks
 

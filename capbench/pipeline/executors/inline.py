@@ -9,7 +9,7 @@ from capbench.pipeline.clock import Clock, OutOfTime
 from capbench.pipeline.cores import limit_threads
 from capbench.pipeline.executors import base
 from capbench.pipeline.steps import Step
-from capbench.store import Store
+from capbench.store.store import Store
 
 
 class Inline:
@@ -42,7 +42,7 @@ class Inline:
         return {step.key: why for step, why in zip(steps, found, strict=True) if why is not None}
 
     def _together(self, steps: list[Step]) -> list[str | None]:
-        from capbench.stacking.together import together
+        from capbench.training.stacking.together import together
 
         found: list[str | None] = []
         for outcome in together([functools.partial(self._build, step) for step in steps], most=self._stack):

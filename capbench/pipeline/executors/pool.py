@@ -17,7 +17,7 @@ from capbench.pipeline.clock import Clock
 from capbench.pipeline.cores import limit_threads
 from capbench.pipeline.executors import base
 from capbench.pipeline.steps import Step
-from capbench.store import Store
+from capbench.store.store import Store
 
 
 class Pool:

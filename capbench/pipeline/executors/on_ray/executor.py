@@ -17,7 +17,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from capbench import __version__
 from capbench.errors import CapbenchError
 from capbench.pipeline.clock import Clock
-from capbench.pipeline.code import training_code
 from capbench.pipeline.executors import base
 from capbench.pipeline.executors.on_ray import luggage, worker
 from capbench.pipeline.executors.on_ray.connection import connected
@@ -27,7 +26,8 @@ from capbench.pipeline.executors.on_ray.room import Room, on_gpu
 from capbench.pipeline.executors.on_ray.where import OnRay
 from capbench.pipeline.snapshots import Snapshots
 from capbench.pipeline.steps import Compile, Step
-from capbench.store import Store
+from capbench.store.code import training_code
+from capbench.store.store import Store
 
 _AHEAD = 200  # steps that are handed over at most: each holds a lock, which is an open file
 _KEPT = 64  # parents from the store that are put before the cluster at most

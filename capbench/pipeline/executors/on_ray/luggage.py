@@ -17,8 +17,8 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from capbench.methods import sources
-from capbench.methods.registry import BUILT_IN, CHECKPOINTS, PEFT, MethodRef
+from capbench.methods.specs import sources
+from capbench.methods.specs.registry import BUILT_IN, CHECKPOINTS, PEFT, MethodRef
 from capbench.pipeline.steps import Compile, Edit, FineTune, Initialise, Step
 
 _CAPBENCH = Path(__file__).parents[3]

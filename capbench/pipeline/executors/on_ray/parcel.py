@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from capbench.store import Content
+from capbench.store.store import Content
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,15 +10,15 @@ from typing import Any
 
 from capbench import __version__
 from capbench.errors import CapbenchError
-from capbench.methods import registry
-from capbench.pipeline.code import training_code
+from capbench.methods.specs import registry
 from capbench.pipeline.cores import limit_threads
 from capbench.pipeline.executors import base
 from capbench.pipeline.executors.on_ray import luggage, scratch
 from capbench.pipeline.executors.on_ray.luggage import Luggage
 from capbench.pipeline.executors.on_ray.parcel import Failed, Made, Parcel
 from capbench.pipeline.steps import FineTune, Step
-from capbench.store import Store
+from capbench.store.code import training_code
+from capbench.store.store import Store
 
 _TELL = 0.5  # seconds between two words about progress
 

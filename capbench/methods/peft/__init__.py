@@ -1,0 +1,1 @@
+"""Adapters of the PEFT library as methods."""

@@ -1,0 +1,126 @@
+"""The version of a method: a hash of its file and of the user's own modules that it imports, read without running them."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_CAPBENCH = Path(__file__).parents[2]
+_METHODS = Path(__file__).parents[1]
+_SHAPING = ("methods", "measure")  # of capbench: a method may look inside a model
+# These find and describe methods; no result hangs on them.
+_PLUMBING = {
+    _METHODS / "base.py",
+    *(_METHODS / "specs" / f"{name}.py" for name in ("arguments", "names", "registry", "sources")),
+}
+LIBRARIES = tuple(
+    path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+
+
+@dataclass(frozen=True)
+class _Root:
+    """A folder in which absolute imports are looked up; top: only those of this package, if it is not empty."""
+
+    folder: Path
+    top: str = ""
+
+
+def digest(file: Path, module: str = "") -> str:
+    """16 hex digits over the bytes of a method's file and of all in `files`; over its own alone, if it imports none of these."""
+    found = files(file, module)
+    if found == {file}:
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    total = hashlib.sha256()
+    for name, content in sorted((_name(other, file), other.read_bytes()) for other in found):
+        total.update(f"{name}:{hashlib.sha256(content).hexdigest()};".encode())
+    return total.hexdigest()[:16]
+
+
+def files(file: Path, module: str = "") -> set[Path]:
+    """A method's file and those that it imports, directly or not, also in functions.
+
+    module: the dotted name that the file is imported by; empty for one given by its path. Counted are modules of the same
+    folder or the same package, and methods and measurements of capbench. Installed libraries are not, nor the rest of capbench,
+    which is in every model's key.
+    """
+    roots = _roots(file, module)
+    found: set[Path] = set()
+    waiting = {file}
+    while waiting:
+        here = waiting.pop()
+        if here not in found:
+            found.add(here)
+            waiting |= _imported(here, roots)
+    return found
+
+
+def _roots(file: Path, module: str) -> tuple[_Root, ...]:
+    if file.is_relative_to(_CAPBENCH):
+        return ()
+    if "." in module:
+        top, *inner = module.split(".")
+        return (_Root(file.parents[len(inner) + (file.name == "__init__.py")], top),)
+    package = file.parent
+    while (package.parent / "__init__.py").is_file():
+        package = package.parent
+    whole = (_Root(package.parent, package.name),) if (package / "__init__.py").is_file() else ()
+    library = str(file.parent) in LIBRARIES or file.parent.name in ("site-packages", "dist-packages")
+    return whole if library else (_Root(file.parent), *whole)
+
+
+def _imported(file: Path, roots: tuple[_Root, ...]) -> set[Path]:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):  # loading the method will say so
+        return set()
+    found: set[Path] = set()
+    for level, name in _names(tree):
+        parts = name.split(".") if name else []
+        if level:
+            if level <= len(file.parents) and not file.is_relative_to(_CAPBENCH):
+                found |= set(_on_the_way(file.parents[level - 1], parts))
+        elif parts[0] == "capbench":  # not looked up beside the file: it may lie in a clone of this repository
+            if len(parts) < 2 or parts[1] not in _SHAPING:
+                continue
+            found |= {f for f in _on_the_way(_CAPBENCH / parts[1], parts[2:]) if f.name != "__init__.py"} - _PLUMBING
+        elif parts[0] not in sys.stdlib_module_names:
+            for root in roots:
+                if root.top in ("", parts[0]):
+                    found |= set(_on_the_way(root.folder, parts)) - {root.folder / "__init__.py"}
+    return found
+
+
+def _names(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(number of leading dots, dotted name) of everything imported; of `from a import b` both a and a.b, b may be a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = node.module or ""
+            yield node.level, start
+            yield from ((node.level, f"{start}.{alias.name}".lstrip(".")) for alias in node.names)
+
+
+def _on_the_way(folder: Path, parts: list[str]) -> Iterator[Path]:
+    """The files that importing these parts runs, packages first."""
+    places = [folder.joinpath(*parts[:n]) for n in range(len(parts) + 1)]
+    for place in places:
+        if (place / "__init__.py").is_file():
+            yield place / "__init__.py"
+    for place in places[1:]:
+        if (file := place.parent / f"{place.name}.py").is_file():
+            yield file
+
+
+def _name(file: Path, method: Path) -> str:
+    """A name that is the same wherever the user's folder and capbench are."""
+    if file.is_relative_to(_CAPBENCH):
+        return f"capbench/{file.relative_to(_CAPBENCH).as_posix()}"
+    return Path(os.path.relpath(file, method.parent)).as_posix()

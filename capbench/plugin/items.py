@@ -1,0 +1,83 @@
+"""What the plugin reads off a collected test: its claim, its strategy of variants, whether it is asked for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+from capbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+    from capbench.session.options import Options
+    from capbench.studies.judge import Claim
+    from capbench.studies.pcfg.variant import Variant
+
+
+def claim_of(item: pytest.Item) -> Claim:
+    """The claim of a test's marker. Raises UsageError for a marker that is missing or not of the documented form."""
+    from capbench.studies.judge import Claim
+    from capbench.studies.registry import STUDIES
+
+    marker = item.get_closest_marker("claim")
+    if marker is None or not marker.args:
+        raise UsageError(
+            f"{item.nodeid} uses `judge`, so it needs @pytest.mark.claim('some.id', source=..., needs=...)"
+        )
+    if marker.kwargs.get("study", "pcfg-counter") not in STUDIES:
+        raise UsageError(f"{item.nodeid}: unknown study {marker.kwargs['study']!r}; known: {', '.join(STUDIES)}")
+    document = (getattr(item, "function", None).__doc__ or "").strip().split("\n\n")[0]
+    try:
+        return Claim(id=str(marker.args[0]), statement=" ".join(document.split()), **marker.kwargs)
+    except TypeError as error:
+        raise UsageError(
+            f"{item.nodeid}: mark claim({marker.args[0]!r}): {str(error).split('__init__() ')[-1]}"
+        ) from None
+
+
+def strategy_of(item: pytest.Item) -> SearchStrategy[Variant]:
+    """The strategy of a test's marker `variants`, given as such or by a function. Raises UsageError if there is none."""
+    marker = item.get_closest_marker("variants")
+    given = [*marker.args, *marker.kwargs.values()] if marker is not None else []
+    if len(given) != 1:
+        raise UsageError(f"{item.nodeid} uses `variants`, so it needs @pytest.mark.variants(strategy)")
+    from hypothesis.strategies import SearchStrategy
+
+    from capbench.methods.specs.registry import one_line
+
+    try:
+        found: SearchStrategy[Variant] = _made(given[0]) if inspect.isfunction(given[0]) else given[0]
+    except Exception as error:  # whatever a user's function may raise
+        raise UsageError(f"{item.nodeid}: mark variants: {given[0].__name__} failed: {one_line(error)}") from None
+    if not isinstance(found, SearchStrategy):
+        raise UsageError(
+            f"{item.nodeid}: mark variants({repr(given[0])[:80]}): must be a strategy, "
+            "as capbench.variants.strategies.variants(), or a function that returns one"
+        )
+    return found
+
+
+@cache
+def _made(strategy: Callable[[], SearchStrategy[Variant]]) -> SearchStrategy[Variant]:
+    """One strategy for all tests that are marked with its function: its variants are drawn once."""
+    return strategy()
+
+
+def asked_for(item: pytest.Item, options: Options) -> bool:
+    """Whether a test that was selected is to be run: extended ones, those on variants, those on one's own task."""
+    marker = item.get_closest_marker("claim")
+    if item.get_closest_marker("variants"):
+        return options.variants is not None and options.task is None
+    if options.replay and marker is not None:  # the variants are asked for, and nothing else
+        return False
+    if options.task is not None and marker is not None:
+        from capbench.session.studies import OWN_IN_PLACE_OF
+
+        if marker.kwargs.get("study", OWN_IN_PLACE_OF) != OWN_IN_PLACE_OF:
+            return False
+    return options.extended or item.get_closest_marker("extended") is None

@@ -1,0 +1,60 @@
+"""How a verdict becomes the outcome of its pytest test: passed, failed, or skipped as an expected failure; with its record."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from capbench.expectations.watch import Watch
+    from capbench.studies.judge import Judge
+    from capbench.variants.judging import VariantsJudge
+
+_BENCHMARK = pytest.StashKey[Any]()
+
+
+def benchmarked(request: pytest.FixtureRequest) -> Callable[[Callable[[], None]], None]:
+    """Times what is given to it, once, with pytest-benchmark's fixture."""
+
+    def timed(work: Callable[[], None]) -> None:
+        # Asked for late: a benchmark fixture that is never used is a warning.
+        benchmark = request.node.stash[_BENCHMARK] = request.getfixturevalue("benchmark")
+        benchmark.pedantic(work, rounds=1, iterations=1)
+
+    return timed
+
+
+def tell(
+    report: Any, made: Judge | VariantsJudge, item: pytest.Item, call: pytest.CallInfo[None], watch: Watch
+) -> None:
+    """Put the verdict, held against what is expected of it, into the report of the test's call."""
+    from capbench.results import Status, to_dict
+    from capbench.studies.judge import InvalidClaimError, outcome_line
+
+    own_line = True
+    if call.excinfo is not None:
+        own_line = isinstance(call.excinfo.value, (InvalidClaimError, pytest.skip.Exception))
+        made.invalidate(str(call.excinfo.value) if own_line else f"the test failed: {call.excinfo.exconly()}")
+    record = made.record()
+    expected = watch.outcome(record, broken=not own_line)
+    status, line = record.verdict.status, outcome_line(record)
+    if expected is not None:
+        record, line = dataclasses.replace(record, expected=expected.text), f"{line}; {expected.line}"
+    fine = status in (Status.SUPPORTED, Status.INCONCLUSIVE) if expected is None else expected.holds
+    if fine and status is Status.SUPPORTED:
+        report.outcome, report.longrepr = "passed", None
+    elif fine:
+        report.outcome, report.wasxfail, report.longrepr = "skipped", line, line
+    else:
+        report.outcome = "failed"
+        if own_line:  # a broken test keeps its traceback
+            report.longrepr = line
+    report.capbench_status = str(status)
+    report.capbench_record = to_dict(record)
+    benchmark = item.stash.get(_BENCHMARK, None)
+    if benchmark is not None:
+        v = record.verdict
+        benchmark.extra_info.update(claim=record.id, status=str(status), effect=v.effect, margin=v.margin)

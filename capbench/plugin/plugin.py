@@ -1,0 +1,156 @@
+"""The pytest plugin: the plan before the tests, the `judge` fixture, verdicts as outcomes, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from capbench.errors import UsageError
+from capbench.plugin.expecting import Expecting
+from capbench.plugin.items import asked_for, claim_of, strategy_of
+from capbench.plugin.models import make_models
+from capbench.plugin.options import add_options, read_options
+from capbench.plugin.outcome import benchmarked, tell
+from capbench.plugin.reporter import Reporter
+
+if TYPE_CHECKING:
+    from capbench.session.run import CapbenchSession
+    from capbench.studies.judge import Case, Judge
+    from capbench.variants.judging import VariantsJudge
+
+_SESSION: pytest.StashKey[CapbenchSession] = pytest.StashKey()
+_JUDGE: pytest.StashKey[Judge | VariantsJudge] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from capbench.plugin import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest's own junitxml reads its path
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "claim(id, *, source, needs, study='pcfg-counter', uses_method=True): a claim of the paper, decided through `judge`",
+    )
+    config.addinivalue_line(
+        "markers",
+        "variants(strategy): a claim on variants of its task, drawn from this strategy, or from that which this function "
+        "returns (strategy=function), decided through `variants`",
+    )
+    config.addinivalue_line("markers", "extended: beyond the core; runs only with --capbench-extended")
+    from capbench.session.run import CapbenchSession
+
+    try:
+        options = read_options(config)
+        session = config.stash[_SESSION] = CapbenchSession(options)
+        config.pluginmanager.register(Reporter(config, session), "capbench-reporter")
+        if options.expect:
+            config.pluginmanager.register(Expecting(config, session), "capbench-expecting")
+        if not config.option.collectonly and not hasattr(config, "workerinput"):
+            _ = session.baseline  # one that cannot be compared with is told before anything is computed
+            _ = session.variants.replayed  # and so is a variant that is not known
+        if options.report and not config.option.collectonly and not hasattr(config, "workerinput"):
+            _ = session.models.store  # a cache that cannot be used is told before the report's folder is made
+            session.prepare_report()
+            if config.option.xmlpath is None:
+                config.option.xmlpath = str(session.report_folder / "junit.xml")
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return config.stash[_SESSION].header()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if not {"judge", "variants"} & set(metafunc.fixturenames):
+        return
+    marker = metafunc.definition.get_closest_marker("claim")
+    methods = metafunc.config.stash[_SESSION].options.methods
+    if marker is None or not marker.kwargs.get("uses_method", True):
+        methods = ("",)
+    ids = [f"method={m}" for m in methods] if len(methods) > 1 else [pytest.HIDDEN_PARAM]
+    metafunc.parametrize("capbench_method", methods, ids=ids)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    options = config.stash[_SESSION].options
+    kept: list[pytest.Item] = []
+    dropped: list[pytest.Item] = []
+    for item in items:
+        marker = item.get_closest_marker("claim")
+        if marker is not None and marker.args:
+            item.extra_keyword_matches.add(str(marker.args[0]))
+        (kept if asked_for(item, options) else dropped).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Make every model that the collected tests need, before the first of them runs. With --capbench-export or -only none is."""
+    if session.config.option.collectonly or (
+        session.testsfailed and not session.config.option.continue_on_collection_errors
+    ):
+        return None
+    return True if make_models(session, session.config.stash[_SESSION]) else None
+
+
+@pytest.fixture
+def case() -> Case:
+    """The parameters of the test: suites parametrize it; a claim without parameters has this empty one."""
+    from capbench.studies.judge import Case
+
+    return Case()
+
+
+@pytest.fixture
+def judge(request: pytest.FixtureRequest, capbench_method: str, case: Case) -> Judge:
+    """Decides one claim for one method: measure, check controls, decide. See capbench/judge.py."""
+    item = request.node
+    timed = benchmarked(request) if request.config.pluginmanager.hasplugin("benchmark") else lambda work: work()
+    try:
+        claim = claim_of(item)
+    except UsageError as error:
+        pytest.fail(str(error), pytrace=False)
+    made = request.config.stash[_SESSION].judge(claim, case, capbench_method, nodeid=item.nodeid, timed=timed)
+    item.stash[_JUDGE] = made
+    return made
+
+
+@pytest.fixture
+def variants(request: pytest.FixtureRequest, capbench_method: str) -> VariantsJudge:
+    """Decides one claim on variants of its task, for one method. See capbench/variants/judging.py."""
+    item = request.node
+    try:
+        claim, strategy = claim_of(item), strategy_of(item)
+        made = request.config.stash[_SESSION].variants.judge(claim, strategy, capbench_method, nodeid=item.nodeid)
+    except UsageError as error:
+        pytest.fail(str(error), pytrace=False)
+    item.stash[_JUDGE] = made
+    return made
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    report = yield
+    made = item.stash.get(_JUDGE, None)
+    if made is None or call.when != "call":
+        return report
+    tell(report, made, item, call, item.config.stash[_SESSION].watch)
+    return report
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    if getattr(report, "capbench_status", None) == "invalid" and report.failed:
+        return "error", "E", "INVALID"
+    return None

@@ -1,0 +1,1 @@
+"""Content-addressed artefacts: what is kept, under which key, and the version of the code that made it."""

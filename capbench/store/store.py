@@ -1,0 +1,323 @@
+"""Content-addressed artefacts on disk: tensors (safetensors) and metadata (JSON), atomic, hash-checked and locked.
+
+Under the root: `artefacts/<key[:2]>/<key>/` holds tensors.safetensors and meta.json, complete and never changed;
+`tmp/<key>.<random>/` is being written, and renamed into place when complete; `locks/<key>.lock` is held while an
+artefact is built or moved; `damaged/<key>.<random>/` failed its checksum and is kept for a look.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_dir
+
+from capbench.errors import CapbenchError, UsageError
+from capbench.store.files import sync, write_durably
+
+if TYPE_CHECKING:  # torch is imported only where tensors are handled: reading metadata must not cost seconds
+    import torch
+
+    Tensors = Mapping[str, torch.Tensor]
+
+FORMAT, STALE_SECONDS = 1, 24 * 3600
+TENSORS, META = "tensors.safetensors", "meta.json"
+BUNDLED = "bundled"  # in an artefact's metadata: it came with the package, and nothing was trained for it here
+Json = Mapping[str, Any]
+_LOCKS = threading.local()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artefact:
+    """A stored result: tensors of any shape and dtype by name, and metadata as JSON values (lists, never tuples)."""
+
+    key: str
+    tensors: Tensors
+    meta: Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """The two files of an artefact, as bytes."""
+
+    meta: bytes
+    tensors: bytes
+
+
+class DamagedArtefact(UserWarning):
+    """An artefact failed its checksum and counts as absent."""
+
+
+def key_of(config: Json) -> str:
+    """The first 32 hex digits of the SHA-256 of `config` as canonical JSON.
+
+    Two configs have the same key if and only if they are equal, where 1, 1.0 and True differ, tuples are lists, and the
+    order of dictionary keys does not matter. Raises TypeError or ValueError (NaN, infinity) naming the place and value.
+    """
+    return _sha256(_canonical(_plain(config, "config")))[:32]
+
+
+def default_root(option: str | None = None) -> Path:
+    """Where artefacts live: `option`, else the environment's CAPBENCH_CACHE, else the user's cache directory."""
+    return Path(option or os.environ.get("CAPBENCH_CACHE") or user_cache_dir("capbench"))
+
+
+class Store:
+    """Artefacts under one root directory, shared safely by threads and processes of one machine.
+
+    Keys come from `key_of`. Disk full, no permission and the like raise CapbenchError with path and cause in one line.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        """Create `root` if need be. Raises UsageError if it is a file or cannot be written."""
+        self.root = Path(os.path.realpath(os.path.expanduser(root)))
+        try:
+            for name in ("artefacts", "locks", "tmp"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+                if not os.access(self.root / name, os.W_OK | os.X_OK):
+                    raise PermissionError(None, "no permission to write")
+        except OSError as error:
+            cause = "it is a file" if os.path.isfile(self.root) else error.strerror
+            raise UsageError(f"cannot use {str(root)!r} as cache directory: {cause}; give a writable one") from error
+
+    def has(self, key: str) -> bool:
+        """Whether a complete artefact is present. Cheap: its checksums are not looked at."""
+        return all(os.path.isfile(self._place(key) / name) for name in (TENSORS, META))
+
+    def load(self, key: str, *, device: str | torch.device = "cpu") -> Artefact | None:
+        """The artefact with its tensors on `device`, or None if absent.
+
+        Both files are checked by SHA-256. If damaged it is moved away, with a DamagedArtefact warning, and absent.
+        """
+        if (checked := self._checked(key, with_tensors=True)) is None:
+            return None
+        import safetensors.torch
+
+        # From the bytes that were hashed, not from the file: it cannot change in between, nor later under a mmap.
+        tensors = {name: tensor.to(device) for name, tensor in safetensors.torch.load(checked[1]).items()}
+        return Artefact(key=key, tensors=tensors, meta=checked[0])
+
+    def meta(self, key: str) -> Json | None:
+        """Only the metadata, checked as by `load` (the tensors are not), without importing torch. None if absent."""
+        checked = self._checked(key, with_tensors=False)
+        return None if checked is None else checked[0]
+
+    def intact(self, key: str) -> bool:
+        """Whether the artefact is there and its checksums hold; if damaged it is set aside, as by `load`."""
+        return self._checked(key, with_tensors=True) is not None
+
+    def save(self, key: str, *, kind: str, config: Json, tensors: Tensors, meta: Json) -> None:
+        """Store an artefact; a crash at any moment leaves all of it or nothing. One that is already there is kept.
+
+        Tensors may be on any device, share storage or be non-contiguous. Takes the key's lock: whoever holds that knows
+        that nobody else is writing. Raises TypeError or ValueError, naming the field, for what cannot be stored.
+        """
+        document = {"format": FORMAT, "key": key, "kind": kind, "config": _plain(config, "config")}
+        document |= {"created": datetime.now(UTC).isoformat(timespec="seconds"), "meta": _plain(meta, "meta")}
+        place = self._place(key)
+        with self.lock(key):
+            if self.has(key):
+                return
+            data = _pack(tensors)
+            document["tensors_sha256"] = _sha256(data)
+            document["meta_sha256"] = _sha256(_canonical(document))
+            with _explained(f"save artefact {key} to {str(place)!r}"):
+                if os.path.lexists(place):  # incomplete, or it would have been kept
+                    self._set_aside(key)
+                self._publish(place, {TENSORS: data, META: _canonical(document)})
+
+    def content(self, key: str) -> Content | None:
+        """An artefact's two files as they are, for another store; checked as by `load`. None if absent."""
+        if (checked := self._checked(key, with_tensors=True)) is None:
+            return None
+        with _explained(f"read artefact {str(self._place(key))!r}"):
+            return Content(meta=(self._place(key) / META).read_bytes(), tensors=checked[1])
+
+    def put(self, key: str, content: Content) -> None:
+        """Store what another store's `content` gave, as by `save`. Raises CapbenchError if it is not what was written there."""
+        place = self._place(key)
+        with self.lock(key):
+            if self.has(key):
+                return
+            with _explained(f"save artefact {key} to {str(place)!r}"):
+                if os.path.lexists(place):
+                    self._set_aside(key)
+                self._publish(place, {TENSORS: content.tensors, META: content.meta})
+            if not self.intact(key):
+                raise CapbenchError(f"artefact {key} was damaged on its way to {str(self.root)!r}")
+
+    def lock(self, key: str) -> AbstractContextManager[object]:
+        """Wait for the key's lock and hold it, against other threads and processes; re-entrant within a thread."""
+        return self._locked(key, timeout=-1)
+
+    def try_lock(self, key: str) -> AbstractContextManager[bool]:
+        """As `lock`, without waiting: yields whether the lock is held (also if this thread already held it)."""
+        return self._locked(key, timeout=0)
+
+    def get_or_build(self, key: str, build: Callable[[], tuple[Tensors, Json]], *, kind: str, config: Json) -> Artefact:
+        """The artefact, from disk if it is there, else from `build() -> (tensors, meta)`, which is then saved.
+
+        Callers that come while another builds wait for its result. What `build` raises passes through, and nothing is
+        saved. The result always comes from disk, so that the first run sees exactly what later runs see.
+        """
+        _plain(config, "config")  # refused before the work, not after it
+        if (found := self.load(key)) is not None:
+            return found
+        with self.lock(key):
+            if (found := self.load(key)) is None:
+                tensors, meta = build()
+                self.save(key, kind=kind, config=config, tensors=tensors, meta=meta)
+                found = self.load(key)
+        if found is None:
+            raise CapbenchError(f"cannot read back artefact {key} from {str(self._place(key))!r}: is the disk failing?")
+        return found
+
+    def _place(self, key: str) -> Path:
+        if not re.fullmatch("[0-9a-z_-]{2,64}", key):  # lower case: some file systems do not tell "a" from "A"
+            raise ValueError(f"artefact key {key!r}: use 2 to 64 characters of 0-9, a-z, '-' and '_', as key_of gives")
+        return self.root / "artefacts" / key[:2] / key
+
+    @contextmanager
+    def _locked(self, key: str, *, timeout: float) -> Iterator[bool]:
+        path = str(self.root / "locks" / f"{self._place(key).name}.lock")
+        # One object per thread: re-entrant there, and it keeps other threads out. And one per process: a forked child
+        # must not believe that it holds its parent's locks.
+        lock, held = vars(_LOCKS).setdefault(f"{os.getpid()}:{path}", FileLock(path)), False
+        with ExitStack() as stack:
+            with _explained(f"lock artefact {key} with {path!r}"), suppress(Timeout):
+                stack.enter_context(lock.acquire(timeout=timeout))
+                held = True
+            yield held
+
+    def _checked(self, key: str, *, with_tensors: bool) -> tuple[Json, bytes] | None:
+        """As `_read`, but None if damaged: then the artefact is set aside."""
+        place = self._place(key)
+        with suppress(DamagedArtefact):
+            return _read(place, with_tensors=with_tensors)
+        with self.try_lock(key) as held:
+            try:  # once more: another process may have put a good one in its place meanwhile
+                return _read(place, with_tensors=with_tensors)
+            except DamagedArtefact as damage:
+                what = f"artefact {key} is damaged ({damage}): "
+            if held:
+                with _explained(f"set the damaged artefact {str(place)!r} aside"):
+                    what += f"moved to {str(self._set_aside(key))!r}"
+            else:  # no waiting here: the holder may be building for an hour
+                what += f"left at {str(place)!r} as another process has locked it"
+        warnings.warn(what, DamagedArtefact, stacklevel=3)
+        return None
+
+    def _set_aside(self, key: str) -> Path:
+        moved = self.root / "damaged" / f"{key}.{uuid.uuid4().hex[:8]}"
+        moved.parent.mkdir(exist_ok=True)
+        os.rename(self._place(key), moved)
+        return moved
+
+    def _publish(self, place: Path, files: Mapping[str, bytes]) -> None:
+        """Write the files and make them durable in a temporary directory, then rename that to `place`."""
+        for path in (self.root / "tmp").iterdir():  # left by dead processes: of this key, which is locked here, or old
+            with suppress(FileNotFoundError):  # another process may be sweeping too
+                if path.name.startswith(f"{place.name}.") or time.time() - path.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(path, ignore_errors=True)
+        # Not tempfile.mkdtemp: its mode 0700 would close a cache that is shared with a group.
+        temporary = self.root / "tmp" / f"{place.name}.{uuid.uuid4().hex}"
+        try:
+            temporary.mkdir()
+            for name, data in files.items():
+                write_durably(temporary / name, data)
+            sync(temporary)
+            place.parent.mkdir(exist_ok=True)
+            os.rename(temporary, place)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        sync(place.parent)
+        sync(place.parent.parent)
+
+
+@contextmanager
+def _explained(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CapbenchError(f"cannot {doing}: {error.strerror or error}") from error
+
+
+def _read(place: Path, *, with_tensors: bool) -> tuple[Json, bytes] | None:
+    """The checked metadata and (if asked for) tensor bytes; None if there is no artefact. Raises DamagedArtefact."""
+    with _explained(f"read artefact {str(place)!r}"):
+        if not place.is_dir():
+            return None
+        try:
+            raw = (place / META).read_bytes()
+            (place / TENSORS).stat()  # metadata without tensors is not an artefact
+            data = (place / TENSORS).read_bytes() if with_tensors else b""
+        except FileNotFoundError as error:
+            raise DamagedArtefact(f"{Path(error.filename).name} is missing") from None
+    try:
+        document = json.loads(raw)
+        digest = document.pop("meta_sha256")
+        # The text too must be the canonical one, so that not even a changed byte without meaning passes.
+        intact = digest == _sha256(_canonical(document)) and raw == _canonical({**document, "meta_sha256": digest})
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        intact = False
+    if not intact or document.get("key") != place.name:
+        raise DamagedArtefact(f"{META} is not what was written for this key")
+    if document["format"] != FORMAT:  # no damage: do not move another version's work away
+        raise CapbenchError(f"{str(place)!r} has format {document['format']}, not {FORMAT}: use another cache")
+    if with_tensors and _sha256(data) != document["tensors_sha256"]:
+        raise DamagedArtefact(f"the SHA-256 of {TENSORS} differs")
+    return document["meta"], data
+
+
+def _pack(tensors: Tensors) -> bytes:
+    """The tensors as the bytes of a safetensors file."""
+    import safetensors.torch
+    import torch
+
+    packed: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided:
+            raise TypeError(f"tensors[{name!r}] is a {type(tensor).__name__}: only dense tensors can be stored")
+        # safetensors refuses shared and non-contiguous storage, and writes lazily conjugated numbers unconjugated.
+        dense = tensor.detach().cpu().resolve_conj().resolve_neg()
+        packed[name] = dense.clone(memory_format=torch.contiguous_format)
+    return safetensors.torch.save(packed)
+
+
+def _plain(value: Any, where: str) -> Any:
+    """`value` as JSON reads it back. Raises TypeError or ValueError that names `where` and the value."""
+    match value:
+        case None | bool() | str() | int():
+            return value
+        case float() if math.isfinite(value):
+            return value + 0.0  # -0.0 == 0.0, so they must read alike
+        case list() | tuple():
+            return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        case Mapping() if all(isinstance(key, str) for key in value):  # json would write the key 1 as "1"
+            return {key: _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+    error = ValueError if isinstance(value, float) else TypeError
+    raise error(f"{where} is {value!r}: JSON has None, bool, int, finite float, str, list and dict with str keys")
+
+
+def _canonical(plain: Any) -> bytes:
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

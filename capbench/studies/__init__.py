@@ -1,0 +1,1 @@
+"""Experiments as data: each study owns its scales, models, readings, claims and tools."""

@@ -1,0 +1,1 @@
+"""The calibration study: models whose state is known by construction."""

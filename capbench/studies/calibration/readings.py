@@ -1,0 +1,145 @@
+"""What the tools say of models whose state is known: ROC curves, their area, and how often the verdict is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from capbench.pipeline.steps import Step
+from capbench.results import CapabilityState, Curve, Grid, Measurement
+from capbench.studies.calibration.study import DELETED, INTACT, WRAPPED, CalibrationStudy, Member
+from capbench.studies.lab import Bench, Built
+from capbench.studies.pcfg import readings as pcfg_readings
+from capbench.studies.readings import number, revival
+from capbench.studies.tracr import readings as tracr_readings
+from capbench.studies.tracr.study import TracrCounter
+from capbench.verdicts.capability import BEHAVIOUR, PRUNING, TOOLS, Assessment, Tool, assess
+
+KNOWN = (INTACT, WRAPPED, DELETED)
+VERDICTS = (INTACT, WRAPPED, DELETED, CapabilityState.UNDECIDED)
+
+
+def calibration(bench: Bench, **models: Built) -> Iterator[Measurement]:
+    """Every tool and the verdict on every member of the pool, in numbers.
+
+    models: `<member>/<role>` as `pool` names them. Gives `value.<tool>.<member>`; `auc.<tool>` between wrapped and deleted, for
+    pruning on wrappers that are made of neurons (`auc.pruning.any`: on all); `known.<state>`: how many; `right`: the share of all
+    verdicts that are right; `deleted_called_intact`: how many; `base`: the lowest O_PT accuracy of a base model.
+    """
+    found = _pool_assessed(bench, models)
+    for member, (_, assessment) in found.items():
+        for e in assessment.evidence:
+            note = f"{e.reading}; verdict {assessment.state}"
+            yield number(bench, f"value.{e.tool}.{member.name}", e.value, e.unit, 1, "calibration", note=note)
+    for name, (wrapped, deleted) in _samples(found).items():
+        yield number(bench, f"auc.{name}", auc(wrapped, deleted), "AUC", len(wrapped) + len(deleted), "calibration")
+    for state in KNOWN:
+        yield number(bench, f"known.{state}", sum(m.state is state for m in found), "models", len(found), "calibration")
+    verdicts = [(member.state, assessment.state) for member, (_, assessment) in found.items()]
+    for name, value, unit in (
+        ("base", min(lowest for lowest, _ in found.values()), "accuracy"),
+        ("right", sum(known is said for known, said in verdicts) / len(found), "share"),
+        ("deleted_called_intact", verdicts.count((DELETED, INTACT)), "models"),
+    ):
+        yield number(bench, name, value, unit, len(found), "calibration")
+
+
+def figures(bench: Bench, **models: Built) -> Iterator[Measurement]:
+    """The same as pictures: a ROC curve per tool, wrapped against deleted, and the confusion matrix of the verdict."""
+    found = _pool_assessed(bench, models)
+    for name, (wrapped, deleted) in _samples(found).items():
+        x, y = zip(*roc(wrapped, deleted), strict=True)
+        curve = Curve(x=x, y=y, x_label="share of deleted called present", y_label="share of wrapped called present")
+        n = len(wrapped) + len(deleted)
+        yield Measurement(
+            name="roc", value=None, unit="", n=n, seed=bench.seed, group="calibration", series=name, curve=curve
+        )
+    yield _confusion(bench, {member: assessment.state for member, (_, assessment) in found.items()})
+
+
+def pool(study: CalibrationStudy, seed: int, case: object = None) -> dict[str, Step]:
+    """All models of a seed's pool by `<member>/<role>`; it has no cases."""
+    return {f"{m.name}/{role}": step for m in study.members(seed) for role, step in m.steps(seed).items()}
+
+
+def auc(positive: Sequence[float], negative: Sequence[float]) -> float:
+    """The chance that a positive is above a negative, ties counting half (the area under the ROC curve)."""
+    pairs = [(p, n) for p in positive for n in negative]
+    return sum(1.0 if p > n else 0.5 if p == n else 0.0 for p, n in pairs) / len(pairs)
+
+
+def roc(positive: Sequence[float], negative: Sequence[float]) -> list[tuple[float, float]]:
+    """(share of negatives at or above a threshold, share of positives), from the highest threshold to the lowest."""
+    points = [(0.0, 0.0)]
+    for threshold in sorted({*positive, *negative}, reverse=True):
+        shares = [sum(v >= threshold for v in values) / len(values) for values in (negative, positive)]
+        points.append((shares[0], shares[1]))
+    return points
+
+
+def _pool_assessed(bench: Bench, models: Mapping[str, Built]) -> dict[Member, tuple[float, Assessment]]:
+    """Every member with its base model's O_PT accuracy and what the tools say of it."""
+    return {member: _assessed(bench, member, models) for member in bench.study.members(bench.seed)}
+
+
+def _assessed(bench: Bench, member: Member, models: Mapping[str, Built]) -> tuple[float, Assessment]:
+    own = {name.rpartition("/")[2]: built for name, built in models.items() if name.startswith(f"{member.name}/")}
+    study: Any = member.study
+    part = Bench(study=study, seed=bench.seed, lab=bench.lab)
+    three = {name: own[name] for name in ("base", "tuned", "never")}
+    readings = tracr_readings if isinstance(member.study, TracrCounter) else pcfg_readings
+    measured = [*part.read(readings.behaviour, three)]
+    if member.state is not INTACT:
+        curves = {name: built for name, built in own.items() if "_" in name}
+        measured += part.read(revival, curves)
+        tuned = {"tuned": own["tuned"]}
+        if readings is tracr_readings:
+            measured += part.read(tracr_readings.circuit, three)
+            measured += part.read(tracr_readings.weight_pruning, tuned)
+        else:
+            measured += part.read(pcfg_readings.retention, three)
+            measured += part.read(pcfg_readings.pruning, tuned)
+    assessment = assess(measured, study.task_name)
+    assert assessment is not None  # behaviour was measured
+    return min(m.value for m in measured if m.name.startswith("base.O_PT") and m.value is not None), assessment
+
+
+def in_scope(tool: Tool, member: Member) -> bool:
+    """Whether a tool is asked about a model: pruning looks for neurons, so not about a wrapper that is made of something else."""
+    return tool is not PRUNING or member.state is DELETED or member.where == "neurons"
+
+
+def _samples(found: Mapping[Member, tuple[float, Assessment]]) -> dict[str, tuple[list[float], list[float]]]:
+    """By tool, its values on the wrapped and on the deleted models, where both have any; `pruning.any`: out of its scope, too."""
+
+    def values(tool: Tool, state: CapabilityState, asked: Callable[[Tool, Member], bool] = in_scope) -> list[float]:
+        of_state = [(m, e) for m, (_, a) in found.items() if m.state is state and asked(tool, m) for e in a.evidence]
+        return [e.value for m, e in of_state if e.tool == tool.name and e.value is not None]
+
+    samples = {t.name: (values(t, WRAPPED), values(t, DELETED)) for t in TOOLS if t is not BEHAVIOUR}
+    samples["pruning.any"] = values(PRUNING, WRAPPED, lambda *_: True), values(PRUNING, DELETED)
+    return {name: both for name, both in samples.items() if all(both)}
+
+
+def _confusion(bench: Bench, verdicts: Mapping[Member, CapabilityState]) -> Measurement:
+    counts = tuple(
+        tuple(float(sum(m.state is state and v is verdict for m, v in verdicts.items())) for verdict in VERDICTS)
+        for state in KNOWN
+    )
+    grid = Grid(
+        values=counts,
+        rows=tuple(map(str, KNOWN)),
+        columns=tuple(map(str, VERDICTS)),
+        row_label="true state",
+        column_label="verdict",
+    )
+    return Measurement(
+        name="confusion",
+        value=None,
+        unit="models",
+        n=len(verdicts),
+        seed=bench.seed,
+        group="confusion",
+        series="all tools",
+        grid=grid,
+    )

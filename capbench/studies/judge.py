@@ -1,0 +1,175 @@
+"""How a test of a claim is decided: measure, check the controls, compare with the threshold, leave a record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from capbench.pipeline.steps import Step
+from capbench.results import Control, Measurement, Record, Status, Verdict
+from capbench.studies.lab import Bench, Lab, Reading, Study
+from capbench.verdicts import claims
+from capbench.verdicts.capability import objection
+
+
+class InvalidClaimError(Exception):
+    """Raised inside a test when its claim cannot be put to the test; the message is the reason."""
+
+
+class Case:
+    """The parameters of one test, readable as attributes and, as a string, as the test's id."""
+
+    def __init__(self, **parameters: Any) -> None:
+        self.parameters = parameters
+        for name, value in parameters.items():
+            setattr(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "parameters" or name.startswith("__"):  # copying and pickling ask before __init__ has run
+            raise AttributeError(name)
+        raise AttributeError(f"this case has no {name!r}; it has {', '.join(self.parameters)}")
+
+    def __str__(self) -> str:
+        return ",".join(f"{name}={value}" for name, value in self.parameters.items())
+
+    __repr__ = __str__
+
+
+# (study, seed, case) -> the models that a test needs, by name
+Needs = Callable[[Any, int, Case], Mapping[str, Step]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A claim as its suite declares it.
+
+    study: which experiment it is about, by its name in protocols/studies.py. uses_method False: about base models only, the
+    same for all methods.
+    """
+
+    id: str
+    source: str
+    needs: Needs
+    study: str = "pcfg-counter"
+    statement: str = ""
+    uses_method: bool = True
+
+
+@dataclass(kw_only=True)
+class Judge:
+    """Given to a test: `measure` once, then `control`, `require` and `decide`. `record` is what the report gets."""
+
+    claim: Claim
+    case: Case
+    nodeid: str
+    method: str
+    study: Study
+    lab: Lab
+    steps: Mapping[int, Mapping[str, Step]]  # by seed
+    blocked: str = ""  # why the models could not be made, if so
+    timed: Callable[[Callable[[], None]], None] = lambda work: work()
+    verdict: Verdict | None = None
+    _measurements: list[Measurement] = field(default_factory=list)
+    _controls: list[Control] = field(default_factory=list)
+    _asked: list[str] = field(default_factory=list)
+    _started: float = field(default_factory=time.perf_counter)
+
+    def measure(self, *readings: tuple[Reading, Sequence[str]]) -> None:
+        """Carry out readings on every seed: pairs of a reading and the names of the models that it is given."""
+        if self.blocked:
+            raise InvalidClaimError(self.blocked)
+        for seed, steps in self.steps.items():
+            for name, step in steps.items():
+                meta = self.lab.built(step).meta
+                if meta.get("diverged"):
+                    raise InvalidClaimError(
+                        f"method {self.method or 'of the base model'!r}, seed {seed}: training diverged "
+                        f"('{name}', step {meta.get('steps', 0)}); lower its rate"
+                    )
+
+        def work() -> None:
+            for seed, steps in self.steps.items():
+                bench = Bench(study=self.study, seed=seed)
+                for reading, names in readings:
+                    self._measurements += self.lab.read(reading, bench, {name: steps[name] for name in names})
+
+        self.timed(work)
+
+    def __getitem__(self, name: str) -> list[float]:
+        """A measured quantity, one value per seed. A quantity that has no value on some seed makes the claim invalid."""
+        self._asked.append(name)
+        found = {m.seed: m for m in self._measurements if m.name == name and m.is_number}
+        if found.keys() != self.steps.keys():
+            raise KeyError(f"no reading gave {name!r} for seeds {sorted(self.steps.keys() - found.keys())}")
+        missing = [seed for seed, m in found.items() if m.value is None]
+        if missing:
+            raise InvalidClaimError(
+                f"{name} has no value for seeds {missing}: {found[missing[0]].note or 'not measurable'}"
+            )
+        return [m.value for m in found.values() if m.value is not None]
+
+    def difference(self, name: str, other: str) -> list[float]:
+        """One measured quantity minus another, paired by seed."""
+        return [a - b for a, b in zip(self[name], self[other], strict=True)]
+
+    def control(
+        self, name: str, values: Sequence[float], *, low: float = float("-inf"), high: float = float("inf")
+    ) -> None:
+        """A control that must lie between low and high on every seed; if it does not, the claim is invalid."""
+        inside = all(low <= v <= high for v in values)
+        limits = " and ".join([f">= {low:g}"] * (low > float("-inf")) + [f"<= {high:g}"] * (high < float("inf")))
+        worst = max(values, key=lambda v: max(low - v, v - high))
+        self._controls.append(Control(name=name, value=worst, expected=f"{limits} on every seed", passed=inside))
+
+    def require(self, holds: bool, reason: str) -> None:
+        """What must be so before the claim means anything; otherwise it is invalid, for this reason."""
+        if not holds:
+            raise InvalidClaimError(reason)
+
+    def decide(self, *conditions: Verdict) -> None:
+        """The verdict, unless a control failed, or the calibration of a tool that was asked. All conditions must hold."""
+        failed = [c for c in self._controls if not c.passed]
+        if failed:
+            c = failed[0]
+            self.verdict = claims.invalid(f"control failed: {c.name} is {c.value:.3g}, expected {c.expected}")
+        elif doubt := objection(self.study.preset.name, self.study.task_name, self._asked):
+            self.verdict = claims.invalid(doubt)
+        else:
+            self.verdict = claims.all_of(*conditions)
+
+    def record(self) -> Record:
+        """Everything about this test. A test that ended without a verdict is invalid."""
+        study = self.study
+        return Record(
+            claim=self.claim.id,
+            case=str(self.case),
+            statement=self.claim.statement,
+            source=self.claim.source,
+            nodeid=self.nodeid,
+            model=study.model_name,
+            task=study.task_name,
+            method=self.method,
+            protocol=study.protocol(self.case.parameters),
+            verdict=self.verdict or claims.invalid("the test ended without a verdict"),
+            seeds=tuple(self.steps),
+            controls=tuple(self._controls),
+            measurements=tuple(self._measurements),
+            artefacts={f"{name}/{seed}": s.key for seed, steps in self.steps.items() for name, s in steps.items()},
+            seconds=round(time.perf_counter() - self._started, 3),
+        )
+
+    def invalidate(self, reason: str) -> None:
+        """Make the verdict invalid."""
+        self.verdict = claims.invalid(reason)
+
+
+def outcome_line(record: Record) -> str:
+    """The verdict in one line, for pytest."""
+    v = record.verdict
+    if v.status is Status.INVALID:
+        return f"{record.id}: invalid: {v.reason}"
+    # That line says what a refuted claim's shortfall does.
+    reason = v.reason.removeprefix(claims.shortfall(v)).removeprefix("; ") if v.status is Status.REFUTED else v.reason
+    return f"{record.id}: {claims.words(v)}" + (f"; {reason}" if reason else "")

@@ -1,0 +1,135 @@
+"""The workplace of a run: models by step, readings by model, each made once and kept in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, is_dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from capbench.pipeline.steps import Step, describe
+from capbench.results import Measurement, measurement_from_dict, to_dict
+from capbench.store.code import reading_code, remember_sources, source_of
+from capbench.store.store import Store, key_of
+
+if TYPE_CHECKING:
+    from capbench.models.base import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A step's result: its model, and the metadata recorded while it was made. device: where the model is put."""
+
+    step: Step
+    store: Store = field(repr=False)
+    device: str = "cpu"
+
+    @cached_property
+    def model(self) -> Model:
+        """The model, in evaluation mode. Readings must not change it."""
+        from capbench.pipeline.build import load_model
+
+        return load_model(self.step, self.store).to(self.device)
+
+    @cached_property
+    def meta(self) -> Mapping[str, Any]:
+        """Steps taken, whether it diverged, curves …"""
+        found = self.store.meta(self.step.key)
+        if found is None:
+            raise LookupError(f"'{self.step.label}' has not been built")
+        return found
+
+    def curve(self, name: str) -> list[tuple[int, float]]:
+        """A recorded curve as (training step, accuracy 0..1) pairs."""
+        return [(int(step), value) for step, value in self.meta["curves"][name]]
+
+
+class Study(Protocol):
+    """What every study (see protocols/) has, whatever its models are."""
+
+    @property
+    def preset(self) -> Any: ...  # a frozen dataclass with a `name`, the scale
+    @property
+    def model_name(self) -> str: ...
+    @property
+    def task_name(self) -> str: ...
+    def protocol(self, case: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A case's parameters with the numbers behind them."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What a reading is given besides models: the study that they belong to, the seed, and parts that are read once.
+
+    lab: where the readings that a reading is made of are kept; without one they are carried out each time.
+    """
+
+    study: Any  # the Study that its reading is written for
+    seed: int
+    lab: Lab | None = field(default=None, repr=False, compare=False)
+
+    def read(self, reading: Reading, models: Mapping[str, Built], **arguments: str | None) -> tuple[Measurement, ...]:
+        """The result of another reading, kept on its own: what is the same for many cases is read once.
+
+        arguments: plain values that the reading takes besides models.
+        """
+        if self.lab is None:
+            return tuple(reading(self, **models, **arguments))
+        return self.lab.read(reading, self, {name: built.step for name, built in models.items()}, arguments)
+
+
+# A reading takes the bench and one Built per step name; it must depend on nothing else, since its result is kept.
+Reading = Callable[..., Iterable[Measurement]]
+
+
+class Lab:
+    """Models and readings of one run, from the store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._built: dict[tuple[str, str], Built] = {}
+        remember_sources()
+
+    def built(self, step: Step, device: str = "cpu") -> Built:
+        """The step's result; a model is loaded once per process."""
+        return self._built.setdefault((step.key, device), Built(step=step, store=self.store, device=device))
+
+    def read(
+        self,
+        reading: Reading,
+        bench: Bench,
+        steps: Mapping[str, Step],
+        arguments: Mapping[str, str | None] | None = None,
+    ) -> tuple[Measurement, ...]:
+        """Carry out a reading, or take its result from the store: it is kept under everything that it depends on."""
+        config = {
+            "reading": f"{reading.__module__}.{reading.__qualname__}",
+            "code": reading_code(frozenset({Path(reading.__code__.co_filename), *_source(bench.study)})),
+            "study": _description(bench.study),
+            "seed": bench.seed,
+            "steps": {name: step.key for name, step in steps.items()},
+            "arguments": dict(arguments or {}),
+        }
+
+        def carry_out() -> tuple[dict[str, Any], dict[str, Any]]:
+            # Where the study's models are trained, they are read too: at paper scale a reading takes minutes on a CPU.
+            device = getattr(bench.study, "device", "cpu")
+            models = {name: self.built(step, device) for name, step in steps.items()}
+            measured = reading(replace(bench, lab=self), **models, **(arguments or {}))
+            return {}, {"measurements": to_dict(tuple(measured))}
+
+        kept = self.store.get_or_build(key_of(config), carry_out, kind="Reading", config=config)
+        return tuple(measurement_from_dict(m) for m in kept.meta["measurements"])
+
+
+def _description(study: Study) -> Any:
+    """A study as JSON values, without the method and the device: models carry those in their keys."""
+    found = describe(study) if is_dataclass(study) else {"preset": describe(study.preset)}
+    return {name: value for name, value in found.items() if name not in ("method", "device")}
+
+
+def _source(study: Study) -> list[Path]:
+    file = source_of(type(study).__module__)
+    return [] if file is None else [file]

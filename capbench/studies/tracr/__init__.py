@@ -1,0 +1,1 @@
+"""The Tracr study: Counter and Max-identifier, compiled from programs."""

@@ -1,0 +1,1 @@
+"""The tasks of compiled models: strings, programs, Counter and Max-identifier."""

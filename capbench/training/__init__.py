@@ -1,0 +1,1 @@
+"""The one training loop, and stacks: several trainings in one pass."""

@@ -1,0 +1,28 @@
+"""The inhibitor: under strong relevance and the large rate, pruning removes what suppresses O_PT, and O_FT stays (Fig. 86, 88).
+
+Different from a wrapper around O_PT (suites/pcfg/test_wrapper_pruning.py), whose removal costs O_FT: here O_FT is a capability of its
+own, and the pruned neurons only held the other one back. Controls as there.
+"""
+
+import pytest
+
+from capbench.studies.judge import Case
+from capbench.studies.pcfg.claims import prune, tuned
+from capbench.verdicts.claims import at_least, at_most
+
+pytestmark = pytest.mark.extended
+
+
+@pytest.mark.claim("inhibitor.pruning", source="Fig. 86, 88", needs=tuned)
+@pytest.mark.parametrize(
+    "case",
+    [Case(prior="high", c_tr=0.5, lr="large"), Case(prior="high", c_tr=1, lr="large")],
+    ids=str,
+)
+def test_pruning_removes_an_inhibitor(judge):
+    """Under strong relevance and the large rate, pruning at most 15 neurons brings O_PT back and leaves O_FT."""
+    prune(judge, "O_PT", "O_FT")
+    judge.decide(
+        at_least(judge["pruning.gain"], 0.30, "O_PT gained over random pruning"),
+        at_most(judge["pruning.cost"], 0.20, "O_FT (C_Te 1) lost to pruning"),
+    )

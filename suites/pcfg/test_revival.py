@@ -1,0 +1,35 @@
+"""Revival: reverse fine-tuning brings the capability back far sooner than learning it takes (Sec. 5.1, Fig. 9, 26, 28, 29).
+
+Baselines with equal budgets: Scr.+FT (pretrained on O_FT only, then fine-tuned on O_PT) and Scr. (random initialisation).
+Beside them a revival without any O_PT example: trained on the other task families alone.
+Controls: neither baseline has the capability before its first step.
+"""
+
+import pytest
+
+from capbench.studies.judge import Case
+from capbench.studies.pcfg.claims import revive, revived, revived_at_the_small_rate, revived_sooner
+
+
+def needs(study, seed, case):
+    models = revived(study, seed, case)
+    scratch = study.revival(study.initialised(seed), seed, lr="medium")
+    retained = study.retain_only_revival(models["tuned"], seed, lr="medium")
+    return {**models, "scr_medium": scratch, "retained_medium": retained}
+
+
+@pytest.mark.claim("revival.efficiency", source="Sec. 5.1, Fig. 9, 26, 28, 29", needs=needs)
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(prior="low", c_tr=1, lr="small"),
+        Case(prior="low", c_tr=1, lr="medium"),
+        Case(prior="low", c_tr=0, lr="medium"),
+    ],
+    ids=str,
+)
+def test_revival_is_faster_than_learning(judge):
+    """reFT reaches 95 % in at most half the steps of Scr.+FT at the medium rate, and gets there at the small rate too."""
+    revive(judge, beside=["scr_medium", "retained_medium"])
+    judge.control("O_PT accuracy of Scr. before its first step", judge["revival.scr.medium.start"], high=0.50)
+    judge.decide(revived_sooner(judge), revived_at_the_small_rate(judge))

@@ -1,0 +1,34 @@
+"""The wrapper, by pruning: a few neurons hold the capability back (Sec. 5.1, Fig. 7; App. H, Fig. 79-89).
+
+At most 15 neurons (rows of weight matrices) are zeroed, those with the largest theta . dL/dtheta for the loss L on O_PT.
+Controls: equally many random neurons change nothing; the pruned model still gives several answers (Fig. 59).
+"""
+
+import pytest
+
+from capbench.studies.judge import Case
+from capbench.studies.pcfg.claims import prune, tuned, wrapper_found_by_pruning
+from capbench.verdicts.claims import at_most
+
+
+@pytest.mark.claim("wrapper.pruning", source="Sec. 5.1, Fig. 7, 79-89", needs=tuned)
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(prior="low", c_tr=1, lr="small"),
+        Case(prior="low", c_tr=1, lr="medium"),
+        pytest.param(Case(prior="low", c_tr=0.8, lr="small"), marks=pytest.mark.extended),
+    ],
+    ids=str,
+)
+def test_pruning_a_few_neurons_uncovers_the_capability(judge):
+    """Under weak relevance and high C_Tr, pruning at most 15 neurons brings O_PT back and costs O_FT accuracy."""
+    wrapper_found_by_pruning(judge)
+
+
+@pytest.mark.claim("wrapper.pruning", source="Fig. 7, 79-89", needs=tuned)
+@pytest.mark.parametrize("case", [Case(prior="low", c_tr=0, lr="medium")], ids=str)
+def test_pruning_uncovers_nothing_without_the_correlation(judge):
+    """Without the spurious correlation (C_Tr 0) no thin wrapper forms: pruning does not bring O_PT back."""
+    prune(judge, "O_PT")
+    judge.decide(at_most(judge["pruning.gain"], 0.10, "O_PT gained over random pruning"))

@@ -1,0 +1,120 @@
+"""Runs of pytest on a suite whose models take milliseconds, inside pytester's directory, and what these runs left there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+# Imported here once: an inner run in this process forgets its imports, and these cannot be imported twice.
+import matplotlib.backends.backend_agg
+import matplotlib.figure
+import matplotlib.font_manager
+import pytest
+import safetensors.torch  # noqa: F401
+import scipy.stats  # noqa: F401
+import torch
+
+from capbench.report import load
+from capbench.results import Record, Results, to_dict
+
+torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])  # the first optimizer imports more of torch
+
+HEAD = '''
+import dataclasses
+import pytest
+from capbench.verdicts.claims import at_least, at_most
+from capbench.studies.judge import Case
+from capbench.results import Measurement
+from capbench.tasks.pcfg.setting import PcfgSetting
+
+SIZES = dict(
+    setting=PcfgSetting(text_len=8, numbers={"C": 5}), d_model=8, n_heads=1, n_blocks=1, batch_size=8,
+    pretrain_steps=2, finetune_steps=2, revive_steps=2, n_evaluate=16, n_select=16, n_watch=8, probe_blocks=(8, 16), longer={},
+)
+
+def tiny(study):
+    return dataclasses.replace(study, preset=dataclasses.replace(study.preset, **SIZES))
+
+def base(study, seed, case):
+    return {"base": tiny(study).base(seed, prior="low")}
+
+def tuned(study, seed, case):
+    return {**base(study, seed, case), "tuned": tiny(study).finetuned(seed, prior="low", c_tr=1, lr="medium")}
+
+def about_base(id, **more):
+    return pytest.mark.claim(id, **{"source": "Fig. 0", "needs": base, "uses_method": False, **more})
+
+def about_method(id, **more):
+    return pytest.mark.claim(id, **{"source": "Fig. 0", "needs": tuned, **more})
+
+def number(bench, name, value, note=""):
+    return Measurement(name=name, value=value, unit="", n=1, seed=bench.seed, note=note)
+
+def values(bench, **models):
+    """One; the seed's own number; a quantity that does not exist."""
+    yield number(bench, "one", 1.0)
+    yield number(bench, "seed", float(bench.seed))
+    yield number(bench, "nothing", None, "it never came")
+
+def weights(bench, **models):
+    """The sum of a model's absolute weights."""
+    for name, built in models.items():
+        yield number(bench, name, sum(p.detach().abs().sum().item() for p in built.model.parameters()))
+'''
+
+INI = "[pytest]\naddopts = -p no:cacheprovider -p no:hypothesispytest --assert=plain\nfilterwarnings = default\n"
+
+
+def write_suite(pytester: pytest.Pytester, tests: str) -> None:
+    """A suite, test_tiny.py, with models, readings and these tests."""
+    pytester.makefile(".ini", pytest=INI)
+    pytester.path.joinpath("test_tiny.py").write_text(HEAD + tests)
+
+
+def run(pytester: pytest.Pytester, *options: str, process: bool = False, **more: Any) -> pytest.RunResult:
+    """pytest on the suite, two seeds, one job, cache in `cache`, unless options say otherwise; in this process or its own."""
+    # These tests may run in a worker of xdist, the inner run must not take itself for one.
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+        pytester._monkeypatch.delenv(name, raising=False)
+    arguments = ("--capbench-cache=cache", "--capbench-jobs=1", "--capbench-seeds=2", *options)
+    if process:
+        pytester._monkeypatch.setenv("MPLCONFIGDIR", str(Path(matplotlib.get_configdir())))
+        return pytester.runpytest_subprocess(*arguments, timeout=100, **more)
+    return pytester.runpytest_inprocess(*arguments, **more)
+
+
+def folders(pytester: pytest.Pytester, name: str = "reports") -> list[Path]:
+    """The run folders of a report directory, the oldest first."""
+    return sorted(p for p in (pytester.path / name).iterdir() if p.is_dir())
+
+
+def results(pytester: pytest.Pytester, name: str = "reports") -> Results:
+    """What the only run with this report directory wrote."""
+    (folder,) = folders(pytester, name)
+    return load(folder)
+
+
+def record(found: Results, claim: str, method: str | None = None) -> Record:
+    """The only record of a claim (and of a method)."""
+    (only,) = (r for r in found.records if r.claim == claim and method in (None, r.method))
+    return only
+
+
+def comparable(found: Results) -> list[dict[str, Any]]:
+    """All that must be the same however the tests were run: everything but the run's own data and the times."""
+    return [{**to_dict(r), "seconds": None} for r in found.records] + [to_dict(c) for c in found.capabilities]
+
+
+def trained(pytester: pytest.Pytester, cache: str = "cache") -> int:
+    """Number of artefacts in a cache: 0 means that nothing was computed."""
+    return len(list((pytester.path / cache / "artefacts").glob("*/*")))
+
+
+def lines_with(result: pytest.RunResult, *parts: str) -> list[str]:
+    """Lines of both outputs that hold all these parts."""
+    return [line for line in (*result.outlines, *result.errlines) if all(part in line for part in parts)]
+
+
+def told(result: pytest.RunResult, claim: str) -> list[str]:
+    """The lines in which the run says how a claim ended (pytest's short summary, which cuts them, left out)."""
+    return [line for line in result.outlines if line.startswith(f"{claim}: ")]

@@ -1,0 +1,280 @@
+"""How a test of a claim ends: values per seed, controls, requirements, and no verdict that nobody decided."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytest
+from report_example import record
+from tiny import study
+
+from capbench.pipeline.steps import Step
+from capbench.results import Curve, Measurement, Status
+from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge, outcome_line
+from capbench.studies.lab import Bench, Built, Reading
+from capbench.studies.pcfg.study import PcfgCounter
+from capbench.verdicts.claims import at_least, at_most, invalid
+
+STUDY = study()
+CASE = Case(prior="low", c_tr=1, lr="small")
+
+
+def needs(study: PcfgCounter, seed: int, case: Case) -> Mapping[str, Step]:
+    return {"one": study.initialised(seed), "two": study.initialised(seed + 100)}
+
+
+class FakeLab:
+    """Hands the steps' names to the reading, keeps nothing; `metas` by step key."""
+
+    def __init__(self, metas: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self.metas = metas or {}
+
+    def built(self, step: Step) -> Any:
+        return dataclasses.make_dataclass("Fake", ["meta"])(self.metas.get(step.key, {}))
+
+    def read(self, reading: Reading, bench: Bench, steps: Mapping[str, Step]) -> tuple[Measurement, ...]:
+        return tuple(reading(bench, **steps))
+
+
+def judge(*, seeds: Iterable[int] = (0, 1, 2), lab: Any = None, **changes: Any) -> Judge:
+    claim = Claim(id="wrapper.pruning", source="Fig. 7", needs=needs, statement="Pruning restores.")
+    steps = {seed: needs(STUDY, seed, CASE) for seed in seeds}
+    fields = {"claim": claim, "case": CASE, "nodeid": "suites/test_x.py::test", "method": "full", "study": STUDY}
+    return Judge(**{**fields, "lab": lab or FakeLab(), "steps": steps, **changes})
+
+
+def gives(
+    values: Mapping[str, Callable[[int], float | None]], *, note: str = "", curve: Curve | None = None
+) -> Reading:
+    def reading(bench: Bench, **models: Built) -> Iterable[Measurement]:
+        for name, value in values.items():
+            v = value(bench.seed)
+            yield Measurement(name=name, value=v, unit="", n=1, seed=bench.seed, note=note, curve=curve)
+
+    return reading
+
+
+GAIN = gives({"gain": lambda seed: 0.5 + seed / 4})
+
+# ---- measuring
+
+
+def test_a_quantity_has_one_value_per_seed_in_the_order_of_the_seeds() -> None:
+    j = judge(seeds=(2, 0, 1))
+    j.measure((GAIN, ["one"]), (gives({"cost": lambda seed: seed}), ["two"]))
+    assert j["gain"] == [1.0, 0.5, 0.75]
+    assert j["cost"] == [2, 0, 1]
+
+
+def test_a_reading_is_given_the_models_it_names_of_its_own_seed_and_the_bench() -> None:
+    calls: list[tuple[Bench, dict[str, Step]]] = []
+
+    def reading(bench: Bench, **models: Any) -> list[Measurement]:
+        calls.append((bench, models))
+        return []
+
+    j = judge(seeds=(0, 1))
+    j.measure((reading, ["two"]), (reading, ["two", "one"]))
+    assert [bench.seed for bench, _ in calls] == [0, 0, 1, 1]
+    assert all(bench.study is STUDY for bench, _ in calls)
+    assert [list(models) for _, models in calls] == [["two"], ["two", "one"]] * 2
+    assert [models["two"].seed for _, models in calls] == [STUDY.initialised(s).seed for s in (100, 100, 101, 101)]
+
+
+def test_the_measuring_is_what_is_timed() -> None:
+    events: list[str] = []
+
+    def timed(work: Callable[[], None]) -> None:
+        events.append("before")
+        work()
+        events.append("after")
+
+    def reading(bench: Bench, one: Any) -> list[Measurement]:
+        events.append("reading")
+        return []
+
+    judge(seeds=(0,), timed=timed).measure((reading, ["one"]))
+    assert events == ["before", "reading", "after"]
+
+
+def test_a_quantity_without_a_value_on_some_seed_makes_the_claim_invalid() -> None:
+    j = judge()
+    j.measure((gives({"steps": lambda seed: None if seed else 25.0}, note="never in 400 steps"), ["one"]))
+    with pytest.raises(InvalidClaimError, match=r"steps has no value for seeds \[1, 2\]: never in 400 steps"):
+        j["steps"]
+    j.measure((gives({"ratio": lambda seed: None}), ["one"]))
+    with pytest.raises(InvalidClaimError, match=r"ratio has no value for seeds \[0, 1, 2\]: not measurable"):
+        j["ratio"]
+
+
+def test_zero_is_a_value() -> None:
+    j = judge()
+    j.measure((gives({"gain": lambda seed: 0.0}), ["one"]))
+    assert j["gain"] == [0.0, 0.0, 0.0]
+
+
+def test_a_quantity_that_no_reading_gave_is_a_mistake_of_the_suite() -> None:
+    j = judge()
+    j.measure((GAIN, ["one"]))
+    with pytest.raises(KeyError, match=r"no reading gave 'gian' for seeds \[0, 1, 2\]"):
+        j["gian"]
+    curve = Curve(x=(0.0,), y=(1.0,), x_label="", y_label="")
+    j.measure((gives({"pruning.curve": lambda seed: 1.0}, curve=curve), ["one"]))
+    with pytest.raises(KeyError, match=r"pruning\.curve"):
+        j["pruning.curve"]
+
+
+def test_models_that_could_not_be_made_block_the_claim_before_anything_is_read() -> None:
+    with pytest.raises(InvalidClaimError, match=r"^method 'mine.py:tune' failed$"):
+        judge(blocked="method 'mine.py:tune' failed", lab=object()).measure((GAIN, ["one"]))
+
+
+def test_a_training_that_diverged_blocks_the_claim_naming_seed_model_and_step() -> None:
+    metas = {STUDY.initialised(101).key: {"diverged": True, "steps": 17}}
+    j = judge(lab=FakeLab(metas))
+    with pytest.raises(InvalidClaimError, match=r"seed 1: training diverged \('two', step 17\)"):
+        j.measure((GAIN, ["one"]))  # a model of the claim, though this reading does not use it
+    judge(lab=FakeLab({STUDY.initialised(101).key: {"diverged": False}})).measure((GAIN, ["one"]))
+
+
+# ---- deciding
+
+PASSES = at_least([0.5, 0.75, 1.0], 0.25, "gain")
+FAILS = at_most([0.5, 0.75, 1.0], 0.25, "cost")
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high", "passed", "worst", "expected"),
+    [
+        ([0.1, 0.0], None, 0.1, True, 0.1, "<= 0.1 on every seed"),  # limits belong to what is allowed
+        ([0.1, 0.11, 0.0], None, 0.1, False, 0.11, "<= 0.1 on every seed"),
+        ([0.95, 1.0], 0.95, None, True, 0.95, ">= 0.95 on every seed"),
+        ([0.94, 1.0], 0.95, None, False, 0.94, ">= 0.95 on every seed"),
+        ([0.0, 0.5, 0.9], 0.25, 0.75, False, 0.0, ">= 0.25 and <= 0.75 on every seed"),
+        ([0.25, 0.75], 0.25, 0.75, True, 0.25, ">= 0.25 and <= 0.75 on every seed"),
+    ],
+)
+def test_a_control_must_hold_on_every_seed_and_shows_its_worst(
+    values: list[float], low: float | None, high: float | None, passed: bool, worst: float, expected: str
+) -> None:
+    j = judge()
+    limits = {name: limit for name, limit in (("low", low), ("high", high)) if limit is not None}
+    j.control("random neurons", values, **limits)
+    j.decide(PASSES)
+    (control,) = j.record().controls
+    assert (control.name, control.value, control.expected, control.passed) == (
+        "random neurons",
+        worst,
+        expected,
+        passed,
+    )
+    assert j.record().verdict.status is (Status.SUPPORTED if passed else Status.INVALID)
+    if not passed:
+        assert j.record().verdict.reason == f"control failed: random neurons is {worst:.3g}, expected {expected}"
+
+
+def test_one_failed_control_among_several_is_enough() -> None:
+    j = judge()
+    j.control("first", [0.0], high=0.1)
+    j.control("second", [0.5], high=0.1)
+    j.control("third", [0.0], high=0.1)
+    j.decide(PASSES)
+    found = j.record()
+    assert found.verdict.status is Status.INVALID
+    assert "second" in found.verdict.reason
+    assert [c.passed for c in found.controls] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "status", "what"),
+    [
+        ((PASSES,), Status.SUPPORTED, "gain"),
+        ((FAILS,), Status.REFUTED, "cost"),
+        ((PASSES, FAILS), Status.REFUTED, "cost"),
+        ((invalid("no base"), PASSES, FAILS), Status.INVALID, ""),
+    ],
+)
+def test_all_conditions_must_hold(conditions: tuple[Any, ...], status: Status, what: str) -> None:
+    j = judge()
+    j.decide(*conditions)
+    assert (j.record().verdict.status, j.record().verdict.what) == (status, what)
+
+
+def test_a_requirement_that_fails_ends_the_test_with_its_reason() -> None:
+    j = judge()
+    j.require(True, "never said")
+    with pytest.raises(InvalidClaimError, match=r"^the base model never learnt it$"):
+        j.require(False, "the base model never learnt it")
+
+
+def test_a_test_that_decided_nothing_is_invalid() -> None:
+    j = judge()
+    j.measure((GAIN, ["one"]))
+    j.control("random neurons", [0.0], high=0.1)
+    found = j.record()
+    assert (found.verdict.status, found.verdict.reason) == (Status.INVALID, "the test ended without a verdict")
+    assert len(found.measurements) == 3
+
+
+def test_a_verdict_can_be_taken_back() -> None:
+    j = judge()
+    j.decide(PASSES)
+    j.invalidate("the test raised ZeroDivisionError")
+    found = j.record().verdict
+    assert (found.status, found.reason) == (Status.INVALID, "the test raised ZeroDivisionError")
+
+
+def test_the_record_says_everything_about_the_test() -> None:
+    j = judge(seeds=(0, 1))
+    j.measure((GAIN, ["one"]))
+    j.decide(at_least(j["gain"], 0.25, "gain"))
+    found = j.record()
+    assert found.id == "wrapper.pruning[prior=low,c_tr=1,lr=small]"
+    assert (found.source, found.statement, found.nodeid) == ("Fig. 7", "Pruning restores.", "suites/test_x.py::test")
+    assert (found.model, found.task, found.method) == ("gpt-1x16", "pcfg counter a to b", "full")
+    assert found.protocol == {"prior": "low", "c_tr": 1, "lr": "small", "eta": 1e-3, "steps": 3}
+    assert (found.verdict.per_seed, found.seeds) == ((0.5, 0.75), (0, 1))
+    assert [(m.name, m.seed, m.value) for m in found.measurements] == [("gain", 0, 0.5), ("gain", 1, 0.75)]
+    assert found.artefacts == {
+        f"{name}/{seed}": step.key for seed in (0, 1) for name, step in needs(STUDY, seed, CASE).items()
+    }
+    assert found.seconds >= 0
+
+
+# ---- cases and the line for pytest
+
+
+def test_a_case_is_read_by_attribute_and_as_a_test_id() -> None:
+    assert (CASE.prior, CASE.c_tr, CASE.lr) == ("low", 1, "small")
+    assert str(CASE) == repr(CASE) == "prior=low,c_tr=1,lr=small"
+    assert CASE.parameters == {"prior": "low", "c_tr": 1, "lr": "small"}
+    assert str(Case()) == ""
+
+
+def test_a_parameter_that_a_case_has_not_is_named_with_those_it_has() -> None:
+    with pytest.raises(AttributeError, match="this case has no 'rate'; it has prior, c_tr, lr"):
+        _ = CASE.rate
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda case: pickle.loads(pickle.dumps(case))])
+def test_a_case_can_be_copied_and_sent_to_another_process(copied: Callable[[Case], Case]) -> None:
+    assert copied(CASE).parameters == CASE.parameters
+
+
+@pytest.mark.parametrize(
+    ("verdict", "line"),
+    [
+        (PASSES, "wrapper.pruning[prior=low]: gain 0.75 [0.5, 1] >= 0.25: supported (margin +0.5)"),
+        (invalid("no base"), "wrapper.pruning[prior=low]: invalid: no base"),
+        (
+            at_least([0.5], 0.25, "gain"),
+            "wrapper.pruning[prior=low]: gain 0.5 >= 0.25: supported (margin +0.25); one seed: no interval",
+        ),
+    ],
+)
+def test_the_outcome_is_one_line(verdict: Any, line: str) -> None:
+    assert outcome_line(record(verdict=verdict)) == line

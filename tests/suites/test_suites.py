@@ -1,0 +1,166 @@
+"""The suites as they are: each claim's models can be named, what a test asks for is what its readings give, -k selects."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.util
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from tiny import TINY as TINY_PCFG
+from tiny import built
+from tiny_tracr import TINY as TINY_TRACR
+
+from capbench.methods.specs.registry import find
+from capbench.pipeline.steps import Step
+from capbench.results import Status
+from capbench.store.store import Store
+from capbench.studies.calibration.preset import CalibrationPreset
+from capbench.studies.judge import Case, Claim, Judge
+from capbench.studies.lab import Lab
+from capbench.studies.registry import STUDIES
+from capbench.studies.scales import SCALES, Scale
+
+ROOT = Path(__file__).parents[2]
+RATES = {"large": 1e-1, "medium": 1e-2, "small": 1e-3, "very-small": 1e-4}
+PCFG = dataclasses.replace(TINY_PCFG, rates=RATES)
+TINY = Scale(
+    name="tiny",
+    seeds=1,
+    pcfg=PCFG,
+    tracr=TINY_TRACR,
+    calibration=CalibrationPreset(name="tiny", pcfg=(PCFG,), tracr=TINY_TRACR),
+)
+
+
+class Test(NamedTuple):
+    """A function of a suite with one of its cases."""
+
+    __test__ = False
+    file: str
+    function: Callable[..., None]
+    case: Case
+    claim: Claim
+    variants: bool  # it draws its cases itself: tests/test_variants*.py
+
+    def __str__(self) -> str:
+        return f"{self.function.__name__}[{self.case}]"
+
+    @property
+    def study(self) -> Any:
+        return STUDIES[self.claim.study](TINY, find("full"), "cpu")
+
+    @property
+    def needs(self) -> Mapping[str, Step]:
+        return self.claim.needs(self.study, 0, self.case)
+
+
+def all_tests() -> Iterator[Test]:
+    for file in sorted((ROOT / "suites").rglob("test_*.py")):
+        spec = importlib.util.spec_from_file_location(f"suite_{file.stem}", file)
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        for function in vars(module).values():
+            marks = {mark.name: mark for mark in getattr(function, "pytestmark", [])}
+            if "claim" in marks:
+                claim = Claim(id=marks["claim"].args[0], **marks["claim"].kwargs)
+                given = marks["parametrize"].args[1] if "parametrize" in marks else [Case()]
+                cases = [c if isinstance(c, Case) else c.values[0] for c in given]
+                yield from (Test(file.stem, function, case, claim, "variants" in marks) for case in cases)
+
+
+TESTS = list(all_tests())
+# The pool of the calibration has a hundred models, and is read in tests/test_calibration.py.
+ON_CASES = [test for test in TESTS if test.claim.study != "calibration" and not test.variants]
+first_cases = {test.function.__name__: test for test in reversed(ON_CASES)}
+
+
+def test_there_are_suites_for_all_studies() -> None:
+    assert {test.claim.study for test in TESTS} == set(STUDIES)
+    assert len({str(test) for test in TESTS}) == len(TESTS) > 30
+    assert len({(test.claim.id, str(test.case)) for test in TESTS}) == len(TESTS)  # else the report shows one twice
+
+
+def test_files_are_named_after_their_study() -> None:
+    for test in TESTS:
+        assert test.file.startswith("test_tracr_") == test.claim.study.startswith("tracr-"), test
+        assert test.claim.id.startswith("tracr.") == test.claim.study.startswith("tracr-"), test
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_models_of_every_test_can_be_named_at_every_scale(scale: str) -> None:
+    one_pool = next(test for test in TESTS if test.claim.study == "calibration")  # they are all the same
+    for test in [*ON_CASES, one_pool]:
+        study = STUDIES[test.claim.study](SCALES[scale](), find("full"), "cpu")
+        needed = test.claim.needs(study, 0, test.case)
+        assert all(isinstance(step, Step) and step.key for step in needed.values()), test
+        assert needed or test.claim.id.startswith("data."), test  # a claim about the data asks no model
+
+
+@pytest.fixture(scope="module")
+def store(compiled: Store) -> Store:
+    """All models of the first case of every test, trained next to nothing."""
+    built(compiled, [step for test in first_cases.values() for step in test.needs.values()])
+    return compiled
+
+
+class Lenient(Judge):
+    """Goes on where models trained for a moment cannot bear the claim out: all that is asked for must be there."""
+
+    def require(self, holds: bool, reason: str) -> None:
+        pass
+
+    def __getitem__(self, name: str) -> list[float]:
+        found = [m.value for m in self._measurements if m.name == name and m.is_number]
+        assert found, f"no reading gave {name!r}"
+        return [0.5 if value is None else value for value in found]
+
+
+@pytest.mark.parametrize("name", first_cases)
+def test_a_test_asks_for_nothing_that_its_readings_do_not_give(name: str, store: Store) -> None:
+    test = first_cases[name]
+    judge = functools.partial(Lenient, claim=test.claim, case=test.case, nodeid=name, method="full", study=test.study)
+    found = judge(lab=Lab(store), steps={0: test.needs})
+    fixtures = {"judge": found, "case": test.case}
+    test.function(**{argument: fixtures[argument] for argument in inspect.signature(test.function).parameters})
+    record = found.record()
+    assert record.measurements and record.task == test.study.task_name
+    assert record.verdict.status is not Status.INVALID or "control failed" in record.verdict.reason
+    assert test.function.__doc__  # the statement of the claim
+
+
+COLLECT = """
+import sys, pytest
+for options in ("", "-k tracr", "--capbench-extended", "--capbench-extended -k tracr"):
+    code = pytest.main(["-p", "no:cacheprovider", "suites", "--collect-only", "-q", *options.split()])
+    print(f"exit {int(code)} of '{options}'")
+"""
+
+
+def test_k_tracr_selects_the_tracr_suites_and_no_other(tmp_path: Path) -> None:
+    """In one process, but for imports four runs of their own."""
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECT],
+        cwd=ROOT,
+        env={**os.environ, "CAPBENCH_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    *outputs, rest = re.split(r"^exit 0 of '.*'\n", done.stdout, flags=re.M)
+    assert (done.returncode, rest, len(outputs)) == (0, "", 4), done.stdout + done.stderr
+    found = [{line for line in output.splitlines() if "::" in line} for output in outputs]
+    for every, chosen in (found[:2], found[2:]):
+        assert chosen == {line for line in every if line.startswith("suites/tracr/test_tracr_")}
+        assert chosen and every - chosen
+    assert len(found[2]) == len(TESTS)

@@ -1,0 +1,285 @@
+"""What fine-tuning did to a capability: verdicts from measured values, case by case, and what is never mixed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from report_example import measured, record
+
+from capbench.results import Capability, CapabilityState, FinetunedState, Measurement, Record
+from capbench.verdicts.capability import capabilities
+
+INTACT, WRAPPED = CapabilityState.INTACT, CapabilityState.WRAPPED
+DELETED, UNDECIDED = CapabilityState.DELETED, CapabilityState.UNDECIDED
+AMPLIFIED, SHORTCUT = FinetunedState.AMPLIFIED, FinetunedState.SHORTCUT
+LEARNED, NOT_LEARNED = FinetunedState.LEARNED, FinetunedState.NOT_LEARNED
+PROTOCOL = {"prior": "low", "c_tr": 1.0, "lr": "small", "scale": "small"}
+
+
+def values(
+    pt: tuple[float, float] = (0.0, 0.0),
+    ft: tuple[float, float] = (0.0, 1.0),
+    base_ft: tuple[float, float] = (0.1, 0.1),
+    **tools: float | None,
+) -> dict[str, float | None]:
+    """Named values: accuracies as (C_Te 0, C_Te 1), and what the tools found: revival, probing, pruning …"""
+    names = {
+        "revival": "revival.speed_up",
+        "probing": "probing.retention",
+        "circuit": "circuit.retention",
+        "pruning": "pruning.gain",
+        "weights": "pruning.weights.gain",
+    }
+    found: dict[str, float | None] = {names[tool]: value for tool, value in tools.items()}
+    for name, pair in (("tuned.O_PT", pt), ("tuned.O_FT", ft), ("base.O_PT", (1.0, 1.0)), ("base.O_FT", base_ft)):
+        found |= {f"{name}.c_te{c_te}": value for c_te, value in enumerate(pair)}
+    return found
+
+
+def with_values(found: Mapping[str, float | None], *, seed: int = 0, **changes: Any) -> Record:
+    measurements = tuple(Measurement(name=n, value=v, unit="", n=512, seed=seed) for n, v in found.items())
+    return record(**{"protocol": PROTOCOL, "measurements": measurements, **changes})
+
+
+def only(*records: Record) -> Capability:
+    (found,) = capabilities(records)
+    return found
+
+
+# O_PT accuracy at C_Te 0 and 1, then revival, probing, pruning (None: no value; absent: not measured), and the verdict
+STATES = [
+    ((1.0, 1.0), {}, INTACT),
+    ((0.9, 0.9), {}, INTACT),  # the border belongs to 'kept'
+    ((1.0, 1.0), {"revival": 1.0, "probing": 0.0, "pruning": 0.0}, INTACT),  # behaviour is what counts
+    ((0.899, 1.0), {"revival": 6, "probing": 1, "pruning": 0.6}, UNDECIDED),  # partly gone: the lower one counts
+    ((1.0, 0.899), {"revival": 6, "probing": 1, "pruning": 0.6}, UNDECIDED),
+    ((0.501, 0.501), {"revival": 6, "probing": 1, "pruning": 0.6}, UNDECIDED),
+    ((0.5, 1.0), {"revival": 6, "probing": 1, "pruning": 0.6}, WRAPPED),  # gone at one C_Te is gone
+    ((0.0, 0.0), {"revival": 6, "probing": 1, "pruning": 0.6}, WRAPPED),
+    ((0.0, 0.0), {"revival": 2, "probing": 0.66}, WRAPPED),  # borders belong to 'present'; pruning was not measured
+    ((0.0, 0.0), {"revival": 6, "probing": 1, "pruning": 0.0}, WRAPPED),
+    ((0.0, 0.0), {"revival": 6, "probing": 0.5, "pruning": 0.45}, WRAPPED),
+    ((0.0, 0.0), {"revival": 6, "probing": 0.0, "pruning": 0.45}, WRAPPED),
+    ((0.0, 0.0), {"revival": 1.99, "probing": 1, "pruning": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 6, "probing": 0.65, "pruning": 0.44}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 6, "probing": 0.0, "pruning": 0.0}, UNDECIDED),  # the tools disagree
+    ((0.0, 0.0), {"revival": 1, "probing": 1, "pruning": 0.0}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": 0.45}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": 0.0}, DELETED),
+    ((0.0, 0.0), {"revival": 0.2, "probing": -0.5, "pruning": -0.1}, DELETED),
+    ((0.0, 0.0), {"revival": 1.6, "probing": 0.34, "pruning": 0.27}, DELETED),  # borders belong to 'absent'
+    ((0.0, 0.0), {"revival": 1.6, "probing": 0.34}, DELETED),
+    ((0.0, 0.0), {"revival": 1.61, "probing": 0.34, "pruning": 0.27}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1.6, "probing": 0.35, "pruning": 0.27}, UNDECIDED),
+    ((0.0, 0.0), {}, UNDECIDED),
+    ((0.0, 0.0), {"probing": 1, "pruning": 0.6}, UNDECIDED),  # revival was not measured
+    ((0.0, 0.0), {"revival": 6, "pruning": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"revival": None, "probing": 1, "pruning": 0.6}, UNDECIDED),  # or has no value
+    ((0.0, 0.0), {"revival": 1, "probing": None, "pruning": 0.0}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": None}, DELETED),
+    # In a compiled model circuit and weights are asked; revival can only speak against deletion.
+    ((0.0, 0.0), {"circuit": 0.67, "weights": 0.38}, WRAPPED),
+    ((0.0, 0.0), {"circuit": 1.0, "weights": 0.31}, WRAPPED),  # unclear is no contradiction
+    ((0.0, 0.0), {"revival": 1, "circuit": 1.0, "weights": 0.6}, WRAPPED),
+    ((0.0, 0.0), {"circuit": 1.0, "weights": 0.30}, UNDECIDED),  # the tools disagree
+    ((0.0, 0.0), {"circuit": 0.66, "weights": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 6, "circuit": 0.0, "weights": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1, "circuit": 0.33, "weights": 0.3}, DELETED),
+    ((0.0, 0.0), {"revival": 1.59, "circuit": 0.0, "weights": 0.0}, DELETED),
+    ((0.0, 0.0), {"revival": 1.6, "circuit": 0.0, "weights": 0.0}, UNDECIDED),  # what comes back soon was not deleted
+    ((0.0, 0.0), {"circuit": 0.0, "weights": 0.0}, UNDECIDED),  # and what was never revived is not known to be
+    ((0.0, 0.0), {"circuit": 0.34, "weights": 0.3}, UNDECIDED),
+    ((0.0, 0.0), {"circuit": 0.33, "weights": 0.31}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 6, "weights": 0.6}, UNDECIDED),  # the circuit was not read
+    ((0.0, 0.0), {"revival": 6, "circuit": 1.0}, UNDECIDED),
+    ((0.0, 0.0), {"circuit": None, "weights": 0.6}, UNDECIDED),
+    ((1.0, 1.0), {"circuit": 0.0, "weights": 0.0}, INTACT),
+]
+
+
+@pytest.mark.parametrize(("pt", "tools", "state"), STATES)
+def test_the_verdict_follows_from_behaviour_and_tools(
+    pt: tuple[float, float], tools: dict[str, float | None], state: CapabilityState
+) -> None:
+    task = "tracr count a to b" if {"circuit", "weights"} & tools.keys() else "pcfg counter a to b"
+    found = only(with_values(values(pt, **tools), task=task))
+    assert found.verdict is state, found.reason
+    assert found.reason
+
+
+@pytest.mark.parametrize(
+    ("tools", "words"),
+    [
+        ({}, "revival and probing were not measured"),
+        ({"probing": 1, "pruning": 0.6}, "but revival was not measured"),
+        ({"revival": 6, "pruning": 0.6}, "but probing was not measured"),
+        ({"circuit": 0.0, "weights": 0.0}, "but compiled revival was not measured"),
+        ({"revival": 6, "probing": 0.0}, "the tools disagree: behaviour absent, revival present, probing absent"),
+        ({"revival": 1, "probing": 0, "pruning": 0.3}, "no tool finds it: .*pruning unclear"),
+        ({"revival": 6, "probing": 1}, "yet still there: behaviour absent, revival present, probing present"),
+        (
+            {"revival": 6, "circuit": 1, "weights": 0.35},
+            "still there: behaviour absent, compiled revival present, circuit present, weight",
+        ),
+        ({"revival": 6, "circuit": 1}, "but weight pruning was not measured"),
+    ],
+)
+def test_the_reason_names_the_readings(tools: dict[str, float | None], words: str) -> None:
+    task = "tracr count a to b" if "circuit" in tools else "pcfg counter a to b"
+    assert re.search(words, only(with_values(values(**tools), task=task)).reason)
+
+
+# O_FT accuracy at C_Te 0 and 1, after fine-tuning and before, and what became of the task
+FINETUNED = [
+    ((1.0, 1.0), (1.0, 1.0), AMPLIFIED),
+    ((0.9, 0.9), (0.9, 0.9), AMPLIFIED),
+    ((1.0, 1.0), (0.899, 1.0), LEARNED),
+    ((1.0, 1.0), (1.0, 0.0), LEARNED),
+    ((1.0, 1.0), (0.2, 0.2), LEARNED),
+    ((0.0, 1.0), (0.2, 0.2), SHORTCUT),
+    ((0.5, 0.9), (1.0, 1.0), SHORTCUT),
+    ((0.51, 0.9), (0.2, 0.2), None),
+    ((0.5, 0.89), (0.2, 0.2), None),
+    ((0.5, 0.5), (0.2, 0.2), NOT_LEARNED),
+    ((0.0, 0.0), (1.0, 1.0), NOT_LEARNED),
+    ((1.0, 0.0), (0.2, 0.2), None),  # works only without the correlation: none of the four
+]
+
+
+@pytest.mark.parametrize(("ft", "base_ft", "state"), FINETUNED)
+def test_the_fine_tuned_task_has_a_verdict_of_its_own(
+    ft: tuple[float, float], base_ft: tuple[float, float], state: FinetunedState | None
+) -> None:
+    assert only(with_values(values(ft=ft, base_ft=base_ft))).finetuned is state
+
+
+def test_evidence_names_every_tool_with_value_reading_and_rule() -> None:
+    found = only(with_values(values((0.25, 0.5), revival=6.0, probing=0.5, pruning=0.0)))
+    assert [(e.tool, e.value, e.unit, e.reading) for e in found.evidence] == [
+        ("behaviour", 0.25, "accuracy", "absent"),
+        ("revival", 6.0, "ratio", "present"),
+        ("probing", 0.5, "retention", "unclear"),
+        ("pruning", 0.0, "accuracy", "absent"),
+    ]
+    assert [e.rule for e in found.evidence] == [
+        "present from 0.9, absent up to 0.5",
+        "present from 2, absent up to 1.6",
+        "present from 0.66, absent up to 0.34",
+        "present from 0.45, absent up to 0.27",
+    ]
+
+
+def test_evidence_of_a_compiled_model_names_its_own_tools() -> None:
+    found = only(with_values(values((0.25, 0.5), revival=6.0, circuit=0.75, weights=0.05), task="tracr count a to b"))
+    assert [(e.tool, e.value, e.unit, e.reading) for e in found.evidence] == [
+        ("behaviour", 0.25, "accuracy", "absent"),
+        ("compiled revival", 6.0, "ratio", "present"),
+        ("circuit", 0.75, "retention", "present"),
+        ("weight pruning", 0.05, "accuracy", "absent"),
+    ]
+    assert [e.rule for e in found.evidence][2:] == [
+        "present from 0.67, absent up to 0.33",
+        "present from 0.38, absent up to 0.3",
+    ]
+
+
+# ---- which records belong together
+
+
+def test_several_claims_and_seeds_on_one_model_give_one_verdict_on_the_means() -> None:
+    found = only(
+        with_values(values((0.25, 0.5)), seed=0, claim="behaviour"),
+        with_values(values((0.75, 0.5)), seed=1, claim="behaviour"),
+        with_values({"revival.speed_up": 4.0}, seed=0, claim="revival"),
+        with_values({"revival.speed_up": None}, seed=1, claim="revival"),  # no value: not in the mean
+        with_values({"probing.retention": 0.5}, seed=0, claim="probing"),
+        with_values({"probing.retention": 1.0}, seed=1, claim="probing"),
+    )
+    assert {e.tool: e.value for e in found.evidence} == {"behaviour": 0.5, "revival": 4.0, "probing": 0.75}
+    assert found.verdict is WRAPPED
+
+
+def test_a_value_measured_twice_counts_once() -> None:
+    twice = [with_values(values((0.0, 0.0)), seed=0, claim=claim) for claim in ("one", "two", "three")]
+    found = only(*twice, with_values(values((1.0, 1.0)), seed=1))
+    assert found.evidence[0].value == 0.5
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"method": "mine.py:tune"},
+        {"model": "tracr"},
+        {"task": "indexer"},
+        {"protocol": {**PROTOCOL, "prior": "high"}},
+        {"protocol": {**PROTOCOL, "c_tr": 0.8}},
+        {"protocol": {**PROTOCOL, "lr": "medium"}},
+        {"protocol": {**PROTOCOL, "scale": "smoke"}},
+    ],
+)
+def test_models_tasks_methods_and_protocols_are_not_mixed(other: dict[str, Any]) -> None:
+    tools = {"revival.speed_up": 6.0, "probing.retention": 1.0}
+    first, second = capabilities(
+        [
+            with_values(values((0.0, 0.0))),
+            with_values(values((1.0, 1.0)), **other),
+            with_values(tools, **other),
+        ]
+    )
+    assert (first.verdict, second.verdict) == (UNDECIDED, INTACT)
+    assert (len(first.evidence), len(second.evidence)) == (1, 3)
+    for name, value in other.items():
+        assert getattr(second, name) == value
+        assert getattr(first, name) != value
+
+
+def test_the_order_of_the_protocol_s_entries_does_not_matter() -> None:
+    turned = dict(reversed(PROTOCOL.items()))
+    found = only(with_values(values()), with_values({"pruning.gain": 0.5}, protocol=turned))
+    assert [e.tool for e in found.evidence] == ["behaviour", "pruning"]
+
+
+@pytest.mark.parametrize("left_out", ["c_tr", "lr"])
+def test_a_record_without_a_fine_tuning_protocol_gives_none(left_out: str) -> None:
+    protocol = {name: value for name, value in PROTOCOL.items() if name != left_out}
+    assert capabilities([with_values(values(), protocol=protocol)]) == ()
+
+
+def test_a_protocol_without_a_prior_gives_one() -> None:
+    """Compiled models have no prior: nothing was pretrained."""
+    found = only(with_values(values(), protocol={"c_tr": 1.0, "lr": "small"}))
+    assert found.protocol == {"c_tr": 1.0, "lr": "small"}
+
+
+def test_without_behaviour_there_is_no_verdict() -> None:
+    assert capabilities([]) == ()
+    assert capabilities([with_values({"revival.speed_up": 6.0, "probing.retention": 1.0})]) == ()
+
+
+@pytest.mark.parametrize("name", ["tuned.O_PT.c_te0", "tuned.O_PT.c_te1"])
+def test_behaviour_that_was_measured_in_part_gives_no_verdict(name: str) -> None:
+    assert capabilities([with_values({n: v for n, v in values().items() if n != name})]) == ()
+    assert capabilities([with_values({**values(), name: None})]) == ()
+
+
+@pytest.mark.parametrize("name", ["tuned.O_FT.c_te0", "tuned.O_FT.c_te1", "base.O_FT.c_te0", "base.O_FT.c_te1"])
+def test_an_unmeasured_fine_tuned_task_leaves_the_capability_s_verdict(name: str) -> None:
+    found = only(with_values({n: v for n, v in values((1.0, 1.0), (1.0, 1.0)).items() if n != name}))
+    assert (found.verdict, found.finetuned) == (INTACT, None)
+
+
+def test_curves_are_no_values() -> None:
+    curve = measured([0, 1], [0.5, 1.0], 0, name="revival.speed_up", value=6.0)
+    extra = with_values({}, measurements=(curve,))
+    assert [e.tool for e in only(with_values(values()), extra).evidence] == ["behaviour"]
+
+
+def test_verdicts_come_in_the_order_of_their_first_record() -> None:
+    lrs = ["small", "medium", "large"]
+    protocols = [{**PROTOCOL, "lr": lr} for lr in lrs]
+    records = [with_values({"pruning.gain": 0.0}, protocol=protocols[0])]
+    records += [with_values(values(), protocol=p) for p in reversed(protocols)]
+    assert [c.protocol["lr"] for c in capabilities(records)] == ["small", "large", "medium"]
