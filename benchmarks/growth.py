@@ -63,7 +63,9 @@ def models(folder: Path) -> Cost:
     def of(number: int) -> Callable[[], object]:
         def work() -> None:
             store = Store(folder / f"models-{next(runs)}")
-            plan = Plan(Initialise(model=config, seed=seed) for seed in range(number))
+            plan = Plan(
+                Initialise(architecture="capbench.models.gpt:Gpt", model=config, seed=seed) for seed in range(number)
+            )
             if errors := plan.run(store, jobs=1):
                 raise RuntimeError(next(iter(errors.values())))
             if Plan(plan.steps.values()).missing(store):

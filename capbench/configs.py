@@ -13,13 +13,22 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True, kw_only=True)
-class GptConfig:
-    """Sizes of a GPT. d_model must be a multiple of n_heads."""
+class ModelConfig:
+    """What every architecture is given: the sizes of its input and of its output. Each has a subclass with its own sizes.
+
+    vocab_size: tokens, and logits. seq_len: positions at most. n_blocks: layers with a residual stream between them.
+    """
 
     vocab_size: int
     seq_len: int
-    d_model: int
     n_blocks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GptConfig(ModelConfig):
+    """Sizes of a GPT. d_model must be a multiple of n_heads."""
+
+    d_model: int
     n_heads: int
     activation: Literal["gelu", "relu"] = "gelu"
 

@@ -35,7 +35,7 @@ ONLY = {
     "report": {"report", "results", "errors", "store"},
     "verdicts": {"verdicts", "results", "errors"},
     "expectations": {"expectations", "results", "errors"},
-    "store": {"store", "errors"},
+    "store": {"store", "errors", "capbench"},
     "compare": {"compare", "report", "verdicts", "results", "errors", "store"},
     "tasks": {"tasks", "errors"},
 }
@@ -116,6 +116,9 @@ def test_there_are_modules_to_look_at() -> None:
 
 @pytest.mark.parametrize("module", SOURCES)
 def test_imports_point_one_way(module: str) -> None:
+    if module == "capbench":  # the public face knows all, for a type checker only
+        assert own(imports(SOURCES[module], at_import=True)) == set()
+        return
     level = {name: i for i, names in enumerate(LAYERS) for name in names}
     name = layer_name(module)
     assert name in level, f"{module}: give {name!r} a place in LAYERS"

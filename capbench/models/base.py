@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from jaxtyping import Float, Int
@@ -30,10 +30,17 @@ steps_elsewhere: ContextVar[Callable[[], object] | None] = ContextVar("capbench_
 class Model(nn.Module):
     """A sequence model over tokens. Subclasses implement `forward` and `run_with_cache`, and report what passes (`_passing`).
 
+    A subclass is built from its configuration alone, `Subclass(config)`; `initialised` draws its weights.
+
     reads_modules: whether `answer_logits` calls the linear maps as modules, so that adapters put in their place are seen.
     """
 
     reads_modules: ClassVar[bool] = False
+
+    @classmethod
+    def initialised(cls, config: Any, rng: torch.Generator) -> Self:
+        """A model with weights drawn from `rng` alone. Only architectures that are trained from scratch have it."""
+        raise NotImplementedError
 
     def _passing(self, tokens: Int[torch.Tensor, "batch pos"]) -> None:
         told = passes.get()

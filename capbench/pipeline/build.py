@@ -20,7 +20,7 @@ from capbench.pipeline.budget import Budget, counting
 from capbench.pipeline.snapshots import Snapshots
 from capbench.pipeline.steps import Compile, Edit, FineTune, Initialise, Perturb, Pretrain, Revive, Step, Watch
 from capbench.store.store import Store
-from capbench.training import loop as training
+from capbench.training.loop import Fit, fit, keeping, observing
 
 Progress = Callable[[int], object]  # called with the number of training steps done since the last call
 
@@ -46,15 +46,15 @@ def load_model(step: Step, store: Store) -> Model:
         added += origin.adds_blocks if isinstance(origin, Edit) else 0
         (origin,) = origin.parents
     # By name, so that the version of a model's code does not hang on architectures that it has nothing to do with.
-    module = importlib.import_module(origin.architecture)
+    architecture: Any = _named(origin.architecture)
     if isinstance(origin, Initialise):
-        model: Model = module.Gpt(replace(origin.model, n_blocks=origin.model.n_blocks + added))
+        config: Any = origin.model
     else:
         meta = store.meta(origin.key)
         if meta is None:
             raise CapbenchError(f"no artefact of '{origin.label}' in {store.root}")
-        config = module.TracrConfig.from_json(meta["config"])
-        model = module.TracrTransformer(replace(config, n_blocks=config.n_blocks + added))
+        config = _named("capbench.models.tracr:TracrConfig").from_json(meta["config"])
+    model: Model = architecture(replace(config, n_blocks=config.n_blocks + added))
     model.load_state_dict(dict(artefact.tensors))
     return model.eval()
 
@@ -63,8 +63,8 @@ def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, 
     snapshots = Snapshots(store.root, step.key)
     match step:
         case Initialise():
-            gpt = importlib.import_module(step.architecture).Gpt
-            model: Model = gpt.initialised(step.model, torch.Generator().manual_seed(step.seed))
+            architecture = _named(step.architecture)
+            model: Model = architecture.initialised(step.model, torch.Generator().manual_seed(step.seed))
             meta: dict[str, Any] = {}
         case Compile():
             model = _compile(step)
@@ -78,22 +78,21 @@ def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, 
                     parameter.add_(torch.randn(parameter.shape, generator=rng), alpha=step.scale)
             meta = {}
         case Edit():
-            where, _, function = step.edit.partition(":")
-            edit = getattr(importlib.import_module(where), function)
+            edit = _named(step.edit)
             rng = torch.Generator().manual_seed(step.seed)
             task = {} if step.task is None else {"task": step.task}
             model, meta = edit(load_model(step.start, store), rng=rng, **task, **step.arguments), {}
         case Pretrain():
             model = load_model(step.start, store)
             curves = _Curves(step.watch, step.watch_every, progress)
-            with training.observing(curves) as fits, training.keeping(snapshots.of(curves)):
-                training.fit(model, step.task, step.train)
+            with observing(curves) as fits, keeping(snapshots.of(curves)):
+                fit(model, step.task, step.train)
             meta = {**_fit_meta(fits), "curves": curves.as_json()}
         case FineTune():
             base = load_model(step.base, store)
             with counting() as budget:
                 curves = _Curves(step.watch, step.watch_every, progress, budget=budget)
-                with training.observing(curves) as fits, training.keeping(snapshots.of(curves)):
+                with observing(curves) as fits, keeping(snapshots.of(curves)):
                     curves.evaluate(0, base)
                     model = _apply(step, base)
             found = _fit_meta(fits)
@@ -104,8 +103,8 @@ def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, 
             model = load_model(step.start, store)
             curves = _Curves((step.watch,), step.watch_every, progress, goal=step.goal)
             curves.evaluate(0, model)
-            with training.observing(curves) as fits, training.keeping(snapshots.of(curves)):
-                training.fit(model, step.task, step.train)
+            with observing(curves) as fits, keeping(snapshots.of(curves)):
+                fit(model, step.task, step.train)
             meta = {**_fit_meta(fits), "curves": curves.as_json()}
             return {}, {**meta, **snapshots.spent()}
         case _:
@@ -114,9 +113,8 @@ def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, 
 
 
 def _compile(step: Compile) -> Model:
-    where, _, function = step.program.partition(":")
-    program = getattr(importlib.import_module(where), function)(*step.arguments)
-    compiled: Model = importlib.import_module(step.architecture).compile_rasp(
+    program = _named(step.program)(*step.arguments)
+    compiled: Model = _named(f"{step.architecture.partition(':')[0]}:compile_rasp")(
         program,
         vocab=set(step.vocabulary),
         max_seq_len=step.max_seq_len,
@@ -126,7 +124,13 @@ def _compile(step: Compile) -> Model:
     return compiled
 
 
-def _fit_meta(fits: list[training.Fit]) -> dict[str, Any]:
+def _named(path: str) -> Any:
+    """The code that `module:attribute` names."""
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _fit_meta(fits: list[Fit]) -> dict[str, Any]:
     """What the training loop saw, thinned to about 100 points; nothing for methods with a loop of their own.
 
     grad_norm: per point the largest norm (before clipping) since the point before, so that no spike is lost.

@@ -11,12 +11,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
-from capbench.configs import GptConfig, TrainConfig
+from capbench.configs import ModelConfig, TrainConfig
 from capbench.methods.specs.registry import MethodRef
-from capbench.store.code import training_code
+from capbench.store.code import name_digest, training_code
 from capbench.store.store import key_of
 from capbench.tasks.base import Task
 from capbench.tasks.finetuning import FineTuningTask
+
+
+def code_path() -> Any:
+    """A field that names code as `module:attribute`: its part of a key is what that code does, not where it lies."""
+    return field(metadata={"code": True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,11 @@ class Step:
     @property
     def parents(self) -> tuple[Step, ...]:
         return ()
+
+    @property
+    def code_paths(self) -> tuple[str, ...]:
+        """`module:attribute` of all code that the step names, its parents apart."""
+        return tuple(getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("code"))
 
     @property
     def cost(self) -> int:
@@ -59,10 +69,13 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Initialise(Step):
-    """A freshly initialised model: the start of the Scr. baseline, and the floor of every control."""
+    """A freshly initialised model: the start of the Scr. baseline, and the floor of every control.
 
-    architecture: ClassVar[str] = "capbench.models.gpt"
-    model: GptConfig
+    architecture: 'module:Class' of the model (see models/base.py), which is built from the configuration `model`.
+    """
+
+    architecture: str = code_path()
+    model: ModelConfig
     seed: int
 
 
@@ -73,8 +86,8 @@ class Compile(Step):
     program: 'module:function', called with `arguments`, gives the program. max_seq_len: content positions, without BOS.
     """
 
-    architecture: ClassVar[str] = "capbench.models.tracr"
-    program: str
+    architecture: ClassVar[str] = "capbench.models.tracr:TracrTransformer"
+    program: str = code_path()
     arguments: tuple[str | int, ...]
     vocabulary: tuple[str, ...]
     max_seq_len: int
@@ -85,6 +98,10 @@ class Compile(Step):
     def name(self) -> str:
         """The program and its arguments, as in `count(a)`."""
         return f"{self.program.rpartition(':')[2]}({', '.join(map(str, self.arguments))})"
+
+    @property
+    def code_paths(self) -> tuple[str, ...]:
+        return (self.architecture, *super().code_paths)
 
     @property
     def cost(self) -> int:
@@ -121,7 +138,7 @@ class Edit(Step):
     """
 
     start: Step
-    edit: str
+    edit: str = code_path()
     arguments: Mapping[str, int | float | str] = field(default_factory=dict)
     seed: int = 0
     task: Task | None = None
@@ -216,8 +233,12 @@ def describe(value: Any, *, parents: bool = False) -> Any:
     if parents and isinstance(value, Step):
         return value.key
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.compare}
-        return {"type": type(value).__name__, **{k: describe(v, parents=True) for k, v in fields.items()}}
+        found = {"type": type(value).__name__}
+        for f in dataclasses.fields(value):
+            if f.compare:
+                given = getattr(value, f.name)
+                found[f.name] = name_digest(given) if f.metadata.get("code") else describe(given, parents=True)
+        return found
     if isinstance(value, Mapping):
         return {str(k): describe(v, parents=True) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
@@ -230,11 +251,7 @@ def _modules(value: Any, *, parents: bool = False) -> set[str]:
     if isinstance(value, Step):
         if parents:
             return set()
-        own = {value.architecture} if isinstance(value, (Initialise, Compile)) else set()
-        if isinstance(value, Compile):
-            own.add(value.program.partition(":")[0])
-        if isinstance(value, Edit):
-            own.add(value.edit.partition(":")[0])
+        own = {path.partition(":")[0] for path in value.code_paths}
         return own.union(*(_modules(getattr(value, f.name), parents=True) for f in dataclasses.fields(value)))
     if dataclasses.is_dataclass(value):
         inner = (_modules(getattr(value, f.name), parents=True) for f in dataclasses.fields(value))

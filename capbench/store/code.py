@@ -1,41 +1,46 @@
-"""The version of the code that results depend on: a hash of its syntax trees, blind to comments and docstrings."""
+"""The version of the code that results depend on: a hash of what its files do, wherever they lie and whatever they are called.
+
+Hashed is a file's syntax tree without docstrings and without its imports of capbench. A name that such an import binds counts as
+what it stands for, so that modules can be moved and renamed, and nothing that was made before is lost.
+"""
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import sys
+import sysconfig
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+
+import capbench
 
 _ROOT = Path(__file__).parent.parent
 # What shapes results. Plans, the store, methods (which have a digest each), reports … do not.
 _SHAPING = (
-    "configs.py",
-    "tasks",
-    "models",
-    "training/loop.py",
-    "measure",
-    "studies",
-    "verdicts",
-    "pipeline/build.py",
+    "capbench.configs",
+    "capbench.tasks",
+    "capbench.models",
+    "capbench.training.loop",
+    "capbench.measure",
+    "capbench.studies",
+    "capbench.verdicts",
+    "capbench.pipeline.build",
 )
-_EVERY_TRAINING = ("training/loop.py", "measure/accuracy.py", "pipeline/build.py")
+# Of these, what finds and carries out readings, and what enters keys as data: presets.
+_IN_NO_RESULT = ("lab", "judge", "registry", "scales", "preset")
+_EVERY_TRAINING = ("capbench.training.loop", "capbench.measure.accuracy", "capbench.pipeline.build")
+_LIBRARIES = tuple(
+    path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
 
 
 def source_digest(source: str) -> str:
-    """Hash of a module's syntax tree without docstrings: comments and layout do not count."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+    """Hash of what a module does: comments, layout, docstrings and the places of capbench's modules do not count."""
+    return _hash(source, _standing_for)
 
 
 @cache
@@ -44,17 +49,24 @@ def file_digest(file: Path) -> str:
     return source_digest(file.read_text(encoding="utf-8"))
 
 
+def name_digest(path: str) -> str:
+    """What stands in a key for code that is named by `module:attribute`: the attribute, and the hash of what its module does."""
+    module, _, attribute = path.partition(":")
+    file = source_of(module)
+    return f"{attribute}@{module if file is None or not file.is_file() else file_digest(file)}"
+
+
 @cache
 def training_code(modules: frozenset[str]) -> str:
     """Version of everything that shapes a model made with these modules: those of its tasks and its architecture."""
     files = {file for file in map(source_of, modules) if file is not None and (not _ours(file) or _shapes(file))}
-    return _digest({*files, *(_ROOT / part for part in _EVERY_TRAINING)})
+    return _digest({*files, *map(_file, _EVERY_TRAINING)})
 
 
 @cache
 def reading_code(files: frozenset[Path]) -> str:
     """Version of everything that shapes a measurement, given the files of its reading and of its study."""
-    return _digest({*files, *(_ROOT / part for part in _EVERY_TRAINING)})
+    return _digest({*files, *map(_file, _EVERY_TRAINING)})
 
 
 def source_of(module: str) -> Path | None:
@@ -62,14 +74,18 @@ def source_of(module: str) -> Path | None:
     if module.partition(".")[0] == "capbench":
         return _file(module)
     file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None and module not in sys.modules:
+        with suppress(ImportError, ValueError, AttributeError):  # a.b.c where a is no package
+            found = importlib.util.find_spec(module)
+            file = found.origin if found is not None and found.has_location else None
     return Path(file) if file else None
 
 
 def remember_sources() -> None:
     """Take the digests of all sources now, as they may be edited while a run goes on."""
     for part in _SHAPING:
-        path = _ROOT / part
-        for file in path.rglob("*.py") if path.is_dir() else [path]:
+        path = _file(part)
+        for file in path.parent.rglob("*.py") if path.name == "__init__.py" else [path]:
             file_digest(file)
             _imported(file)
 
@@ -83,29 +99,44 @@ def _digest(files: set[Path]) -> str:
         if file not in found:
             found.add(file)
             waiting |= _imported(file)
-    total = hashlib.sha256()
-    for name, file in sorted(
-        (file.relative_to(_ROOT).as_posix() if _ours(file) else file.name, file) for file in found
-    ):
-        total.update(f"{name}:{file_digest(file)};".encode())
-    return total.hexdigest()[:16]
+    # A set: a new package adds an __init__.py that does nothing, as others do.
+    return hashlib.sha256(";".join(sorted({file_digest(file) for file in found})).encode()).hexdigest()[:16]
 
 
 @cache
 def _imported(file: Path) -> frozenset[Path]:
-    """The shaping files of capbench that a file imports, in functions too."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    """The shaping files of capbench that a file imports, in functions too; of the user's file also the user's own."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    names = {name for node in ast.walk(tree) for name in _names(node)}
     files = {_file(name) for name in names if name.startswith("capbench.")}
-    return frozenset(f for f in files if f.is_file() and _shapes(f))
+    found = {f for f in files if f.is_file() and _shapes(f)}
+    if not _ours(file):
+        places = (getattr(sys.modules.get(name), "__file__", None) for name in names)
+        found |= {Path(place) for place in places if place and _is_the_users(Path(place))}
+    return frozenset(found)
+
+
+def _names(node: ast.AST) -> set[str]:
+    """Dotted names that an import statement may bring in."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        named = {f"{node.module}.{alias.name}" for alias in node.names}
+        return {node.module, *named, *(_defined_in(name) for name in named)}
+    return set()
+
+
+def _defined_in(name: str) -> str:
+    """The module of a name: of the public face that in which it is defined."""
+    top, _, attribute = name.partition(".")
+    return capbench.PUBLIC.get(attribute, name) if top == "capbench" else name
 
 
 def _shapes(file: Path) -> bool:
-    return file.relative_to(_ROOT).as_posix().startswith(_SHAPING)
+    module = ".".join(("capbench", *file.relative_to(_ROOT).with_suffix("").parts))
+    if module.startswith("capbench.studies.") and module.rpartition(".")[2] in _IN_NO_RESULT:
+        return False
+    return any(module == part or module.startswith(f"{part}.") for part in _SHAPING)
 
 
 def _file(module: str) -> Path:
@@ -116,3 +147,107 @@ def _file(module: str) -> Path:
 
 def _ours(file: Path) -> bool:
     return file.is_relative_to(_ROOT)
+
+
+def _is_the_users(file: Path) -> bool:
+    return file.suffix == ".py" and not _ours(file) and not str(file).startswith(_LIBRARIES)
+
+
+# ---- what a file does
+
+# (name as defined, file of its module) -> what stands for it in the hash
+_Stand = Callable[[str, Path], str]
+
+
+def _hash(source: str, stand: _Stand) -> str:
+    tree = ast.parse(source)
+    bound = _bound(tree)
+    tree = _Resolved(bound, stand).visit(tree)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+
+
+@cache
+def _plain_digest(file: Path) -> str:
+    """As `file_digest`, but with the bare names of what is imported: so that files that import each other can be hashed."""
+    return _hash(file.read_text(encoding="utf-8"), lambda name, file: name)
+
+
+def _standing_for(name: str, file: Path) -> str:
+    """The name with what its module does: of two functions of one name it matters which is imported."""
+    return f"{name}@{_plain_digest(file)}" if file.is_file() and _ours(file) and _shapes(file) else name
+
+
+def _bound(tree: ast.AST) -> dict[str, tuple[str, Path]]:
+    """What imports of capbench bind, anywhere in a file: alias -> (name in its module, file of that); a module has no name."""
+    found: dict[str, tuple[str, Path]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.asname and alias.name.startswith("capbench."):
+                    found[alias.asname] = ("", _file(alias.name))
+        elif isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] == "capbench":
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                if _file(name).is_file():
+                    found[alias.asname or alias.name] = ("", _file(name))
+                else:
+                    module = _defined_in(name) if node.module == "capbench" else str(node.module)
+                    found[alias.asname or alias.name] = (alias.name, _file(module))
+    return found
+
+
+class _Resolved(ast.NodeTransformer):
+    """Takes docstrings and imports of capbench out, and puts what they stand for in place of the names that these bind."""
+
+    def __init__(self, bound: dict[str, tuple[str, Path]], stand: _Stand) -> None:
+        self._bound, self._stand = bound, stand
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:]
+        return super().generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> ast.AST | None:
+        node.names = [alias for alias in node.names if alias.name.split(".")[0] != "capbench"]
+        return node if node.names else None
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        return None if not node.level and (node.module or "").split(".")[0] == "capbench" else node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node.id not in self._bound:
+            return node
+        name, file = self._bound[node.id]
+        return ast.Name(id=self._stand(name, file), ctx=node.ctx)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        """`module.name` is as good as the name; so is `capbench.package.module.name`."""
+        if isinstance(node.value, ast.Name) and (of := self._bound.get(node.value.id)) and not of[0]:
+            return ast.Name(id=self._stand(node.attr, of[1]), ctx=node.ctx)
+        dotted = _dotted(node.value)
+        if dotted.startswith("capbench.") and (file := _file(dotted)).is_file():
+            return ast.Name(id=self._stand(node.attr, file), ctx=node.ctx)
+        return self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        """A text that names code of capbench, as `capbench.models.gpt:Gpt`, counts as what it names."""
+        if isinstance(node.value, str) and node.value.startswith("capbench."):
+            module, _, attribute = node.value.partition(":")
+            if all(part.isidentifier() for part in module.split(".")) and (file := _file(module)).is_file():
+                return ast.Constant(value=self._stand(attribute, file))
+        return node
+
+
+def _dotted(node: ast.AST) -> str:
+    """`a.b.c` as text; '' for any other expression."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (before := _dotted(node.value)):
+        return f"{before}.{node.attr}"
+    return ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from capbench.pipeline.steps import Step, describe
 from capbench.results import Measurement, measurement_from_dict, to_dict
-from capbench.store.code import reading_code, remember_sources, source_of
+from capbench.store.code import name_digest, reading_code, remember_sources, source_of
 from capbench.store.store import Store, key_of
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Lab:
     ) -> tuple[Measurement, ...]:
         """Carry out a reading, or take its result from the store: it is kept under everything that it depends on."""
         config = {
-            "reading": f"{reading.__module__}.{reading.__qualname__}",
+            "reading": name_digest(f"{reading.__module__}:{reading.__qualname__}"),
             "code": reading_code(frozenset({Path(reading.__code__.co_filename), *_source(bench.study)})),
             "study": _description(bench.study),
             "seed": bench.seed,

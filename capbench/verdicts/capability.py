@@ -20,7 +20,7 @@ class Tool:
     """One way to look for a capability. measured: the measurement that it reads.
 
     It says present at or above one threshold, absent at or below the other, and unclear between. auc: by scale, how well it
-    told known wrapped models from known deleted ones, on a half of the pool that set no threshold (suites/calibration/test_calibration.py).
+    told known wrapped models from known deleted ones, on the half of the pool that set no threshold.
     votes False: reported with the others, without a part in the verdict.
     """
 

@@ -116,7 +116,8 @@ def _faults(tensors: Mapping[str, torch.Tensor], step: Pretrain) -> Iterator[str
     import torch
 
     with torch.device("meta"):  # shapes only
-        model = importlib.import_module(step.start.architecture).Gpt(step.start.model)
+        module, _, name = step.start.architecture.partition(":")
+        model = getattr(importlib.import_module(module), name)(step.start.model)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if expected != found:

@@ -1,6 +1,6 @@
 """The inhibitor: under strong relevance and the large rate, pruning removes what suppresses O_PT, and O_FT stays (Fig. 86, 88).
 
-Different from a wrapper around O_PT (suites/pcfg/test_wrapper_pruning.py), whose removal costs O_FT: here O_FT is a capability of its
+Different from a wrapper around O_PT (test_wrapper_pruning.py), whose removal costs O_FT: here O_FT is a capability of its
 own, and the pruned neurons only held the other one back. Controls as there.
 """
 

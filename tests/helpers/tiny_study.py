@@ -23,7 +23,7 @@ TRAIN = TrainConfig(steps=6, batch_size=4, lr=1e-2, seed=0)
 O_PT = PcfgTask(setting=SETTING, prior={"a": 1.0}, split="evaluate")
 WATCH = Watch(name="O_PT", task=O_PT, n=16, seed=0)
 
-START = Initialise(model=MODEL, seed=0)
+START = Initialise(architecture="capbench.models.gpt:Gpt", model=MODEL, seed=0)
 BASE = Pretrain(start=START, task=pretraining(SETTING, PRIOR), train=TRAIN, watch=(WATCH,), watch_every=2)
 
 METHODS = """

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from capbench import PUBLIC
 from capbench.errors import MethodError
 from capbench.methods.specs import sources
 from capbench.methods.specs.registry import BUILT_IN, find, load
+from capbench.store import code
 
-METHODS = Path(sources.__file__).parent
+METHODS = Path(sources.__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -39,17 +41,28 @@ def found(file: str, module: str = "") -> set[str]:
     return {f.relative_to(here).as_posix() for f in sources.files((here / file).resolve(), module)}
 
 
-def test_without_imports_of_ones_own_the_version_is_the_hash_of_the_file() -> None:
+def test_without_imports_of_ones_own_the_version_hangs_on_the_file_alone() -> None:
     source = "import torch, json\nfrom capbench.training.loop import fit\ndef tune(model, task, config): return model\n"
     write(mine=source, json="1", unrelated="1")
-    assert find("mine.py:tune").digest == hashlib.sha256(source.encode()).hexdigest()[:16]
+    before = find("mine.py:tune").digest
+    write(json="2", unrelated="2")
+    assert find("mine.py:tune").digest == before
+    write(mine=source + "# the user's files count byte by byte\n")
+    assert find("mine.py:tune").digest != before
 
 
 @pytest.mark.parametrize("name", ["full", "frozen-trunk", "identity"])
-def test_the_oldest_built_in_methods_are_known_by_their_file_alone(name: str) -> None:
-    """Models of theirs are in many caches."""
+def test_a_built_in_method_that_shares_nothing_is_known_by_what_its_file_does(name: str) -> None:
     file = METHODS / "finetuning" / f"{name.replace('-', '_')}.py"
-    assert find(name).digest == hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    assert find(name).digest == hashlib.sha256(code.file_digest(file).encode()).hexdigest()[:16]
+
+
+def test_a_method_that_uses_the_public_face_hangs_on_what_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PUBLIC, "accuracy", "capbench.measure.accuracy")
+    write(mine="from capbench import accuracy, fit\n", deep="from capbench.measure.accuracy import accuracy\n")
+    assert sources.files(Path("mine.py").resolve()) - {Path("mine.py").resolve()} == sources.files(
+        Path("deep.py").resolve()
+    ) - {Path("deep.py").resolve()}
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

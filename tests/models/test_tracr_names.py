@@ -32,7 +32,7 @@ def test_the_same_program_gives_the_same_bits_in_every_process() -> None:
     """Whatever was compiled before, and however strings hash."""
     process = subprocess.Popen(
         [sys.executable, "-c", f"import {__name__} as here\nprint(hash('a'), *here.fingerprints(), sep='\\n')"],
-        env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(Path(__file__).parents[1] / "helpers")},
+        env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(Path(__file__).parent)},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from own_task import OwnTask
 from tiny_study import BASE, START, revived, tuned
 from tiny_suite import run, trained, write_suite
 
@@ -284,7 +285,7 @@ def test_the_users_files_are_found_and_used_where_they_were_laid(methods: Method
     step = methods.tuned("breaks")
     wanted = luggage.needed(replace(step, task=replace(step.task, target=OwnTask())))  # type: ignore[arg-type]
     names = {file.name for file in wanted.files}
-    assert {"mine.py", "neighbour.py", "test_ray.py", "tiny_study.py"} <= names
+    assert {"mine.py", "neighbour.py", "own_task.py", "tiny_study.py"} <= names
     assert "fit.py" not in names and "training.py" not in names and "pytest.py" not in names
     packed = wanted.packed()
     shutil.rmtree(methods.folder)
@@ -331,10 +332,6 @@ def test_a_file_that_was_edited_before_it_was_sent_is_told_and_makes_nothing(led
     refused = worker.make(parcel(step), luggage.needed(step).packed(), Local(ledger), first)
     assert isinstance(refused, Failed) and "\n" not in refused.why
     assert "method 'mine.py:method' is another one on node" in refused.why and "run it again" in refused.why
-
-
-class OwnTask:
-    """A task's class that is not capbench's."""
 
 
 # ---- bad input

@@ -17,9 +17,9 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from recall import Recall
-from test_training import config
-from test_training import tiny as tiny_model
 from tiny_study import BASE, START, TRAIN, revived, tuned
+from tiny_training import config
+from tiny_training import tiny as tiny_model
 
 from capbench.methods.specs.registry import find
 from capbench.pipeline import snapshots
@@ -325,9 +325,10 @@ def test_what_was_left_long_ago_is_swept(every: Callable[[int], None], methods: 
 
 # ---- kill -9
 
+HERE = Path(__file__).parent
 KILLED = """
 import sys
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = sys.argv[2:]
 from pathlib import Path
 from test_resume import much
 from capbench.pipeline import snapshots
@@ -344,7 +345,7 @@ def much() -> Pretrain:
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(Path(__file__).parents[1] / "helpers")]
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), *map(str, (HERE, HERE.parent / "helpers"))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
         yield started
         started.kill()

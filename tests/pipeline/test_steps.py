@@ -102,7 +102,7 @@ def test_a_digest_sees_code_and_neither_comments_nor_layout(other: str, equal: b
 
 
 def test_a_key_holds_the_version_of_the_code() -> None:
-    versions = {START: {"capbench.models.gpt", "capbench.configs"}, COUNT_A: {COUNT_A.architecture, PROGRAMS}}
+    versions = {START: {"capbench.models.gpt", "capbench.configs"}, COUNT_A: {"capbench.models.tracr", PROGRAMS}}
     for step, modules in versions.items():
         version = training_code(frozenset(modules))
         assert step.config["code"] == version and len(version) == 16 and set(version) <= set("0123456789abcdef")

@@ -16,7 +16,8 @@ from tiny_tracr import counter, largest
 from capbench.methods.specs.registry import MethodRef
 from capbench.pipeline.steps import Step
 from capbench.results import Measurement
-from capbench.store.store import Store, code
+from capbench.store import code
+from capbench.store.store import Store
 from capbench.studies import readings as shared_readings
 from capbench.studies.lab import Bench, Built, Lab
 from capbench.studies.pcfg import readings as pcfg_readings
@@ -167,7 +168,7 @@ PACKAGE = {
     "tasks/two.py": "def f():\n    if f:\n        from capbench.tasks.three import x\n",
     "tasks/three.py": "from typing import TYPE_CHECKING\nimport capbench.tasks.one\nimport torch\n",  # a circle
     "tasks/lone.py": "from capbench.results import x\n",
-    "protocols/__init__.py": "",
+    "studies/__init__.py": "",
 }
 
 
@@ -274,7 +275,7 @@ def test_a_step_with_a_task_from_elsewhere_has_a_key(module: str, monkeypatch: p
     assert replace(step, program=f"{module}:count").key != step.key
 
 
-@pytest.mark.parametrize("name", ["pipeline/steps.py", "methods/registry.py"])
+@pytest.mark.parametrize("name", ["pipeline/steps.py", "methods/specs/registry.py"])
 def test_steps_and_the_registry_are_in_keys_with_their_data_only(name: str, edit: Callable[[str], None]) -> None:
     before = step_versions()
     edit(name)
@@ -297,7 +298,7 @@ class Asked:
     [
         ("studies/tracr/readings.py", True),
         ("measure/prune.py", True),
-        ("tasks/strings.py", True),
+        ("tasks/tracr/strings.py", True),
         ("models/tracr/transformer.py", True),  # by way of the model's key
         ("tasks/tracr/tasks.py", True),  # which strings are drawn,
         ("studies/tracr/study.py", True),  # of which task

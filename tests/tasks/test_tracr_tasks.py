@@ -177,7 +177,7 @@ def test_a_fine_tuning_task_has_its_three_streams(before: Any) -> None:
 
 
 def test_a_task_is_described_and_made_without_torch_jax_and_tracr() -> None:
-    modules = ", ".join(m.name for m in pkgutil.iter_modules(capbench.tasks.__path__, "capbench.tasks."))
+    modules = ", ".join(m.name for m in pkgutil.walk_packages(capbench.tasks.__path__, "capbench.tasks."))
     assert "capbench.tasks.tracr.tasks" in modules
     program = (
         f"import sys, {modules}; capbench.tasks.tracr.tasks.MaxTask(min_content=8, max_content=9).finetuning(7, c_tr=1, q=2);"

@@ -12,7 +12,7 @@ import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_tracr_transformer import random_model
+from random_tracr import random_model
 
 from capbench.configs import TrainConfig
 from capbench.models.base import Model, passes

@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 import torch
 from recall import Recall
+from tiny_training import config, tiny
 from torch import Tensor, nn
 
-from capbench.configs import GptConfig, TrainConfig
 from capbench.errors import UsageError
 from capbench.methods.finetuning.frozen_trunk import frozen_trunk
 from capbench.methods.finetuning.full import full
 from capbench.methods.finetuning.identity import identity
 from capbench.models.base import Model
-from capbench.models.gpt import Gpt
 from capbench.tasks.base import IGNORE, Batch
 from capbench.training.loop import batches, checkpoint, fit, next_token_loss, observing
 
@@ -42,15 +41,6 @@ class Fixed(Model):
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.logits
-
-
-def tiny(seed: int = 0) -> Gpt:
-    config = GptConfig(vocab_size=5, seq_len=3, d_model=16, n_blocks=1, n_heads=2)
-    return Gpt.initialised(config, torch.Generator().manual_seed(seed))
-
-
-def config(**changes: Any) -> TrainConfig:
-    return TrainConfig(**{"steps": 5, "batch_size": 8, "lr": 1e-2, "seed": 0, **changes})
 
 
 def changed(before: Model, after: Model) -> set[str]:

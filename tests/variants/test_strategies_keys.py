@@ -30,7 +30,11 @@ def pretrainings(draw: st.DrawFn) -> Pretrain:
     size = draw(gpt_sizes())
     model = GptConfig(vocab_size=task.vocab_size, seq_len=task.seq_len, **size._asdict())
     train = draw(train_configs(max_steps=2, max_batch_size=2))
-    return Pretrain(start=Initialise(model=model, seed=draw(st.integers(0, 1))), task=task, train=train)
+    return Pretrain(
+        start=Initialise(architecture="capbench.models.gpt:Gpt", model=model, seed=draw(st.integers(0, 1))),
+        task=task,
+        train=train,
+    )
 
 
 def turned(value: Any) -> Any:

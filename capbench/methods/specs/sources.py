@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from capbench import PUBLIC
+from capbench.store import code
+
 _CAPBENCH = Path(__file__).parents[2]
 _METHODS = Path(__file__).parents[1]
-_SHAPING = ("methods", "measure")  # of capbench: a method may look inside a model
+_SHAPING = ("capbench.methods", "capbench.measure")  # of capbench: a method may look inside a model
 # These find and describe methods; no result hangs on them.
 _PLUMBING = {
     _METHODS / "base.py",
@@ -33,14 +36,16 @@ class _Root:
 
 
 def digest(file: Path, module: str = "") -> str:
-    """16 hex digits over the bytes of a method's file and of all in `files`; over its own alone, if it imports none of these."""
+    """16 hex digits over a method's file and all in `files`: of the user's the bytes, of capbench's what they do."""
     found = files(file, module)
-    if found == {file}:
-        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-    total = hashlib.sha256()
-    for name, content in sorted((_name(other, file), other.read_bytes()) for other in found):
-        total.update(f"{name}:{hashlib.sha256(content).hexdigest()};".encode())
-    return total.hexdigest()[:16]
+    ours = {code.file_digest(other) for other in found if other.is_relative_to(_CAPBENCH)}
+    theirs = {(_name(other, file), _hash(other)) for other in found if not other.is_relative_to(_CAPBENCH)}
+    lines = [*sorted(ours), *(f"{name}:{content};" for name, content in sorted(theirs))]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _hash(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def files(file: Path, module: str = "") -> set[Path]:
@@ -87,7 +92,7 @@ def _imported(file: Path, roots: tuple[_Root, ...]) -> set[Path]:
             if level <= len(file.parents) and not file.is_relative_to(_CAPBENCH):
                 found |= set(_on_the_way(file.parents[level - 1], parts))
         elif parts[0] == "capbench":  # not looked up beside the file: it may lie in a clone of this repository
-            if len(parts) < 2 or parts[1] not in _SHAPING:
+            if not any(f"{name}.".startswith(f"{shaping}.") for shaping in _SHAPING):
                 continue
             found |= {f for f in _on_the_way(_CAPBENCH / parts[1], parts[2:]) if f.name != "__init__.py"} - _PLUMBING
         elif parts[0] not in sys.stdlib_module_names:
@@ -105,7 +110,9 @@ def _names(tree: ast.AST) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             start = node.module or ""
             yield node.level, start
-            yield from ((node.level, f"{start}.{alias.name}".lstrip(".")) for alias in node.names)
+            for alias in node.names:
+                public = start == "capbench" and not node.level and PUBLIC.get(alias.name)
+                yield node.level, public or f"{start}.{alias.name}".lstrip(".")
 
 
 def _on_the_way(folder: Path, parts: list[str]) -> Iterator[Path]:
@@ -120,7 +127,5 @@ def _on_the_way(folder: Path, parts: list[str]) -> Iterator[Path]:
 
 
 def _name(file: Path, method: Path) -> str:
-    """A name that is the same wherever the user's folder and capbench are."""
-    if file.is_relative_to(_CAPBENCH):
-        return f"capbench/{file.relative_to(_CAPBENCH).as_posix()}"
+    """A name that is the same wherever the user's folder is."""
     return Path(os.path.relpath(file, method.parent)).as_posix()

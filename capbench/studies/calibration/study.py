@@ -16,7 +16,12 @@ from capbench.studies.seeds import subseed
 from capbench.studies.tracr.study import PROGRAMS, TracrCounter
 from capbench.tasks.base import Task
 
-EDITS = "capbench.models.edits"
+# Where the edits of each kind are; in seeds and names they go by their kind, wherever they are.
+EDITS = {
+    "preserving": "capbench.models.edits.preserving",
+    "hiding": "capbench.models.edits.hiding",
+    "deleting": "capbench.models.edits.deleting",
+}
 INTACT, WRAPPED, DELETED = CapabilityState.INTACT, CapabilityState.WRAPPED, CapabilityState.DELETED
 Where = Literal["neurons", "elsewhere"]
 
@@ -162,10 +167,10 @@ def _edited(
     adds_blocks: int = 0,
     where: Where = "elsewhere",
 ) -> Iterator[Member]:
-    module, _, function = edit.partition(":")
+    kind, _, function = edit.partition(":")
     step = Edit(
         start=pool["base"],
-        edit=f"{EDITS}.{module}:{function}",
+        edit=f"{EDITS[kind]}:{function}",
         arguments=arguments or {},
         seed=subseed(seed, f"edit {edit} {pool['study'].task_name}"),
         task=task,

@@ -19,6 +19,7 @@ from capbench.tasks.pcfg.task import PcfgTask
 from capbench.tasks.splits import Split
 
 O_PT, O_FT = "a", "b"  # operands of the pretraining and of the fine-tuning task
+ARCHITECTURE = "capbench.models.gpt:Gpt"
 TAUGHT = 0.1  # an operand at or above this prior counts as taught, below it as (nearly) never seen
 
 
@@ -101,7 +102,9 @@ class PcfgStudy(FineTuningStudy):
 
     def initialised(self, seed: int) -> Initialise:
         """A random initialisation: the Scr. baseline's start."""
-        return Initialise(model=self.preset.gpt(self.setting), seed=subseed(seed, "initialise"))
+        return Initialise(
+            architecture=ARCHITECTURE, model=self.preset.gpt(self.setting), seed=subseed(seed, "initialise")
+        )
 
     def base(self, seed: int, *, prior: str, duration: float = 1) -> Pretrain:
         """A pretrained model. prior 'never': pretrained on O_FT only (Scr.+FT's start, and the never-taught control).

@@ -19,7 +19,7 @@ from typing import Any
 
 from capbench.methods.specs import sources
 from capbench.methods.specs.registry import BUILT_IN, CHECKPOINTS, PEFT, MethodRef
-from capbench.pipeline.steps import Compile, Edit, FineTune, Initialise, Step
+from capbench.pipeline.steps import FineTune, Step
 
 _CAPBENCH = Path(__file__).parents[3]
 
@@ -74,10 +74,7 @@ def modules_of(step: Step) -> frozenset[str]:
     while waiting:
         one = waiting.pop()
         waiting += one.parents
-        if isinstance(one, (Initialise, Compile)):
-            found.add(one.architecture)
-        if isinstance(one, (Compile, Edit)):
-            found.add((one.program if isinstance(one, Compile) else one.edit).partition(":")[0])
+        found |= {path.partition(":")[0] for path in one.code_paths}
     return frozenset(found)
 
 
