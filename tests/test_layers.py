@@ -32,7 +32,7 @@ BESIDE = {("configs", "errors"), ("methods", "measure"), ("fidelity", "session")
 # What each may use at most, where the order alone would allow more.
 ONLY = {
     "measure": {"measure", "models", "tasks", "training", "results", "errors"},
-    "report": {"report", "results", "errors", "store"},
+    "report": {"report", "verdicts", "results", "errors", "store"},
     "verdicts": {"verdicts", "results", "errors"},
     "expectations": {"expectations", "results", "errors"},
     "store": {"store", "errors", "capbench"},

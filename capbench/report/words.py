@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from capbench.claims import shortfall
 from capbench.results import Capability, FinetunedState, Record, Results, Status, Verdict
+from capbench.verdicts.claims import shortfall
 
 DASH = "\N{EN DASH}"  # no value
 ICONS = {"supported": "✔", "refuted": "✘", "inconclusive": "?", "invalid": "⊘"}

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from report_example import example, mapped, measured, record, results
 
-from capbench.claims import at_least
 from capbench.errors import UsageError
 from capbench.report import capability_table, check_directory, claim_table, figures, load, write
 from capbench.report.words import answer
 from capbench.results import Control, Grid, Results, Status
+from capbench.verdicts.claims import at_least
 
 HOSTILE = "<script>alert(1)</script>|$x_1$\x1b[31m&lt;"
 
