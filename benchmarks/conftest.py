@@ -1,4 +1,4 @@
-"""What all benchmarks share: a number of threads for each, one where nothing else is said; and the machine's words."""
+"""What all benchmarks share: a number of threads for each, one by default; and the description of the machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MACHINE = machine()  # with the commit that the benchmarks begin on: pytest-benc
 
 @pytest.fixture(autouse=True)
 def durable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store waits for the disk, as in every run, even if the tests' conftest, in the same session, has it not wait."""
+    """The store waits for the disk, as in every run, even if the tests' conftest, in the same session, turns that off."""
     monkeypatch.setattr(os, "fsync", posix.fsync)
 
 
@@ -26,7 +26,7 @@ def durable(monkeypatch: pytest.MonkeyPatch) -> None:
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     """Threads of torch during the benchmark: 1, as in every training of capbench, or the test's parameter.
 
-    Memory that is freed is kept, too, as there: both sides of a comparison gain from it.
+    Freed memory is kept, as there: both sides of a comparison gain from it.
     """
     keep_memory()
     before = torch.get_num_threads()
@@ -37,5 +37,5 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
-    """The table takes the machine from here: the rest of what pytest-benchmark tells has names in it."""
+    """The table takes the machine from here: what pytest-benchmark records of it holds names."""
     machine_info["capbench"] = MACHINE

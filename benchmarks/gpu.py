@@ -1,7 +1,7 @@
 """All GPU figures in one call of under 8 minutes: `python benchmarks/gpu.py OUT.json`.
 
-Every part is carried out in a process of its own with a time limit, and the file is written after every row: what fails or takes
-too long costs nothing but itself. `--device cpu --quick` runs the same code on tiny sizes in this process, to see that it works.
+Every part runs in its own process with a time limit, and the file is written after every row: what fails or takes too long
+costs only itself. `--device cpu --quick` runs the same code on tiny sizes in this process, to see that it works.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--part", choices=[*FIGURES], help="only this part, in this process, added to the file")
     given = parser.parse_args(argv)
     if given.device.startswith("cuda") and not torch.cuda.is_available():
-        return refused("this machine has no CUDA device; '--device cpu --quick' shows that the code works")
+        return refused("this machine has no CUDA device; '--device cpu --quick' checks that the code works")
     if given.device == "cpu" and not given.quick:
-        return refused("on the CPU these figures say nothing; add --quick to see that the code works")
+        return refused("on a CPU these figures mean nothing; add --quick to check that the code works")
     if given.part:
         add_part(given.part, given.out, given.device, quick=given.quick)
         return 0

@@ -1,7 +1,7 @@
 """How cost grows: `python benchmarks/growth.py OUT.json`. Models, training steps, blocks and tests, doubled three times each.
 
 Prints a table of seconds with the exponent of a power law (1: linear) and its standard error, and writes it as JSON. One thread.
-Of tests the time of a run with a single one is taken off, which is mostly that of imports.
+For tests, the time of a run with a single one, mostly imports, is subtracted.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def models(folder: Path) -> Cost:
             if errors := plan.run(store, jobs=1):
                 raise RuntimeError(next(iter(errors.values())))
             if Plan(plan.steps.values()).missing(store):
-                raise RuntimeError("models are missing that were made")
+                raise RuntimeError("models that were made are missing")
 
         return work
 
@@ -111,7 +111,7 @@ def tests(folder: Path) -> Cost:
 def grown(
     cost: Cost, sizes: Sequence[int], *, rounds: int, base: int | None = None
 ) -> tuple[list[list[float]], Exponent]:
-    """Seconds at every size, round by round, and how they grow. base: a size whose median is taken off all."""
+    """Seconds at every size, round by round, and how they grow. base: a size whose median is subtracted from all."""
     works = {size: cost(size) for size in ([] if base is None else [base]) + list(sizes)}
     found = interleaved({str(size): work for size, work in works.items()}, rounds=rounds)
     least = min(found[str(base)]) if base is not None else 0.0
@@ -120,7 +120,7 @@ def grown(
 
 
 def measure(folder: Path, *, quick: bool = False) -> list[dict[str, object]]:
-    """All four. quick: sizes and rounds that tell nothing but that it works."""
+    """All four. quick: sizes and rounds that only show that it works."""
     rounds = 1 if quick else 5
     plans: Mapping[str, tuple[Cost, int, int | None, int]] = {
         "models (plan and store)": (models(folder), 1 if quick else 10, None, rounds),

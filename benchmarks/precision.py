@@ -2,10 +2,10 @@
 
 Runs the claims on models that are trained (compiled models always are in float32) as pytest does, once with
 `--capbench-precision=float32` and once with `bfloat16`, each with a cache of its own; prints both side by side and writes
-benchmarks/results/precision.json, which table.py takes. Started again, it goes on where it was stopped.
+benchmarks/results/precision.json, which table.py takes. Started again, it continues where it stopped.
 
 bfloat16 is torch's autocast where the hardware has it, and where it has not, the emulation of speed/emulation.py, which says
-what is emulated and what is not. Exit code: 0 no verdict changed; 1 one did; 2 a mistake on the command line, or a run broke off.
+what is emulated and what is not. Exit code: 0 no verdict changed; 1 one did; 2 a mistake on the command line or unfinished run.
 """
 
 from __future__ import annotations
@@ -85,11 +85,11 @@ def check(given: argparse.Namespace) -> None:
     done = subprocess.run(asked, cwd=ROOT, env=_env(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = [*done.stdout.strip().splitlines(), *done.stderr.strip().splitlines()]
-        raise UsageError(f"pytest refuses to begin ({done.returncode}): {''.join(lines[-1:])}")
+        raise UsageError(f"pytest did not start ({done.returncode}): {''.join(lines[-1:])}")
 
 
 def run(given: argparse.Namespace, name: str) -> Results:
-    """The claims in one precision, in a process of its own: 'float32', 'bfloat16' or 'bfloat16-emulated'."""
+    """The claims in one precision, in its own process: 'float32', 'bfloat16' or 'bfloat16-emulated'."""
     folder = given.cache / name
     folder.mkdir(parents=True, exist_ok=True)
     log, began = folder / "log.txt", time.monotonic()
@@ -99,7 +99,7 @@ def run(given: argparse.Namespace, name: str) -> Results:
     print(f"{name}: ended after {time.monotonic() - began:.0f} s\n", end="", flush=True)
     if done.returncode not in ENDED:
         last = log.read_text().strip().splitlines()[-1:]
-        why = f"the run in {name} broke off with {done.returncode}: {''.join(last)} (all of it in '{log}')"
+        why = f"the run in {name} stopped with exit code {done.returncode}: {''.join(last)} (full output in '{log}')"
         print(f"{why}\n", end="", file=sys.stderr, flush=True)  # now: the other run may take long yet
         raise UsageError(why)
     newest = entries(folder / "reports")[0]
@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seeds", default="1", help="of each claim (1); with 2 or more claims have intervals of their own"
     )
-    parser.add_argument("-k", metavar="EXPRESSION", help="only the claims whose id holds this, as in pytest")
+    parser.add_argument("-k", metavar="EXPRESSION", help="only the claims whose id contains this, as in pytest")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--jobs", type=int, help="runs at a time: 2, side by side, each with one thread (on cuda 1)")
     parser.add_argument(
@@ -180,7 +180,7 @@ def _way(asked: str, device: str) -> str:
         import torch
 
         if asked == "emulated":
-            raise UsageError("--bfloat16=emulated is for the CPU; leave it or --device=cuda away")
+            raise UsageError("--bfloat16=emulated is for the CPU; omit it or --device=cuda")
         if not (torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)):
             raise UsageError("--device=cuda: this machine has no CUDA device with bfloat16")
         return "bfloat16"
@@ -195,7 +195,7 @@ def _intervals(given: Path | None, scale: str) -> Results | None:
     if found.run.scale == scale:
         return found
     if given is not None:
-        raise UsageError(f"--intervals={given}: that run is of scale {found.run.scale}, this one of {scale}")
+        raise UsageError(f"--intervals={given}: that run has scale {found.run.scale}, this one {scale}")
     return None
 
 

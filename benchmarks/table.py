@@ -20,7 +20,7 @@ from speed.tables import TableError, inserted, reduced, table
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="The table of figures, from the benchmarks' JSON files.")
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE.json")
-    parser.add_argument("--write", type=Path, metavar="PAGE.md", help="replace what stands between its markers")
+    parser.add_argument("--write", type=Path, metavar="PAGE.md", help="replace the text between its markers")
     parser.add_argument("--reduce", type=Path, metavar="FOLDER", help="write what the table needs of each file there")
     given = parser.parse_args(argv)
     try:

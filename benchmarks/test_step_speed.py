@@ -1,7 +1,7 @@
 """A training step: against Hugging Face's GPT-2 of the same size, and against the machine's matrix-product rate.
 
 Both sides take the same strings, drawn before, on the same number of threads, round by round. The machine's rate is that of
-float32 products of 1024 x 1024. What such a step could reach at best is told by the products with a block's weights alone.
+float32 products of 1024 x 1024. The products with a block's weights alone show what such a step could reach at best.
 """
 
 from __future__ import annotations

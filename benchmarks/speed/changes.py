@@ -20,7 +20,7 @@ class Change:
     """One claim or capability verdict, in float32 and in the other precision.
 
     difference: of the claim's margin, positive if better for it; None where it cannot be said (invalid, or another condition
-    decides). margin: in float32, what the difference would have to eat up. width: of the claim's 95 % interval over seeds.
+    decides). margin: in float32, what the difference would have to use up. width: of the claim's 95 % interval over seeds.
     """
 
     id: str
@@ -116,7 +116,7 @@ def _share(difference: float | None, of: float | None) -> float | None:
 
 
 def text(found: Changes, names: tuple[str, str]) -> str:
-    """For a terminal: every claim and capability verdict in both, then what it comes to."""
+    """For a terminal: every claim and capability verdict in both, then the totals."""
     lines = [
         [
             claim.id,
@@ -139,7 +139,7 @@ def text(found: Changes, names: tuple[str, str]) -> str:
 
 
 def summary(found: Changes) -> list[str]:
-    """What it comes to, line by line."""
+    """The totals, line by line."""
     lines = [
         f"verdicts changed: {_counted(found.claims)} claims, {_counted(found.capabilities)} capability verdicts",
         *(f"  {change.id}: {' -> '.join(change.verdicts)}" for change in found.changed),

@@ -1,4 +1,4 @@
-"""The machine in words: enough to read figures by, and nothing that names its owner."""
+"""The machine in words: enough to interpret figures, and nothing that names its owner."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def machine(*, gpu: str = "") -> dict[str, Any]:
 
 
 def vectors(cpuinfo: Path = CPUINFO) -> str:
-    """The widest vector instructions that matter for matrix products; empty if the kernel tells none."""
+    """The widest vector instructions that matter for matrix products; empty if the kernel lists none."""
     flags = set(_field("flags", cpuinfo).split())
     return next((shown for name, shown in _VECTORS.items() if name in flags), "")
 

@@ -1,6 +1,6 @@
 """Rivals measured round by round within one run: machines are noisy, so ratios are taken within every round.
 
-A round times each of them once, one after another. What is told is the median over the rounds, with the quartiles.
+A round times each of them once, one after another. The figure is the median over the rounds, with quartiles.
 """
 
 from __future__ import annotations

@@ -83,9 +83,9 @@ def _number(value: float, digits: int = 3) -> str:
 
 
 def inserted(text: str, new: str) -> str:
-    """The text with what stands between the two markers replaced. TableError where there is not one pair of them, in order."""
+    """The text with what is between the two markers replaced. TableError where there is not one pair of them, in order."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end or BEGIN in after or END in after or END in before:
-        raise TableError(f"no place for the table: it takes one line {BEGIN!r} and behind it one line {END!r}")
+        raise TableError(f"no place for the table: it needs one line {BEGIN!r} followed by one line {END!r}")
     return f"{before}{BEGIN}\n\n{new}\n\n{END}{after}"

@@ -1,4 +1,4 @@
-"""Checking a fine-tuning method on tiny models, in seconds: does it keep to the form that the suites rely on?"""
+"""Checking a fine-tuning method on tiny models, in seconds: does it keep to the contract that the suites rely on?"""
 
 from capbench.check.findings import Finding
 from capbench.check.method import check_method

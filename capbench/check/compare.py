@@ -13,7 +13,7 @@ BATCH = 8
 
 
 def alike(one: Model, other: Model, world: World) -> bool:
-    """Do they answer the same, in evaluation mode? Not if one cannot answer. Modes and devices stay as they are."""
+    """Whether they answer the same in evaluation mode; False if one cannot answer. Modes and devices stay as they are."""
     tokens = world.task.sample(BATCH, torch.Generator().manual_seed(0)).tokens
     logits = []
     for model in (one, other):
@@ -31,7 +31,7 @@ def alike(one: Model, other: Model, world: World) -> bool:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Are both models, with equal weights?"""
+    """Whether both are models with equal weights."""
     if not (isinstance(one, Model) and isinstance(other, Model)):
         return False
     a, b = one.state_dict(), other.state_dict()
@@ -39,7 +39,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def equal(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Bit by bit, also where they are not numbers."""
+    """Whether they are equal bit by bit, NaNs included."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
     a, b = a.cpu(), b.cpu()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """check: its name. ok: False where the suites could not trust the method. note: worth knowing, and no mistake by itself.
+    """check: its name. ok: False where the suites could not trust the method. note: worth knowing, but no mistake in itself.
 
     message: one line.
     """

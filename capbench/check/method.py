@@ -29,10 +29,10 @@ _Method = Callable[[Model, Any, TrainConfig], Any]
 def check_method(
     method: str | _Method, *, arguments: Mapping[str, Value] | None = None, device: str = "cpu"
 ) -> list[Finding]:
-    """Run a method a few times on models of a few hundred weights, and say what the suites could not rely on.
+    """Run a method a few times on models of a few hundred weights, and report what the suites could not rely on.
 
     method: as `--capbench-method` takes it, or the function itself. arguments: given to it by name. A method that cannot be
-    loaded, or fails, is a finding, and what would need its result is left out. Raises UsageError for a spec of no known form.
+    loaded, or fails, is a finding, and checks that need its result are omitted. Raises UsageError for a spec of unknown form.
     """
     with unharmed():
         torch.set_num_threads(1)  # as everywhere in capbench: results do not depend on the machine's cores
@@ -89,7 +89,7 @@ class _Run:
 
     @classmethod
     def of(cls, function: _Method, world: World, config: TrainConfig, *, globally: int) -> _Run:
-        """globally: the seed of the global generators, which a method should neither need nor change."""
+        """globally: the seed of the global generators, which a method should neither use nor change."""
         given, tuned, error = world.base(), None, ""
         with unharmed():
             seed_everything(globally)
@@ -121,7 +121,7 @@ def _signature(function: _Method) -> Finding:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return _finding("signature", True, "it does not tell its parameters", note=True)
+        return _finding("signature", True, "its parameters cannot be inspected", note=True)
     try:
         signature.bind(None, None, None)
     except TypeError as error:
@@ -151,9 +151,7 @@ def _random(run: _Run) -> Finding:
 
 def _settings(run: _Run) -> Finding:
     if run.settings:
-        message = (
-            f"it leaves other settings behind ({', '.join(run.settings)}); use a context manager, or put them back"
-        )
+        message = f"it changes settings and does not restore them ({', '.join(run.settings)}); use a context manager"
         return _finding("torch settings", False, message)
     return _finding("torch settings", True, "left as they were")
 
@@ -230,15 +228,15 @@ def _repeats(first: _Run, again: _Run) -> Finding:
 
 def _changes(run: _Run, world: World) -> Finding:
     if same(run.tuned, world.base()):
-        return _finding("changes", True, "it changes nothing, as `identity`", note=True)
-    return _finding("changes", True, "the model is another one afterwards")
+        return _finding("changes", True, "it changes nothing, like `identity`", note=True)
+    return _finding("changes", True, "it changes the model")
 
 
 def _other_seed(first: _Run, other: _Run) -> Finding:
     if other.error:
         return _finding("seed", False, f"with another config.seed {other.error}")
     if same(first.tuned, other.tuned):
-        message = "another config.seed gives the same model: seeds would tell nothing about chance"
+        message = "another config.seed gives the same model: an interval over seeds would mean nothing"
         return _finding("seed", True, message, note=True)
     return _finding("seed", True, "another config.seed gives another model")
 
@@ -251,7 +249,7 @@ def _budget(run: _Run, world: World) -> Finding:
         f"fine-tuning with gradients, {budget.forward_tokens / plain:.2g} times without"
     )
     if budget.steps > _STEPS:
-        return _finding("budget", False, f"{used}: more steps than the other methods have")
+        return _finding("budget", False, f"{used}: more steps than the other methods take")
     return _finding("budget", True, used, note=budget.steps < _STEPS or budget.tokens > plain)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-# Reading and writing each: what one is left with shapes whatever is computed next.
+# How to read and write each: whatever a method leaves here affects what is computed next.
 _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "torch.set_grad_enabled": (torch.is_grad_enabled, torch.set_grad_enabled),
     "torch.set_num_threads": (torch.get_num_threads, torch.set_num_threads),
@@ -29,7 +29,7 @@ _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 
 
 class ProcessState:
-    """The state at the time of its making, which can be compared with the present one and put back."""
+    """The state at the time of its making, which can be compared with the present one and restored."""
 
     def __init__(self) -> None:
         self._settings = {name: read() for name, (read, _) in _SETTINGS.items()}
@@ -39,7 +39,7 @@ class ProcessState:
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
 
     def changed_settings(self) -> list[str]:
-        """Names of the functions by which settings of torch were changed since."""
+        """Names of the functions by which torch's settings were changed since."""
         return [name for name, (read, _) in _SETTINGS.items() if read() != self._settings[name]]
 
     def changed_random(self) -> list[str]:
@@ -54,7 +54,7 @@ class ProcessState:
         return [name for name, unchanged in same.items() if not unchanged]
 
     def restore(self) -> None:
-        """Put everything back."""
+        """Restore everything."""
         for name in self.changed_settings():
             _SETTINGS[name][1](self._settings[name])
         random.setstate(self._python)
@@ -66,7 +66,7 @@ class ProcessState:
 
 @contextlib.contextmanager
 def unharmed() -> Iterator[ProcessState]:
-    """Whatever the block does to the process is undone after it."""
+    """Undo, after the block, whatever it did to the process."""
     before = ProcessState()
     try:
         yield before
@@ -75,7 +75,7 @@ def unharmed() -> Iterator[ProcessState]:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed all global generators: a method that gives something else then uses one of them."""
+    """Seed all global generators: a method whose result then differs uses one of them."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

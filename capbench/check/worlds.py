@@ -20,7 +20,7 @@ from capbench.tasks.tracr.tasks import CounterTask
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """empty: a model of this world's architecture, its weights yet to be set. base: the model to fine-tune, always the same."""
+    """empty: a model of this world's architecture whose weights are not set. base: the model to fine-tune, always the same."""
 
     task: FineTuningTask
     empty: Callable[[], Model]
@@ -40,7 +40,7 @@ def grammar() -> World:
 
 
 def compiled() -> World:
-    """As the compiled Counter, but with random weights: it is the architecture that a method must cope with."""
+    """Like the compiled Counter, but with random weights: the architecture is what a method must cope with."""
     before = CounterTask(min_content=4, max_content=6, largest_count=2)
     config = TracrConfig(
         program="none",

@@ -1,1 +1,1 @@
-"""Checkpoint mode: base models and data go out in a folder, weights that were trained elsewhere come back and are judged."""
+"""Checkpoint mode: base models and data are exported to a folder; weights trained elsewhere come back and are judged."""

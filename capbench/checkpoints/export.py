@@ -1,4 +1,4 @@
-"""Writing the folder for a training elsewhere: base weights, data and the manifest. Imports torch only to do it."""
+"""Writes the folder for training elsewhere: base weights, data and the manifest. Imports torch only when it writes."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ CHOICES = {"none": (), "target": STREAMS[:1], "full": STREAMS}  # which streams 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A fine-tuning to be done elsewhere, and the claim that needs it, in words."""
+    """A fine-tuning to do elsewhere, and the claim that needs it, in words."""
 
     step: FineTune
     serves: str
 
 
 def check_folder(option: str, folder: Path) -> None:
-    """Raises UsageError unless an export could be written there: nothing is overwritten, tuned weights least of all."""
+    """Raises UsageError unless an export could be written there: nothing is overwritten, least of all tuned weights."""
     if folder.is_dir() and any(folder.iterdir()):
-        raise UsageError(f"{option}={folder}: is not empty; give a new directory")
+        raise UsageError(f"{option}={folder}: the directory is not empty; give a new one")
     if os.path.lexists(folder) and not folder.is_dir():
-        raise UsageError(f"{option}={folder}: is a file; give a new directory")
+        raise UsageError(f"{option}={folder}: that is a file; give a new directory")
     above = next(place for place in folder.absolute().parents if os.path.lexists(place))
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise UsageError(f"{option}={folder}: cannot be written below '{above}'; give another place")
+        raise UsageError(f"{option}={folder}: '{above}' is not writable; give another directory")
 
 
 def export(
@@ -107,7 +107,7 @@ def _width(stream: Task) -> int:
 def _streams(task: FineTuningTask, train: TrainConfig, names: tuple[str, ...]) -> dict[str, tuple[Task, TrainConfig]]:
     """The streams of a task by name, each with the training whose batches are drawn.
 
-    The target's are those that training here would see. The others have seeds of their own, so that their texts are not the same.
+    The target's are those that training here would see. The others have seeds of their own, so that their texts differ.
     """
     every = {"target": task.target, "retain": task.retain, "forget": task.forget, "others": task.others}
     return {
@@ -126,7 +126,7 @@ class _Writer:
         self._bases: dict[str, tuple[str, str, dict[str, Any]]] = {}  # by the step's key
 
     def entry(self, want: Wanted) -> Entry:
-        """Write what a fine-tuning needs and is not there yet."""
+        """Write what a fine-tuning needs and is not written yet."""
         step = want.step
         base, tensors, architecture = self._base(step)
         recipe = identity.recipe(step.task, step.train)
@@ -177,7 +177,7 @@ class _Writer:
         file.parent.mkdir(exist_ok=True)
         separate = {name: t.detach().cpu().clone() for name, t in tensors.items()}  # two names may share one storage
         content = safetensors.torch.save(separate)
-        file.write_bytes(content)  # not save_file: what that writes, nobody but its owner can read
+        file.write_bytes(content)  # not save_file: only the owner can read what that writes
         sha256 = hashlib.sha256(content).hexdigest()
         self.files[path] = File(sha256=sha256, size=len(content), tensors=weights.info(tensors))
 
@@ -205,7 +205,7 @@ def _drawn(stream: Task, train: TrainConfig, progress: Callable[[int], object]) 
 
 
 def _architecture(model: Model) -> dict[str, Any]:
-    """What somebody needs who rebuilds the model: its kind and its sizes."""
+    """What is needed to rebuild the model: its kind and its sizes."""
     config: Any = model.config
     if isinstance(config, GptConfig):
         return {"kind": "gpt", **dataclasses.asdict(config)}
@@ -214,7 +214,7 @@ def _architecture(model: Model) -> dict[str, Any]:
 
 @contextmanager
 def _draft(folder: Path) -> Iterator[Path]:
-    """A folder beside the wanted one, which becomes it at the end: what is cut off leaves no folder that looks complete."""
+    """A folder beside the wanted one, renamed to it at the end: an interrupted export leaves no folder that looks complete."""
     folder = folder.absolute()
     draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     draft.mkdir(parents=True)
@@ -232,4 +232,6 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CapbenchError(f"'{folder}' cannot be written ({error.strerror or error}); give another place") from None
+        raise CapbenchError(
+            f"'{folder}' cannot be written ({error.strerror or error}); give another directory"
+        ) from None

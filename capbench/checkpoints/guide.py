@@ -12,28 +12,28 @@ What to do, for every entry in manifest.json ("entries"):
 3. Save all weights, under the names, shapes and dtypes of the base file, with safetensors.torch.save_file as its file
    "tuned" (tuned/<id>.safetensors). Merge adapters before you save.
 
-   capbench verify DIR                                what is missing or wrong (--partial: missing files are no mistake)
-   pytest suites/ --capbench-checkpoints=DIR          judges them; with the cache that the folder was exported from
+   capbench verify DIR                                what is missing or wrong (--partial: missing files are allowed)
+   pytest suites/ --capbench-checkpoints=DIR          judges them; use the cache that the folder was exported from
 
-Change nothing but tuned/. Entries whose weights are missing make only their own claims invalid.
+Change only tuned/. Entries whose weights are missing make only their own claims invalid.
 
 Data. Every file holds `tokens` and `targets`, [strings, positions], small integers (convert to 64 bits before an embedding).
 Step i of the training sees rows i * batch_size to (i + 1) * batch_size, so a file holds exactly "steps" batches in order.
 targets[n, t] is the token to predict from tokens[n, : t + 1]; -1 ("ignore") carries no loss. The answer is predicted at
 position "answer_pos" of every string. Streams: target is the fine-tuning task; retain is the pretraining distribution, answers
-only; forget holds prompts of the old task with their right answers; others is what pretraining taught besides. A file serves
-several entries. (Exported with data "target" or "none", some or all of them are not there.)
+only; forget holds prompts of the old task with their right answers; others is everything else that pretraining taught. A file may
+serve several entries. (An export with data "target" or "none" omits some or all of them.)
 
 What full fine-tuning does here: AdamW (weight decay on matrices only) or SGD with momentum ("optimizer"); gradients clipped to a
 norm of "grad_clip"; the rate rises linearly over the first `warmup` * steps to "lr" and falls as a cosine to final_lr * lr; loss:
-the mean cross-entropy of all targets but the answer's, plus "answer_weight" times that of the answer (only the answer's own mean
-cross-entropy, without a weight, where a batch has no other targets).
+the mean cross-entropy of all targets but the answer's, plus "answer_weight" times that of the answer (only the answer's mean
+cross-entropy, unweighted, where a batch has no other targets).
 
 Architecture "gpt": token_embedding + position_embedding; per block x += attn.out(attention(attn.qkv(norm1(x)))), causal, qkv in
 this order, each split into n_heads; x += mlp_out(activation(mlp_in(norm2(x)))), the MLP being 4 * d_model wide; then norm and
-unembedding (no bias). norm*: LayerNorm. gelu is the exact one.
+unembedding (no bias). norm*: LayerNorm. gelu is exact (erf).
 Architecture "tracr": a compiled program; blocks of attention (query, key, value, out; scores / sqrt(key size)) and a ReLU MLP, no
-norms; its targets are places in "outputs".
+norms; its targets are indices into "outputs".
 With capbench installed, capbench.models.gpt.Gpt(GptConfig(...)) and capbench.models.tracr.TracrTransformer(
 TracrConfig.from_json(...)) build both from "architecture" (without its `kind`).
 """

@@ -1,4 +1,4 @@
-"""What identifies a fine-tuning to be done elsewhere: its task, its training and the tensors of its base model."""
+"""What identifies a fine-tuning to do elsewhere: its task, its training and the tensors of its base model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def recipe(task: FineTuningTask, train: TrainConfig) -> str:
-    """Hash of a task and a training, on whatever device."""
+    """Hash of a task and a training, independent of the device."""
     return key_of({"task": describe(task), "train": describe(replace(train, device="cpu"))})[:_LENGTH]
 
 
@@ -41,6 +41,6 @@ def entry_id(recipe_: str, base_tensors: str) -> str:
 
 
 def stream_id(stream: Task, train: TrainConfig) -> str:
-    """Hash of what the strings of a stream depend on; the rate, for one, does not matter."""
+    """Hash of what the strings of a stream depend on; the learning rate, for example, does not count."""
     drawn = {"steps": train.steps, "batch_size": train.batch_size, "seed": train.seed}
     return key_of({"stream": describe(stream), **drawn})[:_LENGTH]

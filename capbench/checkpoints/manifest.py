@@ -85,7 +85,7 @@ class Manifest:
     entries: tuple[Entry, ...]
 
     def to_json(self) -> str:
-        """As it stands in manifest.json; equal manifests give equal texts."""
+        """The content of manifest.json; equal manifests give equal texts."""
         raw = {"schema": SCHEMA, **asdict(self)}
         raw["entries"] = [{**asdict(entry), "tuned": entry.tuned} for entry in self.entries]
         return json.dumps(raw, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
@@ -128,7 +128,7 @@ def _file(raw: Any) -> File:
 
 def _entry(raw: Any) -> Entry:
     if not _ID.fullmatch(checked(raw["id"], str)):  # it becomes a file name
-        raise ValueError(f"{raw['id']!r} is no id of an entry")
+        raise ValueError(f"{raw['id']!r} is not an entry's id")
     serves = tuple(checked(words, str) for words in checked(raw["serves"], list))
     if not serves:
         raise ValueError(f"entry {raw['id']} serves no claim")
@@ -146,7 +146,7 @@ def _entry(raw: Any) -> Entry:
 
 
 def _path(value: Any) -> str:
-    """A file of this folder, and of no other: a manifest may come from anywhere."""
+    """A file in this folder only: a manifest may come from anywhere."""
     if not _FILE.fullmatch(checked(value, str)):
-        raise ValueError(f"{value!r} is no path of an exported file")
+        raise ValueError(f"{value!r} is not the path of an exported file")
     return str(value)

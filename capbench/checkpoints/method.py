@@ -1,4 +1,4 @@
-"""Weights that were trained elsewhere as a fine-tuning method: it looks them up instead of training. Imports torch."""
+"""Weights trained elsewhere, as a fine-tuning method that looks them up instead of training. Imports torch."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def from_folder(folder: Path) -> Callable[[Model, FineTuningTask, TrainConfig], 
         result = copy.deepcopy(model)
         result.load_state_dict(tuned)
         if config.steps:
-            checkpoint(config.steps, result)  # where the curves end; what lies between is not known
+            checkpoint(config.steps, result)  # where the curves end; what lies between is unknown
         return result
 
     return tune
 
 
 def _why_not(manifest: Manifest, recipe: str) -> str:
-    """Why a fine-tuning is not among those that were exported."""
+    """Why a fine-tuning is not among the exported ones."""
     seeds = ", ".join(map(str, manifest.seeds))
     by = f"exported by capbench {manifest.capbench}" + (
         "" if manifest.capbench == __version__ else f", this is {__version__}"
@@ -66,5 +66,5 @@ def _why_not(manifest: Manifest, recipe: str) -> str:
         )
     return (
         f"this fine-tuning was not exported (the folder has scale {manifest.scale}, seeds {seeds}, "
-        f"{len(manifest.entries)} fine-tunings, {by}); export again with the tests that are to be judged"
+        f"{len(manifest.entries)} fine-tunings, {by}); export again with the tests that you want judged"
     )

@@ -77,4 +77,4 @@ def _stray(folder: Path, manifest: Manifest) -> Iterator[Finding]:
     for file in sorted((folder / TUNED).glob("*")):
         path = f"{TUNED}/{file.name}"
         if path not in known and not file.name.startswith("."):
-            yield Finding(file=path, mark="WRONG", message="belongs to no entry of the manifest; is its name right?")
+            yield Finding(file=path, mark="WRONG", message="belongs to no entry of the manifest; check its name")

@@ -1,4 +1,4 @@
-"""Files of weights that come back from elsewhere: read, and compared with what the base model has. Imports torch."""
+"""Files of weights trained elsewhere: read, and compared with what the base model has. Imports torch."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def read(file: Path) -> dict[str, torch.Tensor]:
         raise CapbenchError(f"cannot be read ({error.strerror or error})") from None
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         why = " ".join(str(error).split())
-        raise CapbenchError(f"is no safetensors file ({why}); write it with safetensors.torch.save_file") from None
+        raise CapbenchError(f"is not a safetensors file ({why}); write it with safetensors.torch.save_file") from None
 
 
 def faults(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, TensorInfo]) -> Iterator[str]:
-    """What keeps tensors from being weights of the expected shapes and dtypes, one line each; nothing if they are."""
+    """What keeps tensors from being weights of the expected shapes and dtypes, one line each; empty if nothing does."""
     found = info(tensors)
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:
             yield f"lacks {name!r} ({expected[name]})"
         elif name not in expected:
-            yield f"adds {name!r} ({found[name]}), which the base model has not; merge adapters before saving"
+            yield f"adds {name!r} ({found[name]}), which the base model lacks; merge adapters before saving"
         elif found[name] != expected[name]:
-            yield f"has {name!r} as {found[name]}, the base model as {expected[name]}"
+            yield f"has {name!r} as {found[name]}; the base model has {expected[name]}"
         elif not bool(torch.isfinite(tensors[name]).all()):
-            yield f"has numbers in {name!r} that are not finite: the training diverged"
+            yield f"has non-finite numbers in {name!r}: the training diverged"

@@ -12,7 +12,7 @@ from capbench.fidelity.paper import Group, Row
 from capbench.verdicts.claims import interval
 
 LOW, HIGH = 20, 80  # the paper's figure is decisive below the one or above the other: it says 'cannot' or 'can'
-NEAR = 20  # points; this near to a decisive figure is on its side of 50, too
+NEAR = 20  # points; a figure this near to a decisive one is on the same side of 50
 RULE = (
     f"A figure of the paper below {LOW} or above {HIGH} is decisive. Ours, the mean over seeds, agrees if it lies within "
     f"{NEAR} points of it (and so on the same side of 50). Other figures are shown but not judged, nor are those whose "
@@ -21,7 +21,7 @@ RULE = (
 
 
 class Gap(StrEnum):
-    """Why there is no number, as it is shown in its place."""
+    """Why there is no number, as shown in its place."""
 
     FAILED = "failed"  # a model could not be made
     DIVERGED = "diverged"
@@ -51,12 +51,12 @@ class Figure:
 
     @property
     def decisive(self) -> bool:
-        """Whether the paper's figure is clear enough to be held against ours."""
+        """Whether the paper's figure is clear enough to compare ours with."""
         return self.paper < LOW or self.paper > HIGH
 
     @property
     def agrees(self) -> bool | None:
-        """None where it is not judged. What diverged or failed does not agree: the paper's did neither."""
+        """None where it is not judged. What diverged or failed does not agree: the paper's models did neither."""
         if not self.decisive or self.gap in (Gap.UNMADE, Gap.UNMEASURED):
             return None
         # Rounded, as 0.29 * 100 is not 29.

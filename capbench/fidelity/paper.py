@@ -18,9 +18,9 @@ from capbench.studies.tracr import readings as tracr_readings
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """What a column of a table holds, in words, and where ours comes from: one of reading and curve.
+    """What a column of a table holds, in words, and where our figure comes from: either a reading or a curve.
 
-    reading: a measurement of the table's `behaviour`. curve: a curve of the fine-tuning, a tenth of the way.
+    reading: a measurement of the table's `behaviour`. curve: a curve of the fine-tuning, read after a tenth of it.
     """
 
     words: str
@@ -30,7 +30,7 @@ class Quantity:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """The rows of one experiment. study: see protocols/studies.py; base: what its base model is called by, beside the seed."""
+    """The rows of one experiment. study: see protocols/studies.py; base: what names its base model, apart from the seed."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""Ours for the rows of a table: missing models are made, the others come from the cache, then all are asked. No torch here."""
+"""Our figures for the rows of a table: missing models are made, others come from the cache, then all are measured. No torch."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from capbench.studies.scales import Scale
 
 @dataclass(frozen=True, kw_only=True)
 class Replication:
-    """The rows, compared; and per group the least accuracy on O_PT, in per cent, of the models before fine-tuning.
+    """The rows, compared; and per group the lowest accuracy on O_PT, in per cent, of the models before fine-tuning.
 
-    preset: the numbers that the models were made with.
+    preset: the scale that the models were made at.
     """
 
     cells: tuple[Cell, ...]
@@ -34,7 +34,7 @@ class Replication:
 
 @dataclass(frozen=True, kw_only=True)
 class _Answers:
-    """What one seed's models gave, in per cent; or why there is nothing.
+    """What one seed's models gave, in per cent, or why there is nothing.
 
     figures: by column, None for what was not recorded. base: accuracies on O_PT before fine-tuning.
     """
@@ -59,11 +59,11 @@ def replicate(
     say: Callable[[str], None],
     deadline: float = math.inf,
 ) -> Replication:
-    """Make what is missing and read it. What cannot be made, or diverges, is said in its cell and stops nothing else.
+    """Make what is missing and read it. What cannot be made, or diverges, is reported in its cell and stops nothing else.
 
-    deadline, in time.monotonic()'s seconds: what is not made by then is said in its cell, too; the rest is read.
+    deadline, in seconds of time.monotonic(): what is not made by then is reported in its cell too; the rest is read.
     """
-    lab = Lab(store)  # first, as it takes note of the sources that the readings' keys are made of
+    lab = Lab(store)  # first, as it records the sources that the readings' keys are made of
     studies = {row.group.study: STUDIES[row.group.study](scale, method, device) for row in rows}
     work = [(row, seed, models_of(studies[row.group.study], row, seed)) for row in rows for seed in seeds]
     steps = (step for *_, models in work for step in models.values())
@@ -128,7 +128,7 @@ def _per_cent(value: float | None) -> float | None:
 def _cell(row: Row, seeds: Sequence[int], answers: Sequence[_Answers], store: Store) -> Cell:
     def by_seed(reasons: Sequence[str]) -> str:
         words = "; ".join(f"seed {seed}: {why}" for seed, why in zip(seeds, reasons, strict=True) if why)
-        return words.replace(str(store.root), "the cache")  # its place is this machine's; a report is for others
+        return words.replace(str(store.root), "the cache")  # its path is this machine's; a report is for others
 
     return compare(
         row,

@@ -39,7 +39,7 @@ def write(shown: Table, found: Replication, run: RunInfo, directory: Path) -> li
 
 
 def to_text(shown: Table, found: Replication, run: RunInfo) -> str:
-    """For a terminal: tables per group, what it comes to, and where the two disagree."""
+    """For a terminal: tables per group, the totals, and where the two disagree."""
     tables, legend = list(_tables(shown, found, intervals=True)), "ours [95 % interval]"
     if max(len(row) for part in tables for row in part.splitlines()) > WIDTH:
         tables, legend = list(_tables(shown, found, intervals=False)), "ours (intervals: see the report)"
@@ -147,7 +147,7 @@ def _steps(shown: Table, found: Replication) -> dict[str, tuple[int, int]]:
 
 
 def _notes(shown: Table, found: Replication) -> list[str]:
-    """What is not as in the paper, and what 'after a tenth' means."""
+    """What differs from the paper, and what 'after a tenth' means."""
     preset = found.preset
     notes = [
         f"{name}: {here} steps; the paper's figures are after {paper}"
@@ -187,7 +187,7 @@ def _chosen(cell: Cell, columns: Sequence[str]) -> list[Figure]:
 
 
 def _base(found: Replication, group: Group) -> list[str]:
-    """The control: what was fine-tuned could do O_PT before."""
+    """The control: the models could do O_PT before fine-tuning."""
     if group.name not in found.base:
         return []
     return [
@@ -212,7 +212,7 @@ def _tables(shown: Table, found: Replication, *, intervals: bool) -> Iterator[st
 
 
 def _beside(figures: Sequence[Figure], intervals: bool) -> list[str]:
-    """One column of the terminal's table, all of its parts aligned; narrow, so intervals are in whole per cents."""
+    """One column of the terminal's table, all its parts aligned; narrow, so intervals are in whole per cents."""
     numbers = [_number(figure, digits=0 if intervals else None) for figure in figures]
     width = max(map(len, numbers))
     return [f"{f.paper:5.1f}  {n.ljust(width)} {MARKS[f.agrees]}" for f, n in zip(figures, numbers, strict=True)]
@@ -223,7 +223,7 @@ def _ours(figure: Figure) -> str:
 
 
 def _number(figure: Figure, *, digits: int | None) -> str:
-    """Ours with its interval, the points of the means below each other; digits: of the interval, None for none."""
+    """Ours with its interval, the decimal points of the means aligned; digits: of the interval, None for none."""
     if figure.ours is None:
         return str(figure.gap)
     ends = f" [{figure.ci[0]:.{digits}f}, {figure.ci[1]:.{digits}f}]" if figure.ci and digits is not None else ""
@@ -249,6 +249,4 @@ def _left(found: Replication) -> list[str]:
     there = sum(not cell.unmade for cell in found.cells)
     if there == len(found.cells):
         return []
-    return [
-        f"{there} of {len(found.cells)} rows are there, the others not made yet; the same command goes on from there"
-    ]
+    return [f"{there} of {len(found.cells)} rows are made; run the same command again for the others"]

@@ -23,7 +23,7 @@ def plain(variant: Variant) -> dict[str, Any]:
 
 
 def variant_of(raw: Mapping[str, Any]) -> Variant:
-    """The inverse of `plain`. Raises UsageError, one line, for what is no variant."""
+    """The inverse of `plain`. Raises UsageError, one line, for anything that is not a variant."""
     try:
         found = _read(raw)
     except (AttributeError, KeyError, TypeError, ValueError, CapbenchError) as error:

@@ -20,7 +20,9 @@ from capbench.methods.specs.registry import one_line
 from capbench.studies.pcfg.variant import Variant
 from capbench.studies.seeds import subseed
 
-_FEW = 4  # draws of one run: the simplest, then a random one. Of many, Hypothesis makes the first small and the later ones alike.
+_FEW = (
+    4  # draws of one run: the simplest, then a random one. In longer runs Hypothesis starts small and repeats itself.
+)
 
 
 class Drawn(NamedTuple):
@@ -61,8 +63,8 @@ def simplest(
 ) -> Variant | None:
     """The simplest variant that fails, as far as shrinking from a drawn one gets in five minutes.
 
-    examples: folder of example databases, in which a failing variant is kept under the name; it is tried first (but not
-    where Hypothesis is given a seed on the command line, as is usual there).
+    examples: folder of example databases, in which a failing variant is kept under the name; it is tried first (unless
+    Hypothesis is given a seed on the command line, as usual).
     """
     database = DirectoryBasedExampleDatabase(examples / sha256(name.encode()).hexdigest()[:16])
     for phases in ((Phase.reuse, Phase.shrink), (Phase.generate, Phase.shrink)):
@@ -101,11 +103,11 @@ def _find(
         derandomize=False,
         suppress_health_check=list(HealthCheck),  # a training takes as long as it takes
     )
-    # Hypothesis makes no draw like one before from its first choice on. With a number that nothing hangs on as the first, all
+    # Hypothesis makes no draw like one before from its first choice on. With a number that nothing depends on as the first, all
     # that follows it is drawn afresh, and evenly.
     spread: SearchStrategy[Variant] = st.tuples(st.integers(0, 2**64), strategy).map(itemgetter(1))
 
-    @chosen  # outside of the seed, which takes the database away: so does `hypothesis.find` with a `random`
+    @chosen  # outside the seed, which disables the database: so does `hypothesis.find` with a `random`
     @hypothesis.seed(seed)
     @given(spread)
     def search(variant: Variant) -> None:

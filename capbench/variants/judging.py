@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from capbench.variants.drawing import Drawn
 
-SEED = 0  # what the models' seeds are derived from: the sample is one of variants, not of seeds
+SEED = 0  # what the models' seeds are derived from: the sample is of variants, not of seeds
 EARLIER = "a variant of an earlier run"
 _NO_TIME = "no time was left to train its models"
-LEAST_VALID = 0.5  # share of the variants that a claim must have been put to the test on
+LEAST_VALID = 0.5  # share of the variants on which a claim must have been put to the test
 
 
 @dataclass(kw_only=True)
@@ -58,7 +58,7 @@ class VariantsJudge:
     _started: float = field(default_factory=time.perf_counter)
 
     def decide(self, claim: Callable[[Judge], None], *, share: float) -> None:
-        """The claim that `claim` holds on at least this share of the variants that it can be put to the test on.
+        """The claim that `claim` holds on at least this share of the variants on which it can be put to the test.
 
         The interval is Wilson's for a share, 95 %. Where it is refuted on a variant, a simpler one is looked for.
         """
@@ -73,7 +73,7 @@ class VariantsJudge:
         self.verdict = share_of(drawn, share)
         first = next((d for d in self.drawn if refuted and d.variant.id == refuted[0].id), None)
         if first is not None and not self._shrink(claim, first, kept):
-            cut = "the time ended the search for the simplest refuted variant"
+            cut = "time ran out in the search for the simplest refuted variant"
             self.verdict = replace(self.verdict, reason="; ".join(filter(None, (self.verdict.reason, cut))))
         if self.verdict.status is Status.INVALID and self._trials:
             reasons = Counter(t.reason for t in self._trials.values() if t.status is Status.INVALID)
@@ -101,7 +101,7 @@ class VariantsJudge:
         except CapbenchError as error:
             return claims.invalid(str(error))
         except Exception as error:  # a learning rate that the scale does not have, for instance
-            return claims.invalid(f"its models cannot be named: {one_line(error)}")
+            return claims.invalid(f"its models cannot be determined: {one_line(error)}")
         errors = self.make(steps.values(), self.deadline)
         needed = Plan(steps.values()).steps
         blocked = next((errors[key] for key in needed if key in errors), "")

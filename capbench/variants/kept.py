@@ -1,4 +1,4 @@
-"""Where variants are kept, so that a claim can be tried again on one that is named by its id."""
+"""Where variants are kept, so that a claim can be tried again on one given by its id."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Kept:
         self._folder = root / "variants"
 
     def keep(self, variant: Variant) -> None:
-        """Write it down, unless it is there. With pytest-xdist all processes write the same variants."""
+        """Write it down, unless it is there already. With pytest-xdist all processes write the same variants."""
         file = self._folder / f"{variant.id}.json"
         if not file.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ class Kept:
             except UsageError as error:
                 raise UsageError(f"--capbench-replay={id_}: {place}: {error}") from None
             except (OSError, AttributeError, KeyError, TypeError, ValueError):
-                continue  # a damaged file, or no report of ours: perhaps the next one has it
+                continue  # damaged, or not one of our reports: the next may have it
         found = sum(place != file for place in places)
         below = (
             f"{found} report{'s' * (found != 1)} below '{reports}'" if reports.is_dir() else f"'{reports}' (no folder)"

@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
     Tensors = dict[str, torch.Tensor]
 
-LIMIT = 30_000_000  # bytes of all files together: they travel with every install
+LIMIT = 30_000_000  # bytes of all files together: every install carries them
 _META = "capbench"  # the name of our metadata in a safetensors file
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filled:
-    """taken: keys of the models that were put into the cache. warnings: one line per model that could not be, and the like."""
+    """taken: keys of the models put into the cache. warnings: a line per model that could not be, or for the manifest."""
 
     taken: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
 
 
 def fill(store: Store, missing: Iterable[Step], folder: Path | None = None) -> Filled:
-    """Put those of the missing steps' artefacts into the store that are bundled under the same key (configuration and code).
+    """Put the missing steps' artefacts into the store where they are bundled under the same key (configuration and code).
 
     folder: that of the manifest (default: the package's), which is only read. A model that is damaged is left to be trained.
     Raises CapbenchError if the store cannot be written.
@@ -60,9 +60,9 @@ def fill(store: Store, missing: Iterable[Step], folder: Path | None = None) -> F
         try:
             tensors, meta = load(folder, entries[step.key])
         except CapbenchError as error:
-            warnings.append(f"the package's model '{step.label}' {error}: it is trained anew")
+            warnings.append(f"the package's model '{step.label}' {error}: it is trained instead")
             continue
-        meta[BUNDLED] = True  # its seconds are another machine's
+        meta[BUNDLED] = True  # its seconds were measured on another machine
         store.save(step.key, kind=type(step).__name__, config=step.config, tensors=tensors, meta=meta)
         taken.add(step.key)
     return Filled(taken=frozenset(taken), warnings=tuple(warnings))
@@ -96,16 +96,16 @@ def load(folder: Path, entry: Entry) -> tuple[Tensors, dict[str, Any]]:
         meta = json.loads(header["__metadata__"][_META])
         return safetensors.torch.load(data), dict(meta)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise CapbenchError(f"is no file of a bundled model ({' '.join(str(error).split())})") from None
+        raise CapbenchError(f"is not a bundled model's file ({' '.join(str(error).split())})") from None
 
 
 def check_folder(option: str, folder: Path) -> None:
-    """Raises UsageError unless models could be written there: into a folder of theirs, or one that is to be made."""
+    """Raises UsageError unless models could be written there: into their own folder, or one to be created."""
     if os.path.lexists(folder) and not folder.is_dir():
-        raise UsageError(f"{option}={folder}: is a file; give a directory")
+        raise UsageError(f"{option}={folder}: that is a file; give a directory")
     above = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise UsageError(f"{option}={folder}: '{above}' cannot be written; give another place")
+        raise UsageError(f"{option}={folder}: '{above}' is not writable; give another directory")
 
 
 def build(
@@ -118,10 +118,10 @@ def build(
     extended: bool,
     command: str,
 ) -> Manifest:
-    """Bundle the models of these steps, which must be in the store, in place of those that are in the folder.
+    """Bundle the models of these steps, which must be in the store, in place of those in the folder.
 
-    Whenever it is cut off, every model that the folder's manifest names is there and whole; what may be left over besides is
-    removed by the next build. Raises CapbenchError if the models are too large, or cannot be written.
+    If it is interrupted, every model that the folder's manifest names is there and whole; leftovers are removed by the next
+    build. Raises CapbenchError if the models are too large, or cannot be written.
     """
     files, entries = {}, []
     for step in sorted(steps, key=lambda step: (step.label, step.train.steps, step.key)):
@@ -131,7 +131,7 @@ def build(
     size = sum(map(len, files.values()))
     if size > LIMIT:
         raise CapbenchError(
-            f"{len(files)} base models take {size / 1e6:.1f} MB, and at most {LIMIT / 1e6:g} are bundled: "
+            f"{len(files)} base models take {size / 1e6:.1f} MB, more than the {LIMIT / 1e6:g} MB that may be bundled; "
             "give fewer seeds or suites"
         )
     manifest = Manifest(
@@ -155,12 +155,14 @@ def build(
         for place in (folder, folder / MODELS):
             remove_drafts(place)
     except OSError as error:
-        raise CapbenchError(f"'{folder}' cannot be written ({error.strerror or error}); give another place") from None
+        raise CapbenchError(
+            f"'{folder}' cannot be written ({error.strerror or error}); give another directory"
+        ) from None
     return manifest
 
 
 def described(step: Pretrain) -> dict[str, Any]:
-    """A step's configuration with its start's written out where the step itself has that one's key."""
+    """A step's configuration, with that of its start written out in place of the start's key."""
     return {**step.config, "start": step.start.config}
 
 

@@ -39,7 +39,7 @@ class Entry:
 
     @property
     def file(self) -> str:
-        """Its path, relative to the manifest's folder: another one for other content, so that a build overwrites no file."""
+        """Its path, relative to the manifest's folder: other content has another path, so that a build overwrites no file."""
         return f"{MODELS}/{self.key}-{self.sha256[:8]}.safetensors"
 
 
@@ -47,7 +47,7 @@ class Entry:
 class Manifest:
     """What `capbench zoo build` wrote, and the command that did. capbench, torch: their versions then.
 
-    extended: whether it was for the claims beyond the core, too.
+    extended: whether it includes the claims beyond the core.
     """
 
     capbench: str
@@ -63,7 +63,7 @@ class Manifest:
         return {entry.key: entry for entry in self.models}
 
     def to_json(self) -> str:
-        """As it stands in manifest.json; equal manifests give equal texts."""
+        """The content of manifest.json; equal manifests give equal texts."""
         raw = {"schema": SCHEMA, **asdict(self)}
         raw["models"] = [{**asdict(entry), "file": entry.file} for entry in self.models]
         return json.dumps(raw, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
@@ -91,9 +91,9 @@ def _manifest(raw: Any) -> Manifest:
 
 def _entry(raw: Any) -> Entry:
     if not _KEY.fullmatch(checked(raw["key"], str)):
-        raise ValueError(f"{raw['key']!r} is no key of a model")
+        raise ValueError(f"{raw['key']!r} is not a model's key")
     if not _SHA256.fullmatch(checked(raw["sha256"], str)):
-        raise ValueError(f"{raw['sha256']!r} is no SHA-256")
+        raise ValueError(f"{raw['sha256']!r} is not a SHA-256")
     return Entry(
         key=raw["key"],
         label=checked(raw["label"], str),

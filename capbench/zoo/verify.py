@@ -23,7 +23,7 @@ Mark = Literal["ok", "old", "absent", "stray", "WRONG"]
 class Finding:
     """What is said of one model. ok: used; old: of another version of the code; absent: asked for, not bundled.
 
-    stray: a file that the manifest does not name, as a build leaves it that was cut off.
+    stray: a file that the manifest does not name, left by an interrupted build.
     """
 
     what: str
@@ -66,13 +66,13 @@ def summary(folder: Path, findings: Iterable[Finding]) -> str:
     """One line for all."""
     marks = [finding.mark for finding in findings]
     ok, old, absent, wrong = (marks.count(mark) for mark in ("ok", "old", "absent", "WRONG"))
-    words = f"{folder}: {ok} base models as they should be, {old} old, {absent} absent, {wrong} wrong"
+    words = f"{folder}: {ok} base models ok, {old} old, {absent} absent, {wrong} wrong"
     stray = marks.count("stray")
     if stray:
         words += f", {stray} {'files' if stray > 1 else 'file'} left over"
     if old:
         words += (
-            f"; {old} of {ok + old} models are of another version of the code: they are trained anew; "
+            f"; {old} of {ok + old} models were made by another version of the code and will be retrained; "
             "run capbench zoo build"
         )
     elif absent or wrong or stray:
@@ -85,8 +85,11 @@ def _of_entry(folder: Path, entry: Entry, step: Pretrain | None, now: Pretrain |
         tensors, meta = load(folder, entry)
     except CapbenchError as error:
         return Finding(what=_name(entry.label, entry.steps), mark="WRONG", message=f"its file {entry.file} {error}")
-    if (folder / entry.file).stat().st_size != entry.size or _key(entry) != entry.key:
-        said = "its file has not the size, or its configuration not the key, of the manifest"
+    if (size := (folder / entry.file).stat().st_size) != entry.size:
+        said = f"its file has {size} bytes; the manifest says {entry.size}"
+        return Finding(what=_name(entry.label, entry.steps), mark="WRONG", message=said)
+    if (key := _key(entry)) != entry.key:
+        said = f"its configuration has the key {key}, not the manifest's {entry.key}"
         return Finding(what=_name(entry.label, entry.steps), mark="WRONG", message=said)
     last = {name: points[-1][1] for name, points in meta.get("curves", {}).items() if points}
     if last != dict(entry.accuracies):
@@ -95,7 +98,9 @@ def _of_entry(folder: Path, entry: Entry, step: Pretrain | None, now: Pretrain |
     if step is None:
         if now is not None:
             return Finding(
-                what=_name(entry.label, entry.steps), mark="old", message="of another version of the code: not used"
+                what=_name(entry.label, entry.steps),
+                mark="old",
+                message="made by another version of the code: not used",
             )
         return Finding(
             what=_name(entry.label, entry.steps),
@@ -110,7 +115,7 @@ def _of_entry(folder: Path, entry: Entry, step: Pretrain | None, now: Pretrain |
 
 
 def _faults(tensors: Mapping[str, torch.Tensor], step: Pretrain) -> Iterator[str]:
-    """Why these cannot be the step's model's weights."""
+    """Why these cannot be the weights of the step's model."""
     import importlib
 
     import torch
@@ -122,10 +127,10 @@ def _faults(tensors: Mapping[str, torch.Tensor], step: Pretrain) -> Iterator[str
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if expected != found:
         name = min(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-        yield f"has {name!r} as {found.get(name)}, the model as {expected.get(name)}"
+        yield f"has {name!r} as {found.get(name)}; the model has {expected.get(name)}"
     for name, tensor in tensors.items():
         if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
-            yield f"has {name!r} as {tensor.dtype}, not all finite: float32, finite is right"
+            yield f"has {name!r} as {tensor.dtype} or not all finite; it must be finite float32"
 
 
 def _name(label: str, steps: int) -> str:
@@ -153,5 +158,5 @@ def _stray(folder: Path, entries: Iterable[Entry]) -> Iterator[Finding]:
 def _size(entries: Iterable[Entry]) -> Iterator[Finding]:
     if (size := sum(entry.size for entry in entries)) > LIMIT:
         yield Finding(
-            what=MODELS, mark="WRONG", message=f"{size / 1e6:.1f} MB in all, at most {LIMIT / 1e6:g} are bundled"
+            what=MODELS, mark="WRONG", message=f"{size / 1e6:.1f} MB in all; at most {LIMIT / 1e6:g} MB may be bundled"
         )

@@ -165,7 +165,7 @@ def test_intervals_of_the_runs_own_go_before_others() -> None:
 REFUSED = [
     (["--seeds=0"], "--capbench-seeds=0"),
     (["--device=cuda", "--bfloat16=emulated"], "--bfloat16=emulated is for the CPU"),
-    (["--scale=smoke", f"--intervals={precision.INTERVALS}"], "of scale small, this one of smoke"),
+    (["--scale=smoke", f"--intervals={precision.INTERVALS}"], "has scale small, this one smoke"),
 ]
 
 

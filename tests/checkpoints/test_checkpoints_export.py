@@ -226,8 +226,8 @@ def test_an_id_changes_with_everything_that_a_fine_tuning_depends_on(store: Stor
         (lambda raw: raw.update(schema=2), "has schema 2; this capbench reads 1"),
         (lambda raw: raw.pop("seeds"), "'seeds' is missing"),
         (lambda raw: raw.update(seeds=[]), "names no seeds"),
-        (lambda raw: raw["entries"][0].update(id="../../x"), "'../../x' is no id"),
-        (lambda raw: raw["entries"][0].update(base="base/../../x.safetensors"), "is no path of an exported file"),
+        (lambda raw: raw["entries"][0].update(id="../../x"), "'../../x' is not an entry's id"),
+        (lambda raw: raw["entries"][0].update(base="base/../../x.safetensors"), "is not the path of an exported file"),
         (lambda raw: raw["entries"][0].update(base="base/00000000.safetensors"), "is not among its files"),
         (lambda raw: raw.update(entries={}), "should be a list"),
     ],
@@ -303,15 +303,15 @@ def test_what_is_exported_follows_the_selection(suite: pytest.Pytester) -> None:
     ("options", "parts"),
     [
         (["-k", "of.base or of.fixed"], ["no test that was collected needs a fine-tuned model"]),
-        (["--capbench-method=full"], ["leave --capbench-method away"]),
-        (["--capbench-report=reports"], ["leave --capbench-report away"]),
-        (["--capbench-expect=preserve"], ["leave --capbench-expect away"]),
-        (["--capbench-checkpoints=x"], ["leave --capbench-checkpoints away"]),
+        (["--capbench-method=full"], ["omit --capbench-method"]),
+        (["--capbench-report=reports"], ["omit --capbench-report"]),
+        (["--capbench-expect=preserve"], ["omit --capbench-expect"]),
+        (["--capbench-checkpoints=x"], ["omit --capbench-checkpoints"]),
         (["--capbench-export-data=some"], ["=some", "none, target, full"]),
-        (["-n", "2"], ["leave -n away"]),
+        (["-n", "2"], ["omit -n"]),
         (["--capbench-export=test_tiny.py"], ["=test_tiny.py", "is a file"]),
-        (["--capbench-export=test_tiny.py/below"], ["cannot be written below"]),
-        (["--capbench-export=used"], ["=used", "is not empty; give a new directory"]),
+        (["--capbench-export=test_tiny.py/below"], ["is not writable"]),
+        (["--capbench-export=used"], ["=used", "is not empty; give a new one"]),
     ],
 )
 def test_an_export_that_cannot_work_is_one_line(suite: pytest.Pytester, options: list[str], parts: list[str]) -> None:
@@ -328,7 +328,7 @@ def test_an_export_that_cannot_work_is_one_line(suite: pytest.Pytester, options:
 def test_data_without_an_export_is_a_usage_error(suite: pytest.Pytester) -> None:
     result = run(suite, "--capbench-export-data=none")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert [line for line in result.errlines if "give that, too" in line]
+    assert [line for line in result.errlines if "needs --capbench-export=DIR" in line]
 
 
 def test_a_model_that_cannot_be_made_ends_the_export_with_1(suite: pytest.Pytester) -> None:

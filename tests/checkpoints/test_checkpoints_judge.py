@@ -190,11 +190,11 @@ def infinite(weights: Tensors) -> None:
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        (wider, "has 'norm.bias' as float32 (9,), the base model as float32 (8,)"),
-        (half, "has 'norm.bias' as bfloat16 (8,), the base model as float32 (8,)"),
+        (wider, "has 'norm.bias' as float32 (9,); the base model has float32 (8,)"),
+        (half, "has 'norm.bias' as bfloat16 (8,); the base model has float32 (8,)"),
         (lacking, "lacks 'norm.bias' (float32 (8,))"),
-        (adapter, "adds 'lora.a' (float32 (2, 8)), which the base model has not; merge adapters"),
-        (infinite, "has numbers in 'norm.bias' that are not finite"),
+        (adapter, "adds 'lora.a' (float32 (2, 8)), which the base model lacks; merge adapters"),
+        (infinite, "has non-finite numbers in 'norm.bias'"),
     ],
 )
 def test_weights_of_another_model_are_refused(
@@ -218,13 +218,13 @@ def test_missing_weights_are_named_with_what_they_are_for(store: Store, folder: 
 @pytest.mark.parametrize("content", [b"", b"no weights", b"\x80\x02}q\x00.", b"\xff" * 100])
 def test_a_file_that_is_no_safetensors_file_is_refused(store: Store, folder: Path, content: bytes) -> None:
     tuned_file(folder).write_bytes(content)
-    assert "is no safetensors file (" in refused(folder, SLOW, store)
+    assert "is not a safetensors file (" in refused(folder, SLOW, store)
 
 
 def test_a_file_that_is_cut_short_is_refused(store: Store, folder: Path) -> None:
     file = tuned_file(folder)
     file.write_bytes(file.read_bytes()[:-1])
-    assert "is no safetensors file (" in refused(folder, SLOW, store)
+    assert "is not a safetensors file (" in refused(folder, SLOW, store)
 
 
 def test_a_fine_tuning_that_was_not_exported_is_told_from_another_base_model(store: Store, folder: Path) -> None:
@@ -373,13 +373,16 @@ def test_the_seeds_are_the_folders_unless_fewer_are_asked_for(suite: pytest.Pyte
     [
         (["--capbench-checkpoints=none"], ["=none: there is no manifest.json in 'none'", "capbench export"]),
         (["--capbench-checkpoints=odd"], ["=odd: ", "is damaged"]),
-        (["--capbench-checkpoints=mine", "--capbench-method=full"], ["leave --capbench-method=full away"]),
-        (["--capbench-checkpoints=mine", "--capbench-method-arg=rank=8"], ["take no --capbench-method-arg=rank=8"]),
+        (["--capbench-checkpoints=mine", "--capbench-method=full"], ["omit --capbench-method=full"]),
+        (["--capbench-checkpoints=mine", "--capbench-method-arg=rank=8"], ["omit --capbench-method-arg=rank=8"]),
         (
             ["--capbench-checkpoints=mine", "--capbench-scale=smoke"],
             ["exported at scale 'small', this run has 'smoke'", "use --capbench-scale=small"],
         ),
-        (["--capbench-checkpoints=mine", "--capbench-seeds=3"], ["--capbench-seeds=3: 'mine' was exported for 2"]),
+        (
+            ["--capbench-checkpoints=mine", "--capbench-seeds=3"],
+            ["--capbench-seeds=3: 'mine' was exported with --seeds=2"],
+        ),
     ],
 )
 def test_a_folder_that_cannot_be_judged_is_one_line(

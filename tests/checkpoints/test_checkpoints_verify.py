@@ -109,17 +109,17 @@ def save_all(folder: Path, change_it: Callable[[dict[str, torch.Tensor]], object
 
 def not_finite(folder: Path) -> str:
     save_all(folder, lambda tensors: tensors["norm.bias"].fill_(float("nan")))
-    return "'norm.bias' that are not finite"
+    return "non-finite numbers in 'norm.bias'"
 
 
 def three_faults(folder: Path) -> str:
     save_all(folder, lambda t: (t.pop("norm.bias"), t.update(more=torch.ones(1), other=torch.ones(1))))
-    return "adds 'more' (float32 (1,)), which the base model has not; merge adapters before saving, and 2 more"
+    return "adds 'more' (float32 (1,)), which the base model lacks; merge adapters before saving, and 2 more"
 
 
 def not_safetensors(folder: Path) -> str:
     torch.save({"norm.bias": torch.zeros(8)}, folder / read(folder).entries[0].tuned)
-    return "is no safetensors file"
+    return "is not a safetensors file"
 
 
 def misnamed(folder: Path) -> str:

@@ -33,9 +33,7 @@ def test_counting_from_nothing_and_again_from_the_cache(
     cells = ("--cells", "high:1e-5", "--cells", "low:small:0.8")
     first = counting(capsys, tmp_path / "cache", *cells, "--report", "one")
     assert first.code == 0 and "capbench: 16 of 16 models to make (248 training steps), 1 at a time" in first.err
-    assert (
-        first.out.count("1e-5 medium") == 2 * 4 + 1 and "prior low" in first.out and "rows are there" not in first.out
-    )
+    assert first.out.count("1e-5 medium") == 2 * 4 + 1 and "prior low" in first.out and "rows are made" not in first.out
     raw = report(tmp_path / "one", "pcfg-counting")
     assert [(c["prior"], c["lr"], c["rate"], c["c_tr"]) for c in raw["cells"]] == [
         *(("high", "1e-5", "medium", c_tr) for c_tr in (0, 0.5, 0.8, 1)),
@@ -103,7 +101,7 @@ def test_what_a_methods_own_loop_did_not_record_is_not_judged(
 def test_a_budget_ends_the_run_and_the_next_goes_on(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The time is up in the middle of the third fine-tuning: two rows are there, and none of it is made again."""
+    """The time is up in the middle of the third fine-tuning: two rows are made, and none of it is made again."""
     cells = ("--cells", "high:medium", "--seeds", "1", "--report", ".")
     real, made = base.build_step, list[str]()
 
@@ -116,7 +114,7 @@ def test_a_budget_ends_the_run_and_the_next_goes_on(
     monkeypatch.setattr(base, "build_step", build)
     ended = counting(capsys, tmp_path / "cache", *cells, "--budget-minutes", "5")
     assert ended.code == 0 and "4 models made in" in ended.err and "no time for 2 more" in ended.err
-    left = "2 of 4 rows are there, the others not made yet; the same command goes on from there"
+    left = "2 of 4 rows are made; run the same command again for the others"
     assert ended.out.splitlines()[-1] == left and ended.out.count("not yet ·") == 20
     raw = report(tmp_path, "pcfg-counting")
     assert left in (tmp_path / "fidelity-pcfg-counting.md").read_text() and "--budget" not in raw["run"]["command"]
@@ -125,7 +123,7 @@ def test_a_budget_ends_the_run_and_the_next_goes_on(
     monkeypatch.undo()
     in_folder(tmp_path, monkeypatch)
     last = counting(capsys, tmp_path / "cache", *cells, "--budget-minutes", "5")
-    assert last.code == 0 and "2 of 6 models to make" in last.err and "rows are there" not in last.out
+    assert last.code == 0 and "2 of 6 models to make" in last.err and "rows are made" not in last.out
     whole = report(tmp_path, "pcfg-counting")
     assert whole["cells"][:2] == raw["cells"][:2] and not any(cell["unmade"] for cell in whole["cells"])
 
@@ -136,7 +134,7 @@ def test_without_time_nothing_is_made_and_without_success_the_exit_code_is_1(
     cells = ("--cells", "low:small:1,low:small:0", "--seeds", "1")
     ended = counting(capsys, tmp_path / "cache", *cells, "--budget-minutes", "1e-9")
     assert ended.code == 0 and "0 models made" in ended.err and "prior low: nothing to judge" in ended.out
-    assert ended.out.splitlines()[-1].startswith("0 of 2 rows are there")
+    assert ended.out.splitlines()[-1].startswith("0 of 2 rows are made")
     assert list((tmp_path / "cache" / "artefacts").rglob("meta.json")) == []
     failed = counting(capsys, tmp_path / "cache", *cells, "--budget-minutes", "5", "--method", "mine.py:breaks")
     assert failed.code == 1 and len(re.findall("failed [✘·]", failed.out)) == 20

@@ -168,7 +168,7 @@ def test_the_terminal_has_a_table_per_prior_and_operand() -> None:
         "1e-6 small 1 99.9 not yet · 99.8 not yet · 73.9 not yet · 98.3 not yet · 100.0 not yet ·",
     ]
     assert "high:1e-5:0.5, O_PT, C_Te 0, after a tenth: paper 99.9, ours 0.2 [0.0, 0.4]" in text
-    assert text[-1] == "3 of 4 rows are there, the others not made yet; the same command goes on from there"
+    assert text[-1] == "3 of 4 rows are made; run the same command again for the others"
 
 
 def test_what_differs_from_the_paper_is_said() -> None:
@@ -187,7 +187,7 @@ def test_what_differs_from_the_paper_is_said() -> None:
     as_paper = replace(PART, cells=PART.cells[:1], preset=SCALES["paper"]().pcfg)
     text = show.to_text(PCFG, as_paper, PCFG_RUN)
     assert "steps; the paper" not in text and "lr here" not in text and "1e-4 large" not in text
-    assert "after 1000 of 10000 steps" in text and "recorded" not in text and "rows are there" not in text
+    assert "after 1000 of 10000 steps" in text and "recorded" not in text and "rows are made" not in text
     shorter = replace(as_paper, preset=replace(SCALES["paper"]().pcfg, pretrain_steps=50_000))
     assert "pretraining: 50000 steps; the paper's figures are after 200000" in show.to_text(PCFG, shorter, PCFG_RUN)
 
@@ -209,7 +209,7 @@ def test_markdown_and_json_of_the_larger_table(tmp_path: Path) -> None:
     for table in re.findall(r"(?:^\|.*\n)+", page, re.M):
         assert len({row.count(" |") for row in table.splitlines()}) == 1
     assert len(lines(page, "| 1e-4 large | 0 |")) == 2 and lines(page, "| 99.9 | 0.2 \\[0.0, 0.4] ✘ |")
-    assert lines(page, "- 3 of 4 rows are there")
+    assert lines(page, "- 3 of 4 rows are made")
     show.write(PCFG, PART, PCFG_RUN, tmp_path)
     assert (tmp_path / "fidelity-pcfg-counting.md").read_text() == page
     raw = json.loads((tmp_path / "fidelity-pcfg-counting.json").read_text())

@@ -99,12 +99,12 @@ def put(folder: Path, content: bytes) -> None:
 
 def no_safetensors(folder: Path) -> str:
     put(folder, b"nonsense")
-    return "is no file of a bundled model"
+    return "is not a bundled model's file"
 
 
 def bare_weights(folder: Path) -> str:
     put(folder, safetensors.torch.save(safetensors.torch.load_file(file_of(folder))))
-    return "is no file of a bundled model"
+    return "is not a bundled model's file"
 
 
 DAMAGE = [flip, cut, lose, turn_into_a_folder, no_safetensors, bare_weights]

@@ -116,7 +116,7 @@ def test_a_cache_that_cannot_take_a_model_is_one_line(suite: pytest.Pytester) ->
 def test_verify_s_exit_code_says_whether_all_is_well(suite: pytest.Pytester) -> None:
     run(suite, "--capbench-zoo=build", "--capbench-zoo-dir=zoo", "-k", "of.base")
     good = run(suite, "--capbench-zoo=verify", "--capbench-zoo-dir=zoo")
-    assert good.ret == 0 and lines_with(good, "zoo: 2 base models as they should be, 0 old, 0 absent, 0 wrong")
+    assert good.ret == 0 and lines_with(good, "zoo: 2 base models ok, 0 old, 0 absent, 0 wrong")
     good.assert_outcomes()
     more = run(suite, "--capbench-zoo=verify", "--capbench-zoo-dir=zoo", "--capbench-seeds=3")
     assert more.ret == 1 and lines_with(more, "absent", "pretrain") and lines_with(more, "run capbench zoo build")
@@ -131,7 +131,7 @@ def test_verify_s_exit_code_says_whether_all_is_well(suite: pytest.Pytester) -> 
         (["--capbench-zoo=build", "--capbench-only=train"], ["leave --capbench-only away"]),
         (["--capbench-zoo=build", "-n", "2"], ["leave -n away"]),
         (["--capbench-zoo=build", "--capbench-zoo-dir=test_tiny.py"], ["=test_tiny.py", "is a file"]),
-        (["--capbench-zoo=build", "--capbench-zoo-dir=test_tiny.py/in"], ["cannot be written"]),
+        (["--capbench-zoo=build", "--capbench-zoo-dir=test_tiny.py/in"], ["is not writable"]),
         (["--capbench-zoo=verify", "--capbench-zoo-dir=nowhere"], ["=nowhere", "there is no such folder"]),
         (["--capbench-zoo-dir=zoo"], ["give that, too"]),
     ],

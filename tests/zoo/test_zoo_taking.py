@@ -79,7 +79,7 @@ def test_a_damaged_model_is_a_warning_and_trained(
     words = damage(zoo)
     said = make(empty, BASE, OTHER)
     (warning,) = (line for line in said if "warning" in line)
-    assert words in warning and BASE.label in warning and warning.endswith("it is trained anew")
+    assert words in warning and BASE.label in warning and warning.endswith("it is trained instead")
     assert "capbench: 1 base model taken from the package" in said  # the other
     assert same(origin, empty, BASE.key)
 
@@ -89,11 +89,11 @@ def test_a_damaged_model_is_a_warning_and_trained(
     [
         (lambda raw: raw.update(schema=7), "has schema 7"),
         (lambda raw: raw.pop("models"), "'models' is missing"),
-        (lambda raw: raw["models"][0].update(key="../../x"), "is no key of a model"),
+        (lambda raw: raw["models"][0].update(key="../../x"), "is not a model's key"),
         (lambda raw: raw["models"].append(raw["models"][0]), "names a model twice"),
         (lambda raw: raw["models"][0].update(size="7"), "should be a int"),
         (lambda raw: raw["models"][0].update(size=True), "True should be a int"),
-        (lambda raw: raw["models"][0].update(sha256="../../x"), "is no SHA-256"),
+        (lambda raw: raw["models"][0].update(sha256="../../x"), "is not a SHA-256"),
     ],
 )
 def test_a_damaged_manifest_is_one_warning_and_all_is_trained(
