@@ -1,4 +1,4 @@
-"""What a fine-tuning cost: optimizer steps and tokens, counted from outside, whatever a method says of itself."""
+"""The cost of a fine-tuning: optimizer steps and tokens, counted independently of the method."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from capbench.models.base import passes, steps_elsewhere
 
 
 class Budget:
-    """steps: of any optimizer. tokens: that passed through a model with gradients (a string counts each time that it is used);
+    """steps: of any optimizer. tokens: passed through a model with gradients; a string counts each time it is used.
 
-    forward_tokens: those that passed without (through a reference model, or to find which weights matter).
+    forward_tokens: passed without gradients (through a reference model, or to find which weights matter).
     """
 
     def __init__(self) -> None:
@@ -28,12 +28,12 @@ class Budget:
         return {"steps": self.steps, "tokens": self.tokens, "forward_tokens": self.forward_tokens}
 
     def restore(self, counts: Mapping[str, int]) -> None:
-        """Go on from these counts, as `as_json` gave them."""
+        """Continue from these counts, as given by `as_json`."""
         self.steps, self.tokens, self.forward_tokens = counts["steps"], counts["tokens"], counts["forward_tokens"]
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What is evaluated for a curve is no part of the method."""
+        """Do not count in this block: evaluations for a curve are not part of the method."""
         before, self._paused = self._paused, True
         try:
             yield
@@ -54,7 +54,7 @@ class Budget:
         self.steps += 1
 
     def _on_any_step(self, *_: Any) -> None:
-        if _counting.get() is self:  # and not one of a training beside it
+        if _counting.get() is self:  # not a step of another training in this process
             self.on_step()
 
 
@@ -63,7 +63,7 @@ _counting: ContextVar[Budget | None] = ContextVar("capbench_counting", default=N
 
 @contextmanager
 def counting() -> Iterator[Budget]:
-    """Count what everything in this block trains."""
+    """Count everything trained in this block."""
     budget = Budget()
     with ExitStack() as stack:
         hook = register_optimizer_step_post_hook(budget._on_any_step)

@@ -1,4 +1,4 @@
-"""The time that a plan may take: how fast it trains, whether a step would be finished in time, and when it is over."""
+"""The time that a plan may take: training speed, whether a step would finish in time, and when the time is up."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from capbench.pipeline.steps import Step, Training
 
 
 class OutOfTime(BaseException):
-    """Ends a training in this process. No Exception: a user's method may catch those, and must not go on."""
+    """Ends a training in this process. Not an Exception: a user's method may catch those and would go on."""
 
 
 class Clock:
-    """Counts training steps and the seconds that they took, summed over processes.
+    """Counts training steps and the seconds they took, summed over processes.
 
-    deadline: in time.monotonic()'s seconds; infinity for none. progress is called with the steps done since its last call.
+    deadline: in seconds of time.monotonic(); infinity for none. progress: called with the steps done since its last call.
     """
 
     def __init__(self, deadline: float, progress: Callable[[int], object]) -> None:
         self._deadline, self._progress = deadline, progress
         self._trained, self._seconds = 0, 0.0
-        self._running: dict[str, float] = {}  # since when
+        self._running: dict[str, float] = {}  # key -> start time
 
     @property
     def over(self) -> bool:
         return time.monotonic() >= self._deadline
 
     def began(self, step: Step) -> None:
-        if isinstance(step, Training):  # what else there is, compiling above all, says nothing of the speed of training
+        if isinstance(step, Training):  # other steps, such as compiling, say nothing about training speed
             self._running[step.key] = time.monotonic()
 
     def ended(self, step: Step) -> None:
@@ -40,7 +40,7 @@ class Clock:
         self._progress(steps)
 
     def fits(self, step: Step) -> bool:
-        """Whether the step would be finished before the deadline, at the speed seen so far; if none was seen, it may try."""
+        """Whether the step would finish before the deadline at the speed so far; True if no speed is known yet."""
         now = time.monotonic()
         seconds = self._seconds + sum(now - since for since in self._running.values())
         expected = step.cost * seconds / self._trained if self._trained else 0.0

@@ -1,4 +1,4 @@
-"""The cores of this machine: how many there are, and one thread for each process."""
+"""The cores of this machine: how many this process may use, and one thread per process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ def available_cores() -> int:
 
 
 def limit_threads() -> None:
-    """One thread per process: small models gain nothing from two, processes that share cores lose a factor of seven
+    """One thread per process.
 
-    to spinning threads, and results stay the same however many processes there are.
+    Small models gain nothing from two; processes that share cores lose a factor of seven to spinning threads; and results do
+    not depend on the number of processes.
     """
     import torch
 
@@ -26,9 +27,10 @@ def limit_threads() -> None:
 
 
 def keep_memory() -> None:
-    """Have the C library keep what is freed: a training asks for the same few megabytes again at every step, and getting
+    """Make the C library keep freed memory (glibc only).
 
-    them from the system each time costs a few per cent of it, at bad moments far more. Only glibc knows how.
+    A training allocates the same few megabytes at every step; getting them from the system each time costs a few per cent,
+    sometimes far more.
     """
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,4 +1,4 @@
-"""A plan as a table: what is made of what, how much of it is there, and what the rest will cost."""
+"""A plan as a table: which models are made from which, how many exist, and what the rest will cost."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _ALIGN = ("right", "left", "left", "left", "right", "right", "right", "right")
 
 
 def outline(plan: Plan, store: Store, *, jobs: int, stack: int = 1, bundled: frozenset[str] = frozenset()) -> str:
-    """The table, a line for each kind of step and what it is about (over seeds), in the order in which they begin; and totals.
+    """The table, one line per kind of step and subject (over seeds), in the order in which they begin; then totals.
 
-    from: the lines of the steps before it. time: seconds of one core, by the speed of what is in the store; '-' if unknown.
-    stack: models that are trained in one pass at most; each has its share of a pass's time.
+    from: the lines of its parents. time: of one core, at the speed of the models in the store; '-' if unknown.
+    stack: the most models trained in one pass; each takes its share of a pass's time.
     bundled: keys of models that come with the package; they are not made.
     """
     from tabulate import tabulate
@@ -64,7 +64,7 @@ def _kind(step: Step) -> str:
 
 
 def _short(text: str) -> str:
-    """Cut in the middle: both ends tell steps apart."""
+    """Shortened in the middle: both ends distinguish steps."""
     if len(text) <= _WIDTH:
         return text
     half = (_WIDTH - 1) // 2
@@ -90,14 +90,14 @@ def _totals(plan: Plan, costs: Costs, jobs: int, stack: int, absent: int) -> lis
     made = f"{len(costs.missing)} to make ({costs.steps} training steps)"
     lines = [f"{len(plan.steps)} models, {there} in the cache{package}, {made}"]
     if kept := sum(costs.kept.values()):
-        lines.append(f"{kept} training steps more are kept from an interrupted run")
+        lines.append(f"{kept} more training steps are kept from an interrupted run")
     if costs.missing:
         chain = " -> ".join(_short(step.label) for step in costs.chain if step.cost)
         lines.append(f"longest chain: {chain} ({sum(s.cost - costs.kept[s.key] for s in costs.chain)} steps)")
     if about := costs.about(jobs):
-        unknown = f"; the time of {len(costs.unknown)} models is not known" if costs.unknown else ""
+        unknown = f"; the time of {len(costs.unknown)} models is unknown" if costs.unknown else ""
         with_cores = f"with {jobs} core{'s' * (jobs > 1)} ({duration(costs.total)} of one core)"
         lines.append(f"time: {about} {f'with up to {stack} models in one pass' if stack > 1 else with_cores}{unknown}")
     elif costs.steps:
-        lines.append("time: not known, as nothing like it is in the cache")
+        lines.append("time: unknown, as the cache has no similar models")
     return lines

@@ -1,4 +1,4 @@
-"""Which steps a run needs, and carrying them out: each once, parents first, the longest first, on all cores."""
+"""Which steps a run needs, and carrying them out: each once, parents first, longest chains first, on all cores."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterable
 from capbench.pipeline.clock import Clock
 from capbench.pipeline.executors.base import Executor
 from capbench.pipeline.executors.inline import Inline
-from capbench.pipeline.executors.on_ray.where import OnRay
+from capbench.pipeline.executors.on_ray.cluster import RayCluster
 from capbench.pipeline.executors.pool import Pool
 from capbench.pipeline.steps import Step
 from capbench.store.store import Store
 
 
 class Plan:
-    """The steps that are asked for and everything before them, each once.
+    """The requested steps and all their ancestors, each once.
 
-    in_turn: whether a step that would not be finished before a deadline keeps those after it from beginning.
+    strict_order: whether a step that would not finish before a deadline keeps later steps from beginning.
     """
 
-    in_turn = False
+    strict_order = False
 
     def __init__(self, steps: Iterable[Step]) -> None:
         self.steps: dict[str, Step] = {}
@@ -32,10 +32,10 @@ class Plan:
         if step.key not in self.steps:
             for parent in step.parents:
                 self._add(parent)
-            self.steps[step.key] = step  # parents stand before their children
+            self.steps[step.key] = step  # parents come before their children
 
     def _costs_that_follow(self) -> dict[str, int]:
-        """For each step the cost of the longest chain that starts with it: what must begin early."""
+        """Per step, the cost of the longest chain that starts with it: large ones must begin early."""
         chain = {key: step.cost for key, step in self.steps.items()}
         for key, step in reversed(self.steps.items()):
             for parent in step.parents:
@@ -58,18 +58,16 @@ class Plan:
         stack: int = 1,
         progress: Callable[[int], object] = lambda _: None,
         deadline: float = math.inf,
-        ray: OnRay | None = None,
+        ray: RayCluster | None = None,
     ) -> dict[str, str]:
-        """Build what is missing with `jobs` processes of one thread each (jobs 1: in this process), or on a Ray cluster.
+        """Build missing steps with `jobs` processes of one thread each (jobs 1: in this process), or on a Ray cluster.
 
-        stack: above 1, up to so many steps together in this process, alike trainings in one pass a step (stacking/).
-
-        A failed step stops nothing but the steps that need it. Returns key -> one line, for the steps that failed.
-        progress is called with training steps done since its last call.
-        deadline, in time.monotonic()'s seconds: no step begins that is not expected to be finished by then (shorter ones after
-        it may, unless the plan is one `in_turn`), and what is still running is stopped; it stays missing, which is no failure.
-        With jobs 1 a step is stopped where it reports its progress: compiling, and a method with a loop of its own that
-        reports none, are waited for.
+        stack: above 1, up to this many steps at a time in this process, similar trainings stacked in one pass (stacking/).
+        A failed step only stops the steps that need it. Returns key -> one line, for the steps that failed.
+        progress: called with the training steps done since its last call.
+        deadline, in seconds of time.monotonic(): a step begins only if it is expected to finish by then (shorter later steps may
+        still begin unless `strict_order`), and what is still running then is stopped; it stays missing, which is no failure.
+        With jobs 1 a step stops where it reports progress: compiling, and a method whose own loop reports none, run to the end.
         Raises UsageError for a cluster that cannot be used.
         """
         missing = self.missing(store)
@@ -86,15 +84,15 @@ class Plan:
         else:
             executor = Pool(store, min(jobs, len(missing)), clock)
         try:
-            return _run(missing, store, executor, clock, in_turn=self.in_turn)
+            return _run(missing, store, executor, clock, strict_order=self.strict_order)
         finally:
             executor.close()
 
 
-def _run(waiting: list[Step], store: Store, executor: Executor, clock: Clock, *, in_turn: bool) -> dict[str, str]:
+def _run(waiting: list[Step], store: Store, executor: Executor, clock: Clock, *, strict_order: bool) -> dict[str, str]:
     errors: dict[str, str] = {}
     while not clock.over:
-        # What another process made meanwhile is done; what another process is at can wait.
+        # Steps that another process finished are done; steps that it is building can wait.
         waiting = [s for s in waiting if s.key not in errors and not store.has(s.key)]
         running = {s.key for s in executor.running}
         fitting = 0
@@ -104,7 +102,7 @@ def _run(waiting: list[Step], store: Store, executor: Executor, clock: Clock, *,
             if step.key in running:
                 continue
             if not clock.fits(step):
-                if in_turn:
+                if strict_order:
                     break
                 continue
             if all(store.has(p.key) or (executor.ahead and p.key in running) for p in step.parents):
@@ -113,7 +111,7 @@ def _run(waiting: list[Step], store: Store, executor: Executor, clock: Clock, *,
                     executor.start(step)
                     running = {s.key for s in executor.running}
         if not fitting and not executor.running:
-            break  # nothing is left, or nothing of it would be finished in time
+            break  # nothing is left, or nothing that would finish in time
         errors |= executor.collect()
         for blocked in waiting:
             failed = next((p.key for p in blocked.parents if p.key in errors), None)

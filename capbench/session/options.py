@@ -14,7 +14,7 @@ from capbench.errors import MethodError, UsageError
 from capbench.expectations.files import Expectations
 from capbench.methods.specs import arguments
 from capbench.pipeline.cores import available_cores
-from capbench.pipeline.executors.on_ray import where
+from capbench.pipeline.executors.on_ray import cluster
 from capbench.session import running
 from capbench.store.store import default_root
 from capbench.studies.pcfg.own import TaskSpec
@@ -58,7 +58,7 @@ class Options:
     zoo: str | None = None  # "build" or "verify": the package's base models, in place of the tests
     zoo_dir: str | None = None
     selection: Selection = field(default_factory=Selection)
-    ray: where.OnRay | None = None  # make models on this cluster
+    ray: cluster.RayCluster | None = None  # make models on this cluster
 
     @classmethod
     def parse(cls, given: Any, *, workers: int, command: str, registered: Mapping[str, str] | None = None) -> Options:
@@ -135,7 +135,7 @@ class Options:
         return root / "retrained" if self.retrain else root
 
 
-def _ray(given: Any) -> where.OnRay | None:
+def _ray(given: Any) -> cluster.RayCluster | None:
     """The cluster that models are made on, if one is asked for."""
     executor, address, gpus = given.capbench_executor, given.capbench_address, given.capbench_gpus_per_task
     if executor not in ("local", "ray"):
@@ -145,14 +145,14 @@ def _ray(given: Any) -> where.OnRay | None:
             if value is not None:
                 raise UsageError(f"{option}={value} is for a Ray cluster; give --capbench-executor=ray, too")
         return None
-    where.check_installed("--capbench-executor")
+    cluster.check_installed("--capbench-executor")
     if address is not None:
-        where.check_address("--capbench-address", address)
+        cluster.check_address("--capbench-address", address)
     elif getattr(given, "tx", None) or getattr(given, "numprocesses", None):
         raise UsageError(
             "--capbench-executor=ray starts a cluster for one process: leave -n away, or give --capbench-address"
         )
-    return where.OnRay(address=address, gpus_per_task=where.gpus("--capbench-gpus-per-task", gpus))
+    return cluster.RayCluster(address=address, gpus_per_task=cluster.gpu_share("--capbench-gpus-per-task", gpus))
 
 
 def _variants(given: Any) -> int | None:

@@ -23,7 +23,7 @@ from capbench.methods.specs import registry
 from capbench.methods.specs.arguments import Arguments
 from capbench.pipeline.cores import limit_threads
 from capbench.pipeline.costs import Costs
-from capbench.pipeline.executors.on_ray.where import OnRay
+from capbench.pipeline.executors.on_ray.cluster import RayCluster
 from capbench.pipeline.plan import Plan
 from capbench.results import RunInfo
 from capbench.store.store import DamagedArtefact, Store
@@ -131,7 +131,7 @@ def make(
     say: Callable[[str], None],
     deadline: float = math.inf,
     bundled: bool = True,
-    ray: OnRay | None = None,
+    ray: RayCluster | None = None,
 ) -> dict[str, str]:
     """Make what is missing of a plan, saying how much it is; step key -> one line, for what could not be made.
 

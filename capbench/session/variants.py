@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from capbench.errors import MethodError, UsageError
 from capbench.pipeline.plan import Plan
+from capbench.pipeline.priority_plan import PriorityPlan
 from capbench.pipeline.steps import Step
-from capbench.pipeline.turns import Turns
 from capbench.session.models import Models
 from capbench.session.options import VARIANTS
 from capbench.session.studies import Studies
@@ -67,7 +67,7 @@ class Variants:
         if not (groups := self._in_turn(tests)):
             return
         self._models.errors |= self._models.make(
-            Turns(itertools.chain(*variants) for variants in groups), say=say, deadline=self._end
+            PriorityPlan(itertools.chain(*variants) for variants in groups), say=say, deadline=self._end
         )
         needed = [Plan(steps).steps.keys() for variants in groups for steps in variants]
         self._left = frozenset(key for keys in needed for key in keys if self._is_missing(key))

@@ -201,9 +201,9 @@ def test_the_table_is_the_graph(store: Store) -> None:
     assert [row[-4:] for row in rows[1:3]] == [["1", "3", "30", "s"], ["1", "6", "10", "min"]]
     assert rows[2][-6:-3] == ["2", "2", "1"] and rows[3][-5:] == ["3", "1", "0", "6", "-"]
     assert totals == "7 models, 3 in the cache, 4 to make (15 training steps)"
-    assert kept == "3 training steps more are kept from an interrupted run"
+    assert kept == "3 more training steps are kept from an interrupted run"
     assert chain.startswith("longest chain: pretrain ") and " -> fine-tune " in chain and chain.endswith("(9 steps)")
-    assert time == "time: more than 10 min with 2 cores (10 min of one core); the time of 1 models is not known"
+    assert time == "time: more than 10 min with 2 cores (10 min of one core); the time of 1 models is unknown"
 
 
 # ---- through pytest

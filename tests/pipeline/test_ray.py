@@ -26,10 +26,11 @@ from capbench import __version__
 from capbench.cli.main import main
 from capbench.errors import CapbenchError, UsageError
 from capbench.methods.specs.registry import find
-from capbench.pipeline.executors.on_ray import luggage, where, worker
+from capbench.pipeline.executors.on_ray import cluster as ray_cluster
+from capbench.pipeline.executors.on_ray import sources, worker
+from capbench.pipeline.executors.on_ray.cluster import RayCluster
 from capbench.pipeline.executors.on_ray.ledger import Ledger
-from capbench.pipeline.executors.on_ray.parcel import Failed, Made, Parcel
-from capbench.pipeline.executors.on_ray.where import OnRay
+from capbench.pipeline.executors.on_ray.payload import Failed, Made, Payload
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import FineTune, Step
 from capbench.store.code import training_code
@@ -161,7 +162,7 @@ def test_whatever_is_lost_all_is_made_once_and_as_it_is_here(cluster: Any, metho
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    errors = plan.run(store, jobs=1, progress=ticks.append, ray=OnRay(address=cluster.address))
+    errors = plan.run(store, jobs=1, progress=ticks.append, ray=RayCluster(address=cluster.address))
     killer.join()
 
     failed = {step.key for step in (breaks, revived(breaks), dies, revived(dies))}
@@ -219,9 +220,9 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
     return Ledger()
 
 
-def parcel(step: Step, **changes: Any) -> Parcel:
-    modules = frozenset(m for m in luggage.modules_of(step) if m.startswith("capbench."))
-    found = Parcel(
+def payload(step: Step, **changes: Any) -> Payload:
+    modules = frozenset(m for m in sources.modules_of(step) if m.startswith("capbench."))
+    found = Payload(
         key=step.key,
         label=step.label,
         step=pickle.dumps(step),
@@ -233,16 +234,16 @@ def parcel(step: Step, **changes: Any) -> Parcel:
     return replace(found, **changes)
 
 
-NOTHING = luggage.Luggage(files={}, folders=())
+NO_FILES = sources.Sources(files={}, folders=())
 
 
 def test_a_task_that_is_carried_out_once_more_gives_what_is_there(ledger: Ledger) -> None:
     """As after the loss of the node that held its result."""
-    first = worker.make(parcel(START), NOTHING, Local(ledger))
+    first = worker.make(payload(START), NO_FILES, Local(ledger))
     assert isinstance(first, Made) and first.key == START.key and ledger.news()[0] == [START.key]
-    again = worker.make(parcel(START), NOTHING, Local(ledger))
+    again = worker.make(payload(START), NO_FILES, Local(ledger))
     assert again is first and ledger.news()[0] == []
-    assert worker.make(parcel(BASE), NOTHING, Local(ledger), Failed(why="no")) == Failed(why="no")
+    assert worker.make(payload(BASE), NO_FILES, Local(ledger), Failed(why="no")) == Failed(why="no")
 
 
 def test_a_second_death_is_the_steps_own_fault_but_for_lost_nodes(ledger: Ledger) -> None:
@@ -254,7 +255,7 @@ def test_a_second_death_is_the_steps_own_fault_but_for_lost_nodes(ledger: Ledger
 
 
 def test_what_was_damaged_on_its_way_is_refused(ledger: Ledger, tmp_path: Path) -> None:
-    made = worker.make(parcel(START), NOTHING, Local(ledger))
+    made = worker.make(payload(START), NO_FILES, Local(ledger))
     assert isinstance(made, Made)
     store = Store(tmp_path / "store")
     bad = replace(made.content, tensors=made.content.tensors[:-1] + b"?")
@@ -268,29 +269,29 @@ def test_what_was_damaged_on_its_way_is_refused(ledger: Ledger, tmp_path: Path) 
 
 @pytest.mark.parametrize("changes", [{"version": "9.9"}, {"code": "0123"}])
 def test_a_node_with_another_capbench_is_told_in_one_line(ledger: Ledger, changes: dict[str, str]) -> None:
-    refused = worker.make(parcel(START, **changes), NOTHING, Local(ledger))
+    refused = worker.make(payload(START, **changes), NO_FILES, Local(ledger))
     assert isinstance(refused, Failed) and "\n" not in refused.why
-    assert "is another one" in refused.why and "install the same on all nodes" in refused.why
+    assert "differs" in refused.why and "install the same version on all nodes" in refused.why
 
 
 def test_a_method_of_an_installed_package_must_be_the_same_there(ledger: Ledger) -> None:
     step = tuned(find("full"))
     other = replace(step, method=replace(step.method, digest="0123"))
-    refused = worker.make(parcel(other), NOTHING, Local(ledger))
-    assert isinstance(refused, Failed) and "method 'full' is another one on node" in refused.why
+    refused = worker.make(payload(other), NO_FILES, Local(ledger))
+    assert isinstance(refused, Failed) and "method 'full' on node" in refused.why
 
 
 def test_the_users_files_are_found_and_used_where_they_were_laid(methods: Methods, tmp_path: Path) -> None:
     """Also those of a class that a step is made of; nothing of capbench, nothing that is installed."""
     step = methods.tuned("breaks")
-    wanted = luggage.needed(replace(step, task=replace(step.task, target=OwnTask())))  # type: ignore[arg-type]
+    wanted = sources.needed_by(replace(step, task=replace(step.task, target=OwnTask())))  # type: ignore[arg-type]
     names = {file.name for file in wanted.files}
     assert {"mine.py", "neighbour.py", "own_task.py", "tiny_study.py"} <= names
     assert "fit.py" not in names and "training.py" not in names and "pytest.py" not in names
-    packed = wanted.packed()
+    content = wanted.read()
     shutil.rmtree(methods.folder)
-    place = luggage.unpack(packed, tmp_path / "there")
-    moved = luggage.moved(step, place)
+    place = sources.unpack(content, tmp_path / "there")
+    moved = sources.relocated(step, place)
     assert isinstance(moved, FineTune) and moved.key == step.key and moved.method.name == step.method.name
     assert Path(moved.method.spec.rpartition(":")[0]).read_text().startswith("FOLDER")
     sys.path[:] = [place for place in sys.path if not place.startswith(str(tmp_path / "there"))]
@@ -316,22 +317,22 @@ def filled_with(made: Made | Failed, folder: Path) -> float:
 
 
 def test_a_process_that_is_still_there_uses_the_file_as_it_was_edited(ledger: Ledger, tmp_path: Path) -> None:
-    first = worker.make(parcel(START), NOTHING, Local(ledger))
+    first = worker.make(payload(START), NO_FILES, Local(ledger))
     for number in (1, 2, 1):
         step = counting(tmp_path / "mine.py", number)
-        packed = luggage.needed(step).packed()
-        made = worker.make(parcel(step), packed, Local(ledger), first)
+        content = sources.needed_by(step).read()
+        made = worker.make(payload(step), content, Local(ledger), first)
         assert filled_with(made, tmp_path / f"store {number}") == 11 * number
 
 
 def test_a_file_that_was_edited_before_it_was_sent_is_told_and_makes_nothing(ledger: Ledger, tmp_path: Path) -> None:
     """Else what the new code makes would be kept under the key of the old."""
-    first = worker.make(parcel(START), NOTHING, Local(ledger))
+    first = worker.make(payload(START), NO_FILES, Local(ledger))
     step = counting(tmp_path / "mine.py", 1)
     counting(tmp_path / "mine.py", 2)
-    refused = worker.make(parcel(step), luggage.needed(step).packed(), Local(ledger), first)
+    refused = worker.make(payload(step), sources.needed_by(step).read(), Local(ledger), first)
     assert isinstance(refused, Failed) and "\n" not in refused.why
-    assert "method 'mine.py:method' is another one on node" in refused.why and "run it again" in refused.why
+    assert "method 'mine.py:method' on node" in refused.why and "run it again" in refused.why
 
 
 # ---- bad input
@@ -371,9 +372,9 @@ def test_what_cannot_be_is_one_line(pytester: pytest.Pytester, options: str, par
 
 
 def test_without_ray_its_name_is_told(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(where.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(ray_cluster.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'capbench\[ray\]'"):
-        where.check_installed("--capbench-executor")
+        ray_cluster.check_installed("--capbench-executor")
 
 
 def test_the_command_hands_its_options_to_pytest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,7 +113,7 @@ def test_a_method_that_kills_its_process_costs_only_its_own_claims(pytester: pyt
     result = run(pytester, *options, "--capbench-report=reports")
     result.assert_outcomes(passed=1, errors=2)
     (line,) = told(result, "of.tuned")
-    assert "mine.py:dies' died (out of memory, killed, or it ended itself)" in line
+    assert "mine.py:dies' died (out of memory, killed, or it exited by itself)" in line
     assert not lines_with(result, "Traceback")
     assert record(results(pytester), "of.tuned").verdict.reason in line
 

@@ -11,8 +11,8 @@ from test_plugin_options import is_usage_error
 from tiny_suite import lines_with, record, results, run, told, trained, write_suite
 
 from capbench.pipeline.clock import Clock
+from capbench.pipeline.priority_plan import PriorityPlan
 from capbench.pipeline.steps import Pretrain, Step
-from capbench.pipeline.turns import Turns
 from capbench.results import Status
 
 TESTS = """
@@ -137,10 +137,10 @@ def test_what_there_was_no_time_for_is_not_begun_by_the_trials_either(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first variant's models fit, the second's do not: so nothing of the third's, and the rest of the time goes by."""
-    real_run, real_fits, asked = Turns.run, Clock.fits, list[str]()
+    real_run, real_fits, asked = PriorityPlan.run, Clock.fits, list[str]()
     preparing = [False]
 
-    def run_in_turn(plan: Turns, *arguments: Any, **more: Any) -> dict[str, str]:
+    def run_in_turn(plan: PriorityPlan, *arguments: Any, **more: Any) -> dict[str, str]:
         preparing[0] = True
         errors = real_run(plan, *arguments, **more)
         preparing[0] = False
@@ -150,7 +150,7 @@ def test_what_there_was_no_time_for_is_not_begun_by_the_trials_either(
         asked.extend([step.key] if isinstance(step, Pretrain) and step.key not in asked else [])
         return real_fits(clock, step) and not (preparing[0] and step.key in asked[1:2])
 
-    monkeypatch.setattr(Turns, "run", run_in_turn)
+    monkeypatch.setattr(PriorityPlan, "run", run_in_turn)
     monkeypatch.setattr(Clock, "fits", fits)
     write_suite(pytester, TESTS + ALWAYS)
     result = run(pytester, "--capbench-variants=3", "-k", "var.always", "--capbench-report=reports")

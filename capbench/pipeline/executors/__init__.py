@@ -1,4 +1,4 @@
-"""Ways to carry out the steps of a plan: in this process (also stacked), in worker processes, on a Ray cluster.
+"""Ways to carry out the steps of a plan: in this process (optionally stacked), in worker processes, on a Ray cluster.
 
-What all of them promise (order, errors, what survives a kill) is said at `base.Executor`, what each adds at its class.
+`base.Executor` documents what all of them guarantee (order, errors, what survives a kill); each class documents the rest.
 """

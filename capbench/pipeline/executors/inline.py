@@ -13,9 +13,9 @@ from capbench.store.store import Store
 
 
 class Inline:
-    """Takes `stack` steps at a time; of several, trainings that are alike go through the model together.
+    """Runs `stack` steps at a time; similar trainings among them share one batched pass.
 
-    That is for a GPU, which one small model leaves idle; on a CPU it gains nothing (benchmarks/).
+    For a GPU, which one small model leaves idle; on a CPU it gains nothing (benchmarks/).
     """
 
     ahead = False
@@ -32,7 +32,7 @@ class Inline:
         self.running.append(step)
 
     def collect(self) -> dict[str, str]:
-        """Build the steps, but those that another process has just begun. Waits a moment if there are none."""
+        """Build the steps, except those that another process has just begun. Waits a moment if there are none."""
         if not self.running:
             time.sleep(base.POLL)
             return {}
@@ -46,20 +46,20 @@ class Inline:
 
         found: list[str | None] = []
         for outcome in together([functools.partial(self._build, step) for step in steps], most=self._stack):
-            if isinstance(outcome, BaseException):  # no step's own: an interruption
+            if isinstance(outcome, BaseException):  # not an error of a step: an interruption
                 raise outcome
             found.append(outcome)
         return found
 
     def _build(self, step: Step) -> str | None:
-        """Make one step; why that could not be done, if so."""
+        """Build one step; returns the reason if it failed."""
         self._clock.began(step)
         try:
             with self._store.try_lock(step.key) as ours:
                 if ours:
                     base.build_step(step, self._store, self._tick)
         except OutOfTime:
-            pass  # the plan looks at the clock, too
+            pass  # the plan checks the clock, too
         except Exception as error:
             return base.why(step.label, error)
         finally:

@@ -21,27 +21,27 @@ from capbench.store.store import Store
 
 
 class Pool:
-    """Takes as many steps as it has processes, which begin them in the order in which they are started.
+    """Runs as many steps as it has processes; they begin in the order of `start`.
 
-    A process that dies takes the others' steps along, to their last snapshots: all are offered again and go on one at a time,
-    from then on for good, and a step whose process dies twice has failed. Workers end when this process does, even if it is
-    killed: what they were at stays as snapshots.
+    When one process dies, all stop: the steps are offered again, continue from their last snapshots, and from then on run one
+    at a time. A step whose process dies twice has failed. Workers end with this process, even if it is killed; their snapshots
+    stay.
     """
 
     ahead = False
 
     def __init__(self, store: Store, jobs: int, clock: Clock) -> None:
-        """jobs: processes, started when they are needed. clock: told of beginnings, ends and training steps."""
+        """jobs: number of processes, started when needed. clock: told when steps begin and end, and of training steps."""
         self._store, self._jobs, self._clock = store, jobs, clock
-        # Workers are forked from a process that has imported torch, and done nothing with it: one that has may hang as a fork.
+        # Workers are forked from a process that has only imported torch: after torch was used, a fork may hang.
         self._context = multiprocessing.get_context("forkserver")
-        # An optimizer imports the first when it is made.
+        # The first is what creating an optimizer imports.
         self._context.set_forkserver_preload(["torch._dynamo", "capbench.pipeline.build"])
         self._ticks: Any = self._context.Queue()
-        self._far_end, self._line = self._context.Pipe(duplex=False)  # workers live as long as our end is open
+        self._far_end, self._line = self._context.Pipe(duplex=False)  # workers exit when our end is closed
         self._pool = self._new_pool()
         self._died: set[str] = set()
-        self._errors: dict[str, str] = {}  # not yet told
+        self._errors: dict[str, str] = {}  # not yet returned by `collect`
         self._futures: dict[Future[None], Step] = {}
 
     def _new_pool(self) -> ProcessPoolExecutor:
@@ -69,9 +69,9 @@ class Pool:
             self._clock.began(step)
 
     def collect(self) -> dict[str, str]:
-        """Wait a moment for some to end; key -> one line for those that failed, and for one whose process died twice."""
+        """Wait a moment for steps to end; key -> one line for those that failed or whose process died twice."""
         if not self._futures:
-            time.sleep(base.POLL)  # another process is at work on what we wait for
+            time.sleep(base.POLL)  # another process is building what we wait for
         done, _ = wait(self._futures, timeout=base.POLL, return_when=FIRST_COMPLETED)
         self._report()
         died: list[Step] = []
@@ -86,13 +86,13 @@ class Pool:
                 self._errors[step.key] = base.why(step.label, error)
         if died:
             self._restart(died)
-        told, self._errors = self._errors, {}
-        return told
+        errors, self._errors = self._errors, {}
+        return errors
 
     def _restart(self, died: list[Step]) -> None:
-        """One dead process takes the whole pool along. Go on one step at a time, so that it is clear who kills it:
+        """One dead process breaks the whole pool. Continue one step at a time, to find the step that kills it.
 
-        a step that died once is tried again (the plan still waits for it), the second time it is the culprit.
+        A step whose process died once is tried again (the plan still waits for it); the second time it has failed.
         """
         for step in self._futures.values():
             self._clock.ended(step)
@@ -115,7 +115,7 @@ class Pool:
             self._clock.trained(ticks)
 
     def close(self) -> None:
-        """End the workers, in the middle of what they are at if the time is up or the run was interrupted."""
+        """End the workers, in the middle of a step if the time is up or the run was interrupted."""
         if self._futures:
             self._line.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -133,8 +133,8 @@ def _start_worker(root: Any, ticks: Any, line: Any) -> None:
 
 
 def _die_when_left(line: Any) -> None:
-    """A run that is over, or was killed, must not leave workers behind that train on for nobody."""
-    multiprocessing.connection.wait([line])  # nothing is ever sent: it is at its end when the other end is closed
+    """A run that ended or was killed must not leave workers behind that go on training."""
+    multiprocessing.connection.wait([line])  # nothing is ever sent: this returns when the other end is closed
     os._exit(1)
 
 

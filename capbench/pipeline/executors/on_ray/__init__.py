@@ -1,4 +1,4 @@
-"""Steps carried out on a Ray cluster: dependencies are Ray's futures, artefacts travel as bytes, no file system is shared.
+"""Steps carried out on a Ray cluster: dependencies are Ray futures, artefacts are sent as bytes, no file system is shared.
 
-`where` says which cluster, and needs no Ray; `executor` is the plan's side, `worker` a node's, `ledger` what both ask.
+`cluster` says which cluster, and needs no Ray; `executor` is the plan's side, `worker` a node's, `ledger` the state they share.
 """

@@ -14,57 +14,57 @@ from typing import Any
 import ray
 
 from capbench.errors import UsageError
-from capbench.pipeline.executors.on_ray import scratch
-from capbench.pipeline.executors.on_ray.where import OnRay, check_answers
+from capbench.pipeline.executors.on_ray import temp_folder
+from capbench.pipeline.executors.on_ray.cluster import RayCluster, check_answers
 
-# Nobody is told of this run, and devices stay as they are for tasks that ask for none.
+# No usage statistics; tasks that ask for no GPU keep the devices they see.
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
 @contextmanager
-def connected(where: OnRay, *, cores: int) -> Iterator[None]:
-    """Be part of a cluster meanwhile, without its logs; one that is started here has so many cores, and ends with it.
+def connected(cluster: RayCluster, *, cores: int) -> Iterator[None]:
+    """Connect to a cluster for the block, without its logs. A cluster started here has `cores` cores and ends with the block.
 
-    If this process is connected already, that is used, and left as it is. Raises UsageError for a cluster that cannot be used.
-    Afterwards, whatever happened, the environment and the handler of SIGTERM are as before, and what dead workers of this
-    machine left in the folder for temporary files is removed.
+    An existing connection of this process is used and kept. Raises UsageError for a cluster that cannot be used.
+    Afterwards the environment and the handler of SIGTERM are restored, and temporary files of dead workers on this machine are
+    removed.
     """
     if ray.is_initialized():
         yield
         return
     given: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if where.address is None:
+    if cluster.address is None:
         given |= {"address": "local", "num_cpus": cores, "include_dashboard": False}
     else:
-        check_answers(where.option, where.address)
-        given |= {"address": where.address}
+        check_answers(cluster.option, cluster.address)
+        given |= {"address": cluster.address}
     logs: Any = ray._private.worker
     enabled = logs._worker_logs_enabled
-    logs._worker_logs_enabled = False  # each lost node would be a page on the terminal
+    logs._worker_logs_enabled = False  # otherwise each lost node prints a page
     in_main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGTERM)
     environment = {name: os.environ.get(name) for name in _QUIET}
     os.environ.update(_QUIET)
     try:
-        _init(where, given)
+        _init(cluster, given)
         yield
     finally:
         ray.shutdown()
         logs._worker_logs_enabled = enabled
-        scratch.sweep()
+        temp_folder.remove_left_behind()
         if in_main and handler is not None:
-            signal.signal(signal.SIGTERM, handler)  # Ray puts one of its own there
+            signal.signal(signal.SIGTERM, handler)  # Ray installs its own
         for name, value in environment.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
 
 
-def _init(where: OnRay, given: dict[str, Any]) -> None:
+def _init(cluster: RayCluster, given: dict[str, Any]) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ray.init(**given)
-    except Exception as error:  # Ray has no class of its own for these
-        what = f"{where.option}={where.address}" if where.address else "--capbench-executor=ray"
-        raise UsageError(f"{what}: Ray cannot be used: {' '.join(str(error).split())[:300]}") from error
+    except Exception as error:  # Ray raises no common class for these
+        what = f"{cluster.option}={cluster.address}" if cluster.address else "--capbench-executor=ray"
+        raise UsageError(f"{what}: cannot use Ray: {' '.join(str(error).split())[:300]}") from error

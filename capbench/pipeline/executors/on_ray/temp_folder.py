@@ -1,4 +1,4 @@
-"""A folder for what a process of a cluster keeps while it lives. Ray ends such processes without a word, so others clean up."""
+"""A temporary folder per worker process. Ray kills workers without warning, so other processes clean up after them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path
 
 
 def folder() -> Path:
-    """This process's own, made when it is first asked for. Those of processes of this machine that are no more go then."""
+    """This process's folder, created on first use, when those of dead processes on this machine are removed."""
     return _folder(os.getpid())
 
 
 @cache
 def _folder(process: int) -> Path:
-    sweep()
+    remove_left_behind()
     found = Path(tempfile.gettempdir(), f"{_prefix()}{process}").resolve()
     found.mkdir(mode=0o700, exist_ok=True)
     return found
 
 
-def sweep() -> None:
-    """Remove what dead processes left."""
+def remove_left_behind() -> None:
+    """Remove the folders of dead processes on this machine."""
     for path in Path(tempfile.gettempdir()).glob(f"{_prefix()}*"):
         process = path.name.removeprefix(_prefix())
         if process.isdecimal() and not _alive(int(process)):
@@ -34,7 +34,7 @@ def sweep() -> None:
 
 
 def _prefix() -> str:
-    return f"capbench-ray-{platform.node()}-"  # machines may share the folder, if nothing else
+    return f"capbench-ray-{platform.node()}-"  # machines may share the folder for temporary files
 
 
 def _alive(process: int) -> bool:

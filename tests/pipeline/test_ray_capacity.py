@@ -1,4 +1,4 @@
-"""The plan's side of a Ray cluster, with one that is none: how much is handed over."""
+"""The plan's side of a Ray cluster, with a fake one: how many steps are submitted."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tiny_study import BASE, tuned
 
 from capbench.methods.specs.registry import find
 from capbench.pipeline.clock import Clock
-from capbench.pipeline.executors.on_ray import room
-from capbench.pipeline.executors.on_ray.where import OnRay
+from capbench.pipeline.executors.on_ray.capacity import Capacity
+from capbench.pipeline.executors.on_ray.cluster import RayCluster
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
 from capbench.store.store import Store
@@ -35,16 +35,16 @@ def on_cuda(n: int) -> list[Step]:
         (16, 2, 0.4, 4),  # two on either; nobody has a fifth of each
         (16, 1, 0.1, 10),
         (16, 1, 1.0, 1),
-        (16, 0, 0.25, 16),  # they can never begin, and are handed over to be refused
+        (16, 0, 0.25, 16),  # they can never begin, and are submitted to be refused
     ],
 )
 def test_steps_that_begin_at_once_are_counted_by_gpu(cores: int, gpus: int, share: float, expected: int) -> None:
-    found = room.Room.of({"CPU": float(cores), "GPU": float(gpus), "memory": 1e9}, share)
+    found = Capacity.of({"CPU": float(cores), "GPU": float(gpus), "memory": 1e9}, share)
     begun: list[Step] = []
     for step in on_cuda(20):
-        begun += [] if found.waits(step, begun) else [step]
+        begun += [] if found.must_wait(step, begun) else [step]
     assert len(begun) == expected
-    assert found.waits(BASE, begun) is (expected == cores)
+    assert found.must_wait(BASE, begun) is (expected == cores)
 
 
 class Cluster:
@@ -86,8 +86,8 @@ def test_under_a_deadline_no_step_waits_for_a_gpu_on_the_cluster(
     store, cluster = Store(tmp_path / "store"), Cluster(CPU=8, GPU=1)
     assert Plan([BASE]).run(store, jobs=1) == {}
     monkeypatch.setattr(executor, "ray", cluster)
-    monkeypatch.setattr(executor, "connected", lambda where, cores: contextlib.nullcontext())
-    clock, half = Clock(math.inf, lambda _: None), OnRay(gpus_per_task=0.5)
+    monkeypatch.setattr(executor, "connected", lambda cluster, cores: contextlib.nullcontext())
+    clock, half = Clock(math.inf, lambda _: None), RayCluster(gpus_per_task=0.5)
     (tmp_path / "mine.py").write_text("def method(model, task, config): ...")
     own, three = tuned(find(f"{tmp_path}/mine.py:method")), on_cuda(3)
     for ahead, expected in ((False, [*three[:2], own]), (True, [*three, own])):

@@ -1,4 +1,4 @@
-"""What a step needs on a node besides capbench: the files of the user's own method, tasks and programs. Needs no Ray."""
+"""The user's source files that a step needs on a node: of methods, tasks and programs. Needs no Ray."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from capbench.methods.specs import sources
+from capbench.methods.specs import sources as method_sources
 from capbench.methods.specs.registry import BUILT_IN, CHECKPOINTS, PEFT, MethodRef
 from capbench.pipeline.steps import FineTune, Step
 
@@ -25,15 +25,15 @@ _CAPBENCH = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Luggage:
-    """files: content by path where they come from; folders: of those, where modules are imported from."""
+class Sources:
+    """Source files. files: original path -> content; folders: the original folders that modules are imported from."""
 
     files: Mapping[str, bytes]
     folders: tuple[str, ...]
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits over all of it: other content is other luggage, and lies elsewhere."""
+        """16 hex digits over everything; sources with different content are kept in different folders."""
         total = hashlib.sha256(repr(self.folders).encode())
         for name, content in sorted(self.files.items()):
             total.update(f"{name!r}:{hashlib.sha256(content).hexdigest()};".encode())
@@ -41,21 +41,21 @@ class Luggage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class List:
-    """What is to be packed, so that what several steps need is packed once."""
+class SourceFiles:
+    """Paths of source files, so that files needed by several steps are read once."""
 
     files: frozenset[Path]
     folders: frozenset[Path]
 
-    def packed(self) -> Luggage:
-        """The files as they are now. Raises OSError for one that is gone."""
-        return Luggage(
+    def read(self) -> Sources:
+        """The files as they are now. Raises OSError if one is missing."""
+        return Sources(
             files={str(file): file.read_bytes() for file in self.files}, folders=tuple(map(str, sorted(self.folders)))
         )
 
 
 class _Modules(pickle.Pickler):
-    """Looks at what would be pickled by name."""
+    """Collects the modules of what would be pickled by name."""
 
     def __init__(self) -> None:
         super().__init__(io.BytesIO())
@@ -67,7 +67,7 @@ class _Modules(pickle.Pickler):
 
 
 def modules_of(step: Step) -> frozenset[str]:
-    """The modules that define a step and those before it. Raises what pickle raises for a step that cannot travel."""
+    """The modules that define a step and its ancestors. Raises what pickle raises for a step that cannot be pickled."""
     looking = _Modules()
     looking.dump(step)
     found, waiting = looking.found, [step]
@@ -78,8 +78,8 @@ def modules_of(step: Step) -> frozenset[str]:
     return frozenset(found)
 
 
-def needed(step: Step) -> List:
-    """The user's own files that a step needs. Data that a method reads beside its sources is not among them."""
+def needed_by(step: Step) -> SourceFiles:
+    """The user's source files that a step needs, without other data that a method reads."""
     files: set[Path] = set()
     folders: set[Path] = set()
     for module in modules_of(step):
@@ -91,96 +91,95 @@ def needed(step: Step) -> List:
         elif spec.startswith(CHECKPOINTS):
             folder = Path(spec.removeprefix(CHECKPOINTS))
             files |= {folder / "manifest.json", *(folder / "tuned").glob("*.safetensors")}
-        elif (where := spec.rpartition(":")[0]).endswith(".py"):
-            files |= _sources(Path(where), "")
+        elif (module := spec.rpartition(":")[0]).endswith(".py"):
+            files |= _imported(Path(module), "")
         else:
-            _add_module(where, files, folders)
-    return List(files=frozenset(files), folders=frozenset(folders))
+            _add_module(module, files, folders)
+    return SourceFiles(files=frozenset(files), folders=frozenset(folders))
 
 
 def _add_module(module: str, files: set[Path], folders: set[Path]) -> None:
-    """A module of the user's own, unless it has no file (a notebook)."""
+    """Add a module of the user, unless it has no file (a notebook)."""
     if module.partition(".")[0] in ("capbench", "__main__", *sys.stdlib_module_names):
         return
     found = sys.modules.get(module)
     spec = importlib.util.find_spec(module) if found is None else None
     path = spec.origin if spec is not None else getattr(found, "__file__", None)
-    if path is None or path.startswith(sources.LIBRARIES):  # installed libraries are to be on all nodes
+    if path is None or path.startswith(method_sources.LIBRARIES):  # libraries must be installed on all nodes
         return
     file = Path(path).resolve()
-    files |= _sources(file, module)
+    files |= _imported(file, module)
     folders.add(file.parents[len(module.split(".")) - (file.name != "__init__.py")])
 
 
-def _sources(file: Path, module: str) -> set[Path]:
-    return {f for f in sources.files(file, module) if not f.is_relative_to(_CAPBENCH)}
+def _imported(file: Path, module: str) -> set[Path]:
+    return {f for f in method_sources.files(file, module) if not f.is_relative_to(_CAPBENCH)}
 
 
-def unpack(luggage: Luggage, below: Path) -> Path:
-    """Lay the files out as they lay where they come from, and let their modules be imported; the folder that they lie below.
+def unpack(sources: Sources, below: Path) -> Path:
+    """Write the files to a folder of their own below the given one, with their original layout, and make them importable.
 
-    It is this luggage's own, below the given one, and whole or not there. Modules of other luggage, perhaps of an earlier version
-    of the same files, that this process has imported from below there are forgotten: they are imported anew.
+    Returns that folder, which is complete if it exists. Modules that this process has imported from other sources below the
+    given folder, perhaps from an earlier version of the same files, are removed from sys.modules.
     """
-    into = below / luggage.digest
+    into = below / sources.digest
     _forget(below, but=into)
     if not into.is_dir():
-        draft = below / f"{luggage.digest}.{os.getpid()}"
+        draft = below / f"{sources.digest}.{os.getpid()}"
         draft.mkdir(parents=True, exist_ok=True)
-        for name, content in luggage.files.items():
+        for name, content in sources.files.items():
             file = _below(draft, name)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
         draft.rename(into)
-    folders = {*luggage.folders, *(str(Path(name).parent) for name in luggage.files)}
-    for i, known in reversed(
-        list(enumerate(sys.path))
-    ):  # the plan's own node may have them, too: there other files lie
+    folders = {*sources.folders, *(str(Path(name).parent) for name in sources.files)}
+    # The plan's node may have the original folders on its path: ours go before them.
+    for i, known in reversed(list(enumerate(sys.path))):
         if (there := str(Path(known).resolve())) in folders and (place := str(_below(into, there))) not in sys.path:
             sys.path.insert(i, place)
-    for folder in luggage.folders:
+    for folder in sources.folders:
         if (place := str(_below(into, folder))) not in sys.path:
             sys.path.append(place)
     return into
 
 
 def _forget(below: Path, *, but: Path) -> None:
-    """Let nothing be imported from below a folder, nor be imported already, but for what lies in one there."""
+    """Remove from sys.path and sys.modules everything below a folder, except below `but`."""
 
-    def forgotten(place: object) -> bool:
+    def stale(place: object) -> bool:
         return str(place).startswith(f"{below}{os.sep}") and not str(place).startswith(f"{but}{os.sep}")
 
-    for name in [name for name, module in list(sys.modules.items()) if any(map(forgotten, _places(module)))]:
+    for name in [name for name, module in list(sys.modules.items()) if any(map(stale, _locations(module)))]:
         del sys.modules[name]
-    sys.path[:] = [place for place in sys.path if not forgotten(place)]
+    sys.path[:] = [place for place in sys.path if not stale(place)]
     importlib.invalidate_caches()
 
 
-def _places(module: ModuleType) -> list[object]:
-    """Where a module lies: a file, or the folders of a package without any."""
+def _locations(module: ModuleType) -> list[object]:
+    """The file of a module, or the folders of a namespace package."""
     spec = getattr(module, "__spec__", None)
     folders = spec.submodule_search_locations if isinstance(spec, ModuleSpec) else None
     return [getattr(module, "__file__", None), *(folders or ())]
 
 
-def moved(step: Step, into: Path) -> Step:
-    """The step with its method's files below the folder that `unpack` gave; its key stays."""
+def relocated(step: Step, into: Path) -> Step:
+    """The step with its method's files in the folder that `unpack` returned; its key is unchanged."""
     if not isinstance(step, FineTune):
         return step
-    there: MethodRef = replace(step.method, spec=_moved(step.method.spec, into))
+    there: MethodRef = replace(step.method, spec=_relocated(step.method.spec, into))
     if there == step.method:
         return step
     found = replace(step, method=there)
-    vars(found).update(key=step.key, config=step.config)  # as if they had been asked for before it moved
+    vars(found).update(key=step.key, config=step.config)  # as computed with the original paths
     return found
 
 
-def _moved(spec: str, into: Path) -> str:
+def _relocated(spec: str, into: Path) -> str:
     for prefix in (PEFT, CHECKPOINTS):
         if spec.startswith(prefix):
             return f"{prefix}{_below(into, spec.removeprefix(prefix))}"
-    where, _, attribute = spec.rpartition(":")
-    return f"{_below(into, where)}:{attribute}" if where.endswith(".py") else spec
+    file, _, attribute = spec.rpartition(":")
+    return f"{_below(into, file)}:{attribute}" if file.endswith(".py") else spec
 
 
 def _below(into: Path, path: str) -> Path:

@@ -1,4 +1,4 @@
-"""What travels between the nodes of a cluster: a step, and what came of it."""
+"""What is sent between the nodes of a cluster: a step, and its result."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from capbench.store.store import Content
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parcel:
-    """A step that is to be made.
+class Payload:
+    """A step to carry out.
 
-    step: pickled. version, code: of capbench where the plan is, the latter of `modules` only. snapshots: by name, of a
-    training that was interrupted there.
+    step: pickled. version, code: of capbench on the plan's node, the latter of `modules` only. snapshots: by name, of a
+    training that was interrupted before.
     """
 
     key: str
@@ -27,7 +27,7 @@ class Parcel:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """An artefact."""
+    """The artefact of a step."""
 
     key: str
     content: Content
@@ -35,6 +35,6 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """Why there is none, in one line."""
+    """Why a step has no artefact, in one line."""
 
     why: str
