@@ -1,7 +1,7 @@
-"""The version of the code that results depend on: a hash of what its files do, wherever they lie and whatever they are called.
+"""The version of the code that results depend on: a hash of what its files do, whatever their paths and names.
 
-Hashed is a file's syntax tree without docstrings and without its imports of capbench. A name that such an import binds counts as
-what it stands for, so that modules can be moved and renamed, and nothing that was made before is lost.
+A file's syntax tree is hashed without docstrings and without its imports of capbench. A name that such an import binds counts
+as what it stands for, so that modules can be moved and renamed without losing anything made before.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SHAPING = (
     "capbench.verdicts",
     "capbench.pipeline.build",
 )
-# Of these, what finds and carries out readings, and what enters keys as data: presets.
+# Except what only finds and runs readings, and presets, which enter keys as data.
 _IN_NO_RESULT = ("lab", "judge", "registry", "scales", "preset")
 _EVERY_TRAINING = ("capbench.training.loop", "capbench.measure.accuracy", "capbench.pipeline.build")
 _LIBRARIES = tuple(
@@ -45,12 +45,12 @@ def source_digest(source: str) -> str:
 
 @cache
 def file_digest(file: Path) -> str:
-    """`source_digest` of a file as it is at the first call: sources may be edited while a run goes on."""
+    """`source_digest` of a file as it is at the first call: sources may be edited during a run."""
     return source_digest(file.read_text(encoding="utf-8"))
 
 
 def name_digest(path: str) -> str:
-    """What stands in a key for code that is named by `module:attribute`: the attribute, and the hash of what its module does."""
+    """What stands in a key for code named `module:attribute`: the attribute, and the hash of what its module does."""
     module, _, attribute = path.partition(":")
     file = source_of(module)
     return f"{attribute}@{module if file is None or not file.is_file() else file_digest(file)}"
@@ -75,14 +75,14 @@ def source_of(module: str) -> Path | None:
         return _file(module)
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None and module not in sys.modules:
-        with suppress(ImportError, ValueError, AttributeError):  # a.b.c where a is no package
+        with suppress(ImportError, ValueError, AttributeError):  # a.b.c where a is not a package
             found = importlib.util.find_spec(module)
             file = found.origin if found is not None and found.has_location else None
     return Path(file) if file else None
 
 
 def remember_sources() -> None:
-    """Take the digests of all sources now, as they may be edited while a run goes on."""
+    """Take the digests of all sources now, as they may be edited during a run."""
     for part in _SHAPING:
         path = _file(part)
         for file in path.parent.rglob("*.py") if path.name == "__init__.py" else [path]:
@@ -91,7 +91,7 @@ def remember_sources() -> None:
 
 
 def _digest(files: set[Path]) -> str:
-    """Hash of these files and of all that they import, as far as it shapes results: no more, so that a change costs little."""
+    """Hash of these files and all that they import, as far as it shapes results: no more, so that a change invalidates little."""
     found: set[Path] = set()
     waiting = set(files)
     while waiting:
@@ -127,7 +127,7 @@ def _names(node: ast.AST) -> set[str]:
 
 
 def _defined_in(name: str) -> str:
-    """The module of a name: of the public face that in which it is defined."""
+    """The module of a name; for a name of the public face, the one that defines it."""
     top, _, attribute = name.partition(".")
     return capbench.PUBLIC.get(attribute, name) if top == "capbench" else name
 
@@ -168,7 +168,7 @@ def _hash(source: str, stand: _Stand) -> str:
 
 @cache
 def _plain_digest(file: Path) -> str:
-    """As `file_digest`, but with the bare names of what is imported: so that files that import each other can be hashed."""
+    """Like `file_digest`, but with the bare names of imports, so that files that import each other can be hashed."""
     return _hash(file.read_text(encoding="utf-8"), lambda name, file: name)
 
 
@@ -178,7 +178,7 @@ def _standing_for(name: str, file: Path) -> str:
 
 
 def _bound(tree: ast.AST) -> dict[str, tuple[str, Path]]:
-    """What imports of capbench bind, anywhere in a file: alias -> (name in its module, file of that); a module has no name."""
+    """What imports of capbench bind, anywhere in a file: alias -> (name in its module, that module's file); a module has no name."""
     found: dict[str, tuple[str, Path]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -197,7 +197,7 @@ def _bound(tree: ast.AST) -> dict[str, tuple[str, Path]]:
 
 
 class _Resolved(ast.NodeTransformer):
-    """Takes docstrings and imports of capbench out, and puts what they stand for in place of the names that these bind."""
+    """Removes docstrings and imports of capbench, and replaces the names that these bind by what they stand for."""
 
     def __init__(self, bound: dict[str, tuple[str, Path]], stand: _Stand) -> None:
         self._bound, self._stand = bound, stand
@@ -227,7 +227,7 @@ class _Resolved(ast.NodeTransformer):
         return ast.Name(id=self._stand(name, file), ctx=node.ctx)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        """`module.name` is as good as the name; so is `capbench.package.module.name`."""
+        """`module.name` counts like the name; so does `capbench.package.module.name`."""
         if isinstance(node.value, ast.Name) and (of := self._bound.get(node.value.id)) and not of[0]:
             return ast.Name(id=self._stand(node.attr, of[1]), ctx=node.ctx)
         dotted = _dotted(node.value)
@@ -236,7 +236,7 @@ class _Resolved(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        """A text that names code of capbench, as `capbench.models.gpt:Gpt`, counts as what it names."""
+        """A string that names code of capbench, as `capbench.models.gpt:Gpt`, counts as what it names."""
         if isinstance(node.value, str) and node.value.startswith("capbench."):
             module, _, attribute = node.value.partition(":")
             if all(part.isidentifier() for part in module.split(".")) and (file := _file(module)).is_file():

@@ -1,4 +1,4 @@
-"""Files that are whole: whoever reads one finds the content before or the new one, also after a crash or a power cut."""
+"""Whole files: a reader finds the old content or the new, even after a crash or a power cut."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DRAFT = re.compile(r"\..+\.[0-9a-f]{8}\.draft")
 
 
 def write_whole(file: Path, content: bytes | str) -> None:
-    """Write beside the file, make that durable, then rename. Text is UTF-8 with its line ends as they are."""
+    """Write beside the file, make that durable, then rename. Text is UTF-8; its line ends stay as they are."""
     draft = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.draft")
     try:
         write_durably(draft, content.encode() if isinstance(content, str) else content)
@@ -23,7 +23,7 @@ def write_whole(file: Path, content: bytes | str) -> None:
 
 
 def write_durably(file: Path, content: bytes) -> None:
-    """Write a file that survives a power cut; one that nobody looks at before it is done."""
+    """Write a file that survives a power cut, where nobody reads it before it is done."""
     file.write_bytes(content)
     sync(file)
 
@@ -38,7 +38,7 @@ def sync(path: Path) -> None:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove what `write_whole` left behind in a directory when it was killed. Nobody may be writing there."""
+    """Remove what a killed `write_whole` left in a directory. Nobody may be writing there."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if _DRAFT.fullmatch(path.name):
             with suppress(OSError):

@@ -15,7 +15,7 @@ T = TypeVar("T")
 def read(file: Path, parse: Callable[[Any], T], *, schema: int, again: str) -> T | None:
     """What `parse` makes of the file's JSON, None where there is no file.
 
-    parse: raises KeyError for what is missing, TypeError or ValueError for what is wrong. again: what mends a damaged manifest.
+    parse: raises KeyError for what is missing, TypeError or ValueError for what is wrong. again: what repairs a damaged manifest.
     Raises UsageError, one line, for a file that cannot be read, is damaged or of another schema.
     """
     try:
@@ -25,7 +25,7 @@ def read(file: Path, parse: Callable[[Any], T], *, schema: int, again: str) -> T
     except OSError as error:
         raise UsageError(f"'{file}' cannot be read ({error.strerror or error})") from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"'{file}' is damaged: it is no JSON ({' '.join(str(error).split())}); {again}") from None
+        raise UsageError(f"'{file}' is damaged: it is not JSON ({' '.join(str(error).split())}); {again}") from None
     if isinstance(raw, dict) and raw.get("schema") != schema:
         raise UsageError(f"'{file}' has schema {raw.get('schema')!r}; this capbench reads {schema}: {again}")
     try:
@@ -37,12 +37,12 @@ def read(file: Path, parse: Callable[[Any], T], *, schema: int, again: str) -> T
 
 
 def checked(value: Any, *kinds: type) -> Any:
-    """The value, if it is of one of these types; True and False are no numbers. Raises TypeError with the value."""
+    """The value, if it is of one of these types; True and False are not numbers. Raises TypeError with the value."""
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise TypeError(f"{value!r:.60} should be a {kinds[0].__name__}")
+        raise TypeError(f"{value!r:.60} should be of type {kinds[0].__name__}")
     return value
 
 
 def ints(value: Any) -> tuple[int, ...]:
-    """A list of whole numbers. Raises TypeError if it is none."""
+    """A list of whole numbers. Raises TypeError if it is not one."""
     return tuple(checked(each, int) for each in checked(value, list))

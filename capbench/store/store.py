@@ -2,7 +2,7 @@
 
 Under the root: `artefacts/<key[:2]>/<key>/` holds tensors.safetensors and meta.json, complete and never changed;
 `tmp/<key>.<random>/` is being written, and renamed into place when complete; `locks/<key>.lock` is held while an
-artefact is built or moved; `damaged/<key>.<random>/` failed its checksum and is kept for a look.
+artefact is built or moved; `damaged/<key>.<random>/` failed its checksum and is kept for inspection.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # torch is imported only where tensors are handled: reading m
 
 FORMAT, STALE_SECONDS = 1, 24 * 3600
 TENSORS, META = "tensors.safetensors", "meta.json"
-BUNDLED = "bundled"  # in an artefact's metadata: it came with the package, and nothing was trained for it here
+BUNDLED = "bundled"  # in an artefact's metadata: it came with the package and was not trained here
 Json = Mapping[str, Any]
 _LOCKS = threading.local()
 
@@ -84,7 +84,7 @@ class Store:
     """
 
     def __init__(self, root: Path | str) -> None:
-        """Create `root` if need be. Raises UsageError if it is a file or cannot be written."""
+        """Create `root` if needed. Raises UsageError if it is a file or cannot be written."""
         self.root = Path(os.path.realpath(os.path.expanduser(root)))
         try:
             for name in ("artefacts", "locks", "tmp"):
@@ -93,16 +93,18 @@ class Store:
                     raise PermissionError(None, "no permission to write")
         except OSError as error:
             cause = "it is a file" if os.path.isfile(self.root) else error.strerror
-            raise UsageError(f"cannot use {str(root)!r} as cache directory: {cause}; give a writable one") from error
+            raise UsageError(
+                f"cannot use {str(root)!r} as the cache directory: {cause}; give a writable one"
+            ) from error
 
     def has(self, key: str) -> bool:
-        """Whether a complete artefact is present. Cheap: its checksums are not looked at."""
+        """Whether a complete artefact is present. Cheap: its checksums are not verified."""
         return all(os.path.isfile(self._place(key) / name) for name in (TENSORS, META))
 
     def load(self, key: str, *, device: str | torch.device = "cpu") -> Artefact | None:
         """The artefact with its tensors on `device`, or None if absent.
 
-        Both files are checked by SHA-256. If damaged it is moved away, with a DamagedArtefact warning, and absent.
+        Both files are checked by SHA-256. A damaged artefact is set aside, with a DamagedArtefact warning, and is absent.
         """
         if (checked := self._checked(key, with_tensors=True)) is None:
             return None
@@ -122,10 +124,10 @@ class Store:
         return self._checked(key, with_tensors=True) is not None
 
     def save(self, key: str, *, kind: str, config: Json, tensors: Tensors, meta: Json) -> None:
-        """Store an artefact; a crash at any moment leaves all of it or nothing. One that is already there is kept.
+        """Store an artefact; a crash at any moment leaves all of it or nothing. One that exists is kept.
 
-        Tensors may be on any device, share storage or be non-contiguous. Takes the key's lock: whoever holds that knows
-        that nobody else is writing. Raises TypeError or ValueError, naming the field, for what cannot be stored.
+        Tensors may be on any device, share storage or be non-contiguous. Takes the key's lock, whose holder
+        knows that nobody else is writing. Raises TypeError or ValueError, naming the field, for what cannot be stored.
         """
         document = {"format": FORMAT, "key": key, "kind": kind, "config": _plain(config, "config")}
         document |= {"created": datetime.now(UTC).isoformat(timespec="seconds"), "meta": _plain(meta, "meta")}
@@ -188,7 +190,7 @@ class Store:
         return found
 
     def _place(self, key: str) -> Path:
-        if not re.fullmatch("[0-9a-z_-]{2,64}", key):  # lower case: some file systems do not tell "a" from "A"
+        if not re.fullmatch("[0-9a-z_-]{2,64}", key):  # lower case: some file systems do not distinguish "a" from "A"
             raise ValueError(f"artefact key {key!r}: use 2 to 64 characters of 0-9, a-z, '-' and '_', as key_of gives")
         return self.root / "artefacts" / key[:2] / key
 
@@ -210,7 +212,7 @@ class Store:
         with suppress(DamagedArtefact):
             return _read(place, with_tensors=with_tensors)
         with self.try_lock(key) as held:
-            try:  # once more: another process may have put a good one in its place meanwhile
+            try:  # once more: another process may have replaced it by a good one meanwhile
                 return _read(place, with_tensors=with_tensors)
             except DamagedArtefact as damage:
                 what = f"artefact {key} is damaged ({damage}): "
@@ -272,14 +274,14 @@ def _read(place: Path, *, with_tensors: bool) -> tuple[Json, bytes] | None:
     try:
         document = json.loads(raw)
         digest = document.pop("meta_sha256")
-        # The text too must be the canonical one, so that not even a changed byte without meaning passes.
+        # The text too must be canonical, so that not even a change without meaning passes.
         intact = digest == _sha256(_canonical(document)) and raw == _canonical({**document, "meta_sha256": digest})
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         intact = False
     if not intact or document.get("key") != place.name:
         raise DamagedArtefact(f"{META} is not what was written for this key")
-    if document["format"] != FORMAT:  # no damage: do not move another version's work away
-        raise CapbenchError(f"{str(place)!r} has format {document['format']}, not {FORMAT}: use another cache")
+    if document["format"] != FORMAT:  # not damage: do not move another version's work away
+        raise CapbenchError(f"{str(place)!r} has format {document['format']}, not {FORMAT}; use another cache")
     if with_tensors and _sha256(data) != document["tensors_sha256"]:
         raise DamagedArtefact(f"the SHA-256 of {TENSORS} differs")
     return document["meta"], data

@@ -1,6 +1,6 @@
 """What fine-tuning did to a capability, from all tools together: intact, wrapped, deleted or undecided.
 
-The thresholds were set on models of known state, and tested on others of known state: see protocols/calibration.py.
+The thresholds were set on models of known state, and tested on others of known state: see studies/calibration/.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Tool:
 
     It says present at or above one threshold, absent at or below the other, and unclear between. auc: by scale, how well it
     told known wrapped models from known deleted ones, on the half of the pool that set no threshold.
-    votes False: reported with the others, without a part in the verdict.
+    votes False: reported with the others, but no part of the verdict.
     """
 
     name: str
@@ -50,8 +50,8 @@ PRUNING = Tool(name="pruning", measured="pruning.gain", unit="accuracy", present
 RETAIN_ONLY = Tool(
     name="retain-only revival", measured="revival.retain_only", unit="accuracy", present=KEPT, absent=GONE, votes=False
 )
-# In a compiled model it is known where the capability writes, so its circuit is read instead of probing for it. Its revival
-# depends on the rate and on how stiff the weights are, for a deleted model too: on the setting half its AUC is .93.
+# Where a compiled model's capability writes is known, so its circuit is read instead of probed for. Its revival depends on
+# the learning rate and on how stiff the weights are, even for a deleted model: on the setting half its AUC is .93.
 COMPILED_REVIVAL = Tool(
     name="compiled revival",
     measured="revival.speed_up",
@@ -84,7 +84,7 @@ def tools(task: str) -> tuple[Tool, ...]:
 def objection(scale: str, task: str, measured: Iterable[str]) -> str:
     """Why a claim on these measurements cannot be decided: its tool failed its calibration at this scale; '' if none did.
 
-    A scale without a calibration is not objected to.
+    A scale without a calibration raises no objection.
     """
     for name in measured:
         tool = next((t for t in tools(task) if name.startswith(t.prefix)), None)
@@ -120,7 +120,7 @@ class Assessment:
 def assess(measurements: Iterable[Measurement], task: str) -> Assessment | None:
     """The verdict from everything that was measured on a model of a task; None unless its behaviour was.
 
-    Over several seeds each tool is read at its mean, so that a model is never judged by half of its seeds.
+    Over several seeds each tool is read at its mean, so that a model is never judged by half its seeds.
     """
     values: dict[str, dict[int, float]] = {}
     for measurement in measurements:
@@ -173,7 +173,7 @@ Readings = Mapping[str, str]  # tool -> reading, of the tools that vote
 
 
 def _state(says: Readings, decide: Callable[[Readings], CapabilityState | str]) -> tuple[CapabilityState, str]:
-    """decide: the state of a model whose behaviour is gone, or why there is none."""
+    """decide: gives the state of a model whose behaviour is gone, or why there is none."""
     summary = ", ".join(f"{tool} {reading}" for tool, reading in says.items())
     if says["behaviour"] == PRESENT:
         return CapabilityState.INTACT, "behaviour kept"
@@ -181,9 +181,9 @@ def _state(says: Readings, decide: Callable[[Readings], CapabilityState | str]) 
         return CapabilityState.UNDECIDED, f"behaviour neither kept nor gone ({summary})"
     state = decide(says)
     if state is CapabilityState.WRAPPED:
-        return state, f"behaviour gone, yet still there: {summary}"
+        return state, f"behaviour gone, but the capability is still there: {summary}"
     if state is CapabilityState.DELETED:
-        return state, f"behaviour gone and no tool finds it: {summary}"
+        return state, f"behaviour gone, and no tool finds the capability: {summary}"
     return CapabilityState.UNDECIDED, f"{state} ({summary})" if state else f"the tools disagree: {summary}"
 
 
@@ -202,7 +202,7 @@ def _state_of_trained(says: Readings) -> CapabilityState | str:
 def _state_of_compiled(says: Readings) -> CapabilityState | str:
     """The circuit as it was, and weights whose removal does not contradict it: wrapped. Neither finds anything: deleted.
 
-    Revival tells too little to be counted on, but what comes back soon is not called deleted, nor what was never revived.
+    Revival says too little to be relied on, but what comes back soon is not called deleted, nor what was never revived.
     """
     if missing := _missing(("circuit", "weight pruning"), says):
         return missing

@@ -38,9 +38,9 @@ def invalid(reason: str) -> Verdict:
 
 
 def all_of(*parts: Verdict) -> Verdict:
-    """A claim with several conditions: as good as its worst one, which is shown; the others stand in the reason.
+    """A claim with several conditions: as good as its worst one, which is shown; the reason gives the others.
 
-    Conditions of equal status are shown in the order given; their margins are on different scales, so not compared.
+    Conditions of equal status are shown in the order given; their margins are on different scales and not compared.
     """
     if not parts:
         raise ValueError("a claim needs at least one condition")
@@ -73,7 +73,7 @@ def shortfall(v: Verdict) -> str:
 def interval(per_seed: Sequence[float]) -> tuple[float, float] | None:
     """Percentile-bootstrap interval of the mean over seeds (95 %); None for a single seed, which has no spread.
 
-    With three seeds this is the range from the least to the greatest: the bootstrap cannot know more than it saw.
+    With three seeds this is the range from the lowest to the highest: the bootstrap cannot know more than it saw.
     """
     if len(per_seed) < 2:
         return None
@@ -90,7 +90,7 @@ def interval(per_seed: Sequence[float]) -> tuple[float, float] | None:
         n_resamples=9999,
         rng=np.random.default_rng(0),
     ).confidence_interval
-    # Rounding may put an end outside of what was seen by the last digit.
+    # Rounding may put an end just outside the observed range.
     return max(float(found.low), min(per_seed)), min(float(found.high), max(per_seed))
 
 

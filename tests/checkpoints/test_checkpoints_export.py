@@ -229,7 +229,7 @@ def test_an_id_changes_with_everything_that_a_fine_tuning_depends_on(store: Stor
         (lambda raw: raw["entries"][0].update(id="../../x"), "'../../x' is not an entry's id"),
         (lambda raw: raw["entries"][0].update(base="base/../../x.safetensors"), "is not the path of an exported file"),
         (lambda raw: raw["entries"][0].update(base="base/00000000.safetensors"), "is not among its files"),
-        (lambda raw: raw.update(entries={}), "should be a list"),
+        (lambda raw: raw.update(entries={}), "should be of type list"),
     ],
 )
 def test_a_damaged_manifest_is_one_line(store: Store, tmp_path: Path, how: Any, words: str) -> None:

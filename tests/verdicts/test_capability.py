@@ -118,8 +118,8 @@ def test_the_verdict_follows_from_behaviour_and_tools(
         ({"revival": 6, "pruning": 0.6}, "but probing was not measured"),
         ({"circuit": 0.0, "weights": 0.0}, "but compiled revival was not measured"),
         ({"revival": 6, "probing": 0.0}, "the tools disagree: behaviour absent, revival present, probing absent"),
-        ({"revival": 1, "probing": 0, "pruning": 0.3}, "no tool finds it: .*pruning unclear"),
-        ({"revival": 6, "probing": 1}, "yet still there: behaviour absent, revival present, probing present"),
+        ({"revival": 1, "probing": 0, "pruning": 0.3}, "no tool finds the capability: .*pruning unclear"),
+        ({"revival": 6, "probing": 1}, "capability is still there: behaviour absent, revival present, probing present"),
         (
             {"revival": 6, "circuit": 1, "weights": 0.35},
             "still there: behaviour absent, compiled revival present, circuit present, weight",

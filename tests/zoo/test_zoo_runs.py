@@ -178,5 +178,5 @@ def test_the_commands_hand_their_options_to_pytest(
     ]
     (zoo / "manifest.json").write_text("{")
     ended = capbench(capsys, "zoo", "verify", f"--from={zoo}")
-    assert ended.code == 2 and "it is no JSON" in ended.err and len(seen) == 3
+    assert ended.code == 2 and "it is not JSON" in ended.err and len(seen) == 3
     assert capbench(capsys, "zoo").code == 2

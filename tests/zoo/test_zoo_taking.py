@@ -91,8 +91,8 @@ def test_a_damaged_model_is_a_warning_and_trained(
         (lambda raw: raw.pop("models"), "'models' is missing"),
         (lambda raw: raw["models"][0].update(key="../../x"), "is not a model's key"),
         (lambda raw: raw["models"].append(raw["models"][0]), "names a model twice"),
-        (lambda raw: raw["models"][0].update(size="7"), "should be a int"),
-        (lambda raw: raw["models"][0].update(size=True), "True should be a int"),
+        (lambda raw: raw["models"][0].update(size="7"), "should be of type int"),
+        (lambda raw: raw["models"][0].update(size=True), "True should be of type int"),
         (lambda raw: raw["models"][0].update(sha256="../../x"), "is not a SHA-256"),
     ],
 )
@@ -107,7 +107,7 @@ def test_a_damaged_manifest_is_one_warning_and_all_is_trained(
 
 def test_a_manifest_that_is_no_json_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(UsageError, match="it is no JSON"):
+    with pytest.raises(UsageError, match="it is not JSON"):
         read(tmp_path)
 
 
