@@ -178,7 +178,7 @@ def _standing_for(name: str, file: Path) -> str:
 
 
 def _bound(tree: ast.AST) -> dict[str, tuple[str, Path]]:
-    """What imports of capbench bind, anywhere in a file: alias -> (name in its module, that module's file); a module has no name."""
+    """What imports of capbench bind, in a file: alias -> (name in its module, that module's file); a module has no name."""
     found: dict[str, tuple[str, Path]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
