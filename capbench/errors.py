@@ -1,14 +1,14 @@
-"""Errors that a user can act on: their message is one line that quotes the value and says what would be right."""
+"""Errors that a user can act on: the message is one line that quotes the value and says what would be right."""
 
 from __future__ import annotations
 
 
 class CapbenchError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors that capbench raises on purpose."""
 
 
 class UsageError(CapbenchError):
-    """An option, task or configuration that cannot work, found before anything is computed."""
+    """An impossible option, task or configuration, found before anything is computed."""
 
 
 class MethodError(CapbenchError):

@@ -1,4 +1,4 @@
-"""What a run found: Measurement, Verdict, Record, Capability, Run. Standard library only, so a report rebuilds without torch."""
+"""The results of a run: Measurement, Verdict, Record, Capability, Run. Standard library only, so reports need no torch."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from enum import StrEnum
 from typing import Any
 
 SCHEMA = 5
-# Schema 1 had no grids; 1 and 2 had neither expectations nor evidence per seed, 1 to 3 no variants, 1 to 4 no task of the
-# user's own. They are otherwise the same.
+# Schema 1 had no grids; 1 and 2 no expectations and no evidence per seed; 1 to 3 no variants; 1 to 4 no user-defined task.
+# Otherwise they are the same.
 READABLE = (1, 2, 3, 4, SCHEMA)
 
 
-# In a protocol, and no part of a case's name: the numbers behind its names, and how they were computed.
+# Entries of a protocol that are not part of a case's name: the numbers behind its names, and how they were computed.
 DERIVED = frozenset({"eta", "steps", "pretrain_steps", "precision"})
 
 
 class Status(StrEnum):
-    """The four ends of a claim; only `supported` is a pass."""
+    """The four outcomes of a claim; only `supported` is a pass."""
 
     SUPPORTED = "supported"
     REFUTED = "refuted"
@@ -39,7 +39,7 @@ class CapabilityState(StrEnum):
 
 
 class FinetunedState(StrEnum):
-    """What became of the fine-tuning task itself."""
+    """How the fine-tuning task itself was learned."""
 
     AMPLIFIED = "amplified"
     SHORTCUT = "shortcut"
@@ -49,7 +49,7 @@ class FinetunedState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One line of a figure. `x` and `y` have equal lengths; `y` may hold None where nothing was measured."""
+    """One line of a figure. `x` and `y` have equal lengths; `y` is None where nothing was measured."""
 
     x: tuple[float, ...]
     y: tuple[float | None, ...]
@@ -58,15 +58,15 @@ class Curve:
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y):
-            raise ValueError(f"a curve needs as many x as y values, got {len(self.x)} and {len(self.y)}")
+            raise ValueError(f"a curve needs equally many x and y values, got {len(self.x)} and {len(self.y)}")
         _require_finite("curve", *self.x, *self.y)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """One heat map: a row of numbers per label in `rows`, each with a number per label in `columns`.
+    """One heat map: values[i][j] belongs to rows[i] and columns[j].
 
-    Labels are mostly tokens ('$', 'a', '#') and may repeat; `row_label` and `column_label` are the titles of the axes.
+    Labels are mostly tokens ('$', 'a', '#') and may repeat; `row_label` and `column_label` are the axis titles.
     """
 
     values: tuple[tuple[float, ...], ...]
@@ -93,11 +93,11 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One number read off one model, or one picture of it: at most one of curve and grid.
+    """One number measured on one model, or one picture of it: at most one of curve and grid.
 
-    value: None when the quantity does not exist (a revival that never came); never a stand-in such as 0.0.
+    value: None if the quantity does not exist (a revival that never happened); never a placeholder such as 0.0.
     unit:  'accuracy' (0..1), 'bits/sample', 'steps', 'neurons', 'ratio', 'retention' …
-    n:     evaluation strings behind the value.
+    n:     number of evaluation strings.
     group: the figure it belongs to: 'fine-tuning', 'pruning', 'probing', 'revival', 'accuracy', 'attention' …
     series: the line or map within the figure ('O_PT, pruned', 'random rows', 'compiled, block 1', …).
     """
@@ -116,17 +116,17 @@ class Measurement:
     def __post_init__(self) -> None:
         _require_finite(self.name, self.value)
         if self.curve is not None and self.grid is not None:
-            raise ValueError(f"{self.name or 'a measurement'} must hold a curve or a grid, not both")
+            raise ValueError(f"{self.name or 'a measurement'} must have a curve or a grid, not both")
 
     @property
     def is_number(self) -> bool:
-        """Whether this is a plain number and no picture (a picture may carry the number that sums it up)."""
+        """Whether this is a plain number, not a picture (a picture may have a summary value)."""
         return self.curve is None and self.grid is None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Control:
-    """A check that the measurement can tell presence from absence: what was expected and what was seen."""
+    """A check that a measurement can distinguish presence from absence: the expected and the observed value."""
 
     name: str
     value: float | None
@@ -139,7 +139,7 @@ class Control:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A claim decided. margin = signed distance of the effect to the threshold, positive when the claim holds."""
+    """The verdict on a claim. margin: signed distance of the effect to the threshold, positive if the claim holds."""
 
     status: Status
     effect: float | None
@@ -160,9 +160,9 @@ class Verdict:
 class Trial:
     """A claim tried on one variant of its task.
 
-    id: of the variant; words: what sets it apart from the simplest; variant: all of it, as plain values.
-    effect, margin: of the condition that decided. shrunk_from: the variant of which this is a simpler one, '' if it was drawn.
-    simplest: whether looking for the simplest refuted one ended here.
+    id: of the variant; words: how it differs from the simplest; variant: the whole variant, as plain values.
+    effect, margin: of the deciding condition. shrunk_from: the variant that this one simplifies, '' if it was drawn.
+    simplest: whether the search for the simplest refuted variant ended here.
     """
 
     id: str
@@ -184,7 +184,7 @@ class Record:
     """One test of one claim, with everything that went into its verdict.
 
     claim: dotted id ('wrapper.pruning'); case: its parameters ('prior=low,c_tr=1,lr=small').
-    protocol: prior, c_tr, lr, steps … of the model judged; artefacts: store keys by role and seed.
+    protocol: prior, c_tr, lr, steps … of the judged model; artefacts: store keys by role and seed.
     """
 
     claim: str
@@ -202,8 +202,10 @@ class Record:
     measurements: tuple[Measurement, ...] = ()
     artefacts: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
-    expected: str = ""  # the status that the user expects, with the reason, if not the paper's ('refuted: deletes')
-    trials: tuple[Trial, ...] = ()  # of a claim that was tried on variants of its task
+    expected: str = (
+        ""  # the status the user expects, with the reason, if it differs from the paper's ('refuted: deletes')
+    )
+    trials: tuple[Trial, ...] = ()  # of a claim tried on variants of its task
 
     @property
     def id(self) -> str:
@@ -213,13 +215,13 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What one tool says about one model; reading: 'present', 'absent' or 'unclear'."""
+    """The reading of one tool for one model; reading: 'present', 'absent' or 'unclear'."""
 
     tool: str
     value: float | None
     unit: str
     reading: str
-    rule: str  # the documented threshold that was applied
+    rule: str  # the documented threshold
     per_seed: Mapping[int, float | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -228,7 +230,7 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Capability:
-    """The verdict of all tools together on one model × task × protocol × method."""
+    """The joint verdict of all tools on one model × task × protocol × method."""
 
     model: str
     task: str
@@ -241,7 +243,7 @@ class Capability:
 
     @property
     def id(self) -> str:
-        """Task and protocol by the case's names, as in `pcfg counter a to b[prior=low,c_tr=1,lr=small]`."""
+        """Task and case names, as in `pcfg counter a to b[prior=low,c_tr=1,lr=small]`."""
         case = ",".join(f"{k}={v}" for k, v in self.protocol.items() if k not in DERIVED)
         return f"{self.task}[{case}]"
 
@@ -250,7 +252,7 @@ class Capability:
 class RunInfo:
     """Where and how a run was made; enough to repeat it.
 
-    task: of a run on a task of the user's own, its `id`, which is in the records' task, and its `specification` as plain values.
+    task: for a user-defined task, its `id` (part of the records' task) and its `specification` as plain values.
     """
 
     run_id: str
@@ -271,7 +273,7 @@ class RunInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """A whole run: what results.json holds."""
+    """A whole run: the content of results.json."""
 
     run: RunInfo
     records: tuple[Record, ...]
@@ -280,12 +282,12 @@ class Results:
 
 
 def to_json(results: Results) -> str:
-    """Serialise; not-a-number and infinity are refused, since JSON has no such values."""
+    """Serialise; NaN and infinity are refused, as JSON has no such values."""
     return json.dumps(to_dict(results), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def to_dict(value: Any) -> Any:
-    """Dataclasses to plain dicts and lists; a Record's verdict is flattened into it, as the schema says."""
+    """Dataclasses to plain dicts and lists; a Record's verdict is flattened into it, as in the schema."""
     if isinstance(value, Record):
         out = {k: to_dict(v) for k, v in _fields(value) if k != "verdict"}
         return {"id": value.id, **out, **{k: to_dict(v) for k, v in _fields(value.verdict)}}
@@ -303,7 +305,7 @@ def to_dict(value: Any) -> Any:
 
 
 def from_json(text: str) -> Results:
-    """Read results.json back; a file of another schema is an error that names both versions."""
+    """Read results.json. Raises ValueError for an unknown schema, naming both versions."""
     raw = json.loads(text, parse_constant=_refuse_constant)
     found = raw.get("schema") if isinstance(raw, dict) else None
     if found not in READABLE:
@@ -316,7 +318,7 @@ def from_json(text: str) -> Results:
 
 
 def record_from_dict(raw: Mapping[str, Any]) -> Record:
-    """The inverse of `to_dict` for one record (also how a record travels between pytest-xdist processes)."""
+    """The inverse of `to_dict` for one record (also used to send records between pytest-xdist processes)."""
     names = {f.name for f in dataclasses.fields(Verdict)}
     verdict = {k: raw[k] for k in names}
     verdict |= {
@@ -367,11 +369,11 @@ def _capability(raw: Mapping[str, Any]) -> Capability:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no result")
+    raise ValueError(f"{name} is not a result; results must be finite numbers or null")
 
 
 def _require_finite(name: str, *values: float | None) -> None:
-    """Caught where it arises: a NaN found only when the report is written would cost the whole run."""
+    """Checked where values arise: a NaN found only when the report is written would cost the whole run."""
     for value in values:
         if value is not None and not math.isfinite(value):
             raise ValueError(f"{name or 'a result'} must be a finite number or None, got {value!r}")

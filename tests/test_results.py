@@ -213,7 +213,7 @@ def test_what_no_class_checks_is_refused_when_written(changes: dict[str, Any]) -
 
 @pytest.mark.parametrize(("x", "y"), [((0.0, 1.0), (0.5,)), ((), (0.5,))])
 def test_a_curve_needs_as_many_x_as_y(x: tuple[float, ...], y: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match=f"as many x as y values, got {len(x)} and {len(y)}"):
+    with pytest.raises(ValueError, match=f"equally many x and y values, got {len(x)} and {len(y)}"):
         Curve(x=x, y=y, x_label="", y_label="")
 
 
@@ -255,7 +255,7 @@ def test_a_measurement_is_a_number_or_a_curve_or_a_grid() -> None:
     assert plain.is_number
     assert not dataclasses.replace(plain, curve=line).is_number
     assert not dataclasses.replace(plain, grid=picture).is_number
-    with pytest.raises(ValueError, match=r"pruning\.gain must hold a curve or a grid, not both"):
+    with pytest.raises(ValueError, match=r"pruning\.gain must have a curve or a grid, not both"):
         dataclasses.replace(plain, curve=line, grid=picture)
 
 
@@ -321,7 +321,7 @@ def test_a_file_without_a_schema_is_refused(file: str) -> None:
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
 def test_constants_that_json_does_not_have_are_refused_in_files(constant: str) -> None:
-    with pytest.raises(ValueError, match=f"{constant} is no result"):
+    with pytest.raises(ValueError, match=f"{constant} is not a result"):
         from_json(to_json(example()).replace('"seconds": 4987.4', f'"seconds": {constant}'))
 
 

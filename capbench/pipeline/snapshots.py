@@ -1,7 +1,7 @@
-"""The state of a training that is under way, kept beside its artefact's lock, for a run that goes on after a kill -9.
+"""Snapshots of running trainings, so that a later run continues them after a kill -9.
 
-Below the store's root: `partial/<key>/<n>.snapshot` is training n (from 0) of the step with this key; it is replaced as a
-whole, and the directory goes when the artefact is there. One line of JSON, then a safetensors file, with SHA-256 of both.
+In the store: `partial/<key>/<n>.snapshot` is training n (from 0) of the step with this key. It is replaced atomically, and the
+directory is removed once the artefact exists. One line of JSON, then a safetensors file, with the SHA-256 of both.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from capbench.store.files import remove_drafts, write_whole
 from capbench.store.store import DamagedArtefact
 from capbench.training.stacking.share import Spent, stopwatch
 
-if TYPE_CHECKING:  # how far a training has come can be read without torch
+if TYPE_CHECKING:  # the progress of a training can be read without torch
     import torch
 
     from capbench.configs import TrainConfig
     from capbench.models.base import Model
 
 FORMAT = 1
-EVERY = 20.0  # seconds between snapshots of one training: what a kill costs at most, with the time that saving takes
-_FORGOTTEN = 30 * 24 * 3600.0  # nobody comes back for work that was left so long ago
+EVERY = 20.0  # seconds between snapshots of one training: at most this much is lost, plus the time to save
+_FORGOTTEN = 30 * 24 * 3600.0  # snapshots older than this are removed
 
 
 class SnapshotWarning(DamagedArtefact):
-    """A snapshot was damaged, or of another training, and is not used; or none can be written."""
+    """A snapshot is damaged or of another training, and not used; or none can be written."""
 
 
 class Watched(Protocol):
-    """What goes with a training: its curves, and the counts of its cost."""
+    """State saved with a training: its curves and cost counts."""
 
     def state(self) -> dict[str, Any]: ...
     def restore(self, state: Mapping[str, Any]) -> None: ...
 
 
 class Snapshots:
-    """The snapshots of one step's trainings, and the seconds that the step took, with those before an interruption.
+    """The snapshots of one step's trainings, and the seconds that the step took, including those before an interruption.
 
-    It is a `training.Keeper`. Whoever uses it holds the lock of the step's artefact. A step may train several times: a training
-    is known by its number, and it goes on only if it begins just as the kept one did (weights, configuration, torch).
-    A training that draws from torch's global generator is not kept, as that is not its own.
+    A `Keeper` of the training loop. The caller must hold the lock of the step's artefact. A step may train several times: a
+    training is identified by its number, and continues only if it begins exactly as the saved one did (weights, configuration,
+    torch version). A training that draws from torch's global generator is not saved, as that state is not its own.
     """
 
     def __init__(self, root: Path, key: str) -> None:
@@ -57,13 +57,13 @@ class Snapshots:
         self._watch, self._kept_at = stopwatch(), time.monotonic()
         self._began, self._earlier = self._watch.spent, Spent(0.0, 0.0)  # earlier: before an interruption
         self._trainings = -1
-        self._start, self._device, self._random = "", "cpu", ""  # of the training under way; no start: it is not kept
+        self._start, self._device, self._random = "", "cpu", ""  # of the current training; no start: it is not saved
 
     def spent(self) -> dict[str, float]:
         """How long the step has taken so far, by name.
 
-        seconds: its share, where trainings of other steps were carried out with its own: those of all steps add up to the time
-        that they took. wall: only of such a step, how long that was by the clock.
+        seconds: its share, if it was trained together with other steps: the shares of all steps add up to the time they took.
+        wall: elapsed time; only for a step trained together with others.
         """
         now = self._watch.spent
         seconds = self._earlier.share + now.share - self._began.share
@@ -71,19 +71,19 @@ class Snapshots:
         return {"seconds": seconds, "wall": wall} if wall > seconds else {"seconds": seconds}
 
     def of(self, watched: Watched) -> Snapshots:
-        """These, with what is to be kept together with the trainings."""
+        """The same object, with state to save with the trainings."""
         self._watched = watched
         return self
 
     def remove(self) -> None:
-        """There is nothing to go on with: the artefact is there."""
+        """Remove all snapshots: the artefact exists."""
         if self._folder.is_dir():
             shutil.rmtree(self._folder, ignore_errors=True)
 
     # What `fit` calls
 
     def begin(self, model: Model, config: TrainConfig, *, resumable: bool) -> Mapping[str, torch.Tensor] | None:
-        """The kept state of the next training, if there is one and it began as this one does; else None."""
+        """The saved state of the next training if it began as this one does; else None."""
         self._trainings += 1
         self._kept_at, self._start = time.monotonic(), ""
         if not resumable:
@@ -97,7 +97,7 @@ class Snapshots:
             self._refuse(f"is damaged ({type(error).__name__})")
             return None
         if (document["format"], document["key"], document["start"]) != (FORMAT, self._key, self._start):
-            self._refuse("is of another training")
+            self._refuse("belongs to another training")
             return None
         if self._watched is not None:
             self._watched.restore(document["watched"])
@@ -106,11 +106,11 @@ class Snapshots:
         return tensors
 
     def due(self) -> bool:
-        """Whether the last snapshot is old enough."""
+        """Whether it is time for the next snapshot."""
         return time.monotonic() - self._kept_at >= EVERY and bool(self._start)
 
     def keep(self, steps: int, state: Mapping[str, torch.Tensor]) -> None:
-        """Save a snapshot. If that cannot be done, training goes on without any."""
+        """Save a snapshot. If that fails, training continues without snapshots."""
         if _global_random(self._device) != self._random:
             self._start = ""
             return
@@ -130,8 +130,8 @@ class Snapshots:
         try:
             self._write(_line(document) + body)
         except OSError as error:
-            what = f"no snapshot can be kept in {str(self._folder)!r}: {error.strerror or error}; training goes on"
-            with suppress(SnapshotWarning):  # raised under -W error: training goes on all the same
+            what = f"cannot save a snapshot in {str(self._folder)!r}: {error.strerror or error}; training continues"
+            with suppress(SnapshotWarning):  # raised under -W error: training continues nevertheless
                 warnings.warn(what, SnapshotWarning, stacklevel=3)
             self._start = ""
         self._kept_at = time.monotonic()
@@ -144,14 +144,14 @@ class Snapshots:
         if not self._folder.is_dir():
             self._folder.mkdir(parents=True)
             _sweep(self._folder.parent)
-        remove_drafts(self._folder)  # of a run that was killed while it wrote; the lock is ours
+        remove_drafts(self._folder)  # of a run that was killed while writing; we hold the lock
         write_whole(self._file, data)
 
     def _read(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         head, _, body = self._file.read_bytes().partition(b"\n")
         document = _checked(head)
         if hashlib.sha256(body).hexdigest() != document["tensors_sha256"]:
-            raise ValueError("the tensors are not those that were written")
+            raise ValueError("the tensors differ from those written")
         import safetensors.torch
 
         return document, safetensors.torch.load(body)
@@ -159,13 +159,13 @@ class Snapshots:
     def _refuse(self, why: str) -> None:
         with suppress(OSError):
             self._file.unlink()
-        what = f"snapshot {str(self._file)!r} {why}: not used, the training begins anew"
+        what = f"snapshot {str(self._file)!r} {why}: not used, the training starts over"
         with suppress(SnapshotWarning):
             warnings.warn(what, SnapshotWarning, stacklevel=3)
 
 
 def steps_kept(root: Path, key: str) -> int:
-    """How many training steps of an unfinished step need not be done again; 0 where nothing readable is kept."""
+    """How many training steps of an unfinished step are saved; 0 if no readable snapshot exists."""
     found = 0
     for file in (root / "partial" / key).glob("*.snapshot"):
         with suppress(OSError, ValueError, TypeError, KeyError, RecursionError), file.open("rb") as lines:
@@ -182,13 +182,13 @@ def _checked(line: bytes) -> dict[str, Any]:
     """The document of a snapshot's first line. Raises ValueError or TypeError if it is not as written."""
     plain, digest = json.loads(line)
     if hashlib.sha256(plain.encode()).hexdigest() != digest:
-        raise ValueError("the first line is not what was written")
+        raise ValueError("the first line differs from what was written")
     document: dict[str, Any] = json.loads(plain)
     return document
 
 
 def _digest(model: Model, config: TrainConfig) -> str:
-    """What a training begins with: weights, which of them train, the configuration; and the library that computes."""
+    """Hash of a training's start: weights, which of them train, the configuration, and torch's version."""
     import safetensors.torch
     import torch
 
@@ -202,7 +202,7 @@ def _digest(model: Model, config: TrainConfig) -> str:
 
 
 def _global_random(device: str) -> str:
-    """The state of the generators that belong to nobody, hashed."""
+    """Hash of the state of torch's global generators."""
     import torch
 
     total = hashlib.sha256(torch.get_rng_state().numpy().tobytes())
@@ -212,7 +212,7 @@ def _global_random(device: str) -> str:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what was left behind long ago, by code or configurations that are no more."""
+    """Remove old snapshots, left by code or configurations that no longer exist."""
     for path in folder.iterdir():
         with suppress(OSError):  # another process may be sweeping too
             if time.time() - path.stat().st_mtime > _FORGOTTEN:

@@ -76,7 +76,7 @@ def test_a_name_that_is_built_in_is_an_error_that_names_the_distribution(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(folder, monkeypatch, "greedy", "capbench_test_greedy", full="capbench_test_greedy:tune")
-    with pytest.raises(UsageError, match=r"'full' is given by the distribution 'greedy' and capbench itself") as error:
+    with pytest.raises(UsageError, match=r"'full' is given by the distribution 'greedy' and capbench: rename one") as error:
         find("full")
     assert "\n" not in str(error.value)
     assert find("identity").spec == "identity"  # the others are not to blame
@@ -186,9 +186,9 @@ def test_what_other_processes_cannot_import_is_refused_in_one_line(wrong: Callab
         ([["mine"]], "must return a dict"),
         ([{"full": "mine.py:tune"}], "'full' is the name of a built-in"),
         ([{"mine": "a.py:tune"}, {"mine": "b.py:tune"}], "'mine' is registered twice"),
-        ([{3: "mine.py:tune"}], "3 is no name"),
-        ([{"": "mine.py:tune"}], "'' is no name"),
-        ([{"a:b": "mine.py:tune"}], "'a:b' is no name"),
+        ([{3: "mine.py:tune"}], "3 is not a method name"),
+        ([{"": "mine.py:tune"}], "'' is not a method name"),
+        ([{"a:b": "mine.py:tune"}], "'a:b' is not a method name"),
         ([{"mine": "mine.py"}], "not of the form"),
         ([{"mine": "yours"}], "not of the form"),
     ],
@@ -318,8 +318,8 @@ def test_an_adapter_of_another_configuration_or_code_is_another_method(code: Pat
     [
         ("peft:gone.json", "there is no file 'gone.json'"),
         ("peft:empty", "there is no file 'empty/adapter_config.json'"),
-        ("peft:bad.json", "bad.json is no JSON"),
-        ("peft:bytes.json", "bytes.json is no JSON"),
+        ("peft:bad.json", "bad.json is not JSON"),
+        ("peft:bytes.json", "bytes.json is not JSON"),
         ("peft:list.json", "list.json holds a list"),
     ],
 )

@@ -173,6 +173,6 @@ def test_a_neighbour_that_python_would_take_from_another_folder_is_refused() -> 
         one__mine=source, one__capbench_test_same="value = 1\n", two__mine=source, two__capbench_test_same="value = 2\n"
     )
     assert load(find("one/mine.py:tune"))(None, None, None) == 1
-    with pytest.raises(MethodError, match=r"its capbench_test_same\.py cannot be used beside another one") as error:
+    with pytest.raises(MethodError, match=r"its capbench_test_same\.py conflicts with another one") as error:
         load(find("two/mine.py:tune"))
     assert "\n" not in str(error.value)

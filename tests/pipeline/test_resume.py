@@ -270,7 +270,7 @@ def head_flipped(file: Path) -> None:
         (lambda file: file.write_bytes(b""), "is damaged"),
         (lambda file: file.write_bytes(b"[1]\n"), "is damaged"),
         (lambda file: file.write_bytes(file.read_bytes()[:-100]), "is damaged"),
-        (lambda file: other(file), "is of another training"),
+        (lambda file: other(file), "belongs to another training"),
     ],
 )
 def test_a_snapshot_that_cannot_be_used_is_told_and_training_begins_anew(
@@ -286,7 +286,7 @@ def test_a_snapshot_that_cannot_be_used_is_told_and_training_begins_anew(
     run(store, step, stop_after=20)
     (file,) = (store.root / "partial" / step.key).iterdir()
     harm(file)
-    with pytest.warns(SnapshotWarning, match=rf"{file.name}' {said}.*begins anew") as caught:
+    with pytest.warns(SnapshotWarning, match=rf"{file.name}' {said}.*starts over") as caught:
         assert run(store, step) == STEPS
     assert len(caught) == 1
     assert everything(store, step) == uninterrupted("pretrain")
@@ -307,7 +307,7 @@ def test_a_disk_that_takes_no_snapshot_does_not_end_the_training(
     every(1)
     store, step = Store(tmp_path), long("full", methods)
     (store.root / "partial").write_text("in the way")
-    with pytest.warns(SnapshotWarning, match="no snapshot can be kept") as caught:
+    with pytest.warns(SnapshotWarning, match="cannot save a snapshot") as caught:
         assert run(store, step) == STEPS
     assert len(caught) == 1 and everything(store, step) == uninterrupted("full")
 

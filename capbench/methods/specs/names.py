@@ -1,4 +1,4 @@
-"""Names for methods besides the built-in ones: entry points of installed packages, and what plugins and conftests register."""
+"""Method names besides the built-in ones: entry points of installed packages, and names registered by plugins or conftests."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ GROUP = "capbench.methods"
 
 
 def stands_for(name: str, built_in: Mapping[str, str], registered: Mapping[str, str]) -> str:
-    """The spec of a name: a built-in name is its own. Raises UsageError for a name that nobody gave or that two gave."""
+    """The spec of a name; a built-in name is its own spec. Raises UsageError for an unknown name and for one given twice."""
     sources = [
         (f"the distribution {_distribution(point)!r}", point.value)
         for point in metadata.entry_points(group=GROUP, name=name)
     ]
     sources += [("pytest_capbench_register_methods", registered[name])] if name in registered else []
-    sources += [("capbench itself", name)] if name in built_in else []
+    sources += [("capbench", name)] if name in built_in else []
     if len(sources) > 1:
         givers = " and ".join(giver for giver, _ in sources)
-        raise UsageError(f"method name {name!r} is given by {givers}: rename one, or use its pkg.mod:attr")
+        raise UsageError(f"method name {name!r} is given by {givers}: rename one, or use pkg.mod:attr")
     if not sources:
         more = sorted({*registered, *metadata.entry_points(group=GROUP).names} - built_in.keys())
         own = f"; from plugins: {', '.join(more)}" if more else ""
@@ -38,9 +38,9 @@ def stands_for(name: str, built_in: Mapping[str, str], registered: Mapping[str, 
 
 
 def collect(answers: Iterable[object], built_in: Mapping[str, str]) -> dict[str, str]:
-    """All answers of the hook as names -> specs, functions turned into specs that worker processes can import.
+    """All return values of the hook as names -> specs; functions become specs that worker processes can import.
 
-    Raises UsageError for what is no such answer, and for a name that is taken.
+    Raises UsageError for any other return value and for a name that is taken.
     """
     found: dict[str, str] = {}
     for answer in answers:
@@ -48,7 +48,7 @@ def collect(answers: Iterable[object], built_in: Mapping[str, str]) -> dict[str,
             raise UsageError(f"{_HOOK} returned {answer!r:.80}; it must return a dict of names and methods")
         for name, method in answer.items():
             if not isinstance(name, str) or not name or ":" in name or not name.isprintable():
-                raise UsageError(f"{_HOOK}: {name!r} is no name for a method; use letters, digits and '-'")
+                raise UsageError(f"{_HOOK}: {name!r} is not a method name; use letters, digits and '-'")
             if name in built_in or name in found:
                 taken = "the name of a built-in method" if name in built_in else "registered twice"
                 raise UsageError(f"{_HOOK}: {name!r} is {taken}; choose another name")
@@ -64,7 +64,7 @@ _HOOK = "pytest_capbench_register_methods"
 
 
 def _spec(name: str, method: Any) -> str:
-    """Where worker processes find a function: those import it anew, so it must be in a file, under its own name."""
+    """The spec by which worker processes import a function, which must therefore be in a file under its own name."""
     plain = inspect.unwrap(method) if callable(method) else method
     space = getattr(plain, "__globals__", {})
     attribute, file = getattr(method, "__name__", ""), space.get("__file__") or ""
@@ -74,7 +74,7 @@ def _spec(name: str, method: Any) -> str:
             f"{_HOOK}: {name!r} is {shown:.80}, which other processes cannot import; "
             "give a function defined at the top of a file, or text of the form file.py:attr"
         )
-    # A module of a package may import relatively. A conftest is no module that other processes know.
+    # A module of a package may use relative imports. Other processes cannot import a conftest by name.
     if space.get("__package__") and Path(file).name != "conftest.py":
         return f"{space['__name__']}:{attribute}"
     return f"{Path(file).resolve()}:{attribute}"

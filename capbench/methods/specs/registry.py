@@ -1,4 +1,4 @@
-"""Finding a fine-tuning method by name, `pkg.mod:attr`, `path/file.py:attr` or `peft:config.json`; loading it where it is run."""
+"""Find a fine-tuning method by name, `pkg.mod:attr`, `path/file.py:attr` or `peft:config.json`; load it where it runs."""
 
 from __future__ import annotations
 
@@ -55,9 +55,10 @@ _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, kw_only=True)
 class MethodRef:
-    """A method as data. digest: hash of its source, so that an edited method is a new one; called: the name that it was given by,
+    """A method as data.
 
-    where that is not the spec: it is for reports, and not part of what the method is.
+    digest: hash of its source, so an edited method is a new one. called: the name the user gave, if it is not the spec; only
+    for reports, not part of the method's identity.
     """
 
     spec: str
@@ -67,7 +68,7 @@ class MethodRef:
 
     @property
     def name(self) -> str:
-        """The spec without its directories, and its arguments: what reports call the method."""
+        """The spec without directories, plus its arguments: the name in reports."""
         given = ",".join(f"{name}={value}" for name, value in self.arguments)
         return (self.called or _without_folders(self.spec)) + (f"({given})" if given else "")
 
@@ -75,9 +76,9 @@ class MethodRef:
 def find(spec: str, *, arguments: Arguments = (), registered: Mapping[str, str] = _NO_NAMES) -> MethodRef:
     """Resolve a spec without running its code.
 
-    arguments: for the method. registered: names besides the built-in ones and those of installed packages, and their specs.
-    Raises UsageError for a name that nobody gave, MethodError for a file or module that cannot be found, and for arguments that
-    the method does not take (where its source tells; `load` says so in any case).
+    arguments: for the method. registered: name -> spec, besides built-in methods and those of installed packages.
+    Raises UsageError for an unknown name, MethodError for a file or module that cannot be found and for arguments that the method
+    does not take (if its source shows it; `load` always checks).
     """
     target = spec if ":" in spec else names.stands_for(spec, BUILT_IN, registered)
     try:
@@ -92,7 +93,7 @@ def find(spec: str, *, arguments: Arguments = (), registered: Mapping[str, str] 
 
 
 def _located(spec: str) -> tuple[MethodRef, Path, str]:
-    """The method of a spec that stands for itself, its file, and its name there (empty where it has none)."""
+    """The method of a spec that is not a name, its file, and its attribute there (empty if none)."""
     if spec.startswith(PEFT):
         return _peft(spec)
     if spec.startswith(CHECKPOINTS):
@@ -103,26 +104,26 @@ def _located(spec: str) -> tuple[MethodRef, Path, str]:
     if not where.endswith(".py"):
         file = _module_file(spec, where)
         if not file.is_file():
-            raise MethodError(f"method {spec!r}: there is no file {where!r} here ({Path.cwd()})")
+            raise MethodError(f"method {spec!r}: there is no file {where!r} in {Path.cwd()}")
         return MethodRef(spec=spec, digest=sources.digest(file, where)), file, attribute
     if not Path(where).is_file():
-        raise MethodError(f"method {spec!r}: there is no file {where!r} here ({Path.cwd()})")
-    file = Path(where).resolve()  # worker processes must find it wherever they stand
+        raise MethodError(f"method {spec!r}: there is no file {where!r} in {Path.cwd()}")
+    file = Path(where).resolve()  # worker processes may have another working directory
     return MethodRef(spec=f"{file}:{attribute}", digest=sources.digest(file)), file, attribute
 
 
 def _peft(spec: str) -> tuple[MethodRef, Path, str]:
-    """An adapter of PEFT: what is hashed is its configuration, and the code that applies it."""
+    """A PEFT adapter; the digest covers its configuration and the code that applies it."""
     if not (where := spec.removeprefix(PEFT)):
         raise UsageError(f"method {spec!r} names no file; use peft:path/adapter_config.json")
     file = Path(where)
     file = file / "adapter_config.json" if file.is_dir() else file
     if not file.is_file():
-        raise MethodError(f"method {spec!r}: there is no file {str(file)!r} here ({Path.cwd()})")
+        raise MethodError(f"method {spec!r}: there is no file {str(file)!r} in {Path.cwd()}")
     try:
         given = json.loads(content := file.read_bytes())
     except ValueError as error:
-        raise MethodError(f"method {spec!r}: {file.name} is no JSON ({error})") from None
+        raise MethodError(f"method {spec!r}: {file.name} is not JSON ({error})") from None
     if not isinstance(given, dict):
         raise MethodError(f"method {spec!r}: {file.name} holds a {type(given).__name__}, not a JSON object")
     code = sources.digest(_module_file(spec, _ADAPTERS))
@@ -131,9 +132,9 @@ def _peft(spec: str) -> tuple[MethodRef, Path, str]:
 
 
 def _checkpoints(spec: str) -> tuple[MethodRef, Path, str]:
-    """Weights that were trained elsewhere: what is hashed is the folder's manifest, the weights, and the code that loads them."""
+    """Weights trained elsewhere; the digest covers the folder's manifest, the weights, and the code that loads them."""
     if not (where := spec.removeprefix(CHECKPOINTS)):
-        raise UsageError(f"method {spec!r} names no folder; use checkpoints:DIR, with a DIR that capbench export made")
+        raise UsageError(f"method {spec!r} names no folder; use checkpoints:DIR, where capbench export made DIR")
     folder = Path(where).resolve()
     total = hashlib.sha256(sources.digest(_module_file(spec, _CHECKPOINTS)).encode())
     try:
@@ -150,12 +151,12 @@ def _without_folders(spec: str) -> str:
         return CHECKPOINTS + Path(spec.removeprefix(CHECKPOINTS)).name
     if not spec.startswith(PEFT):
         return os.path.basename(spec)
-    file = Path(spec.removeprefix(PEFT))  # mostly of one and the same name, so that its folder tells more
+    file = Path(spec.removeprefix(PEFT))  # nearly always adapter_config.json, so show its folder, too
     return PEFT + (f"{file.parent.name}/{file.name}" if file.name == "adapter_config.json" else file.name)
 
 
 def load(ref: MethodRef) -> Callable[..., Any]:
-    """Import the method. Raises MethodError, one line, for whatever goes wrong in the user's file."""
+    """Import the method. Raises MethodError, one line, for any error in the user's file."""
     where, _, attribute = BUILT_IN.get(ref.spec, ref.spec).rpartition(":")
     try:
         if ref.spec.startswith(PEFT):
@@ -173,7 +174,7 @@ def load(ref: MethodRef) -> Callable[..., Any]:
     if method is None:
         callables = [n for n, v in vars(module).items() if inspect.isfunction(v) and v.__module__ == module.__name__]
         raise MethodError(
-            f"method {ref.name!r}: no {attribute!r} in that file; it has {', '.join(callables) or 'no function'}"
+            f"method {ref.name!r}: no {attribute!r} in that file; it has {', '.join(callables) or 'no functions'}"
         )
     if not callable(method):
         raise MethodError(f"method {ref.name!r}: {attribute!r} is a {type(method).__name__}, not a function")
@@ -187,7 +188,7 @@ def _with_arguments(ref: MethodRef, method: Callable[..., Any]) -> Callable[...,
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one line: its type, its message, and the last line of the user's own code that it passed through."""
+    """An exception as one line: its type, its message, and the last line of the user's code in its traceback."""
     message = " ".join(str(error).split()) or "no message"
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not f.filename.startswith(_NOT_THE_USERS)] or frames
@@ -195,39 +196,39 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}{where}"
 
 
-# Code that a user's exception passes through but that is not where to look.
+# Code in a traceback that is not the user's.
 _NOT_THE_USERS = ("<", str(Path(__file__).parents[2]), *sources.LIBRARIES)
 
 
 def import_file(path: Path) -> ModuleType:
-    """A user's file as a module; whatever it raises passes through."""
+    """A user's file as a module; its exceptions propagate."""
     name = "capbench_method_" + hashlib.sha256(str(path).encode()).hexdigest()[:8]
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
-        raise ImportError(f"{path} is no Python file")
+        raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # dataclasses and pickling look modules up by name
     if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # its neighbours can be imported, as by `python path`
-    # Not exec_module: its .pyc is stale for a file that was edited to the same size within a second.
+        sys.path.append(str(path.parent))  # modules beside it can be imported, as with `python path`
+    # Not exec_module: its .pyc is stale if the file was edited to the same size within a second.
     exec(compile(path.read_bytes(), path, "exec"), module.__dict__)
     _check_neighbours(path)
     return module
 
 
 def _check_neighbours(path: Path) -> None:
-    """Methods of two folders may each have a `helpers.py`; only the first that is imported is found. Raises ImportError."""
+    """Two folders may each have a `helpers.py`, but only the first one imported is found. Raises ImportError then."""
     for own in sources.files(path) - {path}:
         place = own.parent if own.name == "__init__.py" else own
         if place.parent != path.parent:
             continue
         file = getattr(sys.modules.get(place.stem), "__file__", None) or str(own)
         if Path(file).resolve() != own.resolve() and not file.startswith(_NOT_THE_USERS):
-            raise ImportError(f"its {place.name} cannot be used beside another one ({file}); rename one of them")
+            raise ImportError(f"its {place.name} conflicts with another one ({file}); rename one of them")
 
 
 def look_here_too() -> None:
-    """Let modules next to the user be imported, as `python -m` does."""
+    """Make modules in the working directory importable, as `python -m` does."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
 
@@ -236,7 +237,7 @@ def _module_file(spec: str, module: str) -> Path:
     try:
         look_here_too()
         found = importlib.util.find_spec(module)
-    except (Exception, SystemExit) as error:  # finding a.b.c runs a and a.b
+    except (Exception, SystemExit) as error:  # finding a.b.c imports a and a.b
         raise MethodError(f"method {spec!r}: there is no module {module!r} ({one_line(error)})") from error
     if found is None or found.origin is None:
         raise MethodError(f"method {spec!r}: there is no module {module!r} on the Python path")

@@ -17,7 +17,7 @@ from capbench.store import code
 _CAPBENCH = Path(__file__).parents[2]
 _METHODS = Path(__file__).parents[1]
 _SHAPING = ("capbench.methods", "capbench.measure")  # of capbench: a method may look inside a model
-# These find and describe methods; no result hangs on them.
+# These find and describe methods; no result depends on them.
 _PLUMBING = {
     _METHODS / "base.py",
     *(_METHODS / "specs" / f"{name}.py" for name in ("arguments", "names", "registry", "sources")),
@@ -49,11 +49,11 @@ def _hash(file: Path) -> str:
 
 
 def files(file: Path, module: str = "") -> set[Path]:
-    """A method's file and those that it imports, directly or not, also in functions.
+    """A method's file and those that it imports, directly or not, also within functions.
 
-    module: the dotted name that the file is imported by; empty for one given by its path. Counted are modules of the same
-    folder or the same package, and methods and measurements of capbench. Installed libraries are not, nor the rest of capbench,
-    which is in every model's key.
+    module: the dotted name that the file is imported by; empty if it is given by path. Includes modules of the same folder or
+    package, and methods and measurements of capbench. Excludes installed libraries and the rest of capbench, which is in every
+    model's key.
     """
     roots = _roots(file, module)
     found: set[Path] = set()
