@@ -57,7 +57,7 @@ def test_growth(judge):
 
 
 def models(folder: Path) -> Cost:
-    """Planning so many models, seeing which are missing, making and storing them (initialised ones: nothing is trained)."""
+    """Plan a number of models, see which are missing, make and store them (initialised ones: nothing is trained)."""
     config, runs = smoke().gpt(smoke().setting), iter(range(10**6))
 
     def of(number: int) -> Callable[[], object]:
@@ -82,14 +82,14 @@ def steps(number: int) -> Callable[[], object]:
 
 
 def blocks(number: int) -> Callable[[], object]:
-    """Two training steps of a model of the small scale's width with so many blocks."""
+    """Two training steps of a model of the small scale's width with this many blocks."""
     setup = Setup.of(dataclasses.replace(small(), n_blocks=number), steps=2)
     model = Gpt.initialised(setup.model, torch.Generator().manual_seed(0))
     return lambda: fit(model, setup.task, setup.train)
 
 
 def tests(folder: Path) -> Cost:
-    """A whole run of so many claims on a cache that holds all that they need, three seeds."""
+    """A whole run of a number of claims on a cache that holds all that they need, three seeds."""
 
     def of(number: int) -> Callable[[], object]:
         suite = folder / f"test_growth_{number}.py"

@@ -89,7 +89,7 @@ class Setup:
         return lambda: fit(model, self.task, self.train)
 
     def runs(self, models: int) -> list[Run]:
-        """Trainings of so many models, which differ in seed and learning rate."""
+        """Trainings of this many models, which differ in seed and learning rate."""
         lr = self.train.lr
         return [
             Run(model=self.new_model(i), task=self.task, config=replace(self.train, lr=lr / (1 + i / 8), seed=i))
@@ -97,12 +97,12 @@ class Setup:
         ]
 
     def stacked(self, models: int) -> Callable[[], list[Fit]]:
-        """So many models in one stack."""
+        """This many models in one stack."""
         runs = self.runs(models)
         return lambda: fit_stacked(runs)
 
     def one_by_one(self, models: int) -> Callable[[], list[Fit]]:
-        """So many models one after another."""
+        """This many models one after another."""
         runs = self.runs(models)
         return lambda: [fit(run.model, run.task, run.config) for run in runs]
 

@@ -78,7 +78,7 @@ def _quartiles(line: Mapping[str, Any]) -> str:
 
 
 def _number(value: float, digits: int = 3) -> str:
-    """So many digits, never as a power of ten."""
+    """With this many digits, never as a power of ten."""
     return f"{float(f'{value:.{digits}g}'):,.10g}".replace(",", " ")
 
 

@@ -30,7 +30,7 @@ class Quantity:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """The rows of one experiment. study: see protocols/studies.py; base: what names its base model, apart from the seed."""
+    """The rows of one experiment. study: see studies/registry.py; base: what names its base model, apart from the seed."""
 
     name: str
     title: str

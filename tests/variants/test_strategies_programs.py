@@ -118,7 +118,7 @@ def test_one_operation_is_one(program: RaspProgram) -> None:
     "arguments, said",
     [
         ({"max_operations": 0}, "max_operations 0 must be a number of operations, 1 or more"),
-        ({"vocab": ()}, r"vocab \(\) must be different tokens"),
+        ({"vocab": ()}, r"vocab \(\) must be distinct tokens"),
         ({"vocab": ("a", 1)}, r"vocab \('a', 1\) must be .* all integers or all strings"),
         ({"max_seq_len": 0}, "max_seq_len 0 must be"),
     ],

@@ -1,4 +1,4 @@
-"""Grammars drawn by Hypothesis: over few letters, of some depth, with or without recursion; every text of them is possible."""
+"""Grammars drawn by Hypothesis: few letters, some depth, with or without recursion; every text is possible."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def grammars(
     means either), with a max_length that at least half of all strings keep.
     Shrinks to S -> X1 … X1 (min_length times), X1 -> a | b | c with equal probabilities.
 
-    Every nonterminal of the lowest level can be any single letter, each about as likely, besides some longer words. So every
+    Every nonterminal of the lowest level can be any single letter, each about as likely, or one of some longer words. So every
     sequence of min_length letters is (part of) a string, counts spread as widely as in independent draws, and no answer
     that a text can have at all is far out of reach. Nothing is filtered. Raises UsageError for impossible limits.
     """
@@ -81,7 +81,7 @@ def _leaves(letters: _Symbols) -> SearchStrategy[_Weighted]:
         *(st.integers(2, 4) for _ in letters)
     )  # the rarest letter is about half as likely as the others
     word = st.lists(st.sampled_from(letters), min_size=2, max_size=3).map(tuple)
-    more = st.lists(word, max_size=2)  # half as likely as a letter at most: no letter is everywhere
+    more = st.lists(word, max_size=2)  # at most half as likely as a letter, so that no letter is everywhere
     return st.tuples(singles, more).map(
         lambda drawn: {**{(x,): w for x, w in zip(letters, drawn[0], strict=True)}, **dict.fromkeys(drawn[1], 1)}
     )

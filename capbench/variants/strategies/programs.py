@@ -32,7 +32,7 @@ from capbench.tasks.rasp import (
 
 _LARGEST = 4  # classes that are computed; few, so that spaces stay small
 _CONSTANTS = (*range(1, _LARGEST + 1), 0)
-# In one piece, the simplest first: what takes fewer choices counts as simpler, and a Map shall be the simplest of all.
+# In one piece, the simplest first: fewer choices count as simpler, and a Map must be the simplest of all.
 _MODULI = range(_LARGEST + 1, 1, -1)
 _AFFINE = [(a, b, m) for m, b, a in product(_MODULI, range(_LARGEST + 1), _CONSTANTS)]
 _MIXES = [(a, b, m) for m, a, b in product(_MODULI, _CONSTANTS, _CONSTANTS)]
@@ -52,7 +52,7 @@ def rasp_programs(
     - averages (of indicators) are added, or compared with a threshold that Tracr's rounding of them respects; other numbers
       are mapped, too.
 
-    Classes that are computed are integers from 0 to 4, but for widths (up to ``max_seq_len``) and a vocab with larger ones.
+    Computed classes are integers from 0 to 4, except widths (up to ``max_seq_len``) and those of a vocab with larger ones.
     Letters, a ``vocab`` of strings, are read by their number in it.
 
     Examples from this strategy shrink towards fewer operations and towards one Map of the tokens by the identity (for a
@@ -63,7 +63,7 @@ def rasp_programs(
     if not isinstance(max_operations, int) or max_operations < 1:
         raise UsageError(f"max_operations {max_operations!r} must be a number of operations, 1 or more")
     tokens: tuple[int | str, ...] = tuple(vocab)
-    RaspProgram(output=_identity(_input(tokens)), vocab=tokens, max_seq_len=max_seq_len)  # refuses what cannot be
+    RaspProgram(output=_identity(_input(tokens)), vocab=tokens, max_seq_len=max_seq_len)  # refuses impossible values
     return _programs(max_operations, tokens, max_seq_len)
 
 
@@ -93,10 +93,10 @@ def _programs(draw: st.DrawFn, max_operations: int, vocab: tuple[int | str, ...]
     made: Value = tokens
 
     def one_of(values: list[Value]) -> Value:
-        return draw(st.sampled_from(values + values[-1:] * 2))  # what was made last is used more often
+        return draw(st.sampled_from(values + values[-1:] * 2))  # the last one made is used more often
 
     def reading(values: list[Value]) -> list[Value]:
-        """Of the last operation, whose operand must lead to the tokens, those that do; else all."""
+        """The operands to choose from: for the last operation those that lead to the tokens, else all."""
         return [v for v in values if Tokens() in expressions(v)] if last else values
 
     def affine() -> Affine:
@@ -117,7 +117,7 @@ def _programs(draw: st.DrawFn, max_operations: int, vocab: tuple[int | str, ...]
     operations = draw(st.integers(1, max_operations))
     for i in range(operations):
         last = i == operations - 1
-        # What works on numbers has a large share, as there must be some first; else hardly any program would have it.
+        # Operations on numbers get a large share: they need numbers to be there first, so few programs would have any otherwise.
         kinds = ["map", "sequence map", "width", "fetch", "indicator", "indicator"]
         if reading(pool.binary):
             kinds += ["average"] * 5
@@ -204,7 +204,7 @@ def _kept_apart(max_seq_len: int) -> list[int]:
     """Those j for which an average of indicators over at most max_seq_len positions may be compared with 1/j.
 
     Tracr rounds an average to the nearest of 0 and 1/n, n to max_seq_len. That must not bring one below 1/j up to it: none
-    lies between 1/j and the middle to the next smaller of these. It is so for the smallest, 1/max_seq_len, in any case.
+    lies between 1/j and the middle to the next smaller of these. This always holds for the smallest, 1/max_seq_len.
     """
     averages = {k / n for n in range(1, max_seq_len + 1) for k in range(n + 1)}
 

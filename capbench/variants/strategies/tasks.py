@@ -26,10 +26,10 @@ MIN_TEXT, MAX_TEXT = 8, 20
 _SPLITS: tuple[Split, ...] = ("train", "select", "evaluate")
 _TARGETS: tuple[Targets, ...] = ("answer", "all")
 _RELATIONS: tuple[Relation, ...] = ("offset", "parity", "order", "presence")
-_ALIAS = "J1"  # a family token that is not named as its family
-_MOST_PRESENT = 8  # in a longer window a letter is hardly ever absent
-# family -> the offsets that its answers show often enough in texts of MIN_TEXT letters. Two letters, and even less two
-# pairs of letters, do not end at the same place; pairs are rare, so their counts differ little.
+_ALIAS = "J1"  # a family token with another name than its family
+_MOST_PRESENT = 8  # in a longer window a letter is rarely absent
+# family -> the offsets that its answers show often enough in texts of MIN_TEXT letters. Two letters never end at the same
+# place, nor do two pairs of letters; pairs are rare, so their counts differ little.
 _OFFSETS = {"C": (1, 2, 3, 0, -1, -2, -3), "CC": (1, 0, -1), "I": (1, 2, 3, -1, -2, -3), "IC": (2, 3, -2, -3)}
 
 
@@ -102,7 +102,7 @@ def pcfg_settings(
 ) -> PcfgSetting:
     """Settings with at least one of these task families, texts of MIN_TEXT to MAX_TEXT tokens in all three splits.
 
-    Drawn: the text length, the grammar, one or more families and their numbers, perhaps a family token of another name,
+    Drawn: the text length, the grammar, one or more families and their numbers, perhaps a family token with another name,
     the form of the prompts, and whether texts are edited. grammar: one whose strings have at least MAX_TEXT symbols; None:
     `grammars()` with strings of one to three texts or more. Shrinks to family C alone, and otherwise to the simplest.
     """

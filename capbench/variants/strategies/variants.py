@@ -21,9 +21,9 @@ _STEPS = {"C": 1000, "I": 1200}  # of pretraining
 def weak_relevance() -> SearchStrategy[Variant]:
     """Variants where pretraining hardly teaches O_FT and every fine-tuning string carries an offset (Fig. 5, 7).
 
-    Drawn: the family (C or I; the answers to CC and IC hardly spread in texts this short), its O', the operands, the offset q,
+    Drawn: the family (C or I; the answers to CC and IC vary too little in texts this short), its O', the operands, the offset q,
     O_FT's prior, the fine-tuning rate (medium or small), the grammar, the length of texts, the prompt's form, the size of the
-    model. Shrinks to `protocols.variant.SIMPLEST`, the paper's Counter from a to b at a small size.
+    model. Shrinks to `studies.pcfg.variant.SIMPLEST`, the paper's Counter from a to b at a small size.
     """
     return variants(
         c_tr=st.just(1.0), prior=st.sampled_from((0.001, 0.0, 0.01)), lr=st.sampled_from(("medium", "small"))
