@@ -15,6 +15,8 @@ from tracr.rasp import rasp
 from capbench.models.tracr import compile_rasp
 from capbench.tasks.tracr import programs
 
+HERE = Path(__file__).parent
+
 
 def fingerprints() -> list[str]:
     """Of two compiled programs: the digest of all that is in the model, and the labels of its residual stream."""
@@ -32,7 +34,11 @@ def test_the_same_program_gives_the_same_bits_in_every_process() -> None:
     """Whatever was compiled before, and however strings hash."""
     process = subprocess.Popen(
         [sys.executable, "-c", f"import {__name__} as here\nprint(hash('a'), *here.fingerprints(), sep='\\n')"],
-        env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(Path(__file__).parent)},
+        env={
+            **os.environ,
+            "PYTHONHASHSEED": "1",
+            "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parent / "helpers"))),
+        },
         stdout=subprocess.PIPE,
         text=True,
     )
