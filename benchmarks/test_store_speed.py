@@ -10,7 +10,8 @@ from speed.rounds import OWN, compared, scaled
 from speed.rows import keep, row
 
 from capbench.models.gpt import Gpt
-from capbench.store.store import Store, key_of
+from capbench.store.keys import key_of
+from capbench.store.store import Store
 from capbench.studies.pcfg.preset import small
 
 MANY = 20

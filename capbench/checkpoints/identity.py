@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from capbench.configs import TrainConfig
 from capbench.pipeline.steps import describe
-from capbench.store.store import key_of
+from capbench.store.keys import key_of
 from capbench.tasks.base import Task
 from capbench.tasks.finetuning import FineTuningTask
 

@@ -7,8 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 from statistics import median
 from typing import Any
 
@@ -20,7 +19,7 @@ from capbench.store.store import BUNDLED, Store
 
 @dataclass(frozen=True, kw_only=True)
 class _Made:
-    """What is of interest here of an artefact. each: its time per training step, or of all where there is none; None: unknown."""
+    """An artefact's configuration, and its time: per training step, or of the whole where nothing was trained; None: unknown."""
 
     config: Mapping[str, Any]
     each: Time | None
@@ -46,11 +45,7 @@ class Speeds:
 
     def __init__(self, store: Store) -> None:
         """Reads the metadata of all artefacts, unchecked: it is for an estimate only. Models of the package do not count."""
-        made: dict[str, _Made] = {}
-        for file in (store.root / "artefacts").glob("*/*/meta.json"):
-            with suppress(OSError):
-                if (one := _made(file, file.stat().st_mtime_ns)) is not None:
-                    made[file.parent.name] = one
+        made = {key: one for key, document in store.documents() if (one := _made(document)) is not None}
         found: dict[tuple[str, bool], list[Time]] = defaultdict(list)
         for one in made.values():
             with suppress(KeyError, TypeError, AttributeError):  # not written by this version
@@ -79,16 +74,9 @@ class Speeds:
         return None
 
 
-@cache
-def _made(file: Path, changed: int) -> _Made | None:
-    """An artefact's metadata, read once in a process: it never changes, unless it was damaged. None for what cannot be read.
-
-    changed: when it was written, in nanoseconds.
-    """
-    try:
-        document = json.loads(file.read_bytes())
-        config = document["config"]
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+def _made(document: Mapping[str, Any]) -> _Made | None:
+    """What an artefact's metadata say; None where this version did not write them."""
+    if not isinstance(config := document.get("config"), Mapping):
         return None
     each = None
     with suppress(KeyError, TypeError, AttributeError):  # not written by this version
@@ -110,7 +98,8 @@ def _root(config: Mapping[str, Any], made: Mapping[str, _Made]) -> Mapping[str, 
 
 def _names(config: Mapping[str, Any], root: Mapping[str, Any]) -> list[str]:
     """What a step is like, as far as its time goes: with its method, and without."""
-    model = {name: value for name, value in root.items() if name not in ("code", "seed")}
+    # Names of code stand there as `name@hash`: an edit changes what is made, but hardly how fast.
+    model = {n: v.partition("@")[0] if isinstance(v, str) else v for n, v in root.items() if n not in ("code", "seed")}
     train = config.get("train", {})
     alike = [config["type"], model, *(train.get(what) for what in ("batch_size", "device", "precision"))]
     spec = config.get("method", {}).get("spec")

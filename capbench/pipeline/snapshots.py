@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from capbench.store.files import remove_drafts, write_whole
-from capbench.store.store import DamagedArtefact
+from capbench.store.store import DamagedArtefact, partial_folder
 from capbench.training.stacking.share import Spent, stopwatch
 
 if TYPE_CHECKING:  # the progress of a training can be read without torch
@@ -52,7 +52,7 @@ class Snapshots:
     """
 
     def __init__(self, root: Path, key: str) -> None:
-        self._folder, self._key = root / "partial" / key, key
+        self._folder, self._key = partial_folder(root, key), key
         self._watched: Watched | None = None
         self._watch, self._kept_at = stopwatch(), time.monotonic()
         self._began, self._earlier = self._watch.spent, Spent(0.0, 0.0)  # earlier: before an interruption
@@ -167,7 +167,7 @@ class Snapshots:
 def steps_kept(root: Path, key: str) -> int:
     """How many training steps of an unfinished step are saved; 0 if no readable snapshot exists."""
     found = 0
-    for file in (root / "partial" / key).glob("*.snapshot"):
+    for file in partial_folder(root, key).glob("*.snapshot"):
         with suppress(OSError, ValueError, TypeError, KeyError, RecursionError), file.open("rb") as lines:
             found += int(_checked(lines.readline().rstrip(b"\n"))["steps"])
     return found

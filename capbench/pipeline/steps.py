@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from capbench.configs import ModelConfig, TrainConfig
 from capbench.methods.specs.registry import MethodRef
 from capbench.store.code import name_digest, training_code
-from capbench.store.store import key_of
+from capbench.store.keys import key_of
 from capbench.tasks.base import Task
 from capbench.tasks.finetuning import FineTuningTask
 

@@ -2,14 +2,13 @@
 
 Under the root: `artefacts/<key[:2]>/<key>/` holds tensors.safetensors and meta.json, complete and never changed;
 `tmp/<key>.<random>/` is being written, and renamed into place when complete; `locks/<key>.lock` is held while an
-artefact is built or moved; `damaged/<key>.<random>/` failed its checksum and is kept for inspection.
+artefact is built or moved; `damaged/<key>.<random>/` failed its checksum and is kept for inspection;
+`partial/<key>/` holds the state of a training that is not finished.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from platformdirs import user_cache_dir
 
 from capbench.errors import CapbenchError, UsageError
 from capbench.store.files import sync, write_durably
+from capbench.store.keys import canonical, plain, sha256
 
 if TYPE_CHECKING:  # torch is imported only where tensors are handled: reading metadata must not cost seconds
     import torch
@@ -63,18 +64,14 @@ class DamagedArtefact(UserWarning):
     """An artefact failed its checksum and counts as absent."""
 
 
-def key_of(config: Json) -> str:
-    """The first 32 hex digits of the SHA-256 of `config` as canonical JSON.
-
-    Two configs have the same key if and only if they are equal, where 1, 1.0 and True differ, tuples are lists, and the
-    order of dictionary keys does not matter. Raises TypeError or ValueError (NaN, infinity) naming the place and value.
-    """
-    return _sha256(_canonical(_plain(config, "config")))[:32]
-
-
 def default_root(option: str | None = None) -> Path:
     """Where artefacts live: `option`, else the environment's CAPBENCH_CACHE, else the user's cache directory."""
     return Path(option or os.environ.get("CAPBENCH_CACHE") or user_cache_dir("capbench"))
+
+
+def partial_folder(root: Path, key: str) -> Path:
+    """Where the state of an unfinished training is kept, below a store's root (see pipeline/snapshots.py)."""
+    return root / "partial" / key
 
 
 class Store:
@@ -119,6 +116,13 @@ class Store:
         checked = self._checked(key, with_tensors=False)
         return None if checked is None else checked[0]
 
+    def documents(self) -> Iterator[tuple[str, Json]]:
+        """Key and meta.json of every artefact, unchecked: for estimates only. Those that cannot be read are left out."""
+        for file in (self.root / "artefacts").glob(f"*/*/{META}"):
+            with suppress(OSError):
+                if (document := _document(file, file.stat().st_mtime_ns)) is not None:
+                    yield file.parent.name, document
+
     def intact(self, key: str) -> bool:
         """Whether the artefact is there and its checksums hold; if damaged it is set aside, as by `load`."""
         return self._checked(key, with_tensors=True) is not None
@@ -129,19 +133,19 @@ class Store:
         Tensors may be on any device, share storage or be non-contiguous. Takes the key's lock, whose holder
         knows that nobody else is writing. Raises TypeError or ValueError, naming the field, for what cannot be stored.
         """
-        document = {"format": FORMAT, "key": key, "kind": kind, "config": _plain(config, "config")}
-        document |= {"created": datetime.now(UTC).isoformat(timespec="seconds"), "meta": _plain(meta, "meta")}
+        document = {"format": FORMAT, "key": key, "kind": kind, "config": plain(config, "config")}
+        document |= {"created": datetime.now(UTC).isoformat(timespec="seconds"), "meta": plain(meta, "meta")}
         place = self._place(key)
         with self.lock(key):
             if self.has(key):
                 return
             data = _pack(tensors)
-            document["tensors_sha256"] = _sha256(data)
-            document["meta_sha256"] = _sha256(_canonical(document))
+            document["tensors_sha256"] = sha256(data)
+            document["meta_sha256"] = sha256(canonical(document))
             with _explained(f"save artefact {key} to {str(place)!r}"):
                 if os.path.lexists(place):  # incomplete, or it would have been kept
                     self._set_aside(key)
-                self._publish(place, {TENSORS: data, META: _canonical(document)})
+                self._publish(place, {TENSORS: data, META: canonical(document)})
 
     def content(self, key: str) -> Content | None:
         """An artefact's two files as they are, for another store; checked as by `load`. None if absent."""
@@ -177,7 +181,7 @@ class Store:
         Callers that come while another builds wait for its result. What `build` raises passes through, and nothing is
         saved. The result always comes from disk, so that the first run sees exactly what later runs see.
         """
-        _plain(config, "config")  # refused before the work, not after it
+        plain(config, "config")  # refused before the work, not after it
         if (found := self.load(key)) is not None:
             return found
         with self.lock(key):
@@ -252,6 +256,16 @@ class Store:
         sync(place.parent.parent)
 
 
+@cache
+def _document(file: Path, changed: int) -> Json | None:
+    """An artefact's meta.json, read once in a process: it never changes, unless it was damaged. changed: when, in nanoseconds."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 @contextmanager
 def _explained(doing: str) -> Iterator[None]:
     try:
@@ -275,14 +289,14 @@ def _read(place: Path, *, with_tensors: bool) -> tuple[Json, bytes] | None:
         document = json.loads(raw)
         digest = document.pop("meta_sha256")
         # The text too must be canonical, so that not even a change without meaning passes.
-        intact = digest == _sha256(_canonical(document)) and raw == _canonical({**document, "meta_sha256": digest})
+        intact = digest == sha256(canonical(document)) and raw == canonical({**document, "meta_sha256": digest})
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         intact = False
     if not intact or document.get("key") != place.name:
         raise DamagedArtefact(f"{META} is not what was written for this key")
     if document["format"] != FORMAT:  # not damage: do not move another version's work away
         raise CapbenchError(f"{str(place)!r} has format {document['format']}, not {FORMAT}; use another cache")
-    if with_tensors and _sha256(data) != document["tensors_sha256"]:
+    if with_tensors and sha256(data) != document["tensors_sha256"]:
         raise DamagedArtefact(f"the SHA-256 of {TENSORS} differs")
     return document["meta"], data
 
@@ -300,26 +314,3 @@ def _pack(tensors: Tensors) -> bytes:
         dense = tensor.detach().cpu().resolve_conj().resolve_neg()
         packed[name] = dense.clone(memory_format=torch.contiguous_format)
     return safetensors.torch.save(packed)
-
-
-def _plain(value: Any, where: str) -> Any:
-    """`value` as JSON reads it back. Raises TypeError or ValueError that names `where` and the value."""
-    match value:
-        case None | bool() | str() | int():
-            return value
-        case float() if math.isfinite(value):
-            return value + 0.0  # -0.0 == 0.0, so they must read alike
-        case list() | tuple():
-            return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
-        case Mapping() if all(isinstance(key, str) for key in value):  # json would write the key 1 as "1"
-            return {key: _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
-    error = ValueError if isinstance(value, float) else TypeError
-    raise error(f"{where} is {value!r}: JSON has None, bool, int, finite float, str, list and dict with str keys")
-
-
-def _canonical(plain: Any) -> bytes:
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from capbench.pipeline.steps import Step, describe
 from capbench.results import Measurement, measurement_from_dict, to_dict
 from capbench.store.code import name_digest, reading_code, remember_sources, source_of
-from capbench.store.store import Store, key_of
+from capbench.store.keys import key_of
+from capbench.store.store import Store
 
 if TYPE_CHECKING:
     from capbench.models.base import Model

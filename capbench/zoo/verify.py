@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from capbench.errors import CapbenchError
 from capbench.pipeline.steps import Pretrain
-from capbench.store.store import key_of
+from capbench.store.keys import key_of
 from capbench.zoo.bundle import LIMIT, described, load
 from capbench.zoo.manifest import MODELS, Entry, read
 

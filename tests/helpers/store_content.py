@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from capbench.store.store import Artefact, Store, key_of
+from capbench.store.keys import key_of
+from capbench.store.store import Artefact, Store
 
 KEY = key_of({"test": 1})
 TENSORS = {"w": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([True, False])}

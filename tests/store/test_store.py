@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_content import CONTENT, KEY, TENSORS, assert_nothing_saved, built, same_tensors, saved
 
-from capbench.store.store import Artefact, Store, key_of
+from capbench.store.keys import key_of
+from capbench.store.store import Artefact, Store
 
 
 @pytest.fixture

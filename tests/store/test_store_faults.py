@@ -210,7 +210,8 @@ def test_reading_metadata_does_not_import_torch(store: Store) -> None:
     saved(store)
     code = f"""if True:
         import sys
-        from capbench.store.store import Store, default_root, key_of
+        from capbench.store.keys import key_of
+        from capbench.store.store import Store, default_root
         print(Store({str(store.root)!r}).meta({KEY!r}), "torch" in sys.modules, "safetensors" in sys.modules)"""
     root = Path(__file__).parents[2]
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)

@@ -15,7 +15,7 @@ from pcfg_prompts import PRIOR, SETTING, rng
 
 from capbench.configs import GptConfig
 from capbench.pipeline.steps import Initialise, Pretrain
-from capbench.store.store import key_of
+from capbench.store.keys import key_of
 from capbench.tasks.pcfg.task import PcfgTask
 from capbench.variants.strategies import gpt_sizes, pcfg_tasks, train_configs
 

@@ -9,7 +9,7 @@ from typing import Self
 from capbench.errors import UsageError
 from capbench.methods.specs.registry import MethodRef
 from capbench.pipeline.steps import describe
-from capbench.store.store import key_of
+from capbench.store.keys import key_of
 from capbench.studies.pcfg.preset import PcfgPreset
 from capbench.studies.pcfg.study import PcfgStudy
 from capbench.tasks.correlation import Correlation, Relation

@@ -27,7 +27,7 @@ from capbench.pipeline.executors.on_ray.payload import Failed, Made, Payload
 from capbench.pipeline.snapshots import Snapshots
 from capbench.pipeline.steps import Compile, Step
 from capbench.store.code import training_code
-from capbench.store.store import Store
+from capbench.store.store import Store, partial_folder
 
 _AHEAD = 200  # steps submitted at most: each holds a lock, which is an open file
 _KEPT = 64  # parents from the store kept on the cluster at most
@@ -102,7 +102,7 @@ class RayExecutor:
         if cuda and not self._capacity.gpus:
             raise CapbenchError(f"'{step.label}' needs a GPU, but {self._cluster} has none; use --capbench-device=cpu")
         modules = frozenset(m for m in sources.modules_of(step) if m.partition(".")[0] == "capbench")
-        partial = self._store.root / "partial" / step.key
+        partial = partial_folder(self._store.root, step.key)
         payload = Payload(
             key=step.key,
             label=step.label,

@@ -18,7 +18,7 @@ from capbench.pipeline.executors.on_ray.payload import Failed, Made, Payload
 from capbench.pipeline.executors.on_ray.sources import Sources
 from capbench.pipeline.steps import FineTune, Step
 from capbench.store.code import training_code
-from capbench.store.store import Store
+from capbench.store.store import Store, partial_folder
 
 _REPORT_EVERY = 0.5  # seconds between reports of progress
 
@@ -60,7 +60,7 @@ def _made(payload: Payload, files: Sources, ledger: Any, parents: list[Made]) ->
         store = Store(folder)
         for each in parents:
             store.put(each.key, each.content)
-        partial = store.root / "partial" / payload.key
+        partial = partial_folder(store.root, payload.key)
         for name, content in payload.snapshots.items():
             partial.mkdir(parents=True, exist_ok=True)
             (partial / name).write_bytes(content)
