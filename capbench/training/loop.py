@@ -23,14 +23,14 @@ from capbench.models.base import Model, passes, steps_elsewhere
 from capbench.tasks.base import IGNORE, Batch, Task
 
 _PER_DRAW = 16  # batches that are drawn at once
-_AHEAD = 2  # draws that are prepared for each training, and by each worker
+_AHEAD = 2  # draws prepared per training and per worker
 
 Loss = Callable[[Model, Batch, Task], Tensor]
 
 
 @dataclass
 class Fit:
-    """What a training left behind: per-step loss and gradient norm (before clipping), and whether it diverged."""
+    """The result of a training: per-step loss and gradient norm (before clipping), and whether it diverged."""
 
     steps: int = 0
     diverged: bool = False
@@ -45,9 +45,9 @@ _observer: ContextVar[tuple[Observer, list[Fit]] | None] = ContextVar("capbench_
 
 @contextlib.contextmanager
 def observing(observer: Observer) -> Iterator[list[Fit]]:
-    """Watch every `fit` (or `checkpoint`) in this block: so curves are recorded without a method knowing of them.
+    """Call the observer for every `fit` (or `checkpoint`) in this block: curves are recorded without the method's help.
 
-    Gives the list to which every `fit` in the block adds its result.
+    Yields a list to which every `fit` in the block adds its result.
     """
     fits: list[Fit] = []
     token = _observer.set((observer, fits))
@@ -58,22 +58,22 @@ def observing(observer: Observer) -> Iterator[list[Fit]]:
 
 
 def checkpoint(step: int, model: Model) -> bool:
-    """For methods with a loop of their own: report a finished step. True means that the observer has seen enough."""
+    """For methods with their own loop: report a finished step. Returns True if the observer ends the training."""
     watched = _observer.get()
     return bool(watched and watched[0](step, model))
 
 
 class Keeper(Protocol):
-    """Keeps the state of trainings, so that one that was interrupted goes on from there (pipeline/snapshots.py does so)."""
+    """Saves the state of trainings, so that an interrupted one continues from there (implemented in pipeline/snapshots.py)."""
 
     def begin(self, model: Model, config: TrainConfig, *, resumable: bool) -> Mapping[str, Tensor] | None:
-        """Called before the first step of every training: the state that was kept of this very one, if any."""
+        """Called before the first step of every training; returns the saved state of the same training, if any."""
 
     def due(self) -> bool:
-        """Asked after every step, when the observer has seen it: whether to keep the state now."""
+        """Called after every step and its observer: whether to save the state now."""
 
     def keep(self, steps: int, state: Mapping[str, Tensor]) -> None:
-        """Keep the state after so many steps. Its tensors are the training's own: they change with the next step."""
+        """Save the state after this many steps. Its tensors belong to the training and change with the next step."""
 
 
 _keeper: ContextVar[Keeper | None] = ContextVar("capbench_keeper", default=None)
@@ -81,7 +81,7 @@ _keeper: ContextVar[Keeper | None] = ContextVar("capbench_keeper", default=None)
 
 @contextlib.contextmanager
 def keeping(keeper: Keeper) -> Iterator[None]:
-    """Every `fit` in this block keeps its state with the keeper now and then, and goes on from what it kept before."""
+    """Every `fit` in this block saves its state with the keeper and continues from a state saved before."""
     token = _keeper.set(keeper)
     try:
         yield
@@ -90,9 +90,9 @@ def keeping(keeper: Keeper) -> Iterator[None]:
 
 
 def next_token_loss(model: Model, batch: Batch, task: Task) -> Tensor:
-    """Mean cross-entropy of the targets, plus answer_weight times that of the answer, where there are other targets.
+    """Mean cross-entropy of the non-answer targets, plus answer_weight times that of the answer; without others, the answer's.
 
-    The answer is one token among many; at small scale it needs its own weight to be learnt in the time given.
+    The answer is one token among many; at small scale it needs its own weight to be learned in the given time.
     """
     answers = batch.targets[:, task.answer_pos]
     rest = batch.targets.clone()
@@ -102,12 +102,12 @@ def next_token_loss(model: Model, batch: Batch, task: Task) -> Tensor:
         return _mean_loss(model.answer_logits(batch.tokens, task.answer_pos), answers)
     logits = model(batch.tokens)
     answer = _mean_loss(logits[:, task.answer_pos], answers)
-    span = slice(used[0], used[-1] + 1)  # a gradient flows back through a slice sooner than through an index
+    span = slice(used[0], used[-1] + 1)  # the backward pass of a slice is faster than that of an index
     return _mean_loss(logits[:, span].flatten(0, 1), rest[:, span].flatten()) + task.answer_weight * answer
 
 
 def _mean_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy over the targets that count; 0 without any."""
+    """Mean cross-entropy over targets other than IGNORE; 0 without any."""
     return F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="sum") / (targets != IGNORE).sum().clamp(
         min=1
     )
@@ -118,11 +118,11 @@ def fit(
 ) -> Fit:
     """Train `model` in place on the task's stream; only parameters with requires_grad change.
 
-    Ends early when the observer says so, or when the loss or gradient norm is no longer finite (`diverged`).
-    resumable: whether it may go on from a kept state after an interruption, with the same bits as without one. That state is
-    the model's, the optimizer's, the step (which gives the data) and the observer's. Whatever else changes from step to step,
-    as a loss that draws from a generator of its own, would be lost: so by default only a training with the default loss is.
-    A loss that is a function of its arguments and of constants may say True; hooks or a task that remember must say False.
+    Ends early if the observer returns True, or if the loss or gradient norm is not finite (`diverged`).
+    resumable: whether an interrupted training may continue from a saved state, bit-identical to an uninterrupted one. Saved are
+    the state of the model, the optimizer and the observer, and the step (which determines the data). Any other state, such as
+    a generator of the loss, would be lost; so by default only trainings with the default loss are resumable. Pass True for a
+    loss that depends only on its arguments and constants, False for stateful hooks or tasks.
     """
     training = Training(model, task, config, loss, loss is next_token_loss if resumable is None else resumable)
     (_way.get() or Training.run)(training)
@@ -131,9 +131,9 @@ def fit(
 
 
 class Training:
-    """One training, step by step: what `fit` consists of, carried out alone (`run`) or together with others (stacking/).
+    """One training, step by step: used by `fit`, alone (`run`) or together with others (stacking/).
 
-    A step is: `set_lr`, loss and gradients, clipping; `seen` with their figures; `optimizer.step()`; `stepped`.
+    A step is: `set_lr`, loss and gradients, clipping; `seen` with their values; `optimizer.step()`; `stepped`.
     """
 
     def __init__(self, model: Model, task: Task, config: TrainConfig, loss: Loss, resumable: bool) -> None:
@@ -153,7 +153,7 @@ class Training:
         self._told = passes.get(), steps_elsewhere.get()
 
     def run(self) -> None:
-        """Carry it out alone."""
+        """Train alone."""
         config, model = self.config, self.model
         for (batch,) in streams([self], workers=drawing_processes(config.device)):
             batch = Batch(*(part.to(config.device, non_blocking=True) for part in batch))
@@ -170,23 +170,23 @@ class Training:
                 break
 
     def set_lr(self) -> None:
-        """Give the optimizer the next step's learning rate."""
+        """Set the optimizer's learning rate for the next step."""
         lr = self.config.lr_at(self.result.steps)
         for group in self.optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):  # on the device, where a captured graph looks for it
+            if isinstance(group["lr"], Tensor):  # on the device, where a captured graph reads it
                 group["lr"].fill_(lr)
             else:
                 group["lr"] = lr
 
     def seen(self, loss: float, grad_norm: float) -> bool:
-        """Record a step's loss and gradient norm, before the optimizer's step. False: it has diverged, and ends here."""
+        """Record a step's loss and gradient norm, before the optimizer's step. False: the training diverged and ends."""
         self.result.losses.append(loss)
         self.result.grad_norms.append(grad_norm)
         self.result.diverged = not (math.isfinite(loss) and math.isfinite(grad_norm))
         return not self.result.diverged
 
     def stepped(self) -> bool:
-        """After the optimizer's step: tell the observer, and keep the state if that is due. False: the last step is done."""
+        """After the optimizer's step: call the observer, and save the state if due. False: the training ends."""
         self.result.steps += 1
         if self._observer is not None and self._observer(self.result.steps, self.model):
             return False
@@ -195,7 +195,7 @@ class Training:
         return self.result.steps < self.config.steps
 
     def tell(self, tokens: Tensor) -> None:
-        """Have a step counted that somebody else carries out, with the tokens of its batch."""
+        """Count a step that is carried out elsewhere, with the tokens of its batch."""
         on_pass, on_step = self._told
         if on_pass is not None:
             on_pass(tokens)
@@ -209,7 +209,7 @@ _way: ContextVar[Way | None] = ContextVar("capbench_way", default=None)
 
 @contextlib.contextmanager
 def carried_out(way: Way) -> Iterator[None]:
-    """Every `fit` in this block is carried out so, and not alone."""
+    """Every `fit` in this block is carried out by `way` instead of `Training.run`."""
     token = _way.set(way)
     try:
         yield
@@ -218,19 +218,19 @@ def carried_out(way: Way) -> Iterator[None]:
 
 
 def computing(config: TrainConfig) -> contextlib.AbstractContextManager[object]:
-    """The precision of losses and their gradients. Weights, gradients and the optimizer's state are float32 either way."""
+    """The precision of losses and their gradients. Weights, gradients and optimizer state are always float32."""
     if config.precision == "float32":
         return contextlib.nullcontext()
-    # Each weight is used once in a pass, so there is nothing to gain from a cache of cast weights; graphs must not have one.
+    # Each weight is used once per pass, so a cache of cast weights gains nothing; CUDA graphs must not have one.
     return torch.autocast(config.device.partition(":")[0], torch.bfloat16, cache_enabled=False)
 
 
 def _state(model: Model, optimizer: torch.optim.Optimizer, result: Fit) -> dict[str, Tensor]:
-    """What a training is after a step, but for its data: draws have generators of their own, by number."""
+    """The state of a training after a step. Its data need none: each draw has its own generator, by number."""
     state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for i, parameter in enumerate(_trained(optimizer)):
         for name, value in optimizer.state[parameter].items():
-            if isinstance(value, Tensor):  # SGD without momentum has a None here
+            if isinstance(value, Tensor):  # None for SGD without momentum
                 state[f"optimizer.{i}.{name}"] = value
     state["losses"] = torch.tensor(result.losses, dtype=torch.float64)
     state["grad_norms"] = torch.tensor(result.grad_norms, dtype=torch.float64)
@@ -238,7 +238,7 @@ def _state(model: Model, optimizer: torch.optim.Optimizer, result: Fit) -> dict[
 
 
 def _restore(state: Mapping[str, Tensor], model: Model, optimizer: torch.optim.Optimizer, result: Fit) -> None:
-    """The opposite of `_state`."""
+    """The inverse of `_state`."""
     model.load_state_dict({n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")})
     trained = _trained(optimizer)
     for key, value in state.items():
@@ -264,18 +264,18 @@ def _optimizer(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
         {"params": [p for p in trained if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
     ]
-    capturable = config.device != "cpu"  # by a CUDA graph
+    capturable = config.device != "cpu"  # in a CUDA graph
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True, capturable=capturable)
 
 
 def batches(task: Task, config: TrainConfig, *, workers: int = 0, start: int = 0) -> Iterator[Batch]:
-    """One batch per step, on the CPU: what a training on this task sees, from a step on."""
+    """The batches of a training on this task, one per step, from step `start`; on the CPU."""
     for (batch,) in streams([_Stream(task, config, Fit(steps=start))], workers=workers):
         yield batch
 
 
 class Streamed(Protocol):
-    """What batches are drawn for: a training, from the step that it has come to."""
+    """What batches are drawn for: a training, from its current step."""
 
     @property
     def task(self) -> Task: ...
@@ -293,15 +293,15 @@ class _Stream:
 
 
 def streams(of: Sequence[Streamed], *, workers: int = 0) -> Iterator[list[Batch]]:
-    """The next batch of each, on the CPU, step by step, as long as all of them have steps to do.
+    """The next batch of each, on the CPU, step by step, until the first of them has no step left.
 
-    Draw i of a training has a generator of its own, so other processes may draw ahead (`workers`) and the data stay the same.
-    Where one goes on from within a draw, that draw is made again.
+    Draw i of a training has its own generator, so worker processes may draw ahead without changing the data. A training that
+    resumes within a draw repeats that draw.
     """
     begun = [one.result.steps for one in of]
     left = min(one.config.steps - start for one, start in zip(of, begun, strict=True))
 
-    def drawn_at(step: int) -> list[tuple[int, int]]:  # (whose, which draw)
+    def drawn_at(step: int) -> list[tuple[int, int]]:  # (training, draw)
         return [
             (i, (start + step) // _PER_DRAW)
             for i, start in enumerate(begun)
@@ -317,7 +317,7 @@ def streams(of: Sequence[Streamed], *, workers: int = 0) -> Iterator[list[Batch]
             prefetch_factor=-(-_AHEAD * max(workers, len(of)) // workers) if workers else None,
             multiprocessing_context="spawn" if workers else None,  # a forked jax or torch may hang
             pin_memory=workers > 0 and torch.cuda.is_available(),
-            generator=torch.Generator(),  # the loader's own, never used: else it would draw from the global one
+            generator=torch.Generator(),  # never used, but otherwise the loader draws from the global one
         )
     )
     waiting: dict[int, Iterator[tuple[Tensor, Tensor]]] = {}
@@ -331,7 +331,7 @@ def streams(of: Sequence[Streamed], *, workers: int = 0) -> Iterator[list[Batch]
 
 
 class _Draws(Dataset[Batch]):
-    """Several batches at a time, since drawing has a cost per call."""
+    """Several batches per draw, as every call has a fixed cost."""
 
     def __init__(self, of: Sequence[tuple[Task, TrainConfig]]) -> None:
         self._of = of
@@ -344,8 +344,8 @@ class _Draws(Dataset[Batch]):
 
 
 def drawing_processes(device: str, trainings: int = 1) -> int:
-    """How many processes draw data ahead for so many trainings: none on a CPU, which they would share with them.
+    """How many processes draw data ahead for this many trainings: none on a CPU, which they would share.
 
-    Texts with a correlation take a core some 20 ms a batch at the paper's scale, a stack of trainings 16 of them a step.
+    At the paper's scale a batch of texts with a correlation takes a core about 20 ms; a stack of 16 trainings needs 16 a step.
     """
     return 0 if device == "cpu" else max(1, min(16, 2 * trainings, len(os.sched_getaffinity(0)) - 1))

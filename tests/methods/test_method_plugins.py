@@ -76,7 +76,9 @@ def test_a_name_that_is_built_in_is_an_error_that_names_the_distribution(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(folder, monkeypatch, "greedy", "capbench_test_greedy", full="capbench_test_greedy:tune")
-    with pytest.raises(UsageError, match=r"'full' is given by the distribution 'greedy' and capbench: rename one") as error:
+    with pytest.raises(
+        UsageError, match=r"'full' is given by the distribution 'greedy' and capbench: rename one"
+    ) as error:
         find("full")
     assert "\n" not in str(error.value)
     assert find("identity").spec == "identity"  # the others are not to blame

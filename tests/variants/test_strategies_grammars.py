@@ -204,7 +204,7 @@ def test_a_grammar_that_recurs_shrinks_to_one_whose_strings_go_on() -> None:
 @pytest.mark.parametrize(
     "limits, quoted",
     [
-        ({"min_letters": 4, "max_letters": 3}, "from 4 to 3"),
+        ({"min_letters": 4, "max_letters": 3}, "min_letters 4 and max_letters 3"),
         ({"max_letters": 27}, "27"),
         ({"min_letters": 0}, "0"),
         ({"max_depth": 0}, "max_depth 0"),

@@ -1,4 +1,4 @@
-"""CUDA graphs: a step's hundreds of small kernels are launched as one, which small models need on a large GPU."""
+"""CUDA graphs: launch a step's hundreds of small kernels as one, which small models need on a large GPU."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Generic, TypeVar
 import torch
 
 T = TypeVar("T")
-_WARM_UP = 3  # calls before the capture, as torch's documentation has it
+_WARM_UP = 3  # calls before the capture, as torch's documentation recommends
 
 
 class Captured(Generic[T]):
-    """A function of no arguments that always works on the same tensors; what it returns is overwritten by its next call.
+    """A function without arguments that always works on the same tensors; its next call overwrites the result.
 
-    The first calls are carried out as they are (they are real work, not done twice), the next one is captured and replayed.
-    On the CPU all are carried out as they are.
+    The first calls run normally (they are real work, not repeated); then it is captured and replayed. On the CPU all calls run
+    normally.
     """
 
     def __init__(self, function: Callable[[], T], device: str) -> None:
@@ -40,10 +40,10 @@ class Captured(Generic[T]):
         return self._result
 
     def prepare(self) -> None:
-        """Capture, if the next call would. That takes memory, and carries nothing out: if it fails, nothing is half done."""
+        """Capture now if the next call would. Capturing takes memory but computes nothing: if it fails, nothing is half done."""
         if self._cuda and self._graph is None and self._calls >= _WARM_UP:
             graph = torch.cuda.CUDAGraph()
-            # Of this thread alone: another one pins memory for the next batches meanwhile.
+            # Only this thread: another one pins memory for the next batches meanwhile.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._result = self._function()
             self._graph = graph

@@ -1,4 +1,4 @@
-"""One pass through several models of one architecture: batched matrix products, the model axis folded into attention's batch."""
+"""One pass through several models of one architecture: batched matrix products; attention folds the model axis into its batch."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Parameters = Mapping[str, Tensor]  # by name, each [model, ...]
 def logits(
     model: Model, parameters: Parameters, tokens: Int[Tensor, "model batch pos"], position: int | None
 ) -> Float[Tensor, "model batch pos vocab"]:
-    """The logits of every model on its own tokens; with a position, at that one only (pos is 1 then).
+    """The logits of every model on its own tokens; with a position, only there (pos = 1).
 
-    model: one of them, for its architecture; its own parameters are not looked at.
+    model: one of them, for its architecture; its parameters are not used.
     """
     if type(model) is Gpt:
         return gpt_logits(model.config, parameters, tokens, position)
 
-    # The plain pass: an architecture's own way to the answer need not be one that vmap can follow.
+    # The plain forward pass: vmap may not support an architecture's own `answer_logits`.
     found: Tensor = vmap(lambda own, its: functional_call(model, own, (its,)))(dict(parameters), tokens)
     return found if position is None else found[:, :, position : position + 1]
 
@@ -36,7 +36,7 @@ def logits(
 def gpt_logits(
     config: GptConfig, parameters: Parameters, tokens: Int[Tensor, "model batch pos"], position: int | None
 ) -> Float[Tensor, "model batch pos vocab"]:
-    """`Gpt.forward` and `Gpt.answer_logits` of several. vmap has no rule for the fused attention, and is slower by far."""
+    """`Gpt.forward` and `Gpt.answer_logits` for several models. vmap has no rule for fused attention and is far slower."""
     models = tokens.shape[0]
     if position is not None:
         tokens = tokens[:, :, : position + 1]

@@ -1,4 +1,4 @@
-"""Whose time it is: of the seconds that are spent on several functions together, each has its share."""
+"""Time accounting: seconds spent on several functions together are divided among them."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import NamedTuple
 
 
 class Spent(NamedTuple):
-    """share: seconds, of those in which n were at work together 1/n. wall: all of those seconds, by the clock."""
+    """share: seconds, where time spent on n functions together counts 1/n. wall: elapsed seconds."""
 
     share: float
     wall: float
 
 
 class Stopwatch:
-    """What is spent on one function. It stands still while others are at work."""
+    """The time spent on one function; it stops while others are at work."""
 
     def __init__(self, sharing: Sharing) -> None:
         self._sharing, self._share, self._wall = sharing, 0.0, 0.0
 
     @property
     def spent(self) -> Spent:
-        """Until now."""
+        """The time spent so far."""
         self._sharing.book()
         return Spent(self._share, self._wall)
 
     def add(self, seconds: float, among: int) -> None:
-        """Of so many that were at work together."""
+        """Add seconds that were shared `among` this many functions."""
         self._share += seconds / among
         self._wall += seconds
 
 
 class Sharing:
-    """Stopwatches of functions that take turns in one process; `at_work` says which of them run now."""
+    """The stopwatches of functions in one process; `at_work` are those running now."""
 
     def __init__(self) -> None:
         self._at_work: tuple[Stopwatch, ...] = ()
@@ -50,7 +50,7 @@ class Sharing:
         self._at_work = tuple(now)
 
     def book(self) -> None:
-        """Give the time since the last call to those at work."""
+        """Divide the time since the last call among those at work."""
         now = time.perf_counter()
         for watch in self._at_work:
             watch.add(now - self._since, len(self._at_work))
@@ -61,7 +61,7 @@ current: ContextVar[Stopwatch | None] = ContextVar("capbench_stopwatch", default
 
 
 def stopwatch() -> Stopwatch:
-    """That of the function in which this is called, where several are carried out together; else a new one, that runs."""
+    """The stopwatch of the calling function, if several functions run together; else a new running one."""
     found = current.get()
     if found is None:
         alone = Sharing()

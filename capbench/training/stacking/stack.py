@@ -1,4 +1,4 @@
-"""Several trainings with their parameters in shared storage: one batched pass gives the losses and gradients of all."""
+"""Several trainings with parameters in shared storage: one batched pass computes the losses and gradients of all."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from capbench.training.stacking.passes import logits
 
 
 def kind(training: Training) -> Hashable | None:
-    """Trainings of one kind can be stacked; None: this one cannot be.
+    """Trainings of equal kind can be stacked; None: this one cannot.
 
-    Learning rates, seeds, steps, priors, C_Tr: everything that is not about shapes may differ. A loss of its own, hooks or layers
-    that somebody put into a model keep it from being stacked.
+    Learning rates, seeds, steps, priors, C_Tr: everything that does not affect shapes may differ. A custom loss, hooks or foreign
+    layers in the model prevent stacking.
     """
     model, config, task = training.model, training.config, training.task
     if training.loss is not next_token_loss or type(model) not in (Gpt, TracrTransformer) or _changed(model):
@@ -34,14 +34,14 @@ def kind(training: Training) -> Hashable | None:
 
 def _changed(model: Model) -> bool:
     if any(p._backward_hooks or p._post_accumulate_grad_hooks for p in model.parameters()):
-        return True  # of masks on gradients, as wrapper-surgery's
+        return True  # gradient masks, as in wrapper-surgery
     plain = {torch.nn.Linear, torch.nn.LayerNorm, torch.nn.Embedding, torch.nn.ModuleList}
     own = (type(module) for module in model.modules())
     return hooked(model) or any(t not in plain and not t.__module__.startswith("capbench.models.") for t in own)
 
 
 class Stack:
-    """Trainings of one `kind`. Each keeps its model and optimizer, whose tensors are views into what they share."""
+    """Trainings of one `kind`. Each keeps its model and optimizer, whose tensors become views of shared ones."""
 
     def __init__(self, trainings: Sequence[Training]) -> None:
         self.trainings = tuple(trainings)
@@ -51,7 +51,7 @@ class Stack:
         self._answer_pos = trainings[0].task.answer_pos
         each = [dict(t.model.named_parameters()) for t in trainings]
         self._shared: dict[str, Tensor] = {}
-        # All that takes memory comes before anything is changed: there may be too little.
+        # Allocate everything before changing anything: memory may run out.
         for name, parameter in each[0].items():
             self._shared[name] = shared = torch.stack([own[name].detach() for own in each])
             if parameter.requires_grad:
@@ -64,9 +64,9 @@ class Stack:
                     own[name].grad = grad
 
     def release(self, training: Training) -> None:
-        """Give a training its tensors for itself: whatever happens to the others does not touch it any more.
+        """Give a training its own copies of its tensors, independent of the stack.
 
-        Where the GPU has no memory left the model is on the CPU then: `bring_back`, if it goes on.
+        If the GPU has no memory left, the model is then on the CPU; call `bring_back` before it continues.
         """
         parameters = list(training.model.parameters())
         try:
@@ -79,13 +79,13 @@ class Stack:
 
     @staticmethod
     def bring_back(training: Training) -> None:
-        """Put the model of a released training on its device again, which there is room for when the stack is gone."""
+        """Move the model of a released training back to its device, once the stack's memory is free."""
         training.model.to(training.config.device)
 
     def gradients(self, tokens: Tensor, targets: Tensor, span: tuple[int, int]) -> Float[Tensor, "figure model"]:
-        """The losses of all on their batches, and the norms of their gradients, which are clipped afterwards.
+        """The losses of all on their batches, and the norms of their gradients before clipping; clips the gradients.
 
-        tokens, targets: Int[model batch pos]. span: from where to where there are targets besides the answer's.
+        tokens, targets: Int[model batch pos]. span: the range of positions with targets besides the answer.
         """
         trained = [shared.grad for shared in self._shared.values() if shared.grad is not None]
         torch._foreach_zero_(trained)
@@ -102,7 +102,7 @@ class Stack:
     def _losses(
         self, tokens: Int[Tensor, "model batch pos"], targets: Int[Tensor, "model batch pos"], span: tuple[int, int]
     ) -> Float[Tensor, " model"]:
-        """`training.next_token_loss` of each."""
+        """`next_token_loss` of each."""
         at = self._answer_pos
         if span == (0, 0):
             return _mean(logits(self._model, self._shared, tokens, at), targets[:, :, at : at + 1])
@@ -118,13 +118,13 @@ class Stack:
 def _mean(
     found: Float[Tensor, "model batch pos vocab"], targets: Int[Tensor, "model batch pos"]
 ) -> Float[Tensor, " model"]:
-    """Mean cross-entropy of each model over the targets that count; 0 without any."""
+    """Mean cross-entropy of each model over targets other than IGNORE; 0 without any."""
     each = F.cross_entropy(found.flatten(0, 2), targets.flatten(), ignore_index=IGNORE, reduction="none")
     return each.view(len(targets), -1).sum(1) / (targets != IGNORE).flatten(1).sum(1).clamp(min=1)
 
 
 def span_of(batches: Sequence[Batch], answer_pos: int) -> tuple[int, int]:
-    """From where to where (excluded) these batches have targets besides the answer's; (0, 0) if nowhere."""
+    """The range [first, end) of positions with targets besides the answer in these batches; (0, 0) if none."""
     used = torch.stack([(batch.targets != IGNORE).any(0) for batch in batches]).any(0)
     used[answer_pos] = False
     at: list[int] = used.nonzero().flatten().tolist()

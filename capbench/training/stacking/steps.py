@@ -1,4 +1,4 @@
-"""The steps of a stack: data, losses and gradients of all, then each training's own bookkeeping and optimizer."""
+"""The steps of a stack: data, losses and gradients of all, then the bookkeeping and optimizer of each training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from capbench.training.stacking.stack import Stack, span_of
 
 
 class StackWarning(UserWarning):
-    """Trainings that should go together do not."""
+    """Trainings that should be stacked are not."""
 
 
 Ended = Callable[[Training, BaseException | None], object]
@@ -26,12 +26,12 @@ AtWork = Callable[[Sequence[Training]], object]
 
 
 def carry_out(trainings: Iterable[Training], ended: Ended, at_work: AtWork = lambda _: None) -> list[Training]:
-    """Carry trainings of one `kind` out together, each from the step that it has come to; `ended` is told of each.
+    """Train together trainings of one `kind`, each from its current step; `ended` is called for each.
 
-    at_work: told which of them the time from now on is spent on. One that ends before the others keeps its place until half of
-    them have ended: a new stack costs new buffers, and on a GPU a new capture. Where the memory of the GPU is too small, they go
-    on in two stacks. Gives those that must go on alone, from where they are: the last one left; or all, where something else goes
-    wrong (a task that cannot be drawn from): it hits no others.
+    at_work: called with the trainings that use the time from now on. A training that ends keeps its place in the stack until
+    half of them have ended: a new stack costs new buffers, and on a GPU a new capture. If GPU memory is too small, they
+    continue in two stacks. Returns those that must continue alone from their current step: the last one left, or all if
+    something else fails (such as a task that cannot be sampled), so that the fault hits no other training.
     """
     active = list(trainings)
     while len(active) > 1:
@@ -46,14 +46,14 @@ def carry_out(trainings: Iterable[Training], ended: Ended, at_work: AtWork = lam
             half = len(active) // 2
             return [*carry_out(active[:half], ended, at_work), *carry_out(active[half:], ended, at_work)]
         what = f"{len(active)} trainings cannot be stacked, so they run one at a time: {error!r}"
-        with suppress(StackWarning):  # raised under -W error: they go on all the same
+        with suppress(StackWarning):  # raised under -W error: they continue nevertheless
             warnings.warn(what, StackWarning, stacklevel=2)
         break
     return active
 
 
 def _in_one(active: list[Training], ended: Ended, at_work: AtWork) -> tuple[list[Training], Exception | None]:
-    """Go on in one stack until half of them have ended: those left, each by itself, and why no further, if not for that."""
+    """Train in one stack until half of them have ended. Returns those left, released, and the error that stopped it, if any."""
     try:
         stack = Stack(active)
     except Exception as error:
@@ -66,7 +66,7 @@ def _in_one(active: list[Training], ended: Ended, at_work: AtWork) -> tuple[list
 
 
 def _is_back(training: Training, ended: Ended) -> bool:
-    """Whether a released training's model is where it is trained; if there is no room for it, its training ends with that."""
+    """Move a released training's model back to its device. False if there is no memory for it: then its training has ended."""
     try:
         Stack.bring_back(training)
     except torch.OutOfMemoryError as error:
@@ -76,7 +76,7 @@ def _is_back(training: Training, ended: Ended) -> bool:
 
 
 def _bare(error: Exception) -> Exception:
-    """Without the frames, which would hold on to the tensors."""
+    """The error without tracebacks, whose frames keep tensors alive."""
     one: BaseException | None = error
     while one is not None:
         one = one.with_traceback(None).__context__
@@ -84,7 +84,7 @@ def _bare(error: Exception) -> Exception:
 
 
 def _no_memory(error: BaseException | None) -> bool:
-    """Whether the GPU's memory is too small: what fails within a capture is followed by an error of the capture's own."""
+    """Whether the GPU ran out of memory; a failure within a capture is followed by an error of the capture itself."""
     while error is not None:
         if isinstance(error, torch.OutOfMemoryError) or "CUBLAS_STATUS_ALLOC_FAILED" in str(error):
             return True
@@ -93,14 +93,14 @@ def _no_memory(error: BaseException | None) -> bool:
 
 
 def give_back() -> None:
-    """Have the GPU's memory that nothing refers to any more."""
+    """Release GPU memory that is no longer referenced."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 class _Steps:
-    """One stack's steps, until it is taken apart."""
+    """The steps of one stack."""
 
     def __init__(self, stack: Stack, at_work: AtWork) -> None:
         self.stack, self.active, self._at_work = stack, list(stack.trainings), at_work
@@ -108,19 +108,19 @@ class _Steps:
         self._answer_pos = self.active[0].task.answer_pos
         self._span: tuple[int, int] | None = None
         self._tokens = self._targets = torch.empty(0)
-        # SGD takes its learning rate as a number, which a graph would hold on to.
+        # SGD takes its learning rate as a number, which a graph would freeze.
         adam = all(training.config.optimizer == "adamw" for training in self.active)
         self._gradients = Captured(self._compute, self._device)
         self._optimize = Captured(self._update, self._device if adam else "cpu")
 
     def run_until(self, left: int, ended: Ended) -> Exception | None:
-        """Go on until at most so many are left, or one has no step left; why it cannot go on with them together, if so."""
+        """Train until at most `left` are active, or one has no step left. Returns the error that prevents stacking, if any."""
         batches = streams(self.stack.trainings, workers=drawing_processes(self._device, len(self.stack.trainings)))
         begun = False
         while len(self.active) > left:
-            try:  # whatever may fail for all of them: so far nothing of the step is done
+            try:  # an error here concerns all of them; nothing of the step is done yet
                 if not begun:
-                    Context().run(self._ready)  # nobody counts these steps
+                    Context().run(self._ready)  # in an empty context, so these steps are not counted
                     begun = True
                 drawn = next(batches, None)
                 if drawn is None:
@@ -128,7 +128,7 @@ class _Steps:
                 self._load(drawn)
                 figures = self._gradients()
                 self._optimize.prepare()
-                losses, norms = figures.tolist()  # the one moment at which a GPU is waited for
+                losses, norms = figures.tolist()  # the only synchronisation with a GPU
             except Exception as error:
                 return _bare(error)
             for training, raised in self._after(losses, norms, [batch.tokens for batch in drawn]):
@@ -138,16 +138,16 @@ class _Steps:
         return None
 
     def _ready(self) -> None:
-        """Have optimizers take the memory for their state before the first step: in its midst, some would be done, some not."""
+        """Make optimizers allocate their state first: running out of memory within a step would leave it half done."""
         for training in self.active:
             optimizer = training.optimizer
             for group in optimizer.param_groups:
                 adam = self._device.startswith("cuda") and training.config.optimizer == "adamw"
                 group["lr"] = torch.zeros((), device=self._device) if adam else 0.0  # until the first step sets it
             if optimizer.state:
-                continue  # it goes on from an earlier step
+                continue  # resumed from an earlier step
             try:
-                optimizer.step()  # of rate 0 and without gradients: it changes nothing
+                optimizer.step()  # with rate 0 and no gradients: changes nothing
             except BaseException:
                 optimizer.state.clear()
                 raise
@@ -158,7 +158,7 @@ class _Steps:
     def _after(
         self, losses: list[float], norms: list[float], tokens: list[Tensor]
     ) -> list[tuple[Training, BaseException | None]]:
-        """The rest of a step; the trainings that it was the last one for, with what was raised by those who watched them."""
+        """The rest of a step. Returns the trainings that ended, each with the exception raised by its observer, if any."""
         ended: list[tuple[Training, BaseException | None]] = []
         for training, loss, norm in zip(self.stack.trainings, losses, norms, strict=True):
             if training in self.active:
@@ -195,7 +195,7 @@ class _Steps:
             self._tokens, self._targets = (part.to(self._device) for part in (tokens, targets))
             self._span = span
             return
-        if span != self._span:  # other shapes: what was captured does not fit
+        if span != self._span:  # other shapes: the captured graph does not fit
             self._span = span
             self._gradients = Captured(self._compute, self._device)
         self._tokens.copy_(tokens, non_blocking=True)
@@ -206,4 +206,4 @@ class _Steps:
 
     def _update(self) -> None:
         for training in self.stack.trainings:
-            training.optimizer.step()  # without gradients, of one that has ended, it does nothing
+            training.optimizer.step()  # does nothing for an ended training, which has no gradients

@@ -1,4 +1,4 @@
-"""Functions side by side, whose trainings are carried out together: they need not know of each other, nor of stacks."""
+"""Run several functions whose trainings are stacked; the functions need not know about each other or about stacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
 import torch
-from torch._C._autograd import _top_saved_tensors_default_hooks  # torch has no public name for these three
+from torch._C._autograd import _top_saved_tensors_default_hooks  # torch has no public API for these three
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
@@ -25,7 +25,7 @@ from capbench.training.stacking.stack import kind
 from capbench.training.stacking.steps import carry_out, give_back
 
 T = TypeVar("T")
-_LOOK = 0.2  # seconds between looks at whether the run was interrupted
+_LOOK = 0.2  # seconds between checks for an interruption
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,9 @@ class Run:
 
 
 def fit_stacked(runs: Sequence[Run]) -> list[Fit]:
-    """`fit` for several models, in place: those of one architecture and batch size in one batched pass a step.
+    """`fit` for several models, in place: those of the same architecture and batch size share one batched pass per step.
 
-    Each has its own data, learning rates, end and result, equal to the single fit's within float32 tolerance.
+    Each has its own data, learning rates, end and result, equal to those of a single fit within float32 tolerance.
     """
     found = together([lambda run=run: fit(run.model, run.task, run.config) for run in runs])  # type: ignore[misc]
     for outcome in found:
@@ -50,10 +50,10 @@ def fit_stacked(runs: Sequence[Run]) -> list[Fit]:
 
 
 def together(functions: Sequence[Callable[[], T]], *, most: int = 64) -> list[T | BaseException]:
-    """What the functions return, or raise, in their order. Alike trainings (`stack.kind`) by `fit` in them go together.
+    """What the functions return or raise, in order. Their trainings by `fit` are stacked if they are of one `stack.kind`.
 
-    most: models in one stack. Only one function is at work at a time, so that they share this process as if they were called one
-    after another; each has a thread of its own only to be able to wait for its training.
+    most: models in one stack. Only one function runs at a time, as if they were called one after another; each has a thread only
+    so that it can wait for its training.
     """
     sharing = Sharing()
     workers = [_Worker(function, sharing) for function in functions]
@@ -64,7 +64,7 @@ def together(functions: Sequence[Callable[[], T]], *, most: int = 64) -> list[T 
             first = kind(_training(waiting[0]))
             alike = [w for w in waiting if first is not None and kind(_training(w)) == first][:most] or waiting[:1]
             _together({_training(worker): worker for worker in alike}, sharing)
-    except BaseException as error:  # an interruption: nobody must be left waiting
+    except BaseException as error:  # an interruption: no thread may be left waiting
         for worker in workers:
             worker.stop(error)
         raise
@@ -86,14 +86,14 @@ def _training(worker: _Worker[T]) -> Training:
 
 
 class _Worker(Generic[T]):
-    """A thread that runs only between `go_on` and the moment when its function waits for a training, or has ended."""
+    """A thread that runs only from `go_on` until its function waits for a training or ends."""
 
     def __init__(self, function: Callable[[], T], sharing: Sharing) -> None:
         self.waiting: Training | None = None
         self.watch, self._sharing = Stopwatch(sharing), sharing
         self._function, self._context, self._threads = function, copy_context(), torch.get_num_threads()
         self._context.run(share.current.set, self.watch)
-        self._within = self._context  # a copy of the function's own, while it waits for its training
+        self._within = self._context  # a copy of the function's context while it waits for its training
         self._go, self._paused = threading.Semaphore(0), threading.Semaphore(0)
         self._error: BaseException | None = None
         self._running = self._stopped = False
@@ -102,19 +102,17 @@ class _Worker(Generic[T]):
         self._thread.start()
 
     def go_on(self, error: BaseException | None = None) -> None:
-        """Let the function go on, or have the error raised where it waits; back when it waits again, or has ended."""
+        """Resume the function, or raise the error where it waits; returns when it waits again or has ended."""
         self._error, self._running = error, True
         with self._timed():
             self._go.release()
-            while not self._paused.acquire(
-                timeout=_LOOK
-            ):  # a signal just before it begins to wait does not end the wait
+            while not self._paused.acquire(timeout=_LOOK):  # a signal just before the wait does not end it
                 pass
 
     def go_on_alone(self) -> None:
-        """As `go_on`, but the training that it waits for is not done.
+        """As `go_on`, but first do the training that it waits for.
 
-        It is carried out here, and not where it is waited for: an interruption is raised in the main thread only.
+        Done in the main thread, as only there an interruption is raised.
         """
         training, error = _training(self), None
         try:
@@ -132,9 +130,9 @@ class _Worker(Generic[T]):
                 give_back()
 
     def stop(self, error: BaseException) -> None:
-        """End the function, wherever it is, and wait until it has cleaned up."""
+        """End the function wherever it is, and wait until it has cleaned up."""
         self._error, self._stopped = error, True
-        if self._running and self._thread.ident is not None:  # in a loop of its own, that nobody else can end
+        if self._running and self._thread.ident is not None:  # in its own loop, which nothing else can end
             interruption = ctypes.py_object(KeyboardInterrupt)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), interruption)
         self._go.release()
@@ -147,7 +145,7 @@ class _Worker(Generic[T]):
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
-        """Time spent in this block is spent on this function."""
+        """Book the time spent in this block on this function."""
         before, self._sharing.at_work = self._sharing.at_work, (self.watch,)
         try:
             yield
@@ -179,12 +177,12 @@ class _Worker(Generic[T]):
             if error is not None:
                 raise error
         finally:
-            del error  # whose frames, of which this is one, hold on to what the training was at
+            del error  # its frames, including this one, keep the training's tensors alive
 
     def _wait_for(self, training: Training) -> None:
-        """Instead of `Training.run`, called by `fit` in this thread."""
+        """Called by `fit` in this thread, instead of `Training.run`."""
         if training.result.steps >= training.config.steps:
-            return  # nothing to do, or all was done before an interruption
+            return  # nothing to do, or everything was done before an interruption
         if _set_in_this_thread():
             return training.run()
         self.waiting, self._within = training, copy_context()
@@ -196,9 +194,9 @@ class _Worker(Generic[T]):
 
 
 def _set_in_this_thread() -> bool:
-    """Whether the function has set how torch computes: only in its own thread is a training carried out so.
+    """Whether the function changed how torch computes in its thread; its training must then run in that thread.
 
-    By autocast, no_grad, a default device or another mode, or hooks on what is kept for the backward pass (save_on_cpu).
+    By autocast, no_grad, a default device or another mode, or hooks on saved tensors (save_on_cpu).
     """
     cast = any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
     modes = _get_current_function_mode_stack() or _get_current_dispatch_mode_stack()
@@ -206,5 +204,5 @@ def _set_in_this_thread() -> bool:
 
 
 def _alone(training: Training) -> None:
-    with carried_out(Training.run):  # also what an observer trains meanwhile: it has no thread here that could wait
+    with carried_out(Training.run):  # also for trainings by an observer, which has no thread to wait in
         training.run()

@@ -26,11 +26,11 @@ def grammars(
     recursive: bool | None = None,
     min_length: int = 16,
 ) -> SearchStrategy[Grammar]:
-    """Grammars over the first letters of the alphabet, whose strings all have at least min_length symbols.
+    """Grammars over the first letters of the alphabet whose strings have at least min_length symbols.
 
     Drawn: the number of letters; 1 to max_depth levels below the start symbol with up to three nonterminals each, and up to
-    three alternatives each; words of the lowest level; probabilities; whether one symbol contains itself (recursive: None
-    means either), with a max_length that at least half of all strings keep.
+    three alternatives each; words of the lowest level; probabilities; whether one symbol is recursive (recursive: None
+    means either), with a max_length that at least half of all strings satisfy.
     Shrinks to S -> X1 … X1 (min_length times), X1 -> a | b | c with equal probabilities.
 
     Every nonterminal of the lowest level can be any single letter, each about as likely, or one of some longer words. So every
@@ -38,7 +38,9 @@ def grammars(
     that a text can have at all is far out of reach. Nothing is filtered. Raises UsageError for impossible limits.
     """
     if not 1 <= min_letters <= max_letters <= len(ascii_lowercase):
-        raise UsageError(f"letters from {min_letters} to {max_letters}: must be between 1 and {len(ascii_lowercase)}")
+        raise UsageError(
+            f"min_letters {min_letters} and max_letters {max_letters} must be from 1 to {len(ascii_lowercase)}, in this order"
+        )
     if max_depth < 1 or min_length < 1:
         raise UsageError(f"max_depth {max_depth} and min_length {min_length} must be at least 1")
     return _grammars(min_letters, max_letters, max_depth, recursive, min_length)
@@ -60,7 +62,7 @@ def _grammars(
     rules = _reachable({START: _rules(dict.fromkeys(tops, 1)), **rules})
     if not recurs:
         return Grammar(start=START, rules=rules, terminals=letters)
-    # The start symbol first. One of its patterns, not all their copies; a node's or leaf's whole right-hand side.
+    # The start symbol first: one of its patterns without the copies. Else a whole right-hand side of a node or leaf.
     parent = draw(st.sampled_from(list(rules)))
     beside = patterns[0] if parent == START else draw(st.sampled_from(rules[parent]))[0]
     before, after = draw(st.sampled_from([(beside, ()), ((), beside), (beside, beside)]))
@@ -77,9 +79,7 @@ def _grammars(
 @cache  # Hypothesis checks every strategy once
 def _leaves(letters: _Symbols) -> SearchStrategy[_Weighted]:
     """The words of a lowest-level nonterminal: each letter alone, and up to two of two or three letters (aaa, ba)."""
-    singles = st.tuples(
-        *(st.integers(2, 4) for _ in letters)
-    )  # the rarest letter is about half as likely as the others
+    singles = st.tuples(*(st.integers(2, 4) for _ in letters))  # the rarest letter is about half as likely as others
     word = st.lists(st.sampled_from(letters), min_size=2, max_size=3).map(tuple)
     more = st.lists(word, max_size=2)  # at most half as likely as a letter, so that no letter is everywhere
     return st.tuples(singles, more).map(
@@ -89,7 +89,7 @@ def _leaves(letters: _Symbols) -> SearchStrategy[_Weighted]:
 
 @cache
 def _nodes(below: _Symbols) -> SearchStrategy[_Weighted]:
-    """The alternatives of a higher nonterminal: sequences of those of the level below."""
+    """The alternatives of a higher nonterminal: sequences of nonterminals of the level below."""
     return st.lists(st.tuples(_sequences(below), st.integers(1, 4)), min_size=1, max_size=3).map(dict)
 
 
@@ -130,9 +130,9 @@ def _shortest(rules: Mapping[str, tuple[Rule, ...]]) -> dict[str, int]:
 
 
 def mean_lengths(rules: dict[str, tuple[Rule, ...]]) -> dict[str, float]:
-    """Mean length of the strings of each symbol, max_length aside; rules from the top down, in which a symbol may contain
+    """Mean length of each symbol's strings, ignoring max_length.
 
-    itself in one of its rules, but no other that contains it.
+    rules: from the top down; a symbol may contain itself in one of its rules, but no other symbol that contains it.
     """
     found: dict[str, float] = {}
     for parent, alternatives in reversed(rules.items()):

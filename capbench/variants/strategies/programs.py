@@ -1,4 +1,4 @@
-"""RASP programs that Tracr compiles exactly: the model gives what the program does, on every string."""
+"""RASP programs that Tracr compiles exactly: model and program agree on every string."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from capbench.tasks.rasp import (
     expressions,
 )
 
-_LARGEST = 4  # classes that are computed; few, so that spaces stay small
+_LARGEST = 4  # the largest computed class; small, so that spaces stay small
 _CONSTANTS = (*range(1, _LARGEST + 1), 0)
 # In one piece, the simplest first: fewer choices count as simpler, and a Map must be the simplest of all.
 _MODULI = range(_LARGEST + 1, 1, -1)
@@ -42,15 +42,15 @@ _FACTORS = [*product((1, 2, -1, -2), repeat=2)]
 def rasp_programs(
     *, max_operations: int = 5, vocab: Sequence[int] | Sequence[str] = (0, 1, 2), max_seq_len: int = 4
 ) -> st.SearchStrategy[RaspProgram]:
-    """Returns a strategy for RASP programs of one to ``max_operations`` operations, each on what those before it gave.
+    """Returns a strategy for RASP programs of one to ``max_operations`` operations, each on results of earlier ones.
 
-    Every program reads its tokens, and compiled by Tracr gives for every string of up to ``max_seq_len`` tokens what
-    :func:`capbench.tasks.rasp.interpret` does, to 1e-3, wherever that is not None. So
+    Every program reads its tokens. Compiled by Tracr, it agrees on every string of up to ``max_seq_len`` tokens with
+    :func:`capbench.tasks.rasp.interpret`, to 1e-3, wherever that is not None. So
 
     - classes are never averaged: they are aggregated from the one position that a query names;
-    - what may be None (no position was named) is compared nowhere and never becomes a number;
-    - averages (of indicators) are added, or compared with a threshold that Tracr's rounding of them respects; other numbers
-      are mapped, too.
+    - a value that may be None (no position was named) is never compared and never becomes a number;
+    - averages (of indicators) are added, or compared with a threshold that Tracr's rounding respects; other numbers are mapped,
+      too.
 
     Computed classes are integers from 0 to 4, except widths (up to ``max_seq_len``) and those of a vocab with larger ones.
     Letters, a ``vocab`` of strings, are read by their number in it.
@@ -69,16 +69,14 @@ def rasp_programs(
 
 @dataclass
 class _Pool:
-    """What has been made, by what may be done with it. `classes` may be compared; `unsure` may be None."""
+    """The values made so far, by what may be done with them. `classes` may be compared; `unsure` may be None."""
 
     classes: list[Value]
     unsure: list[Value] = field(default_factory=list)
     binary: list[Value] = field(default_factory=list)
-    whole: list[Value] = field(
-        default_factory=list
-    )  # numbers of which Tracr knows all values, binary ones not among them
-    averages: list[Value] = field(default_factory=list)  # that may be compared with a threshold
-    sums: list[Value] = field(default_factory=list)  # other averages, and sums with one in them
+    whole: list[Value] = field(default_factory=list)  # non-binary numbers whose possible values Tracr knows
+    averages: list[Value] = field(default_factory=list)  # comparable with a threshold
+    sums: list[Value] = field(default_factory=list)  # other averages, and sums of averages
 
     @property
     def numbers(self) -> list[Value]:
@@ -148,7 +146,7 @@ def _programs(draw: st.DrawFn, max_operations: int, vocab: tuple[int | str, ...]
             case "average":
                 values = one_of(reading(pool.binary))
                 made = Aggregate(select=select(pool.classes), values=values)
-                # Of an indicator that is never 0 Tracr does not expect the average 0, that of nothing.
+                # For an indicator that is never 0 Tracr does not expect the average 0 of an empty selection.
                 goes_to = pool.averages if 0 in _may_be(values, vocab, max_seq_len) else pool.sums
             case "number to number":
                 line = Line(slope=3, intercept=-1)
@@ -180,7 +178,7 @@ def _identity(value: Value) -> Value:
 
 
 def _may_be(value: Value, vocab: tuple[int | str, ...], max_seq_len: int) -> set[Any]:
-    """The classes or indicators that Tracr takes an expression to have: all combinations of those of its parts."""
+    """The values that Tracr assumes an expression can have: all combinations of those of its parts."""
 
     def of(inner: Value) -> set[Any]:
         return _may_be(inner, vocab, max_seq_len)

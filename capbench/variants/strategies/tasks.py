@@ -42,7 +42,7 @@ class GptSize(NamedTuple):
 
 
 def operand_pairs(letters: Sequence[str]) -> SearchStrategy[tuple[str, str]]:
-    """O_PT and O_FT, two different letters of at least two. Shrinks to the first and the second."""
+    """O_PT and O_FT, two different letters. Shrinks to the first and the second."""
     n = len(letters)
     return st.tuples(st.integers(0, n - 1), st.integers(1, n - 1)).map(
         lambda drawn: (letters[drawn[0]], letters[(drawn[0] + drawn[1]) % n])
@@ -51,7 +51,7 @@ def operand_pairs(letters: Sequence[str]) -> SearchStrategy[tuple[str, str]]:
 
 @st.composite
 def operand_priors(draw: st.DrawFn, letters: Sequence[str]) -> dict[str, float]:
-    """Probabilities of all letters that sum to 1, some of them 0 and one at least above .001. Shrinks to the first alone."""
+    """Probabilities of all letters that sum to 1; some may be 0, one is above .001. Shrinks to the first letter alone."""
     sure = draw(st.integers(0, len(letters) - 1))
     weights = [draw(st.integers(int(i == sure), 1000)) for i in range(len(letters))]
     return {letter: weight / sum(weights) for letter, weight in zip(letters, weights, strict=True)}
@@ -66,14 +66,14 @@ def prompt_formats() -> SearchStrategy[PromptFormat]:
 
 
 def c_trs() -> SearchStrategy[float]:
-    """Shares of the strings that carry a correlation: all, none, or those of the paper between. Shrinks to 1."""
+    """Shares of strings with the correlation: all, none, or one of the paper's. Shrinks to 1."""
     return st.sampled_from((1.0, 0.0, 0.5, 0.2, 0.8, 0.9, 0.98, 0.999))
 
 
 def numbers(family: str, text_len: int) -> SearchStrategy[int]:
-    """O' of a task family for texts of MIN_TEXT tokens or more, such that its answers spread. Shrinks to the smallest.
+    """O' of a task family for texts of MIN_TEXT tokens or more, such that answers spread. Shrinks to the smallest.
 
-    C, CC: a window of at least 6. I: the first or second occurrence, IC the first, which most texts have. T: any place.
+    C, CC: a window of at least 6. I: the first or second occurrence; IC: the first; most texts have these. T: any position.
     """
     if family in ("C", "CC"):
         return st.integers(6, text_len)
@@ -84,9 +84,9 @@ def numbers(family: str, text_len: int) -> SearchStrategy[int]:
 def correlations(
     draw: st.DrawFn, letters: Sequence[str], family: str, number: int, rates: SearchStrategy[float] | None = None
 ) -> Correlation:
-    """Correlations that texts of a setting drawn here can carry and can lack: offset, parity, order or presence.
+    """Correlations that texts of a setting drawn here can have and lack: offset, parity, order or presence.
 
-    family: a task family with operands, C, CC, I or IC; number: its O'. rates: of the rate (None: c_trs()).
+    family: a task family with operands: C, CC, I or IC; number: its O'. rates: a strategy for the rate (None: c_trs()).
     Presence is drawn only where letters are often absent. Shrinks to r(x, b) - r(x, a) = 1 at rate 1 (IC: 2).
     """
     o_pt, o_ft = draw(operand_pairs(letters))
@@ -122,9 +122,9 @@ def pcfg_settings(
 
 @st.composite
 def pcfg_tasks(draw: st.DrawFn, setting: SearchStrategy[PcfgSetting] | None = None) -> PcfgTask:
-    """Prompts of any family token, prior, correlation or none, answered operand, split and targets.
+    """Prompts of any family token, prior, correlation (or none), answered operand, split and targets.
 
-    setting: as `pcfg_settings()` (None) draws them. Shrinks to family C with operand a, without correlation, to train on.
+    setting: None: `pcfg_settings()`. Shrinks to family C with operand a, without correlation, split train.
     """
     s = draw(pcfg_settings() if setting is None else setting)
     token = draw(st.sampled_from(s.families))
@@ -147,8 +147,8 @@ def pcfg_tasks(draw: st.DrawFn, setting: SearchStrategy[PcfgSetting] | None = No
 def finetuning_tasks(draw: st.DrawFn) -> FineTuningTask:
     """Fine-tuning of one family token from O_PT to O_FT, after pretraining on all tokens of a setting (App. C.2, E).
 
-    Drawn: setting, pretraining prior, correlation, mixing, and whether wrong answers are given (randFT).
-    Shrinks to family C, from a to b, r(x, b) = r(x, a) + 1 in all strings, nothing mixed in, right answers.
+    Drawn: setting, pretraining prior, correlation, mixing, and whether answers are wrong (randFT).
+    Shrinks to family C, from a to b, r(x, b) = r(x, a) + 1 in all strings, no mixing, right answers.
     """
     asking = [name for name, family in FAMILIES.items() if family.operand != "null"]
     s = draw(pcfg_settings(asking))
@@ -170,7 +170,7 @@ def finetuning_tasks(draw: st.DrawFn) -> FineTuningTask:
 def gpt_sizes(
     *, n_heads: tuple[int, int] = (1, 4), n_blocks: tuple[int, int] = (1, 3), d_head: tuple[int, ...] = (8, 16)
 ) -> SearchStrategy[GptSize]:
-    """Sizes of GPTs: heads and blocks between two limits each, heads of one of these widths. Shrinks to the smallest."""
+    """Sizes of GPTs: heads and blocks within limits, head width one of d_head. Shrinks to the smallest."""
     return st.builds(
         lambda heads, blocks, width: GptSize(heads * width, blocks, heads),
         st.integers(*n_heads),
@@ -180,9 +180,9 @@ def gpt_sizes(
 
 
 def train_configs(*, max_steps: int = 200, max_batch_size: int = 64) -> SearchStrategy[TrainConfig]:
-    """Trainings on the CPU: steps, batch size, rate 1e-5 to 1e-2, seed, optimizer, warm-up, decay, clipping.
+    """Trainings on the CPU: steps, batch size, learning rate 1e-5 to 1e-2, seed, optimizer, warm-up, decay, clipping.
 
-    Shrinks to one step on one string by the paper's AdamW (App. C.2).
+    Shrinks to one step on one string with the paper's AdamW (App. C.2).
     """
     return st.builds(
         TrainConfig,

@@ -1,4 +1,4 @@
-"""Variants drawn by Hypothesis: a task, a protocol and a model size, small enough that a model is trained in a minute."""
+"""Variants drawn by Hypothesis: a task, a protocol and a model size, small enough to train a model in a minute."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from capbench.tasks.pcfg.setting import PcfgSetting
 from capbench.variants.strategies.grammars import grammars
 from capbench.variants.strategies.tasks import operand_pairs, prompt_formats
 
-# family -> O' of the simplest first; offsets that texts of its length show often enough, the simplest first
+# family -> O', and offsets that occur often enough in texts of this length; the simplest first
 _NUMBERS = {"C": (12, 8, 10, 14, 16), "I": (2, 3)}
 _OFFSETS = {"C": (1, 2, -1), "I": (1, 2, -1, -2)}
 _SIZES = ((48, 2, 3), (64, 2, 4), (32, 3, 2))  # d_model, n_blocks, n_heads
