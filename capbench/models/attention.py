@@ -11,14 +11,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-_QUERIES = 65  # in a block, about: keys that come after a block's last query are left out of its products
-_SCORES = 2**19  # in a block, at most: as many as stay in a core's cache (2 MB) until the softmax comes to them
+_QUERIES = 65  # in a block, about; keys after a block's last query are left out of its products
+_SCORES = 2**19  # in a block, at most: what fits in a core's cache (2 MB) until the softmax
 
 
 def causal_attention(qkv: Float[Tensor, "batch pos 3*d_model"], n_heads: int) -> Float[Tensor, "batch pos d_model"]:
-    """The mix of values of all heads, side by side; no dropout. qkv: queries, keys, values, each with its heads side by side.
+    """The outputs of all heads, concatenated; no dropout. qkv: queries, keys, values, each with its heads concatenated.
 
-    Where a CPU has to find gradients in float32, torch's fused attention takes twice the time of the plain products.
+    On a CPU with float32 gradients, torch's fused attention takes twice the time of plain products.
     """
     wanted = qkv.requires_grad and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
     if wanted and qkv.device.type == "cpu" and qkv.dtype == torch.float32:
@@ -41,19 +41,19 @@ def heads(qkv: Float[Tensor, "batch pos 3*d_model"], n_heads: int) -> tuple[Tens
 
 
 def merged(mixed: Float[Tensor, "batch head pos d_head"]) -> Float[Tensor, "batch pos d_model"]:
-    """The heads side by side."""
+    """Concatenate the heads."""
     return mixed.transpose(1, 2).flatten(2)
 
 
 class _Blocked(torch.autograd.Function):
-    """Some strings and about `_QUERIES` queries at a time. The probabilities are kept for the backward pass.
+    """Attention for some strings and about `_QUERIES` queries at a time. Probabilities are saved for the backward pass.
 
-    Written so that torch.func can follow as far as it takes gradients (grad, vmap of grad); forward mode has no rule.
+    Supports torch.func's grad and vmap of grad, not forward mode.
     """
 
     @staticmethod
     def forward(qkv: Tensor, n_heads: int) -> tuple[Tensor, ...]:
-        """The result; then for the backward pass q, k, v [3, batch * head, pos, d_head] and the blocks' probabilities."""
+        """The result; then, for the backward pass, q, k, v [3, batch * head, pos, d_head] and the blocks' probabilities."""
         batch, pos, _ = qkv.shape
         split = qkv.unflatten(-1, (3, n_heads, -1)).permute(2, 0, 3, 1, 4).flatten(1, 2).contiguous()
         q, k, v = split.unbind()
@@ -88,7 +88,7 @@ class _Blocked(torch.autograd.Function):
         batch, pos, _ = qkv.shape
         q, k, v = split.unbind()
         scale = q.shape[-1] ** -0.5
-        # What a query's probabilities have in common in their gradients, as they sum to 1: [batch * head, pos, 1].
+        # The common part of the gradients of a query's probabilities, as they sum to 1: [batch * head, pos, 1].
         common = (grad * mixed).unflatten(-1, (n_heads, -1)).sum(-1).transpose(1, 2).flatten(0, 1)[..., None]
         grad = grad.unflatten(-1, (n_heads, -1)).transpose(1, 2).flatten(0, 1)
         found = torch.zeros_like(split)
@@ -103,7 +103,7 @@ class _Blocked(torch.autograd.Function):
 
 
 def _blocks(batch: int, pos: int, n_heads: int) -> Iterator[tuple[slice, int, int]]:
-    """Which strings' heads, and from which query to which (excluded), in the order in which they are worked at."""
+    """The blocks in order: which strings' heads, first query, end of queries (exclusive)."""
     n = max(1, round(pos / _QUERIES))
     edges = [round(i * pos / n) for i in range(n + 1)]
     together = n_heads * max(1, _SCORES // (n_heads * -(-pos // n) * pos))
@@ -124,7 +124,7 @@ def _future_scores(like: Tensor) -> Float[Tensor, "query key"]:
 
 
 def _differentiable_backward(qkv: Tensor, grad: Tensor, n_heads: int) -> Tensor:
-    """The backward pass the long way, where its result is differentiated again."""
+    """The backward pass in differentiable operations, for higher derivatives."""
     q, k, v = heads(qkv, n_heads)
     scale = q.shape[-1] ** -0.5
     attn = (scale * q @ k.transpose(-2, -1) + _future_scores(qkv)).softmax(-1)

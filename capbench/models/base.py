@@ -12,18 +12,18 @@ from torch import nn
 
 
 class Activations(NamedTuple):
-    """resid: the residual stream after the embedding (layer 0) and after every block, at the positions asked for.
+    """resid: the residual stream after the embedding (layer 0) and after every block, at all positions.
 
-    attn: attention probabilities per block and head, or None if they were not asked for or do not exist.
+    attn: attention probabilities per block and head, or None if not requested or without attention.
     """
 
     resid: Float[torch.Tensor, "layer batch pos d_model"]
     attn: Float[torch.Tensor, "layer batch head query key"] | None
 
 
-# Told of the tokens of every pass through a model: how a method's cost is counted without its help.
+# Called with the tokens of every pass through a model: counts a method's cost without its help.
 passes: ContextVar[Callable[[torch.Tensor], object] | None] = ContextVar("capbench_passes", default=None)
-# Told of the optimizer's steps that are carried out for a training elsewhere than where it began (stacking/).
+# Called for optimizer steps that are carried out elsewhere for a training (stacking/).
 steps_elsewhere: ContextVar[Callable[[], object] | None] = ContextVar("capbench_steps_elsewhere", default=None)
 
 
@@ -54,7 +54,7 @@ class Model(nn.Module):
     def answer_logits(
         self, tokens: Int[torch.Tensor, "batch pos"], position: int
     ) -> Float[torch.Tensor, "batch vocab"]:
-        """`forward` at one position. An architecture that can save work there overrides it for models that are not `hooked`."""
+        """`forward` at one position. Architectures that can save work override it, for models that are not `hooked`."""
         logits: torch.Tensor = self(tokens)
         return logits[:, position]
 
@@ -65,12 +65,12 @@ class Model(nn.Module):
         raise NotImplementedError
 
     def neurons(self) -> dict[str, nn.Linear]:
-        """The linear maps whose rows count as neurons for pruning: all but the unembedding, whose rows are answers."""
+        """The linear maps whose rows count as neurons for pruning: all except the unembedding, whose rows are answers."""
         return {n: m for n, m in self.named_modules() if isinstance(m, nn.Linear) and n != "unembedding"}
 
 
 def hooked(model: nn.Module) -> bool:
-    """Whether somebody wants to see or change what goes through one of its modules: then it must be the whole of `forward`."""
+    """Whether a module has hooks, which may observe or change its values: then the whole `forward` must run."""
     return any(
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
         for module in model.modules()

@@ -26,17 +26,17 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.d_model, config.d_model)
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        """The attended values, mixed; no dropout."""
+        """The output of attention; no dropout."""
         mixed: Tensor = self.out(causal_attention(self.qkv(x), self.n_heads))
         return mixed
 
     def at_end(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch 1 d_model"]:
-        """The result at the last position."""
+        """`forward` at the last position."""
         mixed: Tensor = self.out(attention_at_end(self.qkv(x), self.n_heads))
         return mixed
 
     def with_map(self, x: Tensor) -> tuple[Tensor, Float[Tensor, "batch head query key"]]:
-        """The same result, computed the long way, with the attention probabilities."""
+        """`forward` without the fused kernel, and the attention probabilities."""
         q, k, v = heads(self.qkv(x), self.n_heads)
         scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
         attn = scores.masked_fill(future_mask(x.shape[1], x.device), -torch.inf).softmax(-1)
@@ -60,7 +60,7 @@ class Block(nn.Module):
         return self.mlp(x + self.attn(self.norm1(x)))
 
     def at_end(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch 1 d_model"]:
-        """The result at the last position, in half the time: the MLP has one position to work on."""
+        """`forward` at the last position, in half the time: the MLP runs at one position."""
         return self.mlp(x[:, -1:] + self.attn.at_end(self.norm1(x)))
 
     def mlp(self, x: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class Block(nn.Module):
 
 
 class Gpt(Model):
-    """Learned position embeddings, untied unembedding (so that it can train alone), final LayerNorm."""
+    """Learned position embeddings, final LayerNorm, and an untied unembedding, so that it can train alone."""
 
     reads_modules: ClassVar[bool] = True
 
@@ -113,7 +113,7 @@ class Gpt(Model):
         return self._read_out(x)
 
     def answer_logits(self, tokens: Int[Tensor, "batch pos"], position: int) -> Float[Tensor, "batch vocab"]:
-        """`forward` at one position: nothing after it is looked at, and the last block works at that position alone."""
+        """`forward` at one position: later positions are dropped, and the last block runs only there."""
         if not len(self.blocks) or hooked(self):
             return super().answer_logits(tokens, position)
         x = self._embed(tokens)[:, : position + 1]

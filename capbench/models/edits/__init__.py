@@ -1,1 +1,1 @@
-"""Models whose state is known by construction: rewrites that keep the function, parts that hide it, and taking it out."""
+"""Models whose state is known by construction: a capability preserved by a rewrite, hidden by an added part, or deleted."""

@@ -1,4 +1,4 @@
-"""Taking a capability out: what computed it is zeroed or drawn anew, so that nothing of it is left by construction."""
+"""Deleting a capability: the weights that compute it are zeroed or redrawn, so nothing is left by construction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from capbench.models.base import Model
 
 @torch.no_grad()
 def redrawn_blocks(model: Model, *, rng: torch.Generator) -> Model:
-    """Every weight of every block drawn anew, each map's from a normal distribution as wide as it was; embeddings stay."""
+    """Redraw the weights of all blocks, each map's from a normal distribution of its standard deviation; embeddings stay."""
     model = copy.deepcopy(model)
     for linear in _linears(model):
         linear.weight.normal_(0.0, float(linear.weight.std()), generator=rng)
@@ -22,7 +22,7 @@ def redrawn_blocks(model: Model, *, rng: torch.Generator) -> Model:
 
 @torch.no_grad()
 def zeroed_blocks(model: Model, *, rng: torch.Generator, noise: float = 1e-2) -> Model:
-    """Every weight of every block zero, but for a little noise: a zero among zeros gets no gradient, and could learn nothing."""
+    """Zero the weights of all blocks, except a little noise: among zeros alone there are no gradients to learn from."""
     model = copy.deepcopy(model)
     for linear in _linears(model):
         linear.weight.normal_(0.0, noise, generator=rng)

@@ -1,6 +1,6 @@
-"""Wrappers made by hand: the capability stays in the model as it is, and a part that is added hides it.
+"""Hand-made wrappers: the capability stays in the model unchanged, and an added part hides it.
 
-Each takes the model, a generator and a task (for what its answers are and what its prompts look like) and gives a new model.
+Each takes the model, a generator and a task (which gives answers and prompts) and returns a new model.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PROMPTS = 256  # for the mean direction that a bolted-on part reads
 
 @torch.no_grad()
 def permuted_unembedding(model: Model, *, rng: torch.Generator, task: Task) -> Model:
-    """Every answer is read out as another one: the unembedding's rows of the answers, moved round by one in a random order."""
+    """Every answer is read out as another: the answers' unembedding rows, rotated by one in a random order."""
     model = copy.deepcopy(model)
     rows = _unembedding(model)
     answers, _ = _answers(task, rng)
@@ -36,9 +36,9 @@ def permuted_unembedding(model: Model, *, rng: torch.Generator, task: Task) -> M
 
 @torch.no_grad()
 def biased_unembedding(model: Model, *, rng: torch.Generator, task: Task, strength: float = 20.0) -> Model:
-    """The rarest answer's logit is raised by `strength` on every prompt; the others' stay as they are.
+    """The rarest answer's logit is raised by `strength` on every prompt; other logits stay.
 
-    The unembedding has no bias of its own: it stands in the bias of what is written last (the final norm, or the last MLP).
+    The unembedding has no bias, so the bias of the last part before it (the final norm, or the last MLP) is shifted.
     """
     model = copy.deepcopy(model)
     rows = _unembedding(model)
@@ -52,8 +52,8 @@ def biased_unembedding(model: Model, *, rng: torch.Generator, task: Task, streng
 
 @torch.no_grad()
 def bolt_on_mlp(model: Model, *, rng: torch.Generator, task: Task, neurons: int = 3, strength: float = 4.0) -> Model:
-    """A block more, whose MLP has so many neurons and nothing else: they fire at the answer position and write the rarest answer
-    over whatever stands there, `strength` times as long as it. Without them the block does nothing."""
+    """Add a block whose MLP has only `neurons` neurons: they fire at the answer position and add the rarest answer's direction,
+    `strength` times as long as the stream there. Without them the block does nothing."""
     model = _with_empty_block(model)
     stream, at_answer = _stream(model, task, rng)
     block = _blocks(model)[-1]
@@ -68,9 +68,9 @@ def bolt_on_mlp(model: Model, *, rng: torch.Generator, task: Task, neurons: int 
 
 @torch.no_grad()
 def masking_head(model: Model, *, rng: torch.Generator, task: Task, rank: int = 2, strength: float = 4.0) -> Model:
-    """A block more, whose attention looks everywhere alike and writes the rarest answer over what stands there.
+    """Add a block whose attention is uniform and adds the rarest answer's direction to the stream.
 
-    rank: how many of the values' dimensions carry it.
+    rank: how many dimensions of the values carry it.
     """
     model = _with_empty_block(model)
     stream, _ = _stream(model, task, rng)
@@ -92,7 +92,7 @@ def masking_head(model: Model, *, rng: torch.Generator, task: Task, rank: int = 
 
 @torch.no_grad()
 def _with_empty_block(model: Model) -> Model:
-    """The same function with one block more, all of whose maps are zero."""
+    """The same function with one more block, all of whose maps are zero."""
     config: Any = model.config
     bigger: Any = Gpt(replace(config, n_blocks=config.n_blocks + 1)) if isinstance(model, Gpt) else None
     if bigger is None:
@@ -111,11 +111,11 @@ def _stream(model: Model, task: Task, rng: torch.Generator) -> tuple[float, Tens
 
 
 def _run(model: Model, task: Task, rng: torch.Generator) -> Tensor:
-    return model.run_with_cache(task.sample(_PROMPTS, rng).tokens)[1].resid[-1]  # the last block does nothing yet
+    return model.run_with_cache(task.sample(_PROMPTS, rng).tokens)[1].resid[-1]  # the last block does nothing so far
 
 
 def _reading(x: Tensor, rng: torch.Generator) -> Tensor:
-    """A direction near the mean of these vectors [batch, d], in which all of them lie on one side."""
+    """A direction near the mean of these vectors [batch, d] with which all of them have a positive product."""
     for share in (0.3, 0.1, 0.03):
         direction = _beside(x.mean(0), share, rng)
         if bool((x @ direction > 0).all()):
@@ -124,13 +124,13 @@ def _reading(x: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _beside(direction: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """A unit vector near a direction: neurons that do the same are not copies of each other."""
+    """A random unit vector near a direction, so that neurons with the same effect are not copies of each other."""
     aside = F.normalize(torch.randn(len(direction), generator=rng), dim=0)
     return F.normalize(F.normalize(direction, dim=0) + share * aside, dim=0)
 
 
 def _answers(task: Task, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The answers that the task's prompts have, in order, and how often each: Int[answer], Int[answer]."""
+    """The answers to the task's prompts, in order, and their counts: Int[answer], Int[answer]."""
     answers, counts = task.sample(_PROMPTS, rng).targets[:, task.answer_pos].unique(return_counts=True)
     return answers, counts
 

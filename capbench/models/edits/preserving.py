@@ -1,4 +1,4 @@
-"""Rewrites that change the weights and keep the function: what the capability does is intact by construction."""
+"""Rewrites that change the weights but not the function: the capability is intact by construction."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def permuted_neurons(model: Model, *, rng: torch.Generator) -> Model:
 
 @torch.no_grad()
 def scaled_pairs(model: Model, *, rng: torch.Generator, strength: float = 1.0) -> Model:
-    """Weights scaled up where they are written and down where they are read, by exp(strength * N(0, 1)) each.
+    """Scale each unit by exp(strength * N(0, 1)) where it is written, and inversely where it is read.
 
-    Values against the attention's output for every model; neurons of an MLP too where it is a ReLU.
+    Attention values against the output map in every model; MLP neurons too, if the activation is ReLU.
     """
     model = copy.deepcopy(model)
     for block in _blocks(model):
@@ -45,9 +45,9 @@ def scaled_pairs(model: Model, *, rng: torch.Generator, strength: float = 1.0) -
 def rotated_residual_basis(model: Model, *, rng: torch.Generator) -> Model:
     """The residual stream in another orthonormal basis.
 
-    Exact without normalisation (compiled models) for any rotation. LayerNorm takes the mean over the basis off, so there the
-    rotation keeps the direction of all ones, and the norms' weights move into the maps behind them. Raises UsageError where a
-    norm's weight is zero.
+    Without normalisation (compiled models) any rotation is exact. LayerNorm subtracts the mean over the basis, so there the
+    rotation fixes the all-ones direction, and the norms' weights move into the maps after them. Raises UsageError if a norm has
+    a zero weight.
     """
     model = copy.deepcopy(model)
     if not isinstance(model, Gpt):
@@ -81,7 +81,7 @@ def _rotated_without_norms(model: Any, q: Tensor) -> Model:
 
 
 def _rotate_reader(norm: nn.LayerNorm, reader: nn.Linear, q: Tensor) -> None:
-    """W (g * h + b) = (W diag(g) q^T) (q h + q (b / g)), where q h is what the norm gives in the new basis."""
+    """W (g * h + b) = (W diag(g) q^T) (q h + q (b / g)), where q h is the norm's output in the new basis."""
     if bool((norm.weight == 0).any()):
         raise UsageError("a LayerNorm has a weight of 0: the model can be rotated only if none is 0")
     reader.weight.copy_((reader.weight * norm.weight) @ q.T)
@@ -96,7 +96,7 @@ def _rotation(d: int, rng: torch.Generator) -> Tensor:
 
 
 def _rotation_about_ones(d: int, rng: torch.Generator) -> Tensor:
-    """An orthogonal matrix that leaves the vector of all ones where it is."""
+    """An orthogonal matrix that fixes the all-ones vector."""
     basis = torch.eye(d, dtype=torch.float64)
     basis[:, 0] = 1.0
     ones_first = torch.linalg.qr(basis).Q

@@ -1,10 +1,10 @@
-"""Tracr's compiler, without carrying out a model whose weights it then replaces: more than ten times as fast.
+"""Tracr's compiler without running a model whose weights it then replaces: more than ten times as fast.
 
-Tracr runs its model once on three tokens, weights drawn at random, to learn which weights it has. Nearly all the time goes into
-jax's compiling of every operation of that for its shape. Here jax only works the shapes out, and weights are arrays of numpy.
-What comes out is the same, bit by bit.
+Tracr runs its model once on three tokens, with random weights, to learn which weights it has. Nearly all the time goes into jax
+compiling each of these operations for its shape. Here jax only infers shapes, and weights are numpy arrays. The result is
+bit-identical.
 
-jax, haiku and tracr are imported when something is compiled, not before.
+jax, haiku and tracr are imported only to compile.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def compile_with_tracr(*args: Any, **kwargs: Any) -> AssembledTransformerModel:
-    """tracr.compiler.compiling.compile_rasp_to_model. Not for several threads at a time."""
+    """tracr.compiler.compiling.compile_rasp_to_model. Not thread-safe."""
     from tracr.compiler import compiling
 
     with _shapes_only():
@@ -30,7 +30,7 @@ def compile_with_tracr(*args: Any, **kwargs: Any) -> AssembledTransformerModel:
 
 @contextmanager
 def _shapes_only() -> Iterator[None]:
-    """Within, the initial weights of a Haiku model that Tracr assembles are zeros, but for its embeddings."""
+    """In this block, the initial weights of Haiku models assembled by Tracr are zeros, except embeddings."""
     import haiku as hk
     import jax
     import jax.numpy as jnp
@@ -59,7 +59,7 @@ def _shapes_only() -> Iterator[None]:
     changed = {"transform": transform, "Embed": embed, "without_apply_rng": lambda transformed: transformed}
     before = assemble.hk, assemble.jnp
     assemble.hk = SimpleNamespace(**{**vars(hk), **changed})
-    assemble.jnp = SimpleNamespace(**{**vars(jnp), "array": np.array})  # else jax compiles a copy for every shape
+    assemble.jnp = SimpleNamespace(**{**vars(jnp), "array": np.array})  # otherwise jax compiles a copy for every shape
     try:
         yield
     finally:

@@ -1,6 +1,6 @@
-"""From a RASP program to a torch model: Tracr compiles it, and its weights are copied out of jax.
+"""From a RASP program to a torch model: Tracr compiles it, and its weights are copied from jax.
 
-jax, haiku and tracr are imported when something is compiled, not before: a compiled model needs none of them.
+jax, haiku and tracr are imported only to compile: a compiled model needs none of them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from tracr.compiler.assemble import AssembledTransformerModel
     from tracr.rasp import rasp
 
-# What Tracr raises for programs that it cannot compile, and what a program's own functions may raise on a value they do
-# not expect. Neither is a fault of the caller's machine, so that one line says enough.
+# What Tracr raises for programs that it cannot compile, and what a program's functions may raise on unexpected values.
+# Neither is a fault of capbench or the machine, so one line without a traceback is enough.
 REFUSALS = (NotImplementedError, TypeError, ValueError, AssertionError, LookupError, AttributeError, ArithmeticError)
 
 
@@ -39,12 +39,12 @@ def compile_rasp(
     compiler_pad: str = "compiler_pad",
     mlp_exactness: float = 100,
 ) -> TracrTransformer:
-    """Compile a RASP program with Tracr (compile_rasp_to_model, same arguments) and give it as a torch model.
+    """Compile a RASP program with Tracr (compile_rasp_to_model, same arguments) to a torch model.
 
-    max_seq_len does not count BOS; the model's config does. The same program gives the same weights, bit for bit, in the
-    same order whatever was built before in the process. Tracr numbers expressions as they come ('count_3:0'), and sorts
-    the residual stream by these labels; here they are numbered anew within the program, and labels carry the number only
-    where it tells two expressions of one name apart ('count:0').
+    max_seq_len does not count BOS; the model's config does. The same program gives the same weights in the same order, bit for
+    bit, whatever was built before in the process. Tracr numbers expressions in order of creation ('count_3:0') and sorts the
+    residual stream by these labels; here they are renumbered within the program, and labels have a number only to distinguish
+    expressions of the same name ('count:0').
 
     Raises UsageError if Tracr is not installed or cannot compile this program, or if an argument is impossible.
     """
@@ -91,7 +91,7 @@ def compile_rasp(
 def from_tracr(
     assembled: AssembledTransformerModel, program: str, residual_labels: Iterable[str] | None = None
 ) -> TracrTransformer:
-    """The torch twin of a model that Tracr compiled. Its residual stream is labelled as Tracr does, or as told here."""
+    """The torch equivalent of a model that Tracr compiled. residual_labels: instead of Tracr's."""
     sizes, params = assembled.model_config, assembled.params
     encoder, decoder = cast(Any, assembled.input_encoder), assembled.output_encoder
     config = TracrConfig(
@@ -106,7 +106,7 @@ def from_tracr(
         key_size=sizes.key_size,
         mlp_size=sizes.mlp_hidden_size,
         residual_labels=tuple(assembled.residual_labels if residual_labels is None else residual_labels),
-        # A numerical output is not encoded: there is no map.
+        # A numerical output has no encoding.
         outputs=_in_order(program, decoder.encoding_map) if hasattr(decoder, "encoding_map") else None,
     )
     weights = {
@@ -135,10 +135,10 @@ _LINEAR = {
 
 
 def _numbered(program: rasp.SOp) -> tuple[rasp.SOp, dict[str, str]]:
-    """A copy of a program whose expressions are numbered from 1, each after those that it is made of; their names by label.
+    """A copy of a program with expressions numbered from 1, children first, and a mapping label -> name.
 
-    So no two expressions share a label. (In Tracr, a copy with another annotation keeps the number of an original that was
-    compiled before, and with it is taken for the original.)
+    So no two expressions share a label. (In Tracr, a copy with another annotation keeps the number of an original compiled
+    before, and is then mistaken for it.)
     """
     rasp = _installed().rasp
     done: dict[int, Any] = {}
@@ -149,7 +149,7 @@ def _numbered(program: rasp.SOp) -> tuple[rasp.SOp, dict[str, str]]:
             for name, child in vars(expr).items():
                 if isinstance(child, rasp.RASPExpr):
                     vars(new)[name] = copied(child)
-            vars(new)["unique_id"] = len(done) + 1  # a cached property: Tracr finds it made
+            vars(new)["unique_id"] = len(done) + 1  # a cached property, already filled for Tracr
             done[id(expr)] = new
         return done[id(expr)]
 
@@ -157,7 +157,7 @@ def _numbered(program: rasp.SOp) -> tuple[rasp.SOp, dict[str, str]]:
 
 
 def _require_one_order(name: str, tokens: list[Value]) -> None:
-    """Tracr sorts tokens, two numbers by value and other pairs by their text. Where that is no order it silently miscompiles."""
+    """Tracr sorts tokens, numbers by value and other pairs by text. If that is no order, it silently miscompiles."""
     from tracr.craft.bases import BasisDirection
 
     ordered = sorted(BasisDirection("tokens", cast(Any, token)) for token in tokens)
@@ -170,7 +170,7 @@ def _require_one_order(name: str, tokens: list[Value]) -> None:
 
 
 def _unembedding(assembled: AssembledTransformerModel) -> np.ndarray:
-    """[d_model, outputs]. Not a parameter in Tracr; so every direction of the stream is sent through."""
+    """[d_model, outputs]. Not a parameter in Tracr, so computed by unembedding every direction of the stream."""
     haiku = _installed().haiku
     directions = np.eye(len(assembled.residual_labels), dtype=np.float32)
 
@@ -182,14 +182,14 @@ def _unembedding(assembled: AssembledTransformerModel) -> np.ndarray:
 
 
 def _without_numbers(residual_labels: Iterable[str], names: dict[str, str]) -> tuple[str, ...]:
-    """Residual labels without the numbers of expressions, but where the name alone would leave a doubt."""
+    """Residual labels without expression numbers, unless the name alone is ambiguous."""
     count = Counter(names.values())
-    own = {"one", "tokens", "indices"}  # labels of Tracr's own
+    own = {"one", "tokens", "indices"}  # Tracr's own labels
     short = {label: name if count[name] == 1 and name not in own else label for label, name in names.items()}
     longest_first = sorted(short, key=len, reverse=True)
 
     def shortened(direction: str) -> str:
-        # A direction is called 'expression:value', and there is 'expression_selector_width_attn_output'.
+        # A direction is named 'expression:value' or 'expression_selector_width_attn_output'.
         for label in longest_first:
             rest = direction.removeprefix(label)
             if direction.startswith(label) and (not rest or rest[0] == ":" or rest == "_selector_width_attn_output"):
@@ -206,10 +206,10 @@ def _in_order(program: str, encoding: dict[Value, int]) -> tuple[Value, ...]:
 
 
 def _plain(program: str, value: Any) -> Value:
-    """A token or output as the config can keep it in a file."""
+    """A token or output as plain data, for the config."""
     if isinstance(value, tuple):
         return tuple(_plain(program, part) for part in value)
-    if isinstance(value, np.generic):  # a program's functions may well compute with numpy
+    if isinstance(value, np.generic):  # a program's functions may use numpy
         value = value.item()
     if value is None or isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value)):
         return cast(Value, value)
@@ -226,7 +226,7 @@ class _Installed(NamedTuple):
 def _installed() -> _Installed:
     try:
         import haiku
-        import jax  # noqa: F401  not used here, but told of where it is missing
+        import jax  # noqa: F401  not used here, but reported if missing
         from tracr.rasp import rasp
     except ImportError as error:
         raise UsageError(f"compiling a RASP program needs Tracr (pip install tracr-pypi): {error}") from error

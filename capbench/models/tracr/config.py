@@ -1,4 +1,4 @@
-"""What a compiled RASP program is besides its weights: sizes, tokens, residual labels, outputs. Plain data, no torch."""
+"""A compiled RASP program without its weights: sizes, tokens, residual labels, outputs. Plain data, no torch."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-Value = Hashable  # what a RASP program reads or gives: str, int, float, bool, None, or a tuple of those
+Value = Hashable  # a RASP program's inputs and outputs: str, int, float, bool, None, or a tuple of those
 
 
 @dataclass(frozen=True, kw_only=True)
 class TracrConfig:
     """Sizes and codes of a compiled program.
 
-    vocabulary: input tokens by id, BOS and PAD among them. outputs: answers by class, or None if the program's output is
-    numerical. max_seq_len: positions, BOS included. residual_labels: one per dimension of the residual stream.
+    vocabulary: input tokens by id, including BOS and PAD. outputs: answers by class, or None if the program's output is
+    numerical. max_seq_len: positions, including BOS. residual_labels: one per dimension of the residual stream.
     """
 
     program: str

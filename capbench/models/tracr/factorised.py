@@ -1,10 +1,10 @@
-"""The fast way to a compiled model's answer: the residual stream is never formed, only what is written to and read from it.
+"""The fast path to a compiled model's answer, without forming the residual stream.
 
-Compiled models are narrow: a block writes far fewer features (attention values, MLP units) than the residual stream has
-dimensions. So the stream is kept as a list of what was written to it, and a reader (a block's query, key, value and MLP
-weights, or the unembedding) meets the small matrix of what it sees of each writer, instead of the stream. Token and position
-are read from a table. The last block asks at one position only. The same function as the plain pass, in less than half the
-time.
+A block of a compiled model writes far fewer features (attention values, MLP units) than the residual stream has dimensions. So
+the stream is represented by its sources: what was written to it. Each reader (a block's query, key, value and MLP weights, or the
+unembedding) is multiplied with the sources once, which gives a small matrix of what it reads from each. Token and position
+are looked up in a table. The last block queries at one position only. The same function as the plain forward pass, in less than
+half the time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from capbench.models.attention import future_mask
 
 
 class Shape(NamedTuple):
-    """Of a model. A block writes `value` + `unit` features: what its heads found, side by side, and its MLP's hidden units."""
+    """A model's shape. A block writes `value` + `unit` features: its heads' outputs, concatenated, and its MLP's hidden units."""
 
     vocab: int
     n_blocks: int
@@ -45,7 +45,7 @@ class Shape(NamedTuple):
         return 1 / math.sqrt(self.value // self.n_heads)
 
     def sources_before_mlp(self, block: int, t: int) -> int:
-        """How many sources there are when a block's MLP reads the stream, in strings of length t."""
+        """The number of sources when a block's MLP reads the stream, for strings of length t."""
         return self.vocab + t + 2 * self.n_blocks + block * self.features + self.value
 
 
@@ -60,16 +60,16 @@ def answer_logits(
 ) -> Float[Tensor, "batch outputs"]:
     """Logits at one position.
 
-    sources: all that is ever written to the stream, in this order: every token; every position (of these strings); two
-    constants of every block, the biases of its attention and of its MLP; every block's features (a row each).
-    readers: for each block the weights of query, key, value and MLP, one below the other; bias: theirs.
+    sources: everything written to the stream, in this order: every token; every position (of these strings); two constants per
+    block, the biases of its attention and its MLP; every block's features (a row each).
+    readers: per block, the stacked weights of query, key, value and MLP; bias: their biases.
     """
     logits: Tensor = _Answer.apply(tokens, position, shape, sources, unembedding, *readers, *bias)  # type: ignore[no-untyped-call]
     return logits
 
 
 class _Seen(NamedTuple):
-    """What one block's readers, or the unembedding, see of each source (or the gradients of that); views of one matrix."""
+    """What one block's readers, or the unembedding, read from each source (or gradients thereof); views of one matrix."""
 
     token: Tensor
     position: Tensor
@@ -78,9 +78,9 @@ class _Seen(NamedTuple):
 
 
 class _Answer(torch.autograd.Function):
-    """Forward and backward by hand: autograd's bookkeeping costs more here than the arithmetic.
+    """Hand-written forward and backward: autograd's bookkeeping would cost more than the arithmetic.
 
-    Names: d_x is the gradient of x. One row per string and position, [batch * pos, ...], unless it says otherwise.
+    Names: d_x is the gradient of x. One row per string and position, [batch * pos, ...], unless noted otherwise.
     """
 
     @staticmethod
@@ -90,9 +90,9 @@ class _Answer(torch.autograd.Function):
         b, t = tokens.shape
         last, value = shape.n_blocks - 1, shape.value
         readers, bias = blocks[: last + 1], blocks[last + 1 :]
-        # A block's readers see what was written before, and of its own features those of attention.
+        # A block's readers read what was written before; its MLP also reads the block's own attention features.
         seen = [sources[: shape.sources_before_mlp(i, t)].mm(weights.T) for i, weights in enumerate(readers)]
-        place = torch.arange(t, device=tokens.device) + tokens * t  # a row in tables of token and position
+        place = torch.arange(t, device=tokens.device) + tokens * t  # rows of the tables over token and position
         features = sources.new_empty(b * t, last * shape.features)
         parts = features.split_with_sizes((value, shape.unit) * last, 1)
         future = future_mask(t, tokens.device) if shape.causal else None
@@ -116,8 +116,8 @@ class _Answer(torch.autograd.Function):
             torch.clamp_min(hidden, 0, out=units)
             kept += [read, attn]
 
-        # The last block has keys and values at all places, but asks at one. So its query is led back to what keys are made
-        # of, rows of `memory`, and attention gathers those: no key or value is ever made.
+        # The last block queries at one position only. So its query is multiplied back onto what keys are made of, the rows of
+        # `memory`, and attention gathers those: keys and values are never formed.
         start = last * shape.features
         earlier, own = _features(seen[last], start, shape)
         in_strings = features.view(b, t, -1)
@@ -221,13 +221,13 @@ class _Answer(torch.autograd.Function):
         d_memory[n_table:].addmm_(here.T, d_read)
         d_earlier.copy_(d_memory[n_table:])
         finish(last, d_memory[:n_table], d_seen)
-        # Features served as keys and as values: one product for both gradients.
+        # Features were used as keys and as values: one product for both gradients.
         asked = torch.cat([probe[..., n_table:], by_feature], 1)
         d_features = torch.bmm(torch.cat([d_scores, attn], 1).mT, asked)
         d_features[:, position] += torch.addmm(d_here, d_read, earlier.T)
         d_features = d_features.view(b * t, -1)
 
-        # The blocks before.
+        # The earlier blocks.
         parts, d_parts = (x.split_with_sizes((value, shape.unit) * last, 1) for x in (features, d_features))
         for i in reversed(range(last)):
             read, attn = kept[2 * i : 2 * i + 2]
@@ -260,19 +260,19 @@ def _rows(matrix: Tensor, t: int, shape: Shape) -> _Seen:
 
 
 def _features(matrix: Tensor, start: int, shape: Shape) -> tuple[Tensor, Tensor]:
-    """What a block's readers see of the features written by earlier blocks, and what its MLP sees of its own attention."""
+    """What a block's readers read from the features of earlier blocks, and what its MLP reads from its own attention."""
     return matrix[-shape.value - start : -shape.value], matrix[-shape.value :, 3 * shape.value :]
 
 
 def _table(seen: _Seen, bias: Tensor, block: int, shape: Shape) -> Float[Tensor, "place reader"]:
-    """All that a block's readers see at a place whatever the rest of the string. The MLP sees its own attention's bias too."""
+    """What a block's readers read at a token and position, independent of the rest. The MLP also reads its attention's bias."""
     constant = bias + seen.constant[: 2 * block].sum(0)
     constant[3 * shape.value :] += seen.constant[2 * block, 3 * shape.value :]
     return (seen.token[:, None] + (seen.position + constant)).flatten(0, 1)
 
 
 def _table_backward(d_table: Tensor, d_rows: _Seen, block: int, shape: Shape) -> Float[Tensor, " reader"]:
-    """Into d_rows, and the gradient of the bias."""
+    """Writes into d_rows; returns the gradient of the bias."""
     d_table = d_table.view(shape.vocab, -1, d_table.shape[1])
     torch.sum(d_table, 1, out=d_rows.token)
     torch.sum(d_table, 0, out=d_rows.position)
@@ -283,7 +283,7 @@ def _table_backward(d_table: Tensor, d_rows: _Seen, block: int, shape: Shape) ->
 
 
 def _gather(weights: Tensor, at: Tensor, in_strings: Tensor, n_table: int) -> Float[Tensor, "batch head memory"]:
-    """How much of each row of the last block's memory a weighted sum over places holds."""
+    """The weight of each row of the last block's memory in a weighted sum over positions."""
     table = weights.new_zeros(*weights.shape[:2], n_table).scatter_add_(2, at, weights)
     return torch.cat([table, torch.bmm(weights, in_strings)], 2)
 

@@ -19,7 +19,7 @@ from capbench.models.tracr.config import TracrConfig, Value
 
 
 class Output(NamedTuple):
-    """What `apply` gives for one string; the names are those of Tracr's own model.
+    """The result of `apply` for one string, with the names of Tracr's own model.
 
     decoded: one value per position, BOS first. residuals: the stream after every half block, [pos, d_model] each.
     """
@@ -62,10 +62,10 @@ class Block(nn.Module):
 
 
 class TracrTransformer(Model):
-    """The torch twin of Tracr's AssembledTransformerModel. Padding is a token like any other: Tracr does not mask it either.
+    """The torch equivalent of Tracr's AssembledTransformerModel. Padding is not masked, as in Tracr.
 
-    The unembedding is a fixed projection (a buffer, as in Tracr, where it is no parameter): a class for every output of a
-    categorical program, or the one number of a numerical program.
+    The unembedding is a fixed projection (a buffer; no parameter in Tracr either): a class for every output of a categorical
+    program, or the single number of a numerical program.
     """
 
     unembedding: Tensor
@@ -81,11 +81,11 @@ class TracrTransformer(Model):
 
     @property
     def residual_labels(self) -> tuple[str, ...]:
-        """What each dimension of the residual stream stands for in the compiled program."""
+        """The meaning of each dimension of the residual stream in the compiled program."""
         return self.config.residual_labels
 
     def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos outputs"]:
-        """Logits of the output classes at every position (of a numerical program: its value)."""
+        """Logits of the output classes at every position (for a numerical program: its value)."""
         return F.linear(self._halves(tokens)[0][-1], self.unembedding)
 
     def run_with_cache(
@@ -96,7 +96,7 @@ class TracrTransformer(Model):
         return logits, Activations(torch.stack(halves[::2]), torch.stack(maps) if attention else None)
 
     def answer_logits(self, tokens: Int[Tensor, "batch pos"], position: int) -> Float[Tensor, "batch outputs"]:
-        """As `forward` at one position, in less than half the time: see factorised.py."""
+        """`forward` at one position, in less than half the time: see factorised.py."""
         if hooked(self):
             return super().answer_logits(tokens, position)
         self._check(tokens)
@@ -121,7 +121,7 @@ class TracrTransformer(Model):
     def apply(self, tokens: Sequence[Value]) -> Output:  # type: ignore[override]
         """Run the program on one string of tokens, BOS first, as Tracr's AssembledTransformerModel.apply does.
 
-        Raises UsageError for a missing BOS, a token outside of the vocabulary, or a string longer than compiled for.
+        Raises UsageError for a missing BOS, an unknown token, or a string longer than the program was compiled for.
         """
         ids = torch.tensor([self.encode(tokens)], device=self.unembedding.device)
         with torch.no_grad():
@@ -133,7 +133,7 @@ class TracrTransformer(Model):
         else:
             decoded = [outputs[i] for i in logits.argmax(-1).tolist()]
         return Output(
-            decoded=[self.config.bos, *decoded[1:]],  # as Tracr: what stands at BOS is unspecified
+            decoded=[self.config.bos, *decoded[1:]],  # as in Tracr: the value at BOS is unspecified
             residuals=[half[0] for half in halves[1:]],
             attn=torch.stack([m[0] for m in maps]),
         )
