@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -143,6 +143,15 @@ def build(
         extended=extended,
         models=tuple(entries),
     )
+    write(folder, manifest, files)
+    return manifest
+
+
+def write(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    """Write a manifest and the files of its models, by their paths in the folder, in place of those that are there.
+
+    Cut off at any moment, as `build` says. Raises CapbenchError if the folder cannot be written.
+    """
     try:
         (folder / MODELS).mkdir(parents=True, exist_ok=True)
         # New content has a new name, so that the models before are whole until the manifest no longer names them.
@@ -158,7 +167,6 @@ def build(
         raise CapbenchError(
             f"'{folder}' cannot be written ({error.strerror or error}); give another directory"
         ) from None
-    return manifest
 
 
 def described(step: Pretrain) -> dict[str, Any]:

@@ -24,7 +24,8 @@ class Entry:
 
     key: of its step, and so of its configuration and code. label: the step in words. code: version of the code that shaped it.
     config: the step's configuration with that of its start written out. sha256, size (bytes): of its file. accuracies: by task,
-    0..1, at the end of its training, which took `steps` steps and `seconds` seconds.
+    0..1, at the end of its training, which took `steps` steps and `seconds` seconds. made_as: the key that the model was made
+    under, where that is another: it was trained again under the present one, with the same bits (`capbench zoo rekey`).
     """
 
     key: str
@@ -36,6 +37,7 @@ class Entry:
     accuracies: Mapping[str, float]
     steps: int
     seconds: float
+    made_as: str = ""
 
     @property
     def file(self) -> str:
@@ -106,4 +108,5 @@ def _entry(raw: Any) -> Entry:
         },
         steps=checked(raw["steps"], int),
         seconds=float(checked(raw["seconds"], float, int)),
+        made_as=checked(raw.get("made_as", ""), str),
     )

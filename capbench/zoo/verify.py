@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from capbench.errors import CapbenchError
 from capbench.pipeline.steps import Pretrain
 from capbench.store.keys import key_of
+from capbench.zoo.alike import without_code
 from capbench.zoo.bundle import LIMIT, described, load
 from capbench.zoo.manifest import MODELS, Entry, read
 
@@ -39,11 +40,11 @@ def verify(folder: Path, wanted: Iterable[Pretrain]) -> list[Finding]:
     steps = {step.key: step for step in wanted}
     manifest = read(folder)
     entries = () if manifest is None else manifest.models
-    plain = {key_of(_without_code(described(step))): step for step in steps.values()}
+    plain = {without_code(described(step)): step for step in steps.values()}
     replaced: set[str] = set()
     findings = []
     for entry in entries:
-        now = plain.get(key_of(_without_code(entry.config)))
+        now = plain.get(without_code(entry.config))
         if now is not None and now.key != entry.key:
             replaced.add(now.key)
         findings.append(_of_entry(folder, entry, steps.get(entry.key), now))
@@ -140,12 +141,6 @@ def _name(label: str, steps: int) -> str:
 def _key(entry: Entry) -> str:
     """The key that the entry's configuration gives: that of a step whose start stands for its own key."""
     return key_of({**entry.config, "start": key_of(entry.config.get("start") or {})})
-
-
-def _without_code(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration, whatever the version of the code."""
-    start = config.get("start") or {}
-    return {**config, "code": "", "start": {**start, "code": ""}}
 
 
 def _stray(folder: Path, entries: Iterable[Entry]) -> Iterator[Finding]:

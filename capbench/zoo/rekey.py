@@ -1,0 +1,91 @@
+"""New keys for bundled models whose code changed and whose weights did not: proved by training them again. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from capbench.errors import CapbenchError, UsageError
+from capbench.pipeline.steps import Pretrain
+from capbench.store.store import BUNDLED, Store
+from capbench.zoo.alike import without_code
+from capbench.zoo.bundle import described, load, write
+from capbench.zoo.manifest import NAME, Entry, Manifest, read
+
+_AGAIN = "run capbench zoo build"
+
+
+def outdated(folder: Path, wanted: Iterable[Pretrain]) -> dict[str, Pretrain]:
+    """The bundled models that the suites ask for under another key now: key in the manifest -> the step as it is now.
+
+    Raises UsageError where there is no good manifest.
+    """
+    now = {without_code(described(step)): step for step in wanted}
+    found = ((entry.key, now.get(without_code(entry.config))) for entry in _manifest(folder).models)
+    return {key: step for key, step in found if step is not None and step.key != key}
+
+
+def rekey(folder: Path, wanted: Iterable[Pretrain], store: Store) -> Manifest:
+    """Put the models' new keys into the manifest; their weights stay as they are, to the bit.
+
+    store: has each of the `outdated` steps as trained by the code as it is now. Raises CapbenchError, and changes nothing, unless
+    all of these have the bundled weights and curves, bit for bit; or if the folder cannot be written.
+    """
+    manifest, steps = _manifest(folder), outdated(folder, wanted)
+    files, entries = {}, []
+    for entry in manifest.models:
+        tensors, meta = _loaded(folder, entry)
+        now = entry
+        if (step := steps.get(entry.key)) is not None:
+            _prove(entry, step, tensors, meta, store)
+            made_as = entry.made_as or entry.key
+            now = replace(
+                entry, key=step.key, code=step.config["code"], config=described(step), label=step.label, made_as=made_as
+            )
+        files[now.file] = (folder / entry.file).read_bytes()
+        entries.append(now)
+    renewed = replace(manifest, models=tuple(entries))
+    write(folder, renewed, files)
+    return renewed
+
+
+def _manifest(folder: Path) -> Manifest:
+    if (found := read(folder)) is None:
+        raise UsageError(f"'{folder}' has no {NAME}: there is nothing to rekey; {_AGAIN}")
+    return found
+
+
+def _loaded(folder: Path, entry: Entry) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    try:
+        return load(folder, entry)
+    except CapbenchError as error:
+        raise CapbenchError(f"the file of '{entry.label}' {error}; {_AGAIN}") from None
+
+
+def _prove(entry: Entry, step: Pretrain, tensors: Mapping[str, Any], meta: Mapping[str, Any], store: Store) -> None:
+    """Raises CapbenchError unless the step, trained by the code as it is now, gave the bundled model to the bit."""
+    artefact = store.load(step.key)
+    if artefact is None or artefact.meta.get(BUNDLED):
+        raise CapbenchError(f"'{step.label}' was not trained by the code as it is now, so nothing proves its bits")
+    if artefact.tensors.keys() != tensors.keys():
+        raise CapbenchError(
+            f"'{entry.label}' has other weights now: {_difference(artefact.tensors, tensors)}; {_AGAIN}"
+        )
+    for name, weights in tensors.items():
+        again = artefact.tensors[name]
+        if weights.dtype != again.dtype or weights.shape != again.shape or not _same_bits(weights, again):
+            raise CapbenchError(f"'{entry.label}' trains to other weights now ({name!r} differs); {_AGAIN}")
+    if artefact.meta["curves"] != meta["curves"]:
+        raise CapbenchError(f"'{entry.label}' trains to the same weights, but its curves differ; {_AGAIN}")
+
+
+def _difference(left: Mapping[str, Any], right: Mapping[str, Any]) -> str:
+    name = min(left.keys() ^ right.keys())
+    return f"{name!r} is {'new' if name in left else 'gone'}"
+
+
+def _same_bits(left: Any, right: Any) -> bool:
+    """-0.0 is not 0.0, and NaN is itself."""
+    return bool(left.contiguous().numpy().tobytes() == right.contiguous().numpy().tobytes())
