@@ -7,7 +7,7 @@ from dataclasses import replace
 from capbench.compare.pairing import differences, mean, subtracted
 from capbench.compare.rows import RANK, ClaimRow, Outcome
 from capbench.results import Record, Status, Verdict
-from capbench.verdicts.claims import interval
+from capbench.verdicts.statistics import interval
 
 
 def claim_row(a: Record | None, b: Record | None) -> ClaimRow:

@@ -9,7 +9,7 @@ from functools import cached_property
 from statistics import mean
 
 from capbench.fidelity.paper import Group, Row
-from capbench.verdicts.claims import interval
+from capbench.verdicts.statistics import interval
 
 LOW, HIGH = 20, 80  # the paper's figure is decisive below the one or above the other: it says 'cannot' or 'can'
 NEAR = 20  # points; a figure this near to a decisive one is on the same side of 50

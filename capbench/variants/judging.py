@@ -20,7 +20,7 @@ from capbench.studies.pcfg.variant import Variant
 from capbench.studies.seeds import subseed
 from capbench.variants.codec import plain
 from capbench.variants.kept import Kept
-from capbench.verdicts import claims
+from capbench.verdicts import claims, statistics
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -187,19 +187,16 @@ def seed_of(variant: Variant) -> int:
 
 def share_of(counts: Mapping[Status, int], threshold: float) -> Verdict:
     """The claim that a share of at least `threshold` is supported, of those that were decided; the interval is Wilson's."""
-    from scipy.stats import binomtest
-
     supported, total = counts.get(Status.SUPPORTED, 0), sum(counts.values())
     decided = total - counts.get(Status.INVALID, 0)
     tally = ", ".join(f"{counts.get(status, 0)} {status}" for status in Status)
     if decided < LEAST_VALID * total or not decided:
         return claims.invalid(f"only {decided} of {total} variants could be put to the test: {tally}")
-    found = binomtest(supported, decided).proportion_ci(method="wilson")
-    low, high, effect = float(found.low), float(found.high), supported / decided
+    effect, ci = supported / decided, statistics.share_interval(supported, decided)
     verdict = Verdict(
-        status=Status.SUPPORTED if low >= threshold else Status.REFUTED if high < threshold else Status.INCONCLUSIVE,
+        status=statistics.status(ci, threshold, ">="),
         effect=effect,
-        ci=(low, high),
+        ci=ci,
         threshold=threshold,
         direction=">=",
         margin=effect - threshold,

@@ -8,8 +8,8 @@ from dataclasses import replace
 from statistics import mean
 
 from capbench.results import Status, Verdict
+from capbench.verdicts.statistics import interval, status
 
-CONFIDENCE = 0.95
 _WORST_FIRST = (Status.INVALID, Status.REFUTED, Status.INCONCLUSIVE, Status.SUPPORTED)
 
 
@@ -53,8 +53,8 @@ def words(v: Verdict) -> str:
     """One line: the quantity, its effect and interval, the threshold, the margin."""
     if v.effect is None:
         return f"{v.status}: {v.reason}"
-    interval = f" [{v.ci[0]:.3g}, {v.ci[1]:.3g}]" if v.ci else ""
-    return f"{v.what} {v.effect:.3g}{interval} {v.direction} {v.threshold:g}: {v.status} (margin {v.margin:+.3g})"
+    ci = f" [{v.ci[0]:.3g}, {v.ci[1]:.3g}]" if v.ci else ""
+    return f"{v.what} {v.effect:.3g}{ci} {v.direction} {v.threshold:g}: {v.status} (margin {v.margin:+.3g})"
 
 
 def shortfall(v: Verdict) -> str:
@@ -70,30 +70,6 @@ def shortfall(v: Verdict) -> str:
     return f"{straddles}; its mean, {v.effect:.3g}, is {where} {'it' if distance else 'the threshold'}"
 
 
-def interval(per_seed: Sequence[float]) -> tuple[float, float] | None:
-    """Percentile-bootstrap interval of the mean over seeds (95 %); None for a single seed, which has no spread.
-
-    With three seeds this is the range from the lowest to the highest: the bootstrap cannot know more than it saw.
-    """
-    if len(per_seed) < 2:
-        return None
-    if len(set(per_seed)) == 1:
-        return (per_seed[0], per_seed[0])
-    import numpy as np
-    from scipy.stats import bootstrap
-
-    found = bootstrap(
-        (np.asarray(per_seed, dtype=float),),
-        np.mean,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        n_resamples=9999,
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    # Rounding may put an end just outside the observed range.
-    return max(float(found.low), min(per_seed)), min(float(found.high), max(per_seed))
-
-
 def _decide(per_seed: Sequence[float], threshold: float, what: str, *, direction: str) -> Verdict:
     if not per_seed:
         return invalid(f"nothing was measured for '{what}'")
@@ -103,10 +79,8 @@ def _decide(per_seed: Sequence[float], threshold: float, what: str, *, direction
     sign = 1 if direction == ">=" else -1
     effect = mean(per_seed)
     ci = interval(per_seed)
-    low, high = ci or (effect, effect)
-    worst, best = sorted((sign * (low - threshold), sign * (high - threshold)))
     found = Verdict(
-        status=Status.SUPPORTED if worst >= 0 else Status.REFUTED if best < 0 else Status.INCONCLUSIVE,
+        status=status(ci or (effect, effect), threshold, direction),
         effect=effect,
         ci=ci,
         threshold=threshold,

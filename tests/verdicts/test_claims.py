@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capbench.results import Status, Verdict
-from capbench.verdicts.claims import all_of, at_least, at_most, interval, invalid, words
+from capbench.verdicts.claims import all_of, at_least, at_most, invalid, words
+from capbench.verdicts.statistics import interval
 
 Decide = Callable[..., Verdict]
 SUPPORTED, REFUTED, INCONCLUSIVE, INVALID = Status.SUPPORTED, Status.REFUTED, Status.INCONCLUSIVE, Status.INVALID
