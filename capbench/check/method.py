@@ -19,6 +19,7 @@ from capbench.configs import TrainConfig
 from capbench.errors import MethodError
 from capbench.methods.specs import registry
 from capbench.methods.specs.arguments import Value
+from capbench.methods.specs.user_code import one_line
 from capbench.models.base import Model
 from capbench.pipeline.budget import Budget, counting
 
@@ -98,7 +99,7 @@ class _Run:
                 try:
                     tuned = function(given, world.task, config)
                 except (Exception, SystemExit) as raised:
-                    own_words = str(raised) if isinstance(raised, MethodError) else registry.one_line(raised)
+                    own_words = str(raised) if isinstance(raised, MethodError) else one_line(raised)
                     error = f"it failed: {own_words}"
                 seconds = time.perf_counter() - started
                 random, settings = before.changed_random(), before.changed_settings()

@@ -8,7 +8,7 @@ from typing import Any
 from capbench.checkpoints.export import CHOICES, check_folder
 from capbench.checkpoints.manifest import Manifest, read
 from capbench.errors import UsageError
-from capbench.methods.specs.registry import CHECKPOINTS
+from capbench.methods.specs.checkpoints import Checkpoints
 
 # What cannot be combined with an export, as no test is run: pytest's names of the options, with their defaults.
 _WITH_RUNS = {
@@ -82,7 +82,7 @@ def folder_to_judge(given: Any) -> tuple[str, Manifest] | None:
             f"{option}: exported at scale {manifest.scale!r}, this run has {given.capbench_scale!r}; "
             f"use --capbench-scale={manifest.scale}"
         )
-    return f"{CHECKPOINTS}{given.capbench_checkpoints}", manifest
+    return f"{Checkpoints.prefix}{given.capbench_checkpoints}", manifest
 
 
 def check_seeds(given: Any, manifest: Manifest, seeds: int) -> None:

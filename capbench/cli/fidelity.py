@@ -111,7 +111,7 @@ def _fidelity(given: argparse.Namespace) -> int:
         scale=given.scale,
         seeds=seeds,
         methods=(method.name,),
-        command=_command(given, seeds=len(seeds), method=replace(method, arguments=()).name),
+        command=_command(given, seeds=len(seeds), method=method.label),
         started=started,
     )
     if given.report is not None:

@@ -15,6 +15,7 @@ from capbench.errors import CapbenchError, MethodError
 from capbench.measure.accuracy import accuracy, sample
 from capbench.methods.base import FineTuneMethod
 from capbench.methods.specs import registry
+from capbench.methods.specs.user_code import one_line
 from capbench.models.base import Model
 from capbench.pipeline.budget import Budget, counting
 from capbench.pipeline.snapshots import Snapshots
@@ -165,7 +166,7 @@ def _apply(step: FineTune, base: Model) -> Model:
     except MethodError:
         raise
     except (Exception, SystemExit) as error:
-        raise MethodError(f"method {name!r} failed: {registry.one_line(error)}") from error
+        raise MethodError(f"method {name!r} failed: {one_line(error)}") from error
     if not isinstance(tuned, Model):
         raise MethodError(f"method {name!r} returned {_kind(tuned)}; it must return the fine-tuned Model")
     expected, found = base.state_dict(), tuned.state_dict()

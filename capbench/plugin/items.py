@@ -48,7 +48,7 @@ def strategy_of(item: pytest.Item) -> SearchStrategy[Variant]:
         raise UsageError(f"{item.nodeid} uses `variants`, so it needs @pytest.mark.variants(strategy)")
     from hypothesis.strategies import SearchStrategy
 
-    from capbench.methods.specs.registry import one_line
+    from capbench.methods.specs.user_code import one_line
 
     try:
         found: SearchStrategy[Variant] = _made(given[0]) if inspect.isfunction(given[0]) else given[0]

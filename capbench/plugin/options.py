@@ -154,13 +154,14 @@ def read_options(config: pytest.Config) -> Options:
 
 def _registered(config: pytest.Config) -> dict[str, str]:
     """Names for methods from plugins and from the conftest files that are loaded by now. Raises UsageError."""
-    from capbench.methods.specs import names, registry
+    from capbench.methods.specs import names
+    from capbench.methods.specs.user_code import one_line
 
     try:
         answers = config.hook.pytest_capbench_register_methods(config=config)
     except Exception as error:
-        raise UsageError(f"pytest_capbench_register_methods failed: {registry.one_line(error)}") from error
-    return names.collect(answers, registry.BUILT_IN)
+        raise UsageError(f"pytest_capbench_register_methods failed: {one_line(error)}") from error
+    return names.collect(answers)
 
 
 def _worker_count(config: pytest.Config) -> int:

@@ -74,7 +74,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not {"judge", "variants"} & set(metafunc.fixturenames):
         return
     marker = metafunc.definition.get_closest_marker("claim")
-    methods = metafunc.config.stash[_SESSION].options.methods
+    methods = tuple(metafunc.config.stash[_SESSION].options.methods)
     if marker is None or not marker.kwargs.get("uses_method", True):
         methods = ("",)
     ids = [f"method={m}" for m in methods] if len(methods) > 1 else [pytest.HIDDEN_PARAM]

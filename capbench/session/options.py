@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from capbench.configs import Precision
 from capbench.errors import MethodError, UsageError
 from capbench.expectations.files import Expectations
 from capbench.methods.specs import arguments
+from capbench.methods.specs.registry import MethodRef
 from capbench.pipeline.cores import available_cores
 from capbench.pipeline.executors.on_ray import cluster
 from capbench.session import running
@@ -28,11 +28,11 @@ VARIANTS = 12  # that a claim is tried on by default
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The command line, checked. methods: the specs as given; registered: names from plugins."""
+    """The command line, checked. methods: spec as given -> the method, or why it cannot be used."""
 
     scale: str
     seeds: int
-    methods: tuple[str, ...]
+    methods: Mapping[str, MethodRef | MethodError]
     extended: bool
     device: str
     at_once: running.AtOnce
@@ -40,8 +40,6 @@ class Options:
     report: str | None
     command: str
     precision: Precision = "float32"
-    method_arguments: arguments.Arguments = ()  # given to every method
-    registered: Mapping[str, str] = field(default_factory=dict)
     baseline: str | None = None
     baseline_save: bool = False
     fail_on: tuple[str, ...] = ()
@@ -62,7 +60,10 @@ class Options:
 
     @classmethod
     def parse(cls, given: Any, *, workers: int, command: str, registered: Mapping[str, str] | None = None) -> Options:
-        """Check pytest's option namespace. Raises UsageError, one line, before anything is computed."""
+        """Check pytest's option namespace. Raises UsageError, one line, before anything is computed.
+
+        registered: method name -> spec, from plugins and conftests.
+        """
         running.check_scale("--capbench-scale", scale := given.capbench_scale)
         ray, device = _ray(given), given.capbench_device
         if not (ray and device == "cuda" and given.capbench_only == "train"):  # only the nodes need what they train on
@@ -71,12 +72,13 @@ class Options:
         choice.check_export(given)
         check_zoo(given)
         judged = choice.folder_to_judge(given)
-        methods = (judged[0],) if judged else tuple(dict.fromkeys(given.capbench_method or ["full"]))
-        method_arguments = arguments.parse("--capbench-method-arg", given.capbench_method_arg)
-        for method in methods:
-            # A method that is not there is said in the header; the tests that need it will say so too, the others go on.
-            with contextlib.suppress(MethodError):
-                running.find_method("--capbench-method", method, arguments=method_arguments, registered=registered)
+        specs = [judged[0]] if judged else given.capbench_method or ["full"]
+        methods = running.find_methods(
+            "--capbench-method",
+            specs,
+            arguments=arguments.parse("--capbench-method-arg", given.capbench_method_arg),
+            registered=registered,
+        )
         cores = max(1, available_cores() // workers)
         at_once = running.at_once(
             "--capbench-", given.capbench_jobs, given.capbench_stack, device=device, cores=cores, ray=ray is not None
@@ -98,8 +100,6 @@ class Options:
             report=given.capbench_report,
             command=command,
             precision=precision,
-            method_arguments=method_arguments,
-            registered=registered or {},
             baseline=given.capbench_baseline,
             baseline_save=given.capbench_baseline_save,
             fail_on=tuple(given.capbench_fail_on or ()),

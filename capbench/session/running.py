@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from typing import Any
 
 from capbench import __version__
 from capbench.configs import PRECISIONS, Precision
-from capbench.errors import UsageError
+from capbench.errors import MethodError, UsageError
 from capbench.expectations.files import Expectations, read
 from capbench.methods.specs import registry
 from capbench.methods.specs.arguments import Arguments
@@ -58,14 +58,27 @@ def precision(option: str, given: str) -> Precision:
 def find_method(
     option: str, spec: str, *, arguments: Arguments = (), registered: Mapping[str, str] | None = None
 ) -> registry.MethodRef:
-    """The method of this name. Raises UsageError for a name that cannot be one, MethodError if it is not there.
+    """The method of this spec. Raises UsageError for an unknown name or form, MethodError if it cannot be used.
 
-    arguments: for the method. registered: names from plugins and conftests, with their specs.
+    arguments: for the method. registered: name -> spec, from plugins and conftests.
     """
     try:
         return registry.find(spec, arguments=arguments, registered=registered or {})
     except UsageError as error:
         raise UsageError(f"{option}={spec}: {error}") from None
+
+
+def find_methods(
+    option: str, specs: Iterable[str], *, arguments: Arguments = (), registered: Mapping[str, str] | None = None
+) -> dict[str, registry.MethodRef | MethodError]:
+    """spec -> its method, or why it cannot be used: one bad file should not stop the others. Otherwise like `find_method`."""
+    found: dict[str, registry.MethodRef | MethodError] = {}
+    for spec in specs:
+        try:
+            found[spec] = find_method(option, spec, arguments=arguments, registered=registered)
+        except MethodError as error:
+            found[spec] = error
+    return found
 
 
 def expectations(option: str, name: str) -> Expectations:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from capbench.errors import MethodError
 from capbench.methods.specs import registry
+from capbench.methods.specs.user_code import one_line
 from capbench.pipeline.steps import Step
 from capbench.session.options import Options
 from capbench.studies.judge import Case, Claim
@@ -18,24 +19,16 @@ OWN_IN_PLACE_OF = "pcfg-counter"  # the study that --capbench-task replaces
 
 
 class Studies:
-    """Each method is looked for once; one that is not there costs only the claims that need it."""
+    """Methods, studies and steps of a run. A method that cannot be used affects only the claims that need it."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.scale: Scale = SCALES[options.scale]().computed_in(options.precision)
         self.seeds = tuple(range(options.seeds))
-        self._methods: dict[str, registry.MethodRef | MethodError] = {}
 
     def method(self, spec: str) -> registry.MethodRef | MethodError:
         """The method, or why there is none."""
-        if spec not in self._methods:
-            try:
-                self._methods[spec] = registry.find(
-                    spec, arguments=self.options.method_arguments, registered=self.options.registered
-                )
-            except MethodError as error:
-                self._methods[spec] = error
-        return self._methods[spec]
+        return self.options.methods[spec]
 
     def name(self, spec: str) -> str:
         """The name that a method has in results."""
@@ -72,4 +65,4 @@ class Studies:
         try:
             return {seed: claim.needs(study, seed, case) for seed in self.seeds}, ""
         except Exception as error:  # a mistake in one suite must not cost the others
-            return {}, f"the models of {claim.id}[{case}] cannot be named: {registry.one_line(error)}"
+            return {}, f"the models of {claim.id}[{case}] cannot be named: {one_line(error)}"

@@ -16,7 +16,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.strategies import SearchStrategy
 
 from capbench.errors import UsageError
-from capbench.methods.specs.registry import one_line
+from capbench.methods.specs.user_code import one_line
 from capbench.studies.pcfg.variant import Variant
 from capbench.studies.seeds import subseed
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capbench.errors import CapbenchError
-from capbench.methods.specs.registry import one_line
+from capbench.methods.specs.user_code import one_line
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
 from capbench.results import Record, Status, Trial, Verdict

@@ -14,8 +14,9 @@ import pytest
 from tiny_suite import lines_with, record, results, run, write_suite
 
 from capbench.errors import MethodError, UsageError
-from capbench.methods.specs import names, registry
-from capbench.methods.specs.registry import BUILT_IN, MethodRef, find, load
+from capbench.methods.specs import module as modules
+from capbench.methods.specs import names
+from capbench.methods.specs.registry import MethodRef, find, load
 
 SOURCE = "open('ran', 'w').close()\ndef tune(model, task, config, rank=1):\n    return rank\n"
 
@@ -147,7 +148,7 @@ alias = tune
 def test_functions_become_specs_that_any_process_can_load() -> None:
     space = module("conftest.py", FUNCTIONS)
     answers = [{"one": space["tune"], "two": space["wrapped"]}, {"three": "conftest.py:tune", "plain": "full"}, {}]
-    registered = names.collect(answers, BUILT_IN)
+    registered = names.collect(answers)
     assert registered["one"] == f"{Path('conftest.py').resolve()}:tune"
     refs = {name: find(name, registered=registered) for name in registered}
     assert [load(refs[name])(None, None, None) for name in ("one", "two", "three")] == [1, 2, 1]
@@ -158,7 +159,7 @@ def test_functions_become_specs_that_any_process_can_load() -> None:
 
 def test_a_function_of_a_package_is_named_by_its_module() -> None:
     """Run as a file it could not import its neighbours as `.name`."""
-    assert names.collect([{"mine": load}], BUILT_IN) == {"mine": "capbench.methods.specs.registry:load"}
+    assert names.collect([{"mine": load}]) == {"mine": "capbench.methods.specs.registry:load"}
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def test_a_function_of_a_package_is_named_by_its_module() -> None:
 )
 def test_what_other_processes_cannot_import_is_refused_in_one_line(wrong: Callable[[dict[str, Any]], object]) -> None:
     with pytest.raises(UsageError, match=r"'mine' is .*cannot import; give a function defined at the top") as error:
-        names.collect([{"mine": wrong(module("conftest.py", FUNCTIONS))}], BUILT_IN)
+        names.collect([{"mine": wrong(module("conftest.py", FUNCTIONS))}])
     assert "\n" not in str(error.value)
 
 
@@ -197,7 +198,7 @@ def test_what_other_processes_cannot_import_is_refused_in_one_line(wrong: Callab
 )
 def test_an_answer_of_another_form_is_a_usage_error(answers: list[object], said: str) -> None:
     with pytest.raises(UsageError) as error:
-        names.collect(answers, BUILT_IN)
+        names.collect(answers)
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
@@ -281,8 +282,8 @@ def code(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     """The file whose version counts as that of capbench.methods.peft.adapters."""
     file = folder / "code.py"
     file.write_text("1\n")
-    original = registry._module_file
-    monkeypatch.setattr(registry, "_module_file", lambda spec, name: file if "peft" in name else original(spec, name))
+    original = modules.module_file
+    monkeypatch.setattr(modules, "module_file", lambda spec, name: file if "peft" in name else original(spec, name))
     return file
 
 

@@ -12,7 +12,8 @@ import pytest
 from capbench import PUBLIC
 from capbench.errors import MethodError
 from capbench.methods.specs import sources
-from capbench.methods.specs.registry import BUILT_IN, find, load
+from capbench.methods.specs.built_in import BUILT_IN
+from capbench.methods.specs.registry import find, load
 from capbench.store import code
 
 METHODS = Path(sources.__file__).parents[1]
@@ -78,12 +79,11 @@ def test_methods_that_share_a_file_of_capbench_hang_on_it(tmp_path: Path, monkey
     package = tmp_path / "capbench"
     monkeypatch.setattr(sources, "_CAPBENCH", package)
     monkeypatch.setattr(sources, "_METHODS", package / "methods")
-    monkeypatch.setattr(sources, "_PLUMBING", {package / "methods/registry.py"})
     write(
         capbench__methods__shared="import capbench.training.loop\n",
         capbench__training="",
-        capbench__methods__registry="",
-        capbench__methods__one="from capbench.methods.shared import x\nfrom capbench.methods import registry\n",
+        capbench__methods__specs__registry="",
+        capbench__methods__one="from capbench.methods.shared import x\nfrom capbench.methods.specs import registry\n",
         mine="def tune(m, t, c):\n    from capbench.methods import one\n",
     )
     shared = {"capbench/methods/one.py", "capbench/methods/shared.py"}

@@ -28,7 +28,8 @@ from capbench.methods.finetuning.lora import lora
 from capbench.methods.finetuning.lp_ft import lp_ft
 from capbench.methods.finetuning.replay import replay
 from capbench.methods.finetuning.wise_ft import wise_ft
-from capbench.methods.specs.registry import BUILT_IN, find, load
+from capbench.methods.specs.built_in import BUILT_IN
+from capbench.methods.specs.registry import find, load
 from capbench.models.base import Model, passes
 from capbench.pipeline.budget import counting
 from capbench.tasks.finetuning import FineTuningTask

@@ -12,8 +12,9 @@ import pytest
 
 from capbench.errors import MethodError, UsageError
 from capbench.methods.finetuning.full import full
-from capbench.methods.specs import registry
-from capbench.methods.specs.registry import BUILT_IN, MethodRef, find, load
+from capbench.methods.specs.built_in import BUILT_IN
+from capbench.methods.specs.registry import MethodRef, find, load
+from capbench.methods.specs.user_code import one_line
 
 SOURCE = "def tune(model, task, config):\n    return 1\n"
 
@@ -203,12 +204,12 @@ def test_an_error_in_one_line_names_the_users_line_and_not_the_librarys() -> Non
     method = load(find("mine.py:tune"))
     with pytest.raises(ValueError) as error:
         method()
-    assert "JSONDecodeError" in registry.one_line(error.value)
-    assert "(mine.py:3)" in registry.one_line(error.value)
+    assert "JSONDecodeError" in one_line(error.value)
+    assert "(mine.py:3)" in one_line(error.value)
 
 
 def test_an_error_without_a_message_is_still_one_line() -> None:
-    assert registry.one_line(ValueError()) == "ValueError: no message"
+    assert one_line(ValueError()) == "ValueError: no message"
 
 
 def test_a_reference_is_plain_data() -> None:

@@ -9,35 +9,34 @@ from pathlib import Path
 from typing import Any
 
 from capbench.errors import UsageError
+from capbench.methods.specs.built_in import BUILT_IN
+from capbench.methods.specs.schemes import forms
 
 GROUP = "capbench.methods"
 
 
-def stands_for(name: str, built_in: Mapping[str, str], registered: Mapping[str, str]) -> str:
+def stands_for(name: str, registered: Mapping[str, str]) -> str:
     """The spec of a name; a built-in name is its own spec. Raises UsageError for an unknown name and for one given twice."""
     sources = [
         (f"the distribution {_distribution(point)!r}", point.value)
         for point in metadata.entry_points(group=GROUP, name=name)
     ]
     sources += [("pytest_capbench_register_methods", registered[name])] if name in registered else []
-    sources += [("capbench", name)] if name in built_in else []
+    sources += [("capbench", name)] if name in BUILT_IN else []
     if len(sources) > 1:
         givers = " and ".join(giver for giver, _ in sources)
         raise UsageError(f"method name {name!r} is given by {givers}: rename one, or use pkg.mod:attr")
     if not sources:
-        more = sorted({*registered, *metadata.entry_points(group=GROUP).names} - built_in.keys())
+        more = sorted({*registered, *metadata.entry_points(group=GROUP).names} - BUILT_IN.keys())
         own = f"; from plugins: {', '.join(more)}" if more else ""
-        raise UsageError(
-            f"unknown method {name!r}: use a built-in ({', '.join(built_in)}{own}), pkg.mod:attr, path/file.py:attr "
-            "or peft:path/adapter_config.json"
-        )
+        raise UsageError(f"unknown method {name!r}: use a built-in ({', '.join(BUILT_IN)}{own}), {forms()}")
     ((_, spec),) = sources
-    if ":" not in spec and spec not in built_in:
+    if ":" not in spec and spec not in BUILT_IN:
         raise UsageError(f"method name {name!r} stands for {spec!r}, which is not of the form pkg.mod:attr")
     return spec
 
 
-def collect(answers: Iterable[object], built_in: Mapping[str, str]) -> dict[str, str]:
+def collect(answers: Iterable[object]) -> dict[str, str]:
     """All return values of the hook as names -> specs; functions become specs that worker processes can import.
 
     Raises UsageError for any other return value and for a name that is taken.
@@ -49,11 +48,11 @@ def collect(answers: Iterable[object], built_in: Mapping[str, str]) -> dict[str,
         for name, method in answer.items():
             if not isinstance(name, str) or not name or ":" in name or not name.isprintable():
                 raise UsageError(f"{_HOOK}: {name!r} is not a method name; use letters, digits and '-'")
-            if name in built_in or name in found:
-                taken = "the name of a built-in method" if name in built_in else "registered twice"
+            if name in BUILT_IN or name in found:
+                taken = "the name of a built-in method" if name in BUILT_IN else "registered twice"
                 raise UsageError(f"{_HOOK}: {name!r} is {taken}; choose another name")
             found[name] = method if isinstance(method, str) else _spec(name, method)
-            if ":" not in found[name] and found[name] not in built_in:
+            if ":" not in found[name] and found[name] not in BUILT_IN:
                 raise UsageError(
                     f"{_HOOK}: {name!r} stands for {found[name]!r}, which is not of the form pkg.mod:attr or file.py:attr"
                 )

@@ -17,11 +17,6 @@ from capbench.store import code
 _CAPBENCH = Path(__file__).parents[2]
 _METHODS = Path(__file__).parents[1]
 _SHAPING = ("capbench.methods", "capbench.measure")  # of capbench: a method may look inside a model
-# These find and describe methods; no result depends on them.
-_PLUMBING = {
-    _METHODS / "base.py",
-    *(_METHODS / "specs" / f"{name}.py" for name in ("arguments", "names", "registry", "sources")),
-}
 LIBRARIES = tuple(
     path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
@@ -66,6 +61,16 @@ def files(file: Path, module: str = "") -> set[Path]:
     return found
 
 
+def users_files(file: Path, module: str = "") -> set[Path]:
+    """Those of `files` that are not capbench's."""
+    return {found for found in files(file, module) if not found.is_relative_to(_CAPBENCH)}
+
+
+def _finds_methods(file: Path) -> bool:
+    """Whether a file of capbench only finds and describes methods: no result depends on it."""
+    return file == _METHODS / "base.py" or file.is_relative_to(_METHODS / "specs")
+
+
 def _roots(file: Path, module: str) -> tuple[_Root, ...]:
     if file.is_relative_to(_CAPBENCH):
         return ()
@@ -94,7 +99,8 @@ def _imported(file: Path, roots: tuple[_Root, ...]) -> set[Path]:
         elif parts[0] == "capbench":  # not looked up beside the file: it may lie in a clone of this repository
             if not any(f"{name}.".startswith(f"{shaping}.") for shaping in _SHAPING):
                 continue
-            found |= {f for f in _on_the_way(_CAPBENCH / parts[1], parts[2:]) if f.name != "__init__.py"} - _PLUMBING
+            on_the_way = _on_the_way(_CAPBENCH / parts[1], parts[2:])
+            found |= {f for f in on_the_way if f.name != "__init__.py" and not _finds_methods(f)}
         elif parts[0] not in sys.stdlib_module_names:
             for root in roots:
                 if root.top in ("", parts[0]):

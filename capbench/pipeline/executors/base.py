@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from capbench.errors import CapbenchError
-from capbench.methods.specs.registry import one_line
+from capbench.methods.specs.user_code import one_line
 from capbench.pipeline.steps import Step
 from capbench.store.store import Store
 

@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 
 from capbench.errors import CapbenchError, UsageError
-from capbench.methods.specs.registry import import_file, look_here_too, one_line
+from capbench.methods.specs.user_code import import_file, make_cwd_importable, one_line
 from capbench.studies.pcfg.own import TaskSpec
 from capbench.studies.pcfg.variant import Variant
 from capbench.tasks.pcfg.setting import PcfgSetting
@@ -26,7 +26,7 @@ def find_task(option: str, given: str) -> TaskSpec:
         if where.endswith(".py"):
             module = import_file(Path(where).resolve())
         else:
-            look_here_too()
+            make_cwd_importable()
             module = importlib.import_module(where)
         if not hasattr(module, attribute):
             raise UsageError(f"there is no {attribute!r} in it")

@@ -17,11 +17,10 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from capbench.methods.specs import sources as method_sources
-from capbench.methods.specs.registry import BUILT_IN, CHECKPOINTS, PEFT, MethodRef
+from capbench.methods.specs.base import UserFiles
+from capbench.methods.specs.module import module_files
+from capbench.methods.specs.schemes import scheme_of
 from capbench.pipeline.steps import FineTune, Step
-
-_CAPBENCH = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,40 +79,12 @@ def modules_of(step: Step) -> frozenset[str]:
 
 def needed_by(step: Step) -> SourceFiles:
     """The user's source files that a step needs, without other data that a method reads."""
-    files: set[Path] = set()
-    folders: set[Path] = set()
+    found = UserFiles()
     for module in modules_of(step):
-        _add_module(module, files, folders)
-    if isinstance(step, FineTune) and step.method.spec not in BUILT_IN:
-        spec = step.method.spec
-        if spec.startswith(PEFT):
-            files.add(Path(spec.removeprefix(PEFT)))
-        elif spec.startswith(CHECKPOINTS):
-            folder = Path(spec.removeprefix(CHECKPOINTS))
-            files |= {folder / "manifest.json", *(folder / "tuned").glob("*.safetensors")}
-        elif (module := spec.rpartition(":")[0]).endswith(".py"):
-            files |= _imported(Path(module), "")
-        else:
-            _add_module(module, files, folders)
-    return SourceFiles(files=frozenset(files), folders=frozenset(folders))
-
-
-def _add_module(module: str, files: set[Path], folders: set[Path]) -> None:
-    """Add a module of the user, unless it has no file (a notebook)."""
-    if module.partition(".")[0] in ("capbench", "__main__", *sys.stdlib_module_names):
-        return
-    found = sys.modules.get(module)
-    spec = importlib.util.find_spec(module) if found is None else None
-    path = spec.origin if spec is not None else getattr(found, "__file__", None)
-    if path is None or path.startswith(method_sources.LIBRARIES):  # libraries must be installed on all nodes
-        return
-    file = Path(path).resolve()
-    files |= _imported(file, module)
-    folders.add(file.parents[len(module.split(".")) - (file.name != "__init__.py")])
-
-
-def _imported(file: Path, module: str) -> set[Path]:
-    return {f for f in method_sources.files(file, module) if not f.is_relative_to(_CAPBENCH)}
+        found |= module_files(module)
+    if isinstance(step, FineTune):
+        found |= scheme_of(step.method.spec).files(step.method.spec)
+    return SourceFiles(files=found.files, folders=found.folders)
 
 
 def unpack(sources: Sources, below: Path) -> Path:
@@ -166,21 +137,14 @@ def relocated(step: Step, into: Path) -> Step:
     """The step with its method's files in the folder that `unpack` returned; its key is unchanged."""
     if not isinstance(step, FineTune):
         return step
-    there: MethodRef = replace(step.method, spec=_relocated(step.method.spec, into))
-    if there == step.method:
+    spec = step.method.spec
+    there = scheme_of(spec).moved(spec, lambda file: _below(into, file))
+    if there == spec:
         return step
-    found = replace(step, method=there)
+    found = replace(step, method=replace(step.method, spec=there))
     vars(found).update(key=step.key, config=step.config)  # as computed with the original paths
     return found
 
 
-def _relocated(spec: str, into: Path) -> str:
-    for prefix in (PEFT, CHECKPOINTS):
-        if spec.startswith(prefix):
-            return f"{prefix}{_below(into, spec.removeprefix(prefix))}"
-    file, _, attribute = spec.rpartition(":")
-    return f"{_below(into, file)}:{attribute}" if file.endswith(".py") else spec
-
-
-def _below(into: Path, path: str) -> Path:
+def _below(into: Path, path: str | Path) -> Path:
     return into / Path(path).relative_to(Path(path).anchor)

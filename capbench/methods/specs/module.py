@@ -1,0 +1,67 @@
+"""Method specs of the form `pkg.mod:attr`, and the user's files that an importable module consists of."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+from capbench.errors import MethodError
+from capbench.methods.specs import arguments, sources
+from capbench.methods.specs.base import Located, Method, Scheme, UserFiles
+from capbench.methods.specs.user_code import attribute_of, make_cwd_importable, one_line
+
+
+class Module(Scheme):
+    """`pkg.mod:attr`: a function in an importable module. Its digest covers what it imports of the same package."""
+
+    form = "pkg.mod:attr"
+
+    def matches(self, spec: str) -> bool:
+        """Whether it is a module and an attribute."""
+        where, _, attribute = spec.rpartition(":")
+        return bool(where) and not where.endswith(".py") and attribute.isidentifier()
+
+    def find(self, spec: str) -> Located:
+        """Look the module up on the Python path. Raises MethodError if it has no source file there."""
+        where, _, attribute = spec.rpartition(":")
+        file = module_file(spec, where)
+        if not file.is_file():
+            raise MethodError(f"method {spec!r}: there is no source file of module {where!r}")
+        return Located(spec=spec, digest=sources.digest(file, where), takes=arguments.taken_in(file, attribute))
+
+    def load(self, spec: str, name: str) -> Method:
+        """Import the module."""
+        where, _, attribute = spec.rpartition(":")
+        return attribute_of(importlib.import_module(where), attribute, name)
+
+    def files(self, spec: str) -> UserFiles:
+        """The module and what it imports."""
+        return module_files(spec.rpartition(":")[0])
+
+
+def module_file(spec: str, module: str) -> Path:
+    """The file of a module, for the method `spec`. Raises MethodError if there is no such module."""
+    try:
+        make_cwd_importable()
+        found = importlib.util.find_spec(module)
+    except (Exception, SystemExit) as error:  # finding a.b.c imports a and a.b
+        raise MethodError(f"method {spec!r}: there is no module {module!r} ({one_line(error)})") from error
+    if found is None or found.origin is None:
+        raise MethodError(f"method {spec!r}: there is no module {module!r} on the Python path")
+    return Path(found.origin)
+
+
+def module_files(module: str) -> UserFiles:
+    """The user's files that a module consists of: none for a module that is installed or has no file (a notebook)."""
+    if module.partition(".")[0] in ("capbench", "__main__", *sys.stdlib_module_names):
+        return UserFiles()
+    found = sys.modules.get(module)
+    spec = importlib.util.find_spec(module) if found is None else None
+    path = spec.origin if spec is not None else getattr(found, "__file__", None)
+    if path is None or path.startswith(sources.LIBRARIES):
+        return UserFiles()
+    file = Path(path).resolve()
+    folder = file.parents[len(module.split(".")) - (file.name != "__init__.py")]
+    return UserFiles(files=frozenset(sources.users_files(file, module)), folders=frozenset({folder}))
