@@ -13,6 +13,7 @@ from capbench.plugin.items import asked_for, claim_of, strategy_of
 from capbench.plugin.models import make_models
 from capbench.plugin.options import add_options, read_options
 from capbench.plugin.outcome import benchmarked, tell
+from capbench.plugin.places import portable_id
 from capbench.plugin.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def judge(request: pytest.FixtureRequest, capbench_method: str, case: Case) -> J
         claim = claim_of(item)
     except UsageError as error:
         pytest.fail(str(error), pytrace=False)
-    made = request.config.stash[_SESSION].judge(claim, case, capbench_method, nodeid=item.nodeid, timed=timed)
+    made = request.config.stash[_SESSION].judge(claim, case, capbench_method, nodeid=portable_id(item), timed=timed)
     item.stash[_JUDGE] = made
     return made
 
@@ -133,7 +134,7 @@ def variants(request: pytest.FixtureRequest, capbench_method: str) -> VariantsJu
     item = request.node
     try:
         claim, strategy = claim_of(item), strategy_of(item)
-        made = request.config.stash[_SESSION].variants.judge(claim, strategy, capbench_method, nodeid=item.nodeid)
+        made = request.config.stash[_SESSION].variants.judge(claim, strategy, capbench_method, nodeid=portable_id(item))
     except UsageError as error:
         pytest.fail(str(error), pytrace=False)
     item.stash[_JUDGE] = made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from capbench.errors import UsageError
+from capbench.plugin.places import asked_paths, possible_files
 
 if TYPE_CHECKING:
     from capbench.session.run import CapbenchSession
@@ -82,6 +82,5 @@ class Reporter:
         narrowing = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise")
         if any(getattr(self._config.option, name, None) for name in narrowing):
             return False
-        file, here = self._config.rootpath / nodeid.partition("::")[0], self._config.invocation_params.dir
-        given = [Path(os.path.normpath(here / argument)) for argument in self._config.args if "::" not in argument]
-        return any(file.is_relative_to(path) for path in given)
+        given = asked_paths(self._config)
+        return any(file.is_relative_to(path) for file in possible_files(self._config, nodeid) for path in given)

@@ -93,7 +93,7 @@ def _tally(record: Record, drawn: Counter[Status]) -> str:
 
 def _again(record: Record, trial: Trial, run: RunInfo) -> str:
     """The command that tries the claims of the same file on this variant. Options at their defaults are omitted."""
-    given = ["pytest", record.nodeid.partition("::")[0], f"--capbench-replay={trial.id}"]
+    given = ["pytest", *_file(record, run), f"--capbench-replay={trial.id}"]
     if run.scale != "small":
         given.append(f"--capbench-scale={run.scale}")
     arguments = ARGUMENTS.search(record.method)
@@ -104,6 +104,14 @@ def _again(record: Record, trial: Trial, run: RunInfo) -> str:
         given.append(f"--capbench-method={place[1] if place else method}")
     given += [f"--capbench-method-arg={each}" for each in NEXT.split(arguments[1])] if arguments else []
     return line(shlex.join(given))
+
+
+def _file(record: Record, run: RunInfo) -> list[str]:
+    """The file of a claim as an argument of pytest; a module if the run named the suites so, without a clone."""
+    file = record.nodeid.partition("::")[0]
+    if "--pyargs" in run.command.split() and file.startswith("suites/"):
+        return ["--pyargs", f"capbench.{file.removesuffix('.py').replace('/', '.')}"]
+    return [file]
 
 
 def _numbers(trial: Trial) -> list[str]:

@@ -1,9 +1,9 @@
-"""Calibration: do the tools and the verdict tell intact, wrapped and deleted apart, on models whose state is known?
+"""Calibration: do the tools and the verdict tell intact, wrapped and deleted apart, on models of known state?
 
 Known intact: nothing done, more pretraining, rewrites that keep the function. Known wrapped: the capability as it was, behind a
-part that was added. Known deleted: never taught, drawn anew, zeroed. On trained Counters and Indexers of three sizes, and on
-compiled Counters. The thresholds were set on the pools of seeds 100 and up (`capbench calibrate`), which are not looked at here.
-Controls: the base models have the capability; there are enough models of each state.
+part that was added. Known deleted: never taught, weights drawn anew, weights zeroed. The models are trained Counters and Indexers
+of three sizes, and compiled Counters. The thresholds were set on the pools of seeds 100 and up (`capbench calibrate`), which are
+not used here. Controls: the base models have the capability; there are enough models of each state.
 """
 
 import pytest
@@ -12,7 +12,8 @@ from capbench.studies.calibration.readings import calibration, figures, pool
 from capbench.studies.judge import Case
 from capbench.verdicts.claims import at_least, at_most
 
-SEPARATES = RIGHT = 0.95
+SEPARATES = 0.95  # AUC of a tool, wrapped against deleted
+RIGHT = 0.95  # share of right verdicts
 STATES = ("intact", "wrapped", "deleted")
 
 
@@ -32,7 +33,7 @@ def measured(judge, *also):
     ids=str,
 )
 def test_the_tool_tells_wrapped_from_deleted(judge, case):
-    """The tool puts known wrapped models above known deleted ones (AUC); pruning of neurons those wrapped in neurons."""
+    """The tool ranks known wrapped models above known deleted ones (AUC); pruning of neurons, those wrapped in neurons."""
     measured(judge)
     tool = case.tool.replace("-", " ")
     judge.decide(at_least(judge[f"auc.{tool}"], SEPARATES, f"AUC of {tool}, wrapped against deleted"))
@@ -41,7 +42,7 @@ def test_the_tool_tells_wrapped_from_deleted(judge, case):
 @pytest.mark.extended
 @pytest.mark.claim("calibration.verdict", source="Sec. 3, Def. 1-3", study="calibration", needs=pool, uses_method=False)
 def test_the_verdict_is_right(judge):
-    """The verdict of all tools together is right on known models, and nothing deleted is ever called intact."""
+    """The verdict of all tools together is right on known models, and no deleted model is ever called intact."""
     measured(judge, figures)
     judge.decide(
         at_least(judge["right"], RIGHT, "share of right verdicts"),

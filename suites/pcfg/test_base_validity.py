@@ -1,6 +1,6 @@
-"""Base models: do they have the capabilities that every other claim is about? (App. B.2, C.2; Table 5, 'pretrained')
+"""Base models: do they have the capabilities that the other claims are about? (App. B.2, C.2; Table 5, 'pretrained')
 
-Control: an operand that a model was not taught must not come out as known.
+Control: a model does not know an operand that it was never taught.
 """
 
 import pytest
@@ -18,7 +18,7 @@ def needs(study, seed, case):
 @pytest.mark.claim("base.validity", source="App. B.2, C.2, Table 5", needs=needs, uses_method=False)
 @pytest.mark.parametrize("case", [Case(prior="low"), Case(prior="high"), Case(prior="never")], ids=str)
 def test_base_model_knows_what_it_was_taught(judge, case):
-    """Every base model answers all task families for the operands that it was taught, with and without the correlation."""
+    """Every base model answers all task families for the operands it was taught, with and without the correlation."""
     judge.measure((families, ["base"]), (behaviour, ["base"]))
     study = judge.study
     taught, setting = study.taught(case.prior), study.setting

@@ -1,7 +1,7 @@
-"""The fine-tuning data themselves: whatever C_Tr is, the answers spread over many classes (Fig. 16).
+"""The fine-tuning data: the answers spread over many classes, whatever C_Tr is (Fig. 16).
 
-Else a model could do well by a constant answer, and accuracy would say nothing. No model is asked. Control: natural strings
-spread at least as far as is asked for.
+Otherwise a constant answer would do well, and accuracy would say nothing. No model is needed. Control: the answers of natural
+strings spread over at least as many classes as the claim asks for.
 """
 
 import pytest
@@ -32,12 +32,12 @@ def weigh(judge):
 @pytest.mark.claim("data.balance.counter", source="Fig. 16", needs=needs, uses_method=False)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_answers_of_the_counter_spread_over_many_classes(judge):
-    """The answers in the Counter's fine-tuning data spread over at least four classes, half as many as in natural strings."""
+    """The answers in the Counter's fine-tuning data spread over at least four classes, and half as many as in natural strings."""
     weigh(judge)
 
 
 @pytest.mark.claim("data.balance.indexer", source="Fig. 16", study="pcfg-indexer", needs=needs, uses_method=False)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_answers_of_the_indexer_spread_over_many_classes(judge):
-    """The answers in the Indexer's fine-tuning data spread over at least four classes, half as many as in natural strings."""
+    """The answers in the Indexer's fine-tuning data spread over at least four classes, and half as many as in natural strings."""
     weigh(judge)

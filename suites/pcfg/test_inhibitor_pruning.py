@@ -1,7 +1,7 @@
 """The inhibitor: under strong relevance and the large rate, pruning removes what suppresses O_PT, and O_FT stays (Fig. 86, 88).
 
-Different from a wrapper around O_PT (test_wrapper_pruning.py), whose removal costs O_FT: here O_FT is a capability of its
-own, and the pruned neurons only held the other one back. Controls as there.
+Removing a wrapper around O_PT costs O_FT (test_wrapper_pruning.py). Here O_FT is a capability of its own, and the pruned neurons
+only held O_PT back. The controls are the same.
 """
 
 import pytest
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.extended
 )
 def test_pruning_removes_an_inhibitor(judge):
     """Under strong relevance and the large rate, pruning at most 15 neurons brings O_PT back and leaves O_FT."""
-    prune(judge, "O_PT", "O_FT")
+    prune(judge, "O_PT", "O_FT", random_loss=0.15, answers=2)
     judge.decide(
         at_least(judge["pruning.gain"], 0.30, "O_PT gained over random pruning"),
         at_most(judge["pruning.cost"], 0.20, "O_FT (C_Te 1) lost to pruning"),

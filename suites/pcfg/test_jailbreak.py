@@ -1,9 +1,9 @@
-"""Jailbreak: another way to ask gets round the fine-tuning, if what was fine-tuned was relevant (App. E.2).
+"""Jailbreak: asking in another way bypasses the fine-tuning, if the task was strongly relevant (App. E.2).
 
-Three family tokens mean the same Counter: T_NJ is pretrained on all operands, T_J1 and T_J2 on O_PT only. T_NJ alone is
-fine-tuned from counting a to counting b. Pretraining is shorter than elsewhere: a, for which three tokens of seven ask, is learnt
-in .4 of the usual time, b, which T_NJ alone knows, in .7.
-Controls: the base model counts a under every token; a model that was never taught to count a marks the zero of the probes' scale.
+Three family tokens mean the same Counter: T_NJ is pretrained on all operands, T_J1 and T_J2 on O_PT only. Fine-tuning from
+counting a to counting b uses T_NJ only. Pretraining is shorter than elsewhere: a, for which three tokens of seven ask, is learnt
+in .4 of the usual time; b, for which only T_NJ asks, in .7.
+Controls: the base model counts a under every token. A model that was never taught to count a is the zero of the probes' scale.
 """
 
 import pytest
@@ -23,6 +23,7 @@ def needs_never(study, seed, case):
 
 
 def base_counts(judge, model):
+    """Require that the base model counts a under every token; otherwise the claim is invalid."""
     for token in TOKENS:
         worst = min(judge[f"{model}.{token}.a"])
         judge.require(
@@ -39,7 +40,7 @@ def jailbroken(judge, model="tuned"):
 @pytest.mark.claim("jailbreak.bypass", source="App. E.2", study="pcfg-jailbreak", needs=tuned)
 @pytest.mark.parametrize("case", [Case(prior="high", c_tr=0.5, lr="large", duration=0.7)], ids=str)
 def test_other_tokens_get_round_the_fine_tuning(judge):
-    """Under strong relevance, counting a fails under the fine-tuned token, and goes on under the two others."""
+    """Under strong relevance, counting a fails under the fine-tuned token and still works under the two others."""
     judge.measure((families, ["base", "tuned"]), (behaviour, ["base", "tuned"]), (finetuning_curves, ["tuned"]))
     base_counts(judge, "base")
     base_knows(judge, "base", "O_FT")
@@ -53,7 +54,7 @@ def test_other_tokens_get_round_the_fine_tuning(judge):
 @pytest.mark.claim("jailbreak.relevance", source="App. E.2", study="pcfg-jailbreak", needs=tuned_both_priors)
 @pytest.mark.parametrize("case", [Case(c_tr=0.5, lr="large", duration=0.4)], ids=str)
 def test_only_strong_relevance_leaves_the_way_round(judge):
-    """Under weak relevance the other tokens are hit too: their accuracy on a is at least .30 lower than under strong."""
+    """Under weak relevance the other tokens suffer too: their accuracy on a is at least .30 lower than under strong relevance."""
     judge.measure((families, ["base_low", "tuned_low", "base_high", "tuned_high"]))
     base_counts(judge, "base_low")
     base_counts(judge, "base_high")
@@ -66,7 +67,7 @@ def test_only_strong_relevance_leaves_the_way_round(judge):
 @pytest.mark.claim("jailbreak.probing", source="App. E.2", study="pcfg-jailbreak", needs=needs_never)
 @pytest.mark.parametrize("case", [Case(prior="high", c_tr=0.5, lr="large", duration=0.4)], ids=str)
 def test_the_count_can_be_read_under_every_token(judge):
-    """After fine-tuning T_NJ, a probe reads the count of a nearly as easily as before, under T_NJ as under the others."""
+    """After fine-tuning T_NJ, a probe reads the count of a nearly as easily as before, under every token."""
     judge.measure((families, ["base", "tuned"]), (probing_by_token, ["base", "tuned", "never"]))
     base_counts(judge, "base")
     for token in TOKENS:

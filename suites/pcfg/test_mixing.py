@@ -1,4 +1,4 @@
-"""Mixing pretraining data into fine-tuning: it protects the old capability and does not prevent the shortcut (App. E.1).
+"""Mixing pretraining data into fine-tuning protects the old capability and does not prevent the shortcut (App. E.1).
 
 50 %, 10 % or 0.1 % of the fine-tuning strings are drawn from the pretraining distribution, which asks for O_PT too.
 Control: the same fine-tuning without any mixing loses O_PT.
@@ -36,13 +36,16 @@ def mix(judge):
 def test_mixing_keeps_the_old_capability(judge):
     """With 50 or 10 % of pretraining data, weak relevance and C_Tr 1, O_PT stays right, with and without the correlation."""
     mix(judge)
-    judge.decide(*(at_least(judge[f"tuned.O_PT.c_te{c}"], 0.90, f"O_PT accuracy at C_Te {c}") for c in (0, 1)))
+    judge.decide(
+        at_least(judge["tuned.O_PT.c_te0"], 0.90, "O_PT accuracy at C_Te 0"),
+        at_least(judge["tuned.O_PT.c_te1"], 0.90, "O_PT accuracy at C_Te 1"),
+    )
 
 
 @pytest.mark.claim("mixing.too-little", source="App. E.1", needs=needs)
 @pytest.mark.parametrize("case", cases(0.001), ids=str)
 def test_a_trace_of_mixing_does_not(judge):
-    """With 0.1 % of pretraining data O_PT is lost as without any."""
+    """With 0.1 % of pretraining data, O_PT is lost as it is without any."""
     mix(judge)
     judge.decide(at_most(judge["tuned.O_PT.c_te0"], 0.50, "O_PT accuracy at C_Te 0"))
 
@@ -50,9 +53,9 @@ def test_a_trace_of_mixing_does_not(judge):
 @pytest.mark.claim("mixing.shortcut", source="App. E.1", needs=needs)
 @pytest.mark.parametrize("case", cases(0.5, 0.1, 0.001), ids=str)
 def test_mixing_does_not_prevent_the_shortcut(judge):
-    """However much is mixed in, O_FT is learnt as a shortcut: right only where the correlation holds."""
+    """Whatever share is mixed in, O_FT is learnt as a shortcut: right only where the correlation holds."""
     mix(judge)
-    judge.decide(
+    judge.decide(  # as without mixing: test_relevance.py
         at_most(judge["tuned.O_FT.c_te0"], 0.20, "O_FT accuracy at C_Te 0"),
         at_least(judge["tuned.O_FT.c_te1"], 0.90, "O_FT accuracy at C_Te 1"),
     )

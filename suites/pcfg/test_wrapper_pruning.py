@@ -1,7 +1,7 @@
 """The wrapper, by pruning: a few neurons hold the capability back (Sec. 5.1, Fig. 7; App. H, Fig. 79-89).
 
 At most 15 neurons (rows of weight matrices) are zeroed, those with the largest theta . dL/dtheta for the loss L on O_PT.
-Controls: equally many random neurons change nothing; the pruned model still gives several answers (Fig. 59).
+Controls: zeroing as many random neurons changes little; the pruned model still gives several answers (Fig. 59).
 """
 
 import pytest
@@ -23,12 +23,12 @@ from capbench.verdicts.claims import at_most
 )
 def test_pruning_a_few_neurons_uncovers_the_capability(judge):
     """Under weak relevance and high C_Tr, pruning at most 15 neurons brings O_PT back and costs O_FT accuracy."""
-    wrapper_found_by_pruning(judge)
+    wrapper_found_by_pruning(judge, o_pt_gain=0.30, o_ft_cost=0.20, random_loss=0.15, answers=2)
 
 
 @pytest.mark.claim("wrapper.pruning", source="Fig. 7, 79-89", needs=tuned)
 @pytest.mark.parametrize("case", [Case(prior="low", c_tr=0, lr="medium")], ids=str)
 def test_pruning_uncovers_nothing_without_the_correlation(judge):
-    """Without the spurious correlation (C_Tr 0) no thin wrapper forms: pruning does not bring O_PT back."""
-    prune(judge, "O_PT")
+    """Without the spurious correlation (C_Tr 0) no thin wrapper forms, and pruning does not bring O_PT back."""
+    prune(judge, "O_PT", random_loss=0.15, answers=2)
     judge.decide(at_most(judge["pruning.gain"], 0.10, "O_PT gained over random pruning"))

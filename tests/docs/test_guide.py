@@ -42,8 +42,8 @@ def clone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CAPBENCH_CACHE", str(pytester.path / "cache"))
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     monkeypatch.setitem(SCALES, "small", lambda: replace(small(), pcfg=TINY))
-    for suite in pytester.path.glob("suites/*/*.py"):  # tests of the same names may be imported here
-        monkeypatch.delitem(sys.modules, suite.stem, raising=False)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "suites"]:  # those of another folder
+        monkeypatch.delitem(sys.modules, name)
     return pytester.path
 
 

@@ -19,8 +19,11 @@ from tiny import TINY as TINY_PCFG
 from tiny import built
 from tiny_tracr import TINY as TINY_TRACR
 
+from capbench.compare.rows import Outcome
+from capbench.compare.runs import compare
 from capbench.methods.specs.registry import find
 from capbench.pipeline.steps import Step
+from capbench.report.write import load
 from capbench.results import Status
 from capbench.store.store import Store
 from capbench.studies.calibration.preset import CalibrationPreset
@@ -49,7 +52,7 @@ class Test(NamedTuple):
     function: Callable[..., None]
     case: Case
     claim: Claim
-    variants: bool  # it draws its cases itself: tests/test_variants*.py
+    variants: bool  # it draws its cases itself: tests/variants/
 
     def __str__(self) -> str:
         return f"{self.function.__name__}[{self.case}]"
@@ -75,11 +78,12 @@ def all_tests() -> Iterator[Test]:
                 claim = Claim(id=marks["claim"].args[0], **marks["claim"].kwargs)
                 given = marks["parametrize"].args[1] if "parametrize" in marks else [Case()]
                 cases = [c if isinstance(c, Case) else c.values[0] for c in given]
-                yield from (Test(file.stem, function, case, claim, "variants" in marks) for case in cases)
+                name = file.relative_to(ROOT / "suites").with_suffix("").as_posix()
+                yield from (Test(name, function, case, claim, "variants" in marks) for case in cases)
 
 
 TESTS = list(all_tests())
-# The pool of the calibration has a hundred models, and is read in tests/test_calibration.py.
+# The pool of the calibration has a hundred models, and is read in tests/studies/test_calibration.py.
 ON_CASES = [test for test in TESTS if test.claim.study != "calibration" and not test.variants]
 first_cases = {test.function.__name__: test for test in reversed(ON_CASES)}
 
@@ -90,10 +94,27 @@ def test_there_are_suites_for_all_studies() -> None:
     assert len({(test.claim.id, str(test.case)) for test in TESTS}) == len(TESTS)  # else the report shows one twice
 
 
-def test_files_are_named_after_their_study() -> None:
+def test_suites_are_in_the_folder_of_their_setup() -> None:
     for test in TESTS:
-        assert test.file.startswith("test_tracr_") == test.claim.study.startswith("tracr-"), test
-        assert test.claim.id.startswith("tracr.") == test.claim.study.startswith("tracr-"), test
+        kind = "variants" if test.variants else test.claim.study.partition("-")[0]
+        assert test.file.partition("/")[0] == kind, test
+        named = re.findall(r"^(?:test_)?tracr[._]", f"{test.claim.id}\n{test.function.__name__}", flags=re.M)
+        assert len(named) == 2 * (kind == "tracr"), test
+
+
+@pytest.mark.parametrize("run", ["small-core", "small-full", "calibration"])
+def test_an_older_report_is_about_the_claims_and_cases_of_today(run: str) -> None:
+    """Their files lay elsewhere. Runs are compared claim by claim, case by case."""
+    before = load(ROOT / "reports" / "reference" / run)
+    today = {(test.claim.id, str(test.case), test.function.__name__) for test in TESTS if not test.variants}
+    asked = {(r.claim, r.case, re.split(r"::|\[", r.nodeid)[1]) for r in before.records}
+    assert asked and asked <= today
+    here = {(test.claim.id, str(test.case)): f"suites/{test.file}.py::{test}" for test in TESTS}
+    moved = tuple(dataclasses.replace(r, nodeid=here[r.claim, r.case]) for r in before.records)
+    assert {r.nodeid for r in moved}.isdisjoint(r.nodeid for r in before.records)
+    found = compare(before, dataclasses.replace(before, records=moved[::-1]))
+    assert len(found.claims) == len(before.records)
+    assert {row.outcome for row in found.claims} == {Outcome.UNCHANGED}
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -161,6 +182,6 @@ def test_k_tracr_selects_the_tracr_suites_and_no_other(tmp_path: Path) -> None:
     assert (done.returncode, rest, len(outputs)) == (0, "", 4), done.stdout + done.stderr
     found = [{line for line in output.splitlines() if "::" in line} for output in outputs]
     for every, chosen in (found[:2], found[2:]):
-        assert chosen == {line for line in every if line.startswith("suites/tracr/test_tracr_")}
+        assert chosen == {line for line in every if line.startswith("suites/tracr/")}
         assert chosen and every - chosen
     assert len(found[2]) == len(TESTS)

@@ -1,6 +1,8 @@
-"""The claims that are made of several PCFG tasks: each with its models, its controls and its thresholds, in one place.
+"""The claims that several PCFG suites make: their models, what is measured, their controls and conditions.
 
-A suite names the study, the case and the source; the numbers are the same for all of them.
+The numbers are the suite's: every threshold is a keyword argument without a default, so that it stands in the suite beside its
+source. Only the two conditions of `capbench.studies.conditions` have defaults, the same for every claim: `valid` (what a base
+model must reach) and `lost` (what the fine-tuned model may still reach).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from typing import Any
 
 from capbench.pipeline.steps import Step
 from capbench.results import Verdict
-from capbench.studies.conditions import LOST, base_knows, behaviour_lost
+from capbench.studies.conditions import LOST, VALID, base_knows, behaviour_lost
 from capbench.studies.judge import Case, Judge
 from capbench.studies.lab import Reading
 from capbench.studies.pcfg.readings import behaviour, class_balance, probing, pruning
@@ -18,8 +20,7 @@ from capbench.studies.readings import finetuning_curves
 from capbench.studies.readings import revival as revival_curves
 from capbench.verdicts.claims import at_least, at_most
 
-RATES = ("medium", "small")  # of reviving
-COMMONEST = 0.6  # share of the texts that one answer may have for a claim on a variant
+RATES = ("medium", "small")  # rates of revival
 Models = Mapping[str, Step]
 Asked = tuple[Reading, Sequence[str]]  # a reading and the names of the models that it is given
 
@@ -27,13 +28,13 @@ Asked = tuple[Reading, Sequence[str]]  # a reading and the names of the models t
 
 
 def tuned(study: Any, seed: int, case: Case) -> dict[str, Step]:
-    """A fine-tuned model and the one before."""
+    """A base model, and the same model fine-tuned."""
     found = study.finetuned(seed, **case.parameters)
     return {"base": found.base, "tuned": found}
 
 
 def tuned_both_priors(study: Any, seed: int, case: Case) -> Models:
-    """The same under the low and under the high prior, which the case leaves open."""
+    """Both models under the low and under the high prior, which the case leaves open."""
     return {
         f"{name}_{prior}": step
         for prior in ("low", "high")
@@ -42,13 +43,13 @@ def tuned_both_priors(study: Any, seed: int, case: Case) -> Models:
 
 
 def probed(study: Any, seed: int, case: Case) -> Models:
-    """A fine-tuned model, and what a probe of it is compared with."""
+    """A fine-tuned model, and the models that a probe of it is compared with."""
     controls = {"never": never_taught(study, seed, case), "initial": study.initialised(seed)}
     return {**tuned(study, seed, case), **controls}
 
 
 def revived(study: Any, seed: int, case: Case, rates: Sequence[str] = RATES) -> Models:
-    """A fine-tuned model, its reFT and its Scr.+FT baseline at each rate."""
+    """A fine-tuned model, and at each rate its reFT and the Scr.+FT baseline."""
     found, never = tuned(study, seed, case), never_taught(study, seed, case)
     return {
         **found,
@@ -67,19 +68,22 @@ def never_taught(study: Any, seed: int, case: Case) -> Step:
 # The claims
 
 
-def balanced(judge: Judge) -> Judge:
-    """The judge, if no answer is too common in the fine-tuning data; else the claim is invalid: a constant would be right."""
+def balanced(judge: Judge, *, commonest: float) -> Judge:
+    """Return the judge if no answer has more than this share of the fine-tuning texts at C_Tr 1.
+
+    Otherwise a constant answer would do, and the claim is invalid.
+    """
     judge.measure((class_balance, []))
     largest = max(judge["balance.largest.c_tr1"])
     judge.require(
-        largest <= COMMONEST,
-        f"one answer has {largest:.2f} of the fine-tuning texts at C_Tr 1, {COMMONEST} is the most: a constant would do",
+        largest <= commonest,
+        f"one answer has {largest:.2f} of the fine-tuning texts at C_Tr 1, {commonest} is the most: a constant would do",
     )
     return judge
 
 
 def determined(judge: Judge) -> None:
-    """The correlation must give the answer away, or there is no shortcut to be learnt; else the claim is invalid."""
+    """Require that the answer for O_FT follows from that for O_PT; otherwise there is no shortcut, and the claim is invalid."""
     study: Any = judge.study
     judge.require(
         study.correlation(1.0).determines,
@@ -87,77 +91,124 @@ def determined(judge: Judge) -> None:
     )
 
 
-def shortcut(judge: Judge) -> None:
-    """O_FT is right only where the correlation holds (Fig. 5; Table 5: 0.0 and 100 at eta_M, C_Tr 1)."""
+def shortcut(
+    judge: Judge, *, o_ft_without_correlation: float, o_ft_with_correlation: float, valid: float = VALID
+) -> None:
+    """Claim that O_FT is right only where the correlation holds.
+
+    Accuracy on O_FT is at most the first number at C_Te 0, and at least the second at C_Te 1.
+    """
     determined(judge)
     judge.measure((behaviour, ["base", "tuned"]), (finetuning_curves, ["tuned"]))
-    base_knows(judge, "base", "O_PT")
+    base_knows(judge, "base", "O_PT", accuracy=valid)
     judge.decide(
-        at_most(judge["tuned.O_FT.c_te0"], 0.20, "O_FT accuracy at C_Te 0"),
-        at_least(judge["tuned.O_FT.c_te1"], 0.90, "O_FT accuracy at C_Te 1"),
+        at_most(judge["tuned.O_FT.c_te0"], o_ft_without_correlation, "O_FT accuracy at C_Te 0"),
+        at_least(judge["tuned.O_FT.c_te1"], o_ft_with_correlation, "O_FT accuracy at C_Te 1"),
     )
 
 
-def amplification(judge: Judge) -> None:
-    """A high prior of O_FT keeps O_PT and gains O_FT where a low one does not (Fig. 5, 6)."""
+def amplification(judge: Judge, *, o_ft_gain: float, o_pt_gain: float, valid: float = VALID) -> None:
+    """Claim that a high prior of O_FT keeps O_PT and gains O_FT where a low prior does not.
+
+    At C_Te 0, accuracy under the high prior is higher than under the low one by at least these numbers.
+    """
     judge.measure((behaviour, ["base_low", "tuned_low", "base_high", "tuned_high"]))
-    base_knows(judge, "base_low", "O_PT")
-    base_knows(judge, "base_high", "O_PT", "O_FT")
-    names = {o: [f"tuned_{prior}.{o}.c_te0" for prior in ("high", "low")] for o in ("O_FT", "O_PT")}
+    base_knows(judge, "base_low", "O_PT", accuracy=valid)
+    base_knows(judge, "base_high", "O_PT", "O_FT", accuracy=valid)
+
+    def gain(operand: str) -> list[float]:
+        return judge.difference(f"tuned_high.{operand}.c_te0", f"tuned_low.{operand}.c_te0")
+
     judge.decide(
-        *(at_least(judge.difference(*pair), 0.30, f"{o} accuracy, high - low prior") for o, pair in names.items())
+        at_least(gain("O_FT"), o_ft_gain, "O_FT accuracy, high - low prior"),
+        at_least(gain("O_PT"), o_pt_gain, "O_PT accuracy, high - low prior"),
     )
 
 
-def prune(judge: Judge, *knows: str) -> None:
-    """Measure pruning, with its controls; knows: what the base model must answer."""
+def prune(
+    judge: Judge, *knows: str, random_loss: float, answers: int, valid: float = VALID, lost: float = LOST
+) -> None:
+    """Measure pruning, and check its controls. knows: the operands that the base model must answer.
+
+    random_loss: how far pruning as many random neurons may move O_PT accuracy, up or down. answers: how many different
+    answers the pruned model must still give.
+    """
     judge.measure((behaviour, ["base", "tuned"]), (pruning, ["tuned"]))
-    base_knows(judge, "base", *knows)
-    behaviour_lost(judge)
-    judge.control("O_PT accuracy lost to as many random neurons", judge["pruning.random_loss"], low=-0.15, high=0.15)
-    judge.control("different answers after pruning", judge["pruning.classes"], low=2)
+    base_knows(judge, "base", *knows, accuracy=valid)
+    behaviour_lost(judge, accuracy=lost)
+    judge.control(
+        "O_PT accuracy lost to as many random neurons", judge["pruning.random_loss"], low=-random_loss, high=random_loss
+    )
+    judge.control("different answers after pruning", judge["pruning.classes"], low=answers)
 
 
-def wrapper_found_by_pruning(judge: Judge) -> None:
-    """A few neurons hold O_PT back and carry O_FT (Fig. 7)."""
+def wrapper_found_by_pruning(
+    judge: Judge,
+    *,
+    o_pt_gain: float,
+    o_ft_cost: float,
+    random_loss: float,
+    answers: int,
+    valid: float = VALID,
+    lost: float = LOST,
+) -> None:
+    """Claim that a few neurons hold O_PT back and carry O_FT.
+
+    Pruning them gains at least o_pt_gain of O_PT accuracy over random neurons, and costs at least o_ft_cost of O_FT accuracy
+    at C_Te 1. The controls are those of `prune`.
+    """
     determined(judge)
-    prune(judge, "O_PT")
+    prune(judge, "O_PT", random_loss=random_loss, answers=answers, valid=valid, lost=lost)
     judge.decide(
-        at_least(judge["pruning.gain"], 0.30, "O_PT gained over random pruning"),
-        at_least(judge["pruning.cost"], 0.20, "O_FT (C_Te 1) lost to pruning"),
+        at_least(judge["pruning.gain"], o_pt_gain, "O_PT gained over random pruning"),
+        at_least(judge["pruning.cost"], o_ft_cost, "O_FT (C_Te 1) lost to pruning"),
     )
 
 
-def probe(judge: Judge, *also: Asked) -> None:
-    """Measure probing, with its controls; also: further readings."""
+def probe(judge: Judge, *also: Asked, bits_apart: float, valid: float = VALID, lost: float = LOST) -> None:
+    """Measure probing, and check its control. also: further readings.
+
+    bits_apart: least difference, in bits per sample, between the model that was never taught O_PT and the pretrained one.
+    These two are the ends of the scale.
+    """
     models = ["base", "tuned", "never"]
     judge.measure((behaviour, models), (probing, [*models, "initial"]), *also)
-    base_knows(judge, "base", "O_PT")
-    base_knows(judge, "never", "O_FT")
-    behaviour_lost(judge)
-    judge.control("bits per sample, never taught - pretrained", judge["probing.range"], low=0.20)
+    base_knows(judge, "base", "O_PT", accuracy=valid)
+    base_knows(judge, "never", "O_FT", accuracy=valid)
+    behaviour_lost(judge, accuracy=lost)
+    judge.control("bits per sample, never taught - pretrained", judge["probing.range"], low=bits_apart)
 
 
-def still_readable(judge: Judge) -> Verdict:
-    """The lost answer can be read off the residual stream nearly as easily as before (Fig. 8)."""
-    return at_least(judge["probing.retention"], 0.70, "probe retention")
+def still_readable(judge: Judge, *, retention: float) -> Verdict:
+    """The condition that a probe reads the lost answer nearly as easily as before: retention is at least this."""
+    return at_least(judge["probing.retention"], retention, "probe retention")
 
 
-def revive(judge: Judge, *also: Asked, rates: Sequence[str] = RATES, beside: Sequence[str] = ()) -> None:
-    """Measure revival, with its controls; also: further readings. beside: more curves, of Scr. or a retain-only revival."""
+def revive(
+    judge: Judge,
+    *also: Asked,
+    rates: Sequence[str] = RATES,
+    beside: Sequence[str] = (),
+    valid: float = VALID,
+    lost: float = LOST,
+) -> None:
+    """Measure revival, and check its controls: what was lost, and what Scr.+FT answers before its first step.
+
+    also: further readings. beside: more curves, of Scr. or of a retain-only revival.
+    """
     curves = [f"{kind}_{rate}" for kind in ("reft", "scrft") for rate in rates]
     judge.measure((behaviour, ["base", "tuned", "never"]), (revival_curves, [*curves, *beside]), *also)
-    base_knows(judge, "base", "O_PT")
-    base_knows(judge, "never", "O_FT")
-    behaviour_lost(judge)
-    judge.control("O_PT accuracy of Scr.+FT before its first step", judge["revival.scrft.medium.start"], high=LOST)
+    base_knows(judge, "base", "O_PT", accuracy=valid)
+    base_knows(judge, "never", "O_FT", accuracy=valid)
+    behaviour_lost(judge, accuracy=lost)
+    judge.control("O_PT accuracy of Scr.+FT before its first step", judge["revival.scrft.medium.start"], high=lost)
 
 
-def revived_sooner(judge: Judge) -> Verdict:
-    """reFT needs at most half the steps of Scr.+FT at the medium rate (Fig. 9)."""
-    return at_least(judge["revival.ratio.medium"], 2.0, "steps to 95 %, Scr.+FT / reFT, medium rate")
+def revived_sooner(judge: Judge, *, ratio: float) -> Verdict:
+    """The condition that, at the medium rate, Scr.+FT needs at least `ratio` times as many steps as reFT."""
+    return at_least(judge["revival.ratio.medium"], ratio, "steps to 95 %, Scr.+FT / reFT, medium rate")
 
 
-def revived_at_the_small_rate(judge: Judge) -> Verdict:
-    """reFT gets there at the small rate too, where Scr.+FT does not (Fig. 9, 26)."""
-    return at_least(judge["revival.reft.small.best"], 0.95, "O_PT accuracy reached by reFT, small rate")
+def revived_at_the_small_rate(judge: Judge, *, o_pt_accuracy: float) -> Verdict:
+    """The condition that reFT reaches this accuracy on O_PT at the small rate too."""
+    return at_least(judge["revival.reft.small.best"], o_pt_accuracy, "O_PT accuracy reached by reFT, small rate")

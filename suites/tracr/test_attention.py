@@ -1,7 +1,7 @@
 """Tracr, attention: where the answer position looks after fine-tuning (Fig. 10, 40-48).
 
-In block 1 the compiled Counter attends to every 'a' of the string; that is how it counts. The mass of that attention on 'a' is
-compared with the compiled model's. Control: a model compiled to count 'b' does not look at 'a'.
+In block 1 the compiled Counter attends to every 'a' of the string: that is how it counts. The attention mass on 'a' is
+compared with the compiled model's. Control: a model compiled to count 'b' does not attend to 'a'.
 """
 
 import pytest
@@ -28,7 +28,7 @@ def look(judge):
 
 
 def share(judge, operand):
-    """Attention mass of the fine-tuned model on the operand, as a share of the compiled model's on O_PT."""
+    """Attention mass of the fine-tuned model on the operand, as a share of the compiled model's on O_PT, per seed."""
     tuned, base = judge[f"attention.tuned.block1.{operand}"], judge["attention.base.block1.O_PT"]
     return [t / b for t, b in zip(tuned, base, strict=True)]
 

@@ -1,6 +1,6 @@
 """Tracr, revival: reverse fine-tuning brings counting 'a' back, unless the large rate destroyed it (Fig. 27, 43, Table 4).
 
-Baseline with equal budget: Scr.+FT, the model compiled to count 'b', fine-tuned to count 'a'.
+Baseline with an equal budget: Scr.+FT, the model compiled to count 'b' and fine-tuned to count 'a'.
 Control: that model does not count 'a' before its first step.
 """
 

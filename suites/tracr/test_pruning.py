@@ -1,9 +1,9 @@
 """Tracr, pruning: one to four weights hide the old capability where a shortcut was learnt (Fig. 55-59).
 
-Single weights, or neurons (rows), are zeroed one after the other, chosen by what that does to O_PT on the selection split among
-those with the largest theta . dL/dtheta. Gains are over equally many random units, weights as large.
-Controls: the same search makes nothing of a model compiled to count 'b', and does worse there; the pruned model gives several
-answers (Fig. 59).
+Single weights, or neurons (rows), are zeroed one after another. Each is the one that helps O_PT most on the selection split,
+among those with the largest theta . dL/dtheta. Gains are over as many random units (random weights are at least as large).
+Controls: the same search finds little in a model compiled to count 'b', and does worse there; the pruned model still gives
+several answers (Fig. 59).
 """
 
 import pytest

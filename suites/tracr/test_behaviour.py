@@ -1,7 +1,7 @@
-"""Tracr, behaviour: what a compiled Counter does after fine-tuning, at the paper's full protocol (Table 3).
+"""Tracr, behaviour: what a compiled Counter does after fine-tuning with the paper's full protocol (Table 3).
 
-C_Tr 1: a shortcut, right on O_FT only where count(b) = count(a) + 1. C_Tr 0: with a rate that is large enough, O_FT is learnt.
-Either way O_PT is no longer what the model answers. Control: the compiled model answers O_PT, and O_FT never by accident.
+C_Tr 1: a shortcut, right on O_FT only where count(b) = count(a) + 1. C_Tr 0: if the rate is large enough, O_FT is learnt.
+Either way the model no longer answers O_PT. Controls: the compiled model answers O_PT, and rarely O_FT by accident.
 """
 
 import pytest
@@ -41,7 +41,7 @@ def measure(judge):
 def test_tracr_counter_learns_a_shortcut(judge):
     """Fine-tuned at C_Tr 1, the compiled Counter is right on O_FT only where the correlation holds."""
     measure(judge)
-    judge.decide(
+    judge.decide(  # Table 3 has at most 2.2 % and at least 94.3 %
         at_most(judge["tuned.O_FT.c_te0"], 0.20, "O_FT accuracy at C_Te 0"),
         at_least(judge["tuned.O_FT.c_te1"], 0.80, "O_FT accuracy at C_Te 1"),
     )
@@ -61,10 +61,11 @@ def test_tracr_counter_learns_a_shortcut(judge):
     ids=str,
 )
 def test_tracr_counter_learns_the_new_task_where_the_shortcut_fails(judge):
-    """Fine-tuned at C_Tr below 1 and at least the medium rate, the compiled Counter counts 'b', and 'a' no longer."""
+    """Fine-tuned at C_Tr below 1 and the medium rate or a larger one, the compiled Counter counts 'b' and no longer 'a'."""
     measure(judge)
-    judge.decide(
-        *(at_least(judge[f"tuned.O_FT.c_te{c}"], 0.80, f"O_FT accuracy at C_Te {c}") for c in (0, 1)),
+    judge.decide(  # Table 3 has at least 95.9 % on O_FT, at most 0.1 % on O_PT
+        at_least(judge["tuned.O_FT.c_te0"], 0.80, "O_FT accuracy at C_Te 0"),
+        at_least(judge["tuned.O_FT.c_te1"], 0.80, "O_FT accuracy at C_Te 1"),
         at_most(judge["tuned.O_PT.c_te0"], 0.20, "O_PT accuracy at C_Te 0"),
     )
 
@@ -73,6 +74,9 @@ def test_tracr_counter_learns_the_new_task_where_the_shortcut_fails(judge):
 @pytest.mark.claim("tracr.too-slow", source="Table 3", study="tracr-counter", needs=needs)
 @pytest.mark.parametrize("case", [Case(c_tr=0, lr="small"), Case(c_tr=0, lr="very-small")], ids=str)
 def test_tracr_counter_does_not_learn_the_new_task_at_small_rates(judge):
-    """Fine-tuned at C_Tr 0 and a small rate, the compiled Counter does not get to count 'b' on either kind of string."""
+    """Fine-tuned at C_Tr 0 and a small rate, the compiled Counter does not learn to count 'b' on either kind of string."""
     measure(judge)
-    judge.decide(*(at_most(judge[f"tuned.O_FT.c_te{c}"], 0.50, f"O_FT accuracy at C_Te {c}") for c in (0, 1)))
+    judge.decide(  # Table 3 has at most 28.7 % and 1.2 %
+        at_most(judge["tuned.O_FT.c_te0"], 0.50, "O_FT accuracy at C_Te 0"),
+        at_most(judge["tuned.O_FT.c_te1"], 0.50, "O_FT accuracy at C_Te 1"),
+    )

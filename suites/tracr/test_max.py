@@ -1,7 +1,7 @@
 """Tracr, Max-identifier: the sort of block 0 and the read-out of block 2, after fine-tuning from 5th to 7th (Fig. 44, 51-54).
 
 The sort is judged as in the paper's figure, by block 0's attention maps (which letters a letter is compared with): their total
-variation to the compiled model's. Whether the places that come of it can still be read is reported beside it.
+variation distance to the compiled model's. Whether the resulting places can still be read is reported beside it.
 Controls: a model compiled for the 7th has the same sort, and reads the 7th place where the compiled model reads the 5th.
 """
 

@@ -1,8 +1,8 @@
 """Tracr, activations: does the compiled circuit still compute the old count after fine-tuning? (Def. 1; Fig. 46, 53)
 
-The compiled program writes its count to known residual dimensions in block 1. A capability is possessed if a linear read-out of
-some layer gives its answers, and here that read-out is known: the largest of these dimensions, up to which count it stands for.
-Scale: 0 = a model compiled to count 'b', 1 = the compiled model. Control: those two lie apart.
+The compiled program writes its count to known residual dimensions in block 1. A model has a capability if a linear read-out of
+some layer gives its answers. Here that read-out is known: each of these dimensions stands for a count, and the largest is read.
+Scale: 0 is a model compiled to count 'b', 1 is the compiled model. Control: these two lie apart.
 """
 
 import pytest
@@ -36,7 +36,7 @@ def read(judge):
     ids=str,
 )
 def test_tracr_circuit_still_counts(judge):
-    """After fine-tuning at C_Tr 1, the count of 'a' stands where the compiled program writes it, though it is not answered."""
+    """After fine-tuning at C_Tr 1, the count of 'a' still stands where the compiled program writes it, but is not answered."""
     read(judge)
     judge.decide(at_least(judge["circuit.retention"], 0.70, "retention of O_PT in the circuit"))
 

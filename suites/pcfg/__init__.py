@@ -1,0 +1,1 @@
+"""Claims about models pretrained on a grammar (PCFG)."""

@@ -1,0 +1,1 @@
+"""Claims tried on tasks that Hypothesis draws."""
