@@ -26,8 +26,8 @@ from capbench.methods.deletion.npo import npo, npo_loss
 from capbench.methods.deletion.randft import randft, wrong_answers
 from capbench.methods.deletion.rmu import layer_of, residual, rmu, steered_to
 from capbench.methods.deletion.simnpo import simnpo, simnpo_loss
-from capbench.methods.deletion.streams import answer_log_probabilities, beside, generator, kept
 from capbench.methods.deletion.wrapper_surgery import wrapper_surgery
+from capbench.methods.streams import answer_log_probabilities, beside, generator, kept
 from capbench.models.base import Model
 from capbench.pipeline.budget import counting
 from capbench.tasks.base import IGNORE, Batch

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from capbench.configs import TrainConfig
 from capbench.measure.accuracy import accuracy, sample
 from capbench.measure.prune import pruned, relevance
-from capbench.methods.deletion.streams import kept
 from capbench.methods.deletion.wrapper_surgery import carriers, repair, wrapper_surgery
+from capbench.methods.streams import kept
 from capbench.models.base import Model
 from capbench.tasks.base import Batch
 from capbench.tasks.finetuning import FineTuningTask

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import capbench
 from capbench.errors import MethodError, UsageError
 from capbench.methods.finetuning.full import full
 from capbench.methods.specs.built_in import BUILT_IN
@@ -131,8 +132,16 @@ def test_a_spec_of_no_known_form_is_a_usage_error_that_says_what_is_right(spec: 
 
 
 def test_an_unknown_name_is_answered_with_the_built_in_ones() -> None:
-    with pytest.raises(UsageError, match=r"full, frozen-trunk, identity"):
+    with pytest.raises(UsageError) as error:
         find("fulll")
+    assert all(f"{name}, " in f"{error.value}, " for name in ("full", "frozen-trunk", "identity", "npo"))
+
+
+def test_every_module_of_the_two_packages_is_a_method() -> None:
+    """So that a new method is one file."""
+    places = [Path(capbench.__file__).parent / "methods" / kind for kind in ("finetuning", "deletion")]
+    files = [file for place in places for file in place.glob("*.py") if file.name != "__init__.py"]
+    assert {file.stem.replace("_", "-") for file in files} == BUILT_IN.keys() and len(BUILT_IN) == len(files) >= 20
 
 
 FILES = {

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from capbench.configs import TrainConfig
 from capbench.methods.common import check
-from capbench.methods.deletion.streams import answer_log_probabilities, beside, kept
+from capbench.methods.streams import answer_log_probabilities, beside, kept
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask

@@ -10,7 +10,7 @@ import copy
 from torch import Tensor
 
 from capbench.configs import TrainConfig
-from capbench.methods.deletion.streams import answer_log_probabilities
+from capbench.methods.streams import answer_log_probabilities
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from capbench.configs import TrainConfig
-from capbench.methods.deletion.streams import above_zero, beside, generator, kept
+from capbench.methods.streams import above_zero, beside, generator, kept
 from capbench.models.base import Model
 from capbench.tasks.base import IGNORE, Batch, Task
 from capbench.tasks.finetuning import FineTuningTask

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from capbench.configs import TrainConfig
 from capbench.errors import MethodError
-from capbench.methods.deletion.streams import above_zero, beside, generator, kept, on_device
+from capbench.methods.streams import above_zero, beside, generator, kept, on_device
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask

@@ -15,7 +15,7 @@ from capbench.configs import TrainConfig
 from capbench.measure.accuracy import accuracy
 from capbench.measure.prune import Unit, pruned, relevance
 from capbench.methods.common import another_seed, check
-from capbench.methods.deletion.streams import generator, kept
+from capbench.methods.streams import generator, kept
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask

@@ -1,34 +1,25 @@
-"""The methods that come with capbench, by name."""
+"""The methods that come with capbench: the modules of two packages, each with a function of its own name."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from capbench.methods.specs.base import Located, Method, Scheme
 from capbench.methods.specs.module import Module
 
-BUILT_IN = {
-    "full": "capbench.methods.finetuning.full:full",
-    "frozen-trunk": "capbench.methods.finetuning.frozen_trunk:frozen_trunk",
-    "identity": "capbench.methods.finetuning.identity:identity",
-    "bitfit": "capbench.methods.finetuning.bitfit:bitfit",
-    "lora": "capbench.methods.finetuning.lora:lora",
-    "dora": "capbench.methods.finetuning.dora:dora",
-    "ia3": "capbench.methods.finetuning.ia3:ia3",
-    "last-k": "capbench.methods.finetuning.last_k:last_k",
-    "l2-sp": "capbench.methods.finetuning.l2_sp:l2_sp",
-    "ewc": "capbench.methods.finetuning.ewc:ewc",
-    "replay": "capbench.methods.finetuning.replay:replay",
-    "wise-ft": "capbench.methods.finetuning.wise_ft:wise_ft",
-    "lp-ft": "capbench.methods.finetuning.lp_ft:lp_ft",
-    "gradient-ascent": "capbench.methods.deletion.gradient_ascent:gradient_ascent",
-    "grad-diff": "capbench.methods.deletion.grad_diff:grad_diff",
-    "npo": "capbench.methods.deletion.npo:npo",
-    "simnpo": "capbench.methods.deletion.simnpo:simnpo",
-    "rmu": "capbench.methods.deletion.rmu:rmu",
-    "randft": "capbench.methods.deletion.randft:randft",
-    "wrapper-surgery": "capbench.methods.deletion.wrapper_surgery:wrapper_surgery",
-}
+_KINDS = ("finetuning", "deletion")  # packages in which every module is a method
+
+
+def _modules() -> Iterator[tuple[str, str]]:
+    for kind in _KINDS:
+        for file in sorted((Path(__file__).parents[1] / kind).glob("[!_]*.py")):
+            yield file.stem.replace("_", "-"), f"capbench.methods.{kind}.{file.stem}:{file.stem}"
+
+
+# `last-k` is the function last_k in last_k.py: a new method is one file.
+BUILT_IN = dict(_modules())
 
 
 class BuiltIn(Scheme):
