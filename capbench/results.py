@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SCHEMA = 5
-# Schema 1 had no grids; 1 and 2 no expectations and no evidence per seed; 1 to 3 no variants; 1 to 4 no user-defined task.
-# Otherwise they are the same.
-READABLE = (1, 2, 3, 4, SCHEMA)
+SCHEMA = 6
+# Schema 1 had no grids; 1 and 2 no expectations and no evidence per seed; 1 to 3 no variants; 1 to 4 no user-defined task;
+# 1 to 5 neither studies nor what was not calibrated. Otherwise they are the same.
+READABLE = (1, 2, 3, 4, 5, SCHEMA)
 
 
 # Entries of a protocol that are not part of a case's name: the numbers behind its names, and how they were computed.
@@ -206,6 +206,7 @@ class Record:
         ""  # the status the user expects, with the reason, if it differs from the paper's ('refuted: deletes')
     )
     trials: tuple[Trial, ...] = ()  # of a claim tried on variants of its task
+    study: str = ""  # the experiment that the claim is about; schemas 1 to 5 did not say
 
     @property
     def id(self) -> str:
@@ -230,7 +231,10 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Capability:
-    """The joint verdict of all tools on one model × task × protocol × method."""
+    """The joint verdict of all tools on one model × task × protocol × method.
+
+    uncalibrated: the tools with a vote that were read, but never calibrated for this study and scale.
+    """
 
     model: str
     task: str
@@ -240,6 +244,8 @@ class Capability:
     finetuned: FinetunedState | None
     evidence: tuple[Evidence, ...]
     reason: str = ""
+    study: str = ""
+    uncalibrated: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -360,6 +366,7 @@ def _capability(raw: Mapping[str, Any]) -> Capability:
             **raw,
             "verdict": CapabilityState(raw["verdict"]),
             "finetuned": FinetunedState(raw["finetuned"]) if raw["finetuned"] else None,
+            "uncalibrated": tuple(raw.get("uncalibrated", ())),
             "evidence": tuple(
                 Evidence(**{**e, "per_seed": {int(k): v for k, v in e.get("per_seed", {}).items()}})
                 for e in raw["evidence"]

@@ -278,6 +278,23 @@ def test_a_file_from_before_tasks_of_ones_own_is_read() -> None:
     assert from_json(json.dumps(raw)) == results(tried())
 
 
+def test_a_file_from_before_studies_is_read() -> None:
+    before = example()
+    raw = json.loads(to_json(before)) | {"schema": 5}
+    for found in (*raw["records"], *raw["capabilities"]):
+        del found["study"]
+    for found in raw["capabilities"]:
+        del found["uncalibrated"]
+    assert from_json(json.dumps(raw)) == before and before.capabilities
+
+
+def test_a_verdict_s_study_and_its_uncalibrated_tools_are_read_back() -> None:
+    (first, *others) = example().capabilities
+    told = dataclasses.replace(first, study="parity", uncalibrated=("reader", "revival"))
+    before = dataclasses.replace(example(), capabilities=(told, *others))
+    assert from_json(to_json(before)) == before
+
+
 @pytest.mark.parametrize("schema", [1, 2, 3])
 def test_a_file_from_before_variants_is_read(schema: int) -> None:
     raw = json.loads(to_json(results(tried(), record(expected="refuted: deletes")))) | {"schema": schema}
@@ -288,7 +305,7 @@ def test_a_file_from_before_variants_is_read(schema: int) -> None:
     after = from_json(json.dumps(raw))
     expected = "refuted: deletes" if schema == 3 else ""
     assert after.records == (dataclasses.replace(tried(), trials=()), record(expected=expected))
-    assert json.loads(to_json(after))["schema"] == SCHEMA == 5
+    assert json.loads(to_json(after))["schema"] == SCHEMA == 6
 
 
 def test_trials_are_read_back_with_their_status_and_specification() -> None:

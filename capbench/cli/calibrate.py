@@ -36,8 +36,8 @@ def _calibrate(given: argparse.Namespace) -> int:
 
     from capbench.session import running
     from capbench.store.store import Store, default_root
+    from capbench.studies.calibration.factory import pool
     from capbench.studies.calibration.thresholds import setting
-    from capbench.studies.scales import SCALES
 
     running.check_scale("--scale", given.scale)
     running.check_device("--device", given.device)
@@ -49,9 +49,8 @@ def _calibrate(given: argparse.Namespace) -> int:
         return running.make(plan, store, at_once=at_once, say=lambda words: print(words, file=sys.stderr, flush=True))
 
     found, read = setting(
-        SCALES[given.scale]().computed_in(precision),
+        pool(scale=given.scale, method=None, device=given.device, precision=precision),
         seeds=_seeds(given.seeds),
-        device=given.device,
         store=store,
         make=make,
     )

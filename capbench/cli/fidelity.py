@@ -15,7 +15,7 @@ from capbench.errors import MethodError, UsageError
 
 if TYPE_CHECKING:
     from capbench.fidelity.paper import Table
-    from capbench.studies.scales import Scale
+    from capbench.studies.base import FineTuningStudy
 
 EXIT_CODES = (
     "exit code: 0 done, also if only the time of --budget-minutes is up; 1 something could not be made; "
@@ -71,15 +71,18 @@ def _fidelity(given: argparse.Namespace) -> int:
     from capbench.report import check_directory
     from capbench.session import running
     from capbench.store.store import Store, default_root
+    from capbench.studies import registry
+    from capbench.studies.base import FineTuningStudy
+    from capbench.studies.pcfg.study import PcfgStudy
     from capbench.studies.scales import SCALES
 
     started, began = time.time(), time.monotonic()
     table = paper.load(given.table)
     rows = paper.select(table, given.cells)
     running.check_scale("--scale", given.scale)
-    scale = _pretrained(SCALES[given.scale](), table, given.pretrain_steps)
+    pretrain_steps = _pretrain_steps(table, given.pretrain_steps)
     deadline = began + running.minutes("--budget-minutes", given.budget_minutes)
-    seeds = tuple(range(running.count("--seeds", given.seeds, scale.seeds)))
+    seeds = tuple(range(running.count("--seeds", given.seeds, SCALES[given.scale])))
     running.check_device("--device", given.device)
     at_once = making.at_once(given)
     precision = running.precision("--precision", given.precision)
@@ -92,13 +95,18 @@ def _fidelity(given: argparse.Namespace) -> int:
     if given.report is not None:
         check_directory(Path(given.report))
 
+    def study(name: str) -> FineTuningStudy:
+        made = registry.make(name, scale=given.scale, method=method, device=given.device, precision=precision)
+        assert isinstance(made, FineTuningStudy)
+        if pretrain_steps is None or not isinstance(made, PcfgStudy):
+            return made
+        return replace(made, preset=replace(made.preset, pretrain_steps=pretrain_steps, longer={}))
+
     found = replicate(
         table,
         rows,
-        scale=scale.computed_in(precision),
+        study=study,
         seeds=seeds,
-        method=method,
-        device=given.device,
         store=store,
         at_once=at_once,
         say=lambda words: print(words, file=sys.stderr, flush=True),
@@ -121,16 +129,16 @@ def _fidelity(given: argparse.Namespace) -> int:
     return 1 if any(cell.failed for cell in found.cells) else 0
 
 
-def _pretrained(scale: Scale, table: Table, given: str | None) -> Scale:
-    """The scale, with the number of pretraining steps that was given."""
+def _pretrain_steps(table: Table, given: str | None) -> int | None:
+    """The number of pretraining steps that was given, if any."""
     from capbench.session import running
 
-    steps = running.count("--pretrain-steps", given, scale.pcfg.pretrain_steps)
-    if given is not None and table.pretrain_steps is None:
-        raise UsageError(f"--pretrain-steps={given}: the compiled models of table {table.name} are not pretrained")
     if given is None:
-        return scale
-    return replace(scale, pcfg=replace(scale.pcfg, pretrain_steps=steps, longer={}))
+        return None
+    steps = running.count("--pretrain-steps", given, 1)
+    if table.pretrain_steps is None:
+        raise UsageError(f"--pretrain-steps={given}: the compiled models of table {table.name} are not pretrained")
+    return steps
 
 
 def _command(given: argparse.Namespace, *, seeds: int, method: str) -> str:

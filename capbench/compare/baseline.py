@@ -15,10 +15,10 @@ from capbench.compare.show import to_text
 from capbench.errors import UsageError
 from capbench.report.words import methods
 from capbench.report.write import check_directory, load
-from capbench.results import Record, Results, to_json
+from capbench.results import Capability, Record, Results, to_json
 from capbench.store.files import write_whole
-from capbench.verdicts.capability import capabilities
 
+Verdicts = Callable[[Sequence[Record]], tuple[Capability, ...]]  # on the models of some records
 AUTO, EXTENDED = "auto", "--capbench-extended"
 NOT_KEPT = "baseline: this run was not kept: it ended early or holds no claims"
 LONGEST = 80  # longest name of a folder, in characters
@@ -74,16 +74,19 @@ class Baseline:
         _require_scale(before, scale, str(file))
         return cls(file=file, before=before, gate=gate)
 
-    def conclude(self, run: Results, *, complete: bool, asked: Callable[[str], bool]) -> tuple[str, str]:
+    def conclude(
+        self, run: Results, *, complete: bool, asked: Callable[[str], bool], verdicts: Verdicts
+    ) -> tuple[str, str]:
         """Compare a run at its end, or keep it where there is nothing to compare with yet.
 
         complete: whether all selected tests have ended. asked: whether the test with this id was selected. A claim of the
-        baseline that was not selected has not vanished; it is omitted. Where the claims differ, verdicts are derived anew
-        from those in both runs. Returns the text to show, and the regression in one line, if there is one.
+        baseline that was not selected has not vanished; it is omitted. verdicts: where the claims differ, derives those on
+        capabilities anew, from the claims in both runs. Returns the text to show, and the regression in one
+        line, if there is one.
         """
         if self.before is None:
             return (self._keep(run) if complete and run.records else NOT_KEPT), ""
-        before, after, left = common(self.before, run, lambda nodeid: complete and asked(nodeid))
+        before, after, left = common(self.before, run, lambda nodeid: complete and asked(nodeid), verdicts)
         found = compare(before, after)
         failed = self.gate.found(found)
         note = f"\nclaims of the baseline omitted, as this run did not select them: {left}" if left else ""
@@ -108,7 +111,9 @@ def folder_name(scale: str, names: Sequence[str]) -> str:
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def common(before: Results, run: Results, asked: Callable[[str], bool]) -> tuple[Results, Results, int]:
+def common(
+    before: Results, run: Results, asked: Callable[[str], bool], verdicts: Verdicts
+) -> tuple[Results, Results, int]:
     """Both runs without the baseline's claims that this run did not select, and the number of those.
 
     The verdicts are then about the same claims: one from fewer tools could differ for that reason alone.
@@ -129,9 +134,9 @@ def common(before: Results, run: Results, asked: Callable[[str], bool]) -> tuple
     left = len(before.records) - len(kept)
     shared = tuple(r for r in run.records if key(r) in old)
     if left:
-        before = replace(before, records=kept, capabilities=capabilities(kept))
+        before = replace(before, records=kept, capabilities=verdicts(kept))
     if left or len(shared) < len(run.records):
-        run = replace(run, capabilities=capabilities(shared))
+        run = replace(run, capabilities=verdicts(shared))
     return before, run, left
 
 

@@ -10,14 +10,12 @@ from typing import Any
 from capbench.errors import CapbenchError
 from capbench.fidelity.compare import Cell, compare
 from capbench.fidelity.paper import Row, Table
-from capbench.methods.specs.registry import MethodRef
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
 from capbench.session.running import AtOnce, bar, make
 from capbench.store.store import Store
+from capbench.studies.base import FineTuningStudy
 from capbench.studies.lab import Bench, Built, Lab
-from capbench.studies.registry import STUDIES
-from capbench.studies.scales import Scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,21 +48,20 @@ def replicate(
     table: Table,
     rows: Sequence[Row],
     *,
-    scale: Scale,
+    study: Callable[[str], FineTuningStudy],
     seeds: Sequence[int],
-    method: MethodRef,
-    device: str,
     store: Store,
     at_once: AtOnce,
     say: Callable[[str], None],
     deadline: float = math.inf,
 ) -> Replication:
-    """Make what is missing and read it. What cannot be made, or diverges, is reported in its cell and stops nothing else.
+    """Make what is missing and read it, with the study of each name. What cannot be made, or diverges, is reported in
+    its cell and stops nothing else.
 
     deadline, in seconds of time.monotonic(): what is not made by then is reported in its cell too; the rest is read.
     """
     lab = Lab(store)  # first, as it records the sources that the readings' keys are made of
-    studies = {row.group.study: STUDIES[row.group.study](scale, method, device) for row in rows}
+    studies = {row.group.study: study(row.group.study) for row in rows}
     work = [(row, seed, models_of(studies[row.group.study], row, seed)) for row in rows for seed in seeds]
     steps = (step for *_, models in work for step in models.values())
     errors = make(Plan(steps), store, at_once=at_once, say=say, deadline=deadline)
@@ -94,7 +91,9 @@ def models_of(study: Any, row: Row, seed: int) -> dict[str, Step]:
     }
 
 
-def _answers(table: Table, lab: Lab, bench: Bench, models: Mapping[str, Step], errors: Mapping[str, str]) -> _Answers:
+def _answers(
+    table: Table, lab: Lab, bench: Bench[FineTuningStudy], models: Mapping[str, Step], errors: Mapping[str, str]
+) -> _Answers:
     failed = next((errors[step.key] for step in models.values() if step.key in errors), "")
     if failed:
         return _Answers(failed=failed)

@@ -13,3 +13,12 @@ def pytest_capbench_register_methods(config: Any) -> dict[str, str | Callable[..
     Called once, when pytest is configured, with the `pytest.Config`: in a conftest.py next to the suites that are run or above
     them. A name that is taken is refused.
     """
+
+
+def pytest_capbench_register_studies(config: Any) -> dict[str, str | Callable[..., Any]] | None:
+    """Names for `@pytest.mark.claim(..., study=NAME)`, each with a factory or its `module:attribute`.
+
+    A factory is called with the keywords scale, method, device and precision, and returns a study (capbench/studies/base.py).
+    Called once, when pytest is configured, with the `pytest.Config`: in a conftest.py next to the suites that are run or above
+    them. A name that is taken is refused.
+    """

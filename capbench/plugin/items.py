@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capbench.errors import UsageError
+from capbench.plugin.studies import known_studies
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -22,15 +23,16 @@ if TYPE_CHECKING:
 def claim_of(item: pytest.Item) -> Claim:
     """The claim of a test's marker. Raises UsageError for a marker that is missing or not of the documented form."""
     from capbench.studies.judge import Claim
-    from capbench.studies.registry import STUDIES
+    from capbench.studies.registry import unknown
 
     marker = item.get_closest_marker("claim")
     if marker is None or not marker.args:
         raise UsageError(
             f"{item.nodeid} uses `judge`, so it needs @pytest.mark.claim('some.id', source=..., needs=...)"
         )
-    if marker.kwargs.get("study", "pcfg-counter") not in STUDIES:
-        raise UsageError(f"{item.nodeid}: unknown study {marker.kwargs['study']!r}; known: {', '.join(STUDIES)}")
+    studies = known_studies(item.config)
+    if marker.kwargs.get("study", "pcfg-counter") not in studies:
+        raise UsageError(f"{item.nodeid}: {unknown(marker.kwargs['study'], studies)}")
     document = (getattr(item, "function", None).__doc__ or "").strip().split("\n\n")[0]
     try:
         return Claim(id=str(marker.args[0]), statement=" ".join(document.split()), **marker.kwargs)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capbench.errors import UsageError
+from capbench.plugin.studies import known_studies
 
 if TYPE_CHECKING:
     from capbench.session.options import Options
@@ -149,6 +150,7 @@ def read_options(config: pytest.Config) -> Options:
         workers=_worker_count(config),
         command=" ".join(["pytest", *_arguments(config)]),
         registered=_registered(config),
+        studies=known_studies(config),
     )
 
 

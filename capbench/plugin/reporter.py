@@ -64,7 +64,9 @@ class Reporter:
             except (UsageError, OSError) as error:
                 terminalreporter.write_line(f"the report could not be written: {error}", red=True)
         if baseline is not None:
-            words, regression = baseline.conclude(results, complete=self._complete(), asked=self._asks_for)
+            words, regression = baseline.conclude(
+                results, complete=self._complete(), asked=self._asks_for, verdicts=self._session.studies.capabilities
+            )
             terminalreporter.write_line(f"\n{words}")
             if regression:
                 terminalreporter.write_line(regression, red=True)

@@ -70,7 +70,8 @@ def capability_rows(results: Results) -> tuple[list[str], list[list[str]]]:
     head = ["model", "protocol", "method", "verdict", "fine-tuned task", "reason"]
     rows = []
     for item in results.capabilities:
-        words = [subject(item), treatment(item), item.method, item.verdict, item.finetuned or DASH, item.reason or DASH]
+        verdict = f"{item.verdict} (uncalibrated)" if item.uncalibrated else item.verdict
+        words = [subject(item), treatment(item), item.method, verdict, item.finetuned or DASH, item.reason or DASH]
         rows.append([line(str(word)) for word in words])
     return head, rows
 

@@ -19,6 +19,7 @@ from capbench.session import running
 from capbench.store.store import default_root
 from capbench.studies.pcfg.own import TaskSpec
 from capbench.studies.pcfg.own_file import find_task
+from capbench.studies.registry import BUILT_IN, Table
 from capbench.studies.scales import SCALES
 from capbench.zoo.choice import check_zoo
 from capbench.zoo.command import Selection
@@ -40,6 +41,7 @@ class Options:
     report: str | None
     command: str
     precision: Precision = "float32"
+    studies: Table = field(default_factory=lambda: BUILT_IN)  # by name, those of plugins too
     baseline: str | None = None
     baseline_save: bool = False
     fail_on: tuple[str, ...] = ()
@@ -59,10 +61,18 @@ class Options:
     ray: cluster.RayCluster | None = None  # make models on this cluster
 
     @classmethod
-    def parse(cls, given: Any, *, workers: int, command: str, registered: Mapping[str, str] | None = None) -> Options:
+    def parse(
+        cls,
+        given: Any,
+        *,
+        workers: int,
+        command: str,
+        registered: Mapping[str, str] | None = None,
+        studies: Table | None = None,
+    ) -> Options:
         """Check pytest's option namespace. Raises UsageError, one line, before anything is computed.
 
-        registered: method name -> spec, from plugins and conftests.
+        registered: method name -> spec, from plugins and conftests. studies: those that are known, by name.
         """
         running.check_scale("--capbench-scale", scale := given.capbench_scale)
         ray, device = _ray(given), given.capbench_device
@@ -83,7 +93,7 @@ class Options:
         at_once = running.at_once(
             "--capbench-", given.capbench_jobs, given.capbench_stack, device=device, cores=cores, ray=ray is not None
         )
-        default = len(judged[1].seeds) if judged else SCALES[scale]().seeds
+        default = len(judged[1].seeds) if judged else SCALES[scale]
         seeds = running.count("--capbench-seeds", given.capbench_seeds, default)
         if judged:
             choice.check_seeds(given, judged[1], seeds)
@@ -100,6 +110,7 @@ class Options:
             report=given.capbench_report,
             command=command,
             precision=precision,
+            studies=studies or BUILT_IN,
             baseline=given.capbench_baseline,
             baseline_save=given.capbench_baseline_save,
             fail_on=tuple(given.capbench_fail_on or ()),

@@ -110,11 +110,9 @@ class CapbenchSession:
 
     def results(self, records: Sequence[Mapping[str, Any]]) -> Results:
         """The run so far."""
-        from capbench.verdicts.capability import capabilities
-
         # By test, not by time of arrival: the same run gives the same file however its tests were spread.
         built = tuple(record_from_dict(r) for r in sorted(records, key=lambda r: str(r["nodeid"])))
-        return Results(run=self._run_info(), records=built, capabilities=capabilities(built))
+        return Results(run=self._run_info(), records=built, capabilities=self.studies.capabilities(built))
 
     def _run_info(self) -> RunInfo:
         o = self.options

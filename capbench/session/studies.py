@@ -2,67 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from capbench.errors import MethodError
-from capbench.methods.specs import registry
+from capbench.errors import MethodError, UsageError
+from capbench.methods.specs.registry import MethodRef
 from capbench.methods.specs.user_code import one_line
 from capbench.pipeline.steps import Step
+from capbench.results import Capability, Record
 from capbench.session.options import Options
+from capbench.studies import registry
+from capbench.studies.base import Study
 from capbench.studies.judge import Case, Claim
-from capbench.studies.lab import Study
+from capbench.studies.pcfg.factory import own
 from capbench.studies.pcfg.own import PcfgOwn, TaskSpec
-from capbench.studies.registry import STUDIES
-from capbench.studies.scales import SCALES, Scale
+from capbench.verdicts.capability import capabilities
+from capbench.verdicts.tools import Toolbox
 
 OWN_IN_PLACE_OF = "pcfg-counter"  # the study that --capbench-task replaces
 
 
 class Studies:
-    """Methods, studies and steps of a run. A method that cannot be used affects only the claims that need it."""
+    """Methods, studies and steps of a run. A method or study that cannot be used affects only the claims that need it."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.scale: Scale = SCALES[options.scale]().computed_in(options.precision)
+        self.scale = options.scale
         self.seeds = tuple(range(options.seeds))
+        self._made: dict[tuple[str, str], Study | UsageError] = {}
 
-    def method(self, spec: str) -> registry.MethodRef | MethodError:
+    def method(self, spec: str) -> MethodRef | MethodError:
         """The method, or why there is none."""
         return self.options.methods[spec]
 
     def name(self, spec: str) -> str:
         """The name that a method has in results."""
         found = self.method(spec) if spec else None
-        return found.name if isinstance(found, registry.MethodRef) else spec
+        return found.name if isinstance(found, MethodRef) else spec
 
     def of(self, claim: Claim, method: str) -> Study:
-        """The study of a claim, for one method."""
-        found = self.method(method) if method else None
-        ref = found if isinstance(found, registry.MethodRef) else None
-        if self.options.task is not None and claim.study == OWN_IN_PLACE_OF:
-            return PcfgOwn.of(self.options.task, self.scale.pcfg, ref, self.options.device)
-        return STUDIES[claim.study](self.scale, ref, self.options.device)
+        """The study of a claim, for one method; one without models in place of one that cannot be made."""
+        found = self._study(claim.study, method)
+        return Unmade(task_name=claim.study, preset=_Scale(self.scale)) if isinstance(found, UsageError) else found
 
     def own(self, task: TaskSpec, method: str) -> PcfgOwn:
         """The study of a task that is not the paper's: a variant's."""
-        found = self.method(method) if method else None
-        ref = found if isinstance(found, registry.MethodRef) else None
-        return PcfgOwn.of(task, self.scale.pcfg, ref, self.options.device)
+        return own(task, method=self._ref(method), **self._settings)
 
     def subject(self, study: str, case: Case | None) -> str:
         """The id of a capability verdict on the model of this case; '' if there can be none."""
-        if study not in STUDIES or case is None or not {"c_tr", "lr"} <= case.parameters.keys():
+        found = self._study(study, "")
+        if isinstance(found, UsageError) or case is None or not found.toolbox.judges(case.parameters):
             return ""
-        if self.options.task is not None and study == OWN_IN_PLACE_OF:
-            return f"{PcfgOwn.of(self.options.task, self.scale.pcfg, None, self.options.device).task_name}[{case}]"
-        return f"{STUDIES[study](self.scale, None, self.options.device).task_name}[{case}]"
+        return f"{found.task_name}[{case}]"
 
     def needed(self, claim: Claim, case: Case, method: str) -> tuple[dict[int, Mapping[str, Step]], str]:
         """The test's steps by seed and name; or none, and why."""
         if method and isinstance(error := self.method(method), MethodError):
             return {}, str(error)
-        study = self.of(claim, method)
+        study = self._study(claim.study, method)
+        if isinstance(study, UsageError):
+            return {}, str(study)
         try:
             return {seed: claim.needs(study, seed, case) for seed in self.seeds}, ""
         except Exception as error:  # a mistake in one suite must not cost the others
             return {}, f"the models of {claim.id}[{case}] cannot be named: {one_line(error)}"
+
+    def capabilities(self, records: Sequence[Record]) -> tuple[Capability, ...]:
+        """The verdicts on the models of these records, of this run or of an earlier one at its scale."""
+        return capabilities(records, self._toolbox, scale=self.scale)
+
+    def _toolbox(self, record: Record) -> Toolbox | None:
+        # Schemas 1 to 5 did not say which study a record is of; no two studies share a task's name.
+        for name in [record.study] if record.study else self.options.studies:
+            found = self._study(name, "")
+            if not isinstance(found, UsageError) and (record.study or found.task_name == record.task):
+                return found.toolbox
+        return None
+
+    def _study(self, name: str, method: str) -> Study | UsageError:
+        """The study, or why there is none."""
+        if (name, method) not in self._made:
+            try:
+                if self.options.task is not None and name == OWN_IN_PLACE_OF:
+                    self._made[name, method] = self.own(self.options.task, method)
+                else:
+                    self._made[name, method] = registry.make(
+                        name, self.options.studies, method=self._ref(method), **self._settings
+                    )
+            except UsageError as error:
+                self._made[name, method] = error
+        return self._made[name, method]
+
+    def _ref(self, method: str) -> MethodRef | None:
+        found = self.method(method) if method else None
+        return found if isinstance(found, MethodRef) else None
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        o = self.options
+        return {"scale": o.scale, "device": o.device, "precision": o.precision}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unmade:
+    """In place of a study that could not be made: its claims are invalid, and reported under its name."""
+
+    task_name: str
+    preset: _Scale
+    model_name: str = ""
+    device: str = "cpu"
+    toolbox: Toolbox = field(default_factory=Toolbox)
+
+    def protocol(self, case: Mapping[str, Any]) -> Mapping[str, Any]:
+        return dict(case)
+
+
+@dataclass(frozen=True)
+class _Scale:
+    name: str

@@ -124,7 +124,7 @@ class Variants:
             drawn=() if self._options.replay else self._draws(strategy),
             nodeid=nodeid,
             method=self._studies.name(method),
-            scale=self._studies.scale.name,
+            scale=self._studies.scale,
             study=lambda variant: self._studies.own(variant.task, method),
             lab=self._models.lab,
             make=self._made,

@@ -1,29 +1,120 @@
-"""What the experiments of both setups share: fine-tuning a base model, reviving, and what is watched meanwhile (App. C)."""
+"""What a study is, and what studies that fine-tune share: reviving, and what is watched meanwhile (App. C)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
+from capbench.configs import TrainConfig
 from capbench.methods.specs.registry import MethodRef
 from capbench.pipeline.steps import FineTune, Revive, Step, Watch
 from capbench.studies.seeds import subseed
 from capbench.tasks.base import Task
 from capbench.tasks.finetuning import FineTuningTask
 from capbench.tasks.splits import Split
+from capbench.verdicts.tools import Toolbox
+
+
+class Preset(Protocol):
+    """The numbers of a study at one scale: a frozen dataclass, since they are part of the keys of its readings."""
+
+    @property
+    def name(self) -> str:
+        """The scale."""
+        ...
+
+
+class Study(Protocol):
+    """An experiment at one scale, with one method: what is asked of every study, whatever its models are.
+
+    A study is best a frozen dataclass: the keys of what is read off its models are made of its fields.
+    """
+
+    @property
+    def preset(self) -> Preset:
+        """The scale's numbers."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where its models are trained and read."""
+        ...
+
+    @property
+    def model_name(self) -> str:
+        """Which model, in a report."""
+        ...
+
+    @property
+    def task_name(self) -> str:
+        """Which task, in a report. No two studies share one."""
+        ...
+
+    @property
+    def toolbox(self) -> Toolbox:
+        """The tools that judge its models."""
+        ...
+
+    def protocol(self, case: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A case's parameters with the numbers behind them."""
+        ...
+
+
+PARTS = ("preset", "device", "model_name", "task_name", "toolbox", "protocol")
+
+
+class FineTuningPreset(Preset, Protocol):
+    """The numbers that every study that fine-tunes needs. goal: the accuracy at which revival is reached."""
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Learning rates by the paper's names."""
+        ...
+
+    @property
+    def finetune_steps(self) -> int: ...
+    @property
+    def revive_steps(self) -> int: ...
+    @property
+    def revive_every(self) -> int: ...
+    @property
+    def watch_every(self) -> int: ...
+    @property
+    def n_watch(self) -> int: ...
+    @property
+    def goal(self) -> float: ...
+    def finetuning(self, lr: str, seed: int, device: str) -> TrainConfig:
+        """How to fine-tune at one of the rates."""
+        ...
+
+    def reviving(self, lr: str, seed: int, device: str) -> TrainConfig:
+        """How to revive at one of the rates."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuningStudy:
     """One preset and one fine-tuning method. Subclasses name the two operands and give base models and evaluations.
 
-    preset: a scale's numbers for the setup. method None: base models only (no test of this study fine-tunes).
+    preset: a scale's numbers for the setup. method None: base models only (no test of this study fine-tunes). toolbox: no
+    part of what is measured, so that it enters no key.
     """
 
-    preset: Any
+    preset: FineTuningPreset
     method: MethodRef | None = None
     device: str = "cpu"
+    toolbox: Toolbox = field(default=Toolbox(), compare=False, repr=False)
+
+    @property
+    def model_name(self) -> str:
+        """Which model, in a report."""
+        raise NotImplementedError
+
+    @property
+    def task_name(self) -> str:
+        """Which task, in a report."""
+        raise NotImplementedError
 
     @property
     def operands(self) -> tuple[Any, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from capbench.pipeline.steps import Step
 from capbench.results import Control, Measurement, Record, Status, Verdict
-from capbench.studies.lab import Bench, Lab, Reading, Study
+from capbench.studies.base import Study
+from capbench.studies.lab import Bench, Lab, Reading
 from capbench.verdicts import claims
 from capbench.verdicts.capability import objection
 
@@ -45,7 +46,7 @@ Needs = Callable[[Any, int, Case], Mapping[str, Step]]
 class Claim:
     """A claim as its suite declares it.
 
-    study: which experiment it is about, by its name in protocols/studies.py. uses_method False: about base models only, the
+    study: which experiment it is about, by the name under which it is registered. uses_method False: about base models only, the
     same for all methods.
     """
 
@@ -134,7 +135,7 @@ class Judge:
         if failed:
             c = failed[0]
             self.verdict = claims.invalid(f"control failed: {c.name} is {c.value:.3g}, expected {c.expected}")
-        elif doubt := objection(self.study.preset.name, self.study.task_name, self._asked):
+        elif doubt := objection(self.study.toolbox, self.study.preset.name, self._asked):
             self.verdict = claims.invalid(doubt)
         else:
             self.verdict = claims.all_of(*conditions)
@@ -158,6 +159,7 @@ class Judge:
             measurements=tuple(self._measurements),
             artefacts={f"{name}/{seed}": s.key for seed, steps in self.steps.items() for name, s in steps.items()},
             seconds=round(time.perf_counter() - self._started, 3),
+            study=self.claim.study,
         )
 
     def invalidate(self, reason: str) -> None:

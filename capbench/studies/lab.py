@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from capbench.pipeline.steps import Step, describe
 from capbench.results import Measurement, measurement_from_dict, to_dict
 from capbench.store.code import name_digest, reading_code, remember_sources, source_of
 from capbench.store.keys import key_of
 from capbench.store.store import Store
+from capbench.studies.base import Study
 
 if TYPE_CHECKING:
     from capbench.models.base import Model
@@ -46,28 +47,19 @@ class Built:
         return [(int(step), value) for step, value in self.meta["curves"][name]]
 
 
-class Study(Protocol):
-    """What every study (see protocols/) has, whatever its models are."""
-
-    @property
-    def preset(self) -> Any: ...  # a frozen dataclass with a `name`, the scale
-    @property
-    def model_name(self) -> str: ...
-    @property
-    def task_name(self) -> str: ...
-    def protocol(self, case: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A case's parameters with the numbers behind them."""
-        ...
+S_co = TypeVar("S_co", bound=Study, covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class Bench(Generic[S_co]):
     """What a reading is given besides models: the study that they belong to, the seed, and parts that are read once.
+
+    A reading says by its type what it needs of the study, as in `Bench[PcfgStudy]`.
 
     lab: where the readings that a reading is made of are kept; without one they are carried out each time.
     """
 
-    study: Any  # the Study that its reading is written for
+    study: S_co
     seed: int
     lab: Lab | None = field(default=None, repr=False, compare=False)
 
@@ -100,7 +92,7 @@ class Lab:
     def read(
         self,
         reading: Reading,
-        bench: Bench,
+        bench: Bench[Study],
         steps: Mapping[str, Step],
         arguments: Mapping[str, str | None] | None = None,
     ) -> tuple[Measurement, ...]:
@@ -116,8 +108,7 @@ class Lab:
 
         def carry_out() -> tuple[dict[str, Any], dict[str, Any]]:
             # Where the study's models are trained, they are read too: at paper scale a reading takes minutes on a CPU.
-            device = getattr(bench.study, "device", "cpu")
-            models = {name: self.built(step, device) for name, step in steps.items()}
+            models = {name: self.built(step, bench.study.device) for name, step in steps.items()}
             measured = reading(replace(bench, lab=self), **models, **(arguments or {}))
             return {}, {"measurements": to_dict(tuple(measured))}
 
@@ -126,9 +117,9 @@ class Lab:
 
 
 def _description(study: Study) -> Any:
-    """A study as JSON values, without the method and the device: models carry those in their keys."""
+    """A study as JSON values, without the method and the device, which are in the models' keys, and without its tools."""
     found = describe(study) if is_dataclass(study) else {"preset": describe(study.preset)}
-    return {name: value for name, value in found.items() if name not in ("method", "device")}
+    return {name: value for name, value in found.items() if name not in ("method", "device", "toolbox")}
 
 
 def _source(study: Study) -> list[Path]:

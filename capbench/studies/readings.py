@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 from capbench.measure.revive import RevivalCurve, fastest, speed_up, steps_to
 from capbench.results import Curve, Measurement
+from capbench.studies.base import FineTuningPreset, Study
 from capbench.studies.lab import Bench, Built
+
+
+class Reviving(Study, Protocol):
+    """A study whose models are revived."""
+
+    @property
+    def preset(self) -> FineTuningPreset: ...
+
 
 STEPS = (50, 90, 95)  # per cent: the levels whose steps are reported
 
 
-def finetuning_curves(bench: Bench, tuned: Built) -> Iterator[Measurement]:
+def finetuning_curves(bench: Bench[Study], tuned: Built) -> Iterator[Measurement]:
     """What fine-tuning cost, and accuracy and gradient norms meanwhile, as the training loop recorded them.
 
     finetuning.steps: of the optimizer; finetuning.tokens: that passed with gradients, finetuning.forward_tokens: without.
@@ -31,7 +41,7 @@ def finetuning_curves(bench: Bench, tuned: Built) -> Iterator[Measurement]:
         yield number(bench, "finetuning.largest_gradient", largest, "norm", 0, "fine-tuning")
 
 
-def revival(bench: Bench, **curves: Built) -> Iterator[Measurement]:
+def revival(bench: Bench[Reviving], **curves: Built) -> Iterator[Measurement]:
     """Steps to 50, 90 and 95 % of reFT, Scr.+FT and Scr. at each reviver rate, and their ratios (Fig. 9).
 
     The models are named `reft_<rate>`, `scrft_<rate>`, `scr_<rate>`, and `retained_<rate>` for a revival without any example
@@ -68,23 +78,23 @@ def revival(bench: Bench, **curves: Built) -> Iterator[Measurement]:
         yield number(bench, "revival.retain_only", reached, "accuracy", preset.n_watch, "revival")
 
 
-def accuracy_number(bench: Bench, name: str, value: float, n: int) -> Measurement:
+def accuracy_number(bench: Bench[Study], name: str, value: float, n: int) -> Measurement:
     return number(bench, name, value, "accuracy", n, "accuracy")
 
 
 def number(
-    bench: Bench, name: str, value: float | None, unit: str, n: int, group: str, *, note: str = ""
+    bench: Bench[Study], name: str, value: float | None, unit: str, n: int, group: str, *, note: str = ""
 ) -> Measurement:
     return Measurement(name=name, value=value, unit=unit, n=n, seed=bench.seed, group=group, note=note)
 
 
-def _steps(bench: Bench, name: str, value: int | None, n: int) -> Measurement:
+def _steps(bench: Bench[Reviving], name: str, value: int | None, n: int) -> Measurement:
     note = "" if value is not None else f"never in {bench.study.preset.revive_steps} steps"
     return number(bench, name, value, "steps", n, "revival", note=note)
 
 
 def curve_of(
-    bench: Bench, group: str, series: str, points: Sequence[Iterable[float]], *, x_label: str, y_label: str
+    bench: Bench[Study], group: str, series: str, points: Sequence[Iterable[float]], *, x_label: str, y_label: str
 ) -> Measurement:
     x, y = zip(*points, strict=True)
     curve = Curve(x=tuple(x), y=tuple(y), x_label=x_label, y_label=y_label)

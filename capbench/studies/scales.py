@@ -1,53 +1,21 @@
-"""The three scales: every size, rate and count, each with its source. No torch."""
+"""The scales that every study may have: their names, and what is common to all studies. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from capbench.configs import Precision
-from capbench.studies.calibration import preset as calibration
-from capbench.studies.pcfg import preset as pcfg
-from capbench.studies.tracr import preset as tracr
+from capbench.errors import UsageError
 
+# What `--capbench-scale` chooses from, with the number of seeds by default. smoke: for this project's own CI, minutes. small:
+# real effects on a 2-core CPU. paper: the paper's own numbers, on a GPU (compiled models also on a CPU).
+SCALES: Mapping[str, int] = {"smoke": 1, "small": 3, "paper": 3}
 
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """What `--capbench-scale` chooses; seeds: how many by default."""
-
-    name: str
-    seeds: int
-    pcfg: pcfg.PcfgPreset
-    tracr: tracr.TracrPreset
-    calibration: calibration.CalibrationPreset
-
-    def computed_in(self, precision: Precision) -> Scale:
-        """The same with the trainings of GPTs in this precision, those of the calibration too; compiled models, whose weights
-
-        are large, stay in float32.
-        """
-        return replace(
-            self,
-            pcfg=replace(self.pcfg, precision=precision),
-            calibration=replace(
-                self.calibration, pcfg=tuple(replace(size, precision=precision) for size in self.calibration.pcfg)
-            ),
-        )
+P = TypeVar("P")
 
 
-def smoke() -> Scale:
-    """For this project's own CI: minutes, one seed."""
-    return Scale(name="smoke", seeds=1, pcfg=pcfg.smoke(), tracr=tracr.smoke(), calibration=calibration.smoke())
-
-
-def small() -> Scale:
-    """The default: real effects on a 2-core CPU."""
-    return Scale(name="small", seeds=3, pcfg=pcfg.small(), tracr=tracr.small(), calibration=calibration.small())
-
-
-def paper() -> Scale:
-    """The paper's own numbers: on a GPU; Tracr also on a CPU."""
-    return Scale(name="paper", seeds=3, pcfg=pcfg.paper(), tracr=tracr.paper(), calibration=calibration.paper())
-
-
-SCALES: Mapping[str, Callable[[], Scale]] = {"smoke": smoke, "small": small, "paper": paper}
+def at_scale(presets: Mapping[str, Callable[[], P]], scale: str) -> P:
+    """A study's preset for a scale. Raises UsageError, one line, for a scale that the study does not have."""
+    if scale not in presets:
+        raise UsageError(f"it has no scale {scale!r}; it has {', '.join(presets)}")
+    return presets[scale]()

@@ -14,8 +14,9 @@ from capbench.methods.specs.user_code import one_line
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
 from capbench.results import Record, Status, Trial, Verdict
+from capbench.studies.base import Study
 from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge
-from capbench.studies.lab import Lab, Study
+from capbench.studies.lab import Lab
 from capbench.studies.pcfg.variant import Variant
 from capbench.studies.seeds import subseed
 from capbench.variants.codec import plain
@@ -173,6 +174,7 @@ class VariantsJudge:
             artefacts=self._keys,
             seconds=round(time.perf_counter() - self._started, 3),
             trials=tuple(self._trials.values()),
+            study=self.claim.study,
         )
 
     def invalidate(self, reason: str) -> None:

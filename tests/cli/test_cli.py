@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_runs import Ended, in_folder, report, run, tiny
+from cli_runs import Ended, in_folder, report, run
 
 from capbench import __version__
 from capbench.cli.main import main
@@ -128,16 +128,16 @@ def test_calibrate_passes_the_precision_on_and_trains_in_stacks_on_a_gpu(
     made: list[Any] = []
     monkeypatch.setattr("capbench.session.running.make", lambda plan, store, **more: made.append(more) or {})
 
-    def setting(scale: Any, **more: Any) -> Any:
+    def setting(study: Any, **more: Any) -> Any:
         more["make"](None)
-        seen.append(scale)
+        seen.append(study)
         return [], {}
 
     monkeypatch.setattr("capbench.studies.calibration.thresholds.setting", setting)
     on_gpu = ("calibrate", "--scale=smoke", "--cache=c", "--device=cuda")
     assert run(capsys, *on_gpu, "--precision=bfloat16").code == 0
-    (scale,), (how,) = seen, made
-    assert [size.precision for size in scale.calibration.pcfg] == ["bfloat16"]
+    (study,), (how,) = seen, made
+    assert [size.precision for size in study.preset.pcfg] == ["bfloat16"]
     assert how["at_once"] == AtOnce(jobs=1, stack=16)
     refused = run(capsys, *on_gpu, "--jobs=2")
     assert refused.code == 2 and "--jobs=2" in refused.err and "--stack=N" in refused.err and len(seen) == 1
@@ -171,7 +171,7 @@ def test_fidelity_trains_the_papers_grid_in_stacks_on_a_gpu_in_the_precision_ask
                 *stack,
             )
     assert [given["at_once"] for given in seen] == [AtOnce(stack=16), AtOnce(stack=3)]
-    assert {given["scale"].pcfg.precision for given in seen} == {"bfloat16"}
+    assert {given["study"]("pcfg-counter").preset.precision for given in seen} == {"bfloat16"}
 
 
 def test_fidelity_from_nothing_and_again_from_the_cache(
@@ -217,11 +217,11 @@ def test_the_figures_are_what_the_reading_of_the_suites_found(
 ) -> None:
     from capbench.methods.specs.registry import find
     from capbench.studies.lab import Bench, Lab
-    from capbench.studies.registry import STUDIES
+    from capbench.studies.registry import make
     from capbench.studies.tracr.readings import behaviour
 
     assert fidelity(capsys, cache, "--cells", "counter:1e-3:1", "--seeds", "1", "--report", ".").code == 0
-    study: Any = STUDIES["tracr-counter"](tiny(), find("full"), "cpu")
+    study: Any = make("tracr-counter", scale="tiny", method=find("full"))
     steps = {"base": study.base(0), "tuned": study.finetuned(0, c_tr=1, lr="small")}
     read = {m.name: m.value for m in Lab(Store(cache)).read(behaviour, Bench(study=study, seed=0), steps)}
     (cell,) = report(tmp_path)["cells"]

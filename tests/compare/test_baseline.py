@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,9 @@ from tiny_suite import run as pytest_run
 
 from capbench.compare.baseline import Baseline, common, folder_name
 from capbench.errors import UsageError
-from capbench.results import Measurement, Record
+from capbench.results import Capability, Measurement, Record
+from capbench.studies.pcfg.tools import TOOLBOX
+from capbench.verdicts.capability import capabilities
 
 TESTS = """
 import os
@@ -195,10 +197,14 @@ def test_a_planted_regression_is_found_against_a_kept_run(tmp_path: Path) -> Non
         assert found is not None
         return found
 
-    words, failed = baseline().conclude(healthy(), complete=True, asked=lambda nodeid: True)
+    words, failed = baseline().conclude(healthy(), complete=True, asked=lambda nodeid: True, verdicts=verdicts)
     assert "kept this run" in words and not failed
-    words, failed = baseline().conclude(planted(), complete=True, asked=lambda nodeid: True)
+    words, failed = baseline().conclude(planted(), complete=True, asked=lambda nodeid: True, verdicts=verdicts)
     assert "wrapped → deleted" in failed and "revival.efficiency supported → refuted" in failed
+
+
+def verdicts(records: Sequence[Record]) -> tuple[Capability, ...]:
+    return capabilities(records, lambda record: TOOLBOX, scale="small")
 
 
 def measured(name: str, **numbers: float) -> Record:
@@ -212,18 +218,18 @@ def test_a_verdict_from_fewer_claims_is_compared_with_one_from_the_same_claims()
     first, second = measured("a.b", **behaviour), measured("c.d", **{"probing.retention": 0.9})
     judged = healthy().capabilities
     whole = dataclasses.replace(run(first, second), capabilities=judged)
-    before, after, left = common(whole, run(first), lambda nodeid: False)
+    before, after, left = common(whole, run(first), lambda nodeid: False, verdicts)
     assert left == 1 and [r.id for r in before.records] == ["a.b"]
     assert before.capabilities == after.capabilities != judged
     assert [e.tool for e in before.capabilities[0].evidence] == ["behaviour"]
-    same, _, none_left = common(whole, whole, lambda nodeid: True)
+    same, _, none_left = common(whole, whole, lambda nodeid: True, verdicts)
     assert none_left == 0 and same.capabilities == judged  # as they were found
 
 
 def test_methods_that_are_not_run_again_are_left_out() -> None:
     before = run(claim("a.b", (1.0, 1.0)), claim("a.b", (1.0, 1.0), method="other"))
     after = run(claim("a.b", (1.0, 1.0)), methods=("full",))
-    kept, _, left = common(before, after, lambda nodeid: True)
+    kept, _, left = common(before, after, lambda nodeid: True, verdicts)
     assert ([r.method for r in kept.records], left) == (["full"], 1)
 
 

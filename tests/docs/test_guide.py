@@ -21,7 +21,7 @@ from guide_blocks import blocks
 from tiny import TINY
 
 from capbench.cli.main import COMMANDS, main
-from capbench.studies.scales import SCALES, small
+from capbench.studies.pcfg.preset import PRESETS
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
@@ -41,7 +41,7 @@ def clone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     monkeypatch.setenv("CAPBENCH_CACHE", str(pytester.path / "cache"))
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    monkeypatch.setitem(SCALES, "small", lambda: replace(small(), pcfg=TINY))
+    monkeypatch.setitem(PRESETS, "small", lambda: TINY)
     for name in [name for name in sys.modules if name.partition(".")[0] == "suites"]:  # those of another folder
         monkeypatch.delitem(sys.modules, name)
     return pytester.path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import re
 import runpy
 from pathlib import Path
@@ -326,13 +327,13 @@ def test_the_built_in_files_judge_verdicts() -> None:
         assert outcome is not None and outcome.holds is holds, (name, verdict)
 
 
-@pytest.mark.parametrize("task", ["pcfg counter a to b", "tracr count a to b"])
-def test_the_reason_for_undecided_is_the_one_that_capbench_gives(task: str) -> None:
+@pytest.mark.parametrize("tools", ["capbench.studies.pcfg.tools", "capbench.studies.tracr.tools"])
+def test_the_reason_for_undecided_is_the_one_that_capbench_gives(tools: str) -> None:
     from capbench.results import Measurement
     from capbench.verdicts.capability import assess
 
     lost = [Measurement(name=f"tuned.O_PT.c_te{c}", value=0.0, unit="accuracy", n=1, seed=0) for c in (0, 1)]
-    found = assess(lost, task)
+    found = assess(lost, importlib.import_module(tools).TOOLBOX, scale="small")
     assert found is not None
     outcome = of_verdict(read("delete").verdicts, capability(str(found.state), found.reason))
     assert outcome is not None and outcome.holds

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cli_runs import Ended, in_folder, report, run, tiny
+from cli_runs import Ended, in_folder, report, run, tiny_pcfg
 
 from capbench.pipeline import clock
 from capbench.pipeline.executors import base
@@ -66,7 +66,7 @@ def test_the_figures_of_counting_are_the_readings_and_the_curves(
     more = ("--cells", "low:large:1", "--seeds", "1", "--pretrain-steps", "25", "--report", ".")
     ended = counting(capsys, tmp_path / "cache", *more)
     assert ended.code == 0 and "pretraining: 25 steps; the paper's figures are after 200000" in ended.out
-    preset = replace(tiny().pcfg, pretrain_steps=25)
+    preset = replace(tiny_pcfg(), pretrain_steps=25)
     study, lab = PcfgCounter(preset=preset, method=find("full")), Lab(Store(tmp_path / "cache"))
     steps = {"base": study.base(0, prior="low"), "tuned": study.finetuned(0, prior="low", c_tr=1, lr="large")}
     assert lab.built(steps["base"]).meta["steps"] == 25

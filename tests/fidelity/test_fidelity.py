@@ -13,8 +13,9 @@ from capbench.fidelity.compare import Figure, Gap, compare, scores
 from capbench.fidelity.paper import TABLES, Row, Table, load, select
 from capbench.fidelity.run import models_of
 from capbench.methods.specs.registry import find
-from capbench.studies.registry import STUDIES
-from capbench.studies.scales import SCALES, small, smoke
+from capbench.studies.pcfg import preset as pcfg
+from capbench.studies.registry import make
+from capbench.studies.tracr import preset as tracr
 
 
 def figure(paper: float, *per_seed: float | None, gap: Gap | None = None) -> Figure:
@@ -83,9 +84,9 @@ def test_rates_have_the_presets_names() -> None:
     }
     assert {row.lr: row.rate for row in PCFG.rows} == {"1e-4": "large", "1e-5": "medium", "1e-6": "small"}
     for row in TABLE.rows:
-        assert smoke().tracr.rates[row.rate] == float(row.lr)
+        assert tracr.smoke().rates[row.rate] == float(row.lr)
     for row in PCFG.rows:
-        assert SCALES["paper"]().pcfg.rates[row.rate] == float(row.lr) and row.rate in small().pcfg.rates
+        assert pcfg.paper().rates[row.rate] == float(row.lr) and row.rate in pcfg.small().rates
 
 
 @pytest.mark.parametrize(
@@ -103,8 +104,8 @@ def test_the_models_are_the_suites(
 ) -> None:
     """The same keys: what pytest has trained is not trained again, and the other way round."""
     (row,) = select(table, [selector])
-    made = STUDIES[row.group.study](smoke(), find("full"), "cpu")
-    expected: Any = STUDIES[study](smoke(), find("full"), "cpu")
+    made = make(row.group.study, scale="smoke", method=find("full"))
+    expected: Any = make(study, scale="smoke", method=find("full"))
     models = models_of(made, row, 2)
     assert set(models) == {"base", "tuned"}
     assert models["base"].key == expected.base(2, **base).key

@@ -14,7 +14,8 @@ from capbench.fidelity import show
 from capbench.fidelity.compare import compare
 from capbench.fidelity.run import Replication
 from capbench.results import RunInfo
-from capbench.studies.scales import SCALES, small
+from capbench.studies.pcfg import preset as pcfg
+from capbench.studies.tracr import preset as tracr
 
 RUN = RunInfo(
     run_id="fidelity-tracr",
@@ -36,7 +37,7 @@ CELLS = (
     cell("counter:1e-1:1", (0, 100, 10, 60), None, diverged="seed 1: training diverged at step 3"),
     cell("max:1e-4:1", None, None, failed="seed 0: a\nb; seed 1: c"),
 )
-FOUND = Replication(cells=CELLS, base={"counter": 99.5}, preset=small().tracr)
+FOUND = Replication(cells=CELLS, base={"counter": 99.5}, preset=tracr.small())
 
 
 def lines(text: str, *parts: str) -> list[str]:
@@ -140,7 +141,7 @@ PART = Replication(
         cell("high:1e-6:1", VALUES, None, table=PCFG, unmade="seed 1: not made yet"),
     ),
     base={"low": 99.0, "high": 98.0},
-    preset=small().pcfg,
+    preset=pcfg.small(),
 )
 PCFG_RUN = replace(RUN, run_id="fidelity-pcfg-counting", command="capbench fidelity --table pcfg-counting")
 
@@ -172,7 +173,7 @@ def test_the_terminal_has_a_table_per_prior_and_operand() -> None:
 
 
 def test_what_differs_from_the_paper_is_said() -> None:
-    preset = small().pcfg
+    preset = pcfg.small()
     text, page = show.to_text(PCFG, PART, PCFG_RUN), show.to_markdown(PCFG, PART, PCFG_RUN)
     notes = (
         f"pretraining: {preset.pretrain_steps} steps; the paper's figures are after 200000",
@@ -184,11 +185,11 @@ def test_what_differs_from_the_paper_is_said() -> None:
     for note in notes:
         assert note in text and note in page
     assert lines(page, "| pretraining |", f"{preset.pretrain_steps} steps (paper: 200000)")
-    as_paper = replace(PART, cells=PART.cells[:1], preset=SCALES["paper"]().pcfg)
+    as_paper = replace(PART, cells=PART.cells[:1], preset=pcfg.paper())
     text = show.to_text(PCFG, as_paper, PCFG_RUN)
     assert "steps; the paper" not in text and "lr here" not in text and "1e-4 large" not in text
     assert "after 1000 of 10000 steps" in text and "recorded" not in text and "rows are made" not in text
-    shorter = replace(as_paper, preset=replace(SCALES["paper"]().pcfg, pretrain_steps=50_000))
+    shorter = replace(as_paper, preset=replace(pcfg.paper(), pretrain_steps=50_000))
     assert "pretraining: 50000 steps; the paper's figures are after 200000" in show.to_text(PCFG, shorter, PCFG_RUN)
 
 
@@ -213,13 +214,13 @@ def test_markdown_and_json_of_the_larger_table(tmp_path: Path) -> None:
     show.write(PCFG, PART, PCFG_RUN, tmp_path)
     assert (tmp_path / "fidelity-pcfg-counting.md").read_text() == page
     raw = json.loads((tmp_path / "fidelity-pcfg-counting.json").read_text())
-    assert raw["steps"]["pretraining"] == {"here": small().pcfg.pretrain_steps, "paper": 200_000}
+    assert raw["steps"]["pretraining"] == {"here": pcfg.small().pretrain_steps, "paper": 200_000}
     assert raw["scores"] == [
         *({"prior": "low", "agree": 14, "decisive": 16}, {"prior": "high", "agree": 0, "decisive": 9})
     ]
     unmade = raw["cells"][-1]
     assert [unmade[key] for key in ("prior", "lr", "rate", "eta", "unmade")] == [
-        *("high", "1e-6", "small", small().pcfg.rates["small"], "seed 1: not made yet")
+        *("high", "1e-6", "small", pcfg.small().rates["small"], "seed 1: not made yet")
     ]
     assert unmade["figures"]["pt_c0_1k"]["per_seed"] == [10, None] and unmade["figures"]["pt_c0_1k"]["mean"] is None
     unrecorded = raw["cells"][1]["figures"]["ft_c0_1k"]

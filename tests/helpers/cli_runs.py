@@ -11,7 +11,10 @@ import pytest
 from tiny import TINY
 
 from capbench.cli.main import main
-from capbench.studies.scales import SCALES, Scale, small
+from capbench.studies.calibration import preset as calibration
+from capbench.studies.pcfg import preset as pcfg
+from capbench.studies.scales import SCALES
+from capbench.studies.tracr import preset as tracr
 
 RATES = {"large": 1e30, "medium": 1e-2, "small": 1e-3, "very-small": 1e-4}  # the first one diverges
 SIZES: Any = {
@@ -36,9 +39,16 @@ def breaks(model, task, config):
 """
 
 
-def tiny() -> Scale:
-    tracr, pcfg = replace(small().tracr, name="tiny", **SIZES), replace(TINY, **PCFG)
-    return replace(small(), name="tiny", seeds=2, tracr=tracr, pcfg=pcfg)
+def tiny_pcfg() -> pcfg.PcfgPreset:
+    return replace(TINY, **PCFG)
+
+
+def tiny_tracr() -> tracr.TracrPreset:
+    return replace(tracr.small(), name="tiny", **SIZES)
+
+
+def tiny_pool() -> calibration.CalibrationPreset:
+    return replace(calibration.small(), name="tiny")
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,9 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> Ended:
 
 def in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In an empty folder but for methods, with scale `tiny`; without a cache of the user's."""
-    monkeypatch.setitem(SCALES, "tiny", tiny)  # type: ignore[call-overload]
+    monkeypatch.setitem(SCALES, "tiny", 2)  # type: ignore[call-overload]
+    for module, preset in ((pcfg, tiny_pcfg), (tracr, tiny_tracr), (calibration, tiny_pool)):
+        monkeypatch.setitem(module.PRESETS, "tiny", preset)  # type: ignore[attr-defined]
     monkeypatch.setenv("CAPBENCH_CACHE", str(folder / "never-used"))
     monkeypatch.chdir(folder)
     folder.joinpath("mine.py").write_text(METHODS)

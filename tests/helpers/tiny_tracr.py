@@ -6,11 +6,11 @@ import dataclasses
 
 from capbench.methods.specs.registry import find
 from capbench.pipeline.steps import Compile, Step
-from capbench.studies.scales import small
+from capbench.studies.tracr.preset import small
 from capbench.studies.tracr.study import TracrCounter, TracrMax
 
 TINY = dataclasses.replace(
-    small().tracr,
+    small(),
     name="tiny",
     counter_content=(8, 9),
     largest_count=4,

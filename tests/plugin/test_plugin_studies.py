@@ -6,7 +6,7 @@ import pytest
 from tiny_suite import lines_with, record, results, run, told, trained, write_suite
 
 from capbench.store.store import Store
-from capbench.studies.scales import small, smoke
+from capbench.studies.tracr.preset import small, smoke
 
 TESTS = """
 def needs(kind):
@@ -80,15 +80,15 @@ def test_every_claim_of_one_run_gets_its_own_study(pytester: pytest.Pytester) ->
         "c_tr": 1,
         "lr": "very-small",
         "eta": 1e-4,
-        "steps": small().tracr.finetune_steps,
+        "steps": small().finetune_steps,
     }
 
 
 def test_the_scale_holds_for_all_studies(pytester: pytest.Pytester) -> None:
     run(pytester, "-k", "test_max or test_counter or test_pcfg", "--capbench-scale=smoke", "--capbench-report=reports")
     found = results(pytester)
-    sizes = smoke().tracr
-    assert record(found, "study.max").protocol["steps"] == sizes.finetune_steps != small().tracr.finetune_steps
+    sizes = smoke()
+    assert record(found, "study.max").protocol["steps"] == sizes.finetune_steps != small().finetune_steps
     assert record(found, "study.counter").model == f"count-{sizes.counter_content[1]}"
     assert record(found, "study.max").model == f"kth-largest-{sizes.max_content[1]}"
     assert trained(pytester) == 0

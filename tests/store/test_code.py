@@ -77,8 +77,9 @@ READINGS_OF = {
     "studies/pcfg/readings.py": {"pcfg"},
     "studies/tracr/readings.py": {"tracr"},
     "studies/readings.py": set(READINGS),
-    "studies/pcfg/study.py": set(),  # in the key by the study that a reading is given (lab.py)
-    "studies/seeds.py": {"pcfg", "tracr"},
+    "studies/pcfg/study.py": {"pcfg"},  # its type; and in the key by the study that a reading is given (lab.py)
+    "studies/pcfg/tools.py": set(),
+    "studies/seeds.py": set(READINGS),
     "measure/revive.py": set(READINGS),  # imported by shared_readings
     "measure/attention.py": {"tracr"},  # imported in a function
     "measure/probe.py": {"pcfg"},
@@ -86,6 +87,7 @@ READINGS_OF = {
     "report/figures.py": set(),
     "studies/judge.py": set(),
     "verdicts/capability.py": set(),
+    "verdicts/tools.py": set(READINGS),  # what a toolbox is, without any number
 }
 
 
@@ -302,6 +304,8 @@ class Asked:
         ("models/tracr/transformer.py", True),  # by way of the model's key
         ("tasks/tracr/tasks.py", True),  # which strings are drawn,
         ("studies/tracr/study.py", True),  # of which task
+        ("studies/tracr/tools.py", False),  # thresholds and rules
+        ("verdicts/capability.py", False),
         ("tasks/pcfg/task.py", False),
         ("models/gpt.py", False),
     ],

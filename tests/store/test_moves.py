@@ -21,21 +21,20 @@ from capbench.methods.specs import registry
 from capbench.pipeline.plan import Plan
 from capbench.store.code import name_digest, reading_code
 from capbench.studies.calibration import readings as of_known
-from capbench.studies.calibration.study import CalibrationStudy
 from capbench.studies.pcfg import readings as of_trained
-from capbench.studies.pcfg.study import PcfgCounter, PcfgIndexer, PcfgJailbreak
-from capbench.studies.scales import smoke
+from capbench.studies.registry import make
 from capbench.studies.tracr import readings as of_compiled
-from capbench.studies.tracr.study import TracrMax
 
-scale = smoke()
-steps = [s for member in CalibrationStudy(preset=scale.calibration).members(0) for s in member.steps(0).values()]
+def study(name, method="full"):
+    return make(name, scale="smoke", method=registry.find(method))
+
+steps = [s for member in study("calibration").members(0) for s in member.steps(0).values()]
 for name in ("full", "lora", "npo", "wrapper-surgery"):
     steps += [
-        study(preset=scale.pcfg, method=registry.find(name)).finetuned(0, prior="high", c_tr=0.5, lr="small")
-        for study in (PcfgCounter, PcfgIndexer, PcfgJailbreak)
+        study(f"pcfg-{experiment}", name).finetuned(0, prior="high", c_tr=0.5, lr="small")
+        for experiment in ("counter", "indexer", "jailbreak")
     ]
-steps.append(TracrMax(preset=scale.tracr, method=registry.find("full")).finetuned(0, c_tr=0, lr="small"))
+steps.append(study("tracr-max").finetuned(0, c_tr=0, lr="small"))
 found = {f"{type(s).__name__} {i}": s.key for i, s in enumerate(Plan(steps).steps.values())}
 for readings in (of_known, of_trained, of_compiled):
     for name, reading in inspect.getmembers(readings, inspect.isfunction):

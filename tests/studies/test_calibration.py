@@ -19,13 +19,16 @@ from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step, Training
 from capbench.report import load
 from capbench.store.store import Store
+from capbench.studies.calibration import factory
 from capbench.studies.calibration.preset import CalibrationPreset
-from capbench.studies.calibration.readings import auc, calibration, figures, pool, roc
+from capbench.studies.calibration.readings import TOOLS, auc, calibration, figures, pool, roc
 from capbench.studies.calibration.study import DELETED, INTACT, WRAPPED, CalibrationStudy
 from capbench.studies.calibration.thresholds import thirds
 from capbench.studies.lab import Bench, Lab
-from capbench.studies.scales import SCALES
-from capbench.verdicts import capability
+from capbench.studies.pcfg.tools import PROBING, REVIVAL
+from capbench.studies.tracr import tools as tracr_tools
+from capbench.verdicts.capability import objection
+from capbench.verdicts.tools import Toolbox
 
 ROOT = Path(__file__).parents[2]
 numbers = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=8)
@@ -79,7 +82,7 @@ def test_without_a_gap_the_best_cut_is_both() -> None:
 
 
 def small_pool(seed: int = 0) -> CalibrationStudy:
-    return CalibrationStudy(preset=SCALES["small"]().calibration)
+    return factory.pool(scale="small", method=None, device="cpu", precision="float32")
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 100])
@@ -132,7 +135,7 @@ def test_the_two_halves_share_no_model() -> None:
 
 def test_precision_is_that_of_every_trained_model_and_of_no_compiled_one() -> None:
     """As `--capbench-precision` asks; it is part of a model's key, so that none is taken for the other."""
-    study = CalibrationStudy(preset=SCALES["small"]().computed_in("bfloat16").calibration)
+    study = factory.pool(scale="small", method=None, device="cpu", precision="bfloat16")
     trainings = [step for step in Plan(pool(study, 0).values()).steps.values() if isinstance(step, Training)]
     found = {(_origin(step), step.train.precision) for step in trainings}
     assert found == {("Initialise", "bfloat16"), ("Compile", "float32")}
@@ -189,27 +192,22 @@ def _moved(before: Model, after: Model) -> set[str]:
 # A tool that failed
 
 
-def test_a_claim_on_a_tool_that_failed_its_calibration_is_objected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = replace(capability.PROBING, auc={"small": 0.9})
-    monkeypatch.setattr(capability, "OF_TRAINED", (capability.REVIVAL, failed))
-    why = capability.objection("small", "pcfg counter a to b", ["tuned.O_PT.c_te0", "probing.retention"])
+def test_a_claim_on_a_tool_that_failed_its_calibration_is_objected_to() -> None:
+    failed = Toolbox(tools=(REVIVAL, replace(PROBING, auc={"small": 0.9})))
+    why = objection(failed, "small", ["tuned.O_PT.c_te0", "probing.retention"])
     failed_at = (
         "probing failed its calibration at scale small: it tells wrapped from deleted models with an AUC of 0.90"
     )
     assert why == f"{failed_at}, 0.95 is needed"
-    assert capability.objection("small", "pcfg counter a to b", ["tuned.O_PT.c_te0", "revival.ratio.medium"]) == ""
-    assert capability.objection("small", "tracr count a to b", ["probing.retention"]) == "", (
-        "no tool of compiled models"
-    )
-    assert capability.objection("paper", "pcfg counter a to b", ["probing.retention"]) == "", (
-        "not calibrated there is no failure"
-    )
+    assert objection(failed, "small", ["tuned.O_PT.c_te0", "revival.ratio.medium"]) == ""
+    assert objection(tracr_tools.TOOLBOX, "small", ["probing.retention"]) == "", "no tool of compiled models"
+    assert objection(failed, "paper", ["probing.retention"]) == "", "not calibrated there is no failure"
 
 
 def test_what_is_said_of_the_tools_is_what_the_kept_run_found() -> None:
     """The AUCs that claims are objected to by are those of reports/reference/calibration, on models that set no threshold."""
     found = {r.case: r.verdict for r in load(ROOT / "reports" / "reference" / "calibration").records if r.case}
-    calibrated = {tool.name: tool.auc["small"] for tool in capability.TOOLS if tool.auc}
+    calibrated = {tool.name: tool.auc["small"] for tool in TOOLS if tool.auc}
     assert calibrated == {
         case.removeprefix("tool=").replace("-", " "): pytest.approx(verdict.effect, abs=0.005)
         for case, verdict in found.items()

@@ -16,6 +16,7 @@ from tiny_suite import folders, record, results, run, write_suite
 from capbench.errors import UsageError
 from capbench.methods.specs.registry import find
 from capbench.pipeline.steps import describe
+from capbench.studies.pcfg.factory import own
 from capbench.studies.pcfg.own import PcfgOwn, TaskSpec
 from capbench.studies.pcfg.own_file import find_task
 from capbench.studies.pcfg.preset import small
@@ -154,7 +155,13 @@ def test_a_task_that_cannot_be_is_refused_in_one_line(changes: Any, part: str) -
 
 def test_priors_by_the_papers_names_are_about_the_tasks_own_operands() -> None:
     def study(o_pt: str, o_ft: str, setting: PcfgSetting) -> PcfgOwn:
-        return PcfgOwn.of(TaskSpec(setting=setting, o_pt=o_pt, o_ft=o_ft), small(), find("full"), "cpu")
+        return own(
+            TaskSpec(setting=setting, o_pt=o_pt, o_ft=o_ft),
+            scale="small",
+            method=find("full"),
+            device="cpu",
+            precision="float32",
+        )
 
     swapped = study("c", "a", SIMPLEST.task.setting)  # the paper's high: O_PT .5, O_FT .3, the third .2
     assert swapped.prior("high") == pytest.approx({"c": 0.5, "a": 0.3, "b": 0.2})

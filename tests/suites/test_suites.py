@@ -26,22 +26,28 @@ from capbench.pipeline.steps import Step
 from capbench.report.write import load
 from capbench.results import Status
 from capbench.store.store import Store
+from capbench.studies.calibration import preset as calibration
 from capbench.studies.calibration.preset import CalibrationPreset
 from capbench.studies.judge import Case, Claim, Judge
 from capbench.studies.lab import Lab
-from capbench.studies.registry import STUDIES
-from capbench.studies.scales import SCALES, Scale
+from capbench.studies.pcfg import preset as pcfg
+from capbench.studies.registry import BUILT_IN, make
+from capbench.studies.scales import SCALES
+from capbench.studies.tracr import preset as tracr
 
 ROOT = Path(__file__).parents[2]
 RATES = {"large": 1e-1, "medium": 1e-2, "small": 1e-3, "very-small": 1e-4}
 PCFG = dataclasses.replace(TINY_PCFG, rates=RATES)
-TINY = Scale(
-    name="tiny",
-    seeds=1,
-    pcfg=PCFG,
-    tracr=TINY_TRACR,
-    calibration=CalibrationPreset(name="tiny", pcfg=(PCFG,), tracr=TINY_TRACR),
-)
+POOL = CalibrationPreset(name="tiny", pcfg=(PCFG,), tracr=TINY_TRACR)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tiny() -> Iterator[None]:
+    """A scale `tiny` of all studies."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, preset in ((pcfg, PCFG), (tracr, TINY_TRACR), (calibration, POOL)):
+            patch.setitem(module.PRESETS, "tiny", lambda preset=preset: preset)
+        yield
 
 
 class Test(NamedTuple):
@@ -59,7 +65,7 @@ class Test(NamedTuple):
 
     @property
     def study(self) -> Any:
-        return STUDIES[self.claim.study](TINY, find("full"), "cpu")
+        return make(self.claim.study, scale="tiny", method=find("full"))
 
     @property
     def needs(self) -> Mapping[str, Step]:
@@ -89,7 +95,7 @@ first_cases = {test.function.__name__: test for test in reversed(ON_CASES)}
 
 
 def test_there_are_suites_for_all_studies() -> None:
-    assert {test.claim.study for test in TESTS} == set(STUDIES)
+    assert {test.claim.study for test in TESTS} == set(BUILT_IN)
     assert len({str(test) for test in TESTS}) == len(TESTS) > 30
     assert len({(test.claim.id, str(test.case)) for test in TESTS}) == len(TESTS)  # else the report shows one twice
 
@@ -121,7 +127,7 @@ def test_an_older_report_is_about_the_claims_and_cases_of_today(run: str) -> Non
 def test_the_models_of_every_test_can_be_named_at_every_scale(scale: str) -> None:
     one_pool = next(test for test in TESTS if test.claim.study == "calibration")  # they are all the same
     for test in [*ON_CASES, one_pool]:
-        study = STUDIES[test.claim.study](SCALES[scale](), find("full"), "cpu")
+        study = make(test.claim.study, scale=scale, method=find("full"))
         needed = test.claim.needs(study, 0, test.case)
         assert all(isinstance(step, Step) and step.key for step in needed.values()), test
         assert needed or test.claim.id.startswith("data."), test  # a claim about the data asks no model

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 from report_example import measured, record
 
 from capbench.results import Capability, CapabilityState, FinetunedState, Measurement, Record
-from capbench.verdicts.capability import capabilities
+from capbench.studies.pcfg import tools as pcfg
+from capbench.studies.tracr import tools as tracr
+from capbench.verdicts import capability
+from capbench.verdicts.tools import Tool, Toolbox
 
 INTACT, WRAPPED = CapabilityState.INTACT, CapabilityState.WRAPPED
 DELETED, UNDECIDED = CapabilityState.DELETED, CapabilityState.UNDECIDED
@@ -42,6 +45,15 @@ def values(
 def with_values(found: Mapping[str, float | None], *, seed: int = 0, **changes: Any) -> Record:
     measurements = tuple(Measurement(name=n, value=v, unit="", n=512, seed=seed) for n, v in found.items())
     return record(**{"protocol": PROTOCOL, "measurements": measurements, **changes})
+
+
+def toolbox(found: Record) -> Toolbox:
+    """Of the built-in study that a record's task is of."""
+    return tracr.TOOLBOX if found.task.startswith("tracr") else pcfg.TOOLBOX
+
+
+def capabilities(records: Sequence[Record], scale: str = "small") -> tuple[Capability, ...]:
+    return capability.capabilities(records, toolbox, scale=scale)
 
 
 def only(*records: Record) -> Capability:
@@ -283,3 +295,56 @@ def test_verdicts_come_in_the_order_of_their_first_record() -> None:
     records = [with_values({"pruning.gain": 0.0}, protocol=protocols[0])]
     records += [with_values(values(), protocol=p) for p in reversed(protocols)]
     assert [c.protocol["lr"] for c in capabilities(records)] == ["small", "large", "medium"]
+
+
+# ---- tools of any study
+
+
+@pytest.mark.parametrize(("pt", "tools", "state"), STATES)
+@pytest.mark.parametrize("scale", ["smoke", "paper"])
+def test_without_a_calibration_the_state_is_the_same_and_says_so(
+    pt: tuple[float, float], tools: dict[str, float | None], state: CapabilityState, scale: str
+) -> None:
+    task = "tracr count a to b" if {"circuit", "weights"} & tools.keys() else "pcfg counter a to b"
+    record = with_values(values(pt, **tools), task=task)
+    (found,) = capabilities([record], scale)
+    (small,) = capabilities([record])
+    assert (found.verdict, found.evidence, small.uncalibrated) == (state, small.evidence, ())
+    asked = [e.tool for e in found.evidence if e.tool != "behaviour"]
+    assert list(found.uncalibrated) == asked
+    said = f"; uncalibrated at scale {scale}: {', '.join(asked)}" if asked else ""
+    assert found.reason == small.reason + said
+
+
+def test_a_tool_without_a_vote_needs_no_calibration() -> None:
+    (found,) = capabilities([with_values({**values((1.0, 1.0)), "revival.retain_only": 1.0})], "paper")
+    assert found.uncalibrated == () and found.reason == "behaviour kept"
+
+
+ONE = Tool(name="one", measured="one.value", unit="share", present=0.8, absent=0.2)
+OTHER = Tool(name="other", measured="other.value", unit="share", present=0.8, absent=0.2, auc={"small": 0.99})
+OWN = Toolbox(tools=(ONE, OTHER), behaviour=("asked",), case=("lr",))
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "said"),
+    [
+        ({"asked": 0.95}, INTACT, "behaviour kept"),
+        ({"asked": 0.1}, UNDECIDED, "no tool was measured"),
+        ({"asked": 0.1, "one.value": 0.9}, WRAPPED, "still there.*; uncalibrated at scale small: one$"),
+        ({"asked": 0.1, "one.value": 0.9, "other.value": 0.8}, WRAPPED, "uncalibrated at scale small: one$"),
+        ({"asked": 0.1, "one.value": 0.1, "other.value": 0.2}, DELETED, "no tool finds"),
+        ({"asked": 0.1, "one.value": 0.1, "other.value": 0.8}, UNDECIDED, "the tools disagree"),
+        ({"asked": 0.1, "other.value": 0.5}, UNDECIDED, "the tools disagree: behaviour absent, other unclear$"),
+    ],
+)
+def test_a_study_s_own_tools_decide_by_the_simplest_rule(
+    found: dict[str, float | None], state: CapabilityState, said: str
+) -> None:
+    record = with_values(found, protocol={"lr": "small"})
+    (judged,) = capability.capabilities([record], lambda _: OWN, scale="small")
+    assert judged.verdict is state and re.search(said, judged.reason), judged.reason
+
+
+def test_a_record_of_an_unknown_study_gives_no_verdict() -> None:
+    assert capability.capabilities([with_values(values())], lambda _: None, scale="small") == ()

@@ -21,8 +21,7 @@ import capbench.zoo.bundle as bundle
 from capbench.errors import CapbenchError
 from capbench.pipeline.steps import Pretrain
 from capbench.store.store import BUNDLED, Store
-from capbench.studies.registry import STUDIES
-from capbench.studies.scales import SCALES
+from capbench.studies import registry
 from capbench.zoo.bundle import fill, load
 from capbench.zoo.manifest import FOLDER, read
 from capbench.zoo.verify import verify
@@ -165,7 +164,7 @@ def test_the_cheapest_model_of_the_package_is_what_training_makes(empty: Store) 
     manifest = read(FOLDER)
     if manifest is None:
         pytest.skip("nothing is bundled")
-    study: Any = STUDIES["pcfg-counter"](SCALES[manifest.scale](), None, "cpu")
+    study: Any = registry.make("pcfg-counter", scale=manifest.scale)
     steps = [study.base(0, prior=prior, duration=share) for prior in ("low", "never", "high") for share in (0.5, 1)]
     bundled_ones = [step for step in steps if step.key in manifest.by_key]  # none: `capbench zoo verify` fails
     trained_again(FOLDER, min(bundled_ones, key=lambda step: step.cost), empty, rtol=1e-2, atol=1e-3)

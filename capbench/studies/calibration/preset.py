@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from capbench.studies.pcfg import preset as pcfg
@@ -53,3 +54,6 @@ def small() -> CalibrationPreset:
 def paper() -> CalibrationPreset:
     """The size of scale `paper`, for a GPU."""
     return CalibrationPreset(name="paper", pcfg=(pcfg.paper(),), tracr=tracr.paper())
+
+
+PRESETS: Mapping[str, Callable[[], CalibrationPreset]] = {"smoke": smoke, "small": small, "paper": paper}

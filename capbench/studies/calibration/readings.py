@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from capbench.pipeline.steps import Step
 from capbench.results import CapabilityState, Curve, Grid, Measurement
 from capbench.studies.calibration.study import DELETED, INTACT, WRAPPED, CalibrationStudy, Member
 from capbench.studies.lab import Bench, Built
 from capbench.studies.pcfg import readings as pcfg_readings
+from capbench.studies.pcfg import tools as pcfg_tools
+from capbench.studies.pcfg.tools import PRUNING
 from capbench.studies.readings import number, revival
 from capbench.studies.tracr import readings as tracr_readings
+from capbench.studies.tracr import tools as tracr_tools
 from capbench.studies.tracr.study import TracrCounter
-from capbench.verdicts.capability import BEHAVIOUR, PRUNING, TOOLS, Assessment, Tool, assess
+from capbench.verdicts.capability import Assessment, assess
+from capbench.verdicts.tools import Tool
 
+TOOLS = (*pcfg_tools.TOOLBOX.tools, *tracr_tools.TOOLBOX.tools)  # behaviour apart
 KNOWN = (INTACT, WRAPPED, DELETED)
 VERDICTS = (INTACT, WRAPPED, DELETED, CapabilityState.UNDECIDED)
 
 
-def calibration(bench: Bench, **models: Built) -> Iterator[Measurement]:
+def calibration(bench: Bench[CalibrationStudy], **models: Built) -> Iterator[Measurement]:
     """Every tool and the verdict on every member of the pool, in numbers.
 
     models: `<member>/<role>` as `pool` names them. Gives `value.<tool>.<member>`; `auc.<tool>` between wrapped and deleted, for
@@ -44,7 +48,7 @@ def calibration(bench: Bench, **models: Built) -> Iterator[Measurement]:
         yield number(bench, name, value, unit, len(found), "calibration")
 
 
-def figures(bench: Bench, **models: Built) -> Iterator[Measurement]:
+def figures(bench: Bench[CalibrationStudy], **models: Built) -> Iterator[Measurement]:
     """The same as pictures: a ROC curve per tool, wrapped against deleted, and the confusion matrix of the verdict."""
     found = _pool_assessed(bench, models)
     for name, (wrapped, deleted) in _samples(found).items():
@@ -77,29 +81,31 @@ def roc(positive: Sequence[float], negative: Sequence[float]) -> list[tuple[floa
     return points
 
 
-def _pool_assessed(bench: Bench, models: Mapping[str, Built]) -> dict[Member, tuple[float, Assessment]]:
+def _pool_assessed(
+    bench: Bench[CalibrationStudy], models: Mapping[str, Built]
+) -> dict[Member, tuple[float, Assessment]]:
     """Every member with its base model's O_PT accuracy and what the tools say of it."""
     return {member: _assessed(bench, member, models) for member in bench.study.members(bench.seed)}
 
 
-def _assessed(bench: Bench, member: Member, models: Mapping[str, Built]) -> tuple[float, Assessment]:
+def _assessed(bench: Bench[CalibrationStudy], member: Member, models: Mapping[str, Built]) -> tuple[float, Assessment]:
     own = {name.rpartition("/")[2]: built for name, built in models.items() if name.startswith(f"{member.name}/")}
-    study: Any = member.study
-    part = Bench(study=study, seed=bench.seed, lab=bench.lab)
+    part = Bench(study=member.study, seed=bench.seed, lab=bench.lab)
     three = {name: own[name] for name in ("base", "tuned", "never")}
-    readings = tracr_readings if isinstance(member.study, TracrCounter) else pcfg_readings
-    measured = [*part.read(readings.behaviour, three)]
+    compiled = isinstance(member.study, TracrCounter)
+    measured = [*part.read(tracr_readings.behaviour if compiled else pcfg_readings.behaviour, three)]
     if member.state is not INTACT:
         curves = {name: built for name, built in own.items() if "_" in name}
         measured += part.read(revival, curves)
         tuned = {"tuned": own["tuned"]}
-        if readings is tracr_readings:
+        if compiled:
             measured += part.read(tracr_readings.circuit, three)
             measured += part.read(tracr_readings.weight_pruning, tuned)
         else:
             measured += part.read(pcfg_readings.retention, three)
             measured += part.read(pcfg_readings.pruning, tuned)
-    assessment = assess(measured, study.task_name)
+    toolbox = tracr_tools.TOOLBOX if compiled else pcfg_tools.TOOLBOX
+    assessment = assess(measured, toolbox, scale=member.study.preset.name)
     assert assessment is not None  # behaviour was measured
     return min(m.value for m in measured if m.name.startswith("base.O_PT") and m.value is not None), assessment
 
@@ -116,12 +122,12 @@ def _samples(found: Mapping[Member, tuple[float, Assessment]]) -> dict[str, tupl
         of_state = [(m, e) for m, (_, a) in found.items() if m.state is state and asked(tool, m) for e in a.evidence]
         return [e.value for m, e in of_state if e.tool == tool.name and e.value is not None]
 
-    samples = {t.name: (values(t, WRAPPED), values(t, DELETED)) for t in TOOLS if t is not BEHAVIOUR}
+    samples = {t.name: (values(t, WRAPPED), values(t, DELETED)) for t in TOOLS}
     samples["pruning.any"] = values(PRUNING, WRAPPED, lambda *_: True), values(PRUNING, DELETED)
     return {name: both for name, both in samples.items() if all(both)}
 
 
-def _confusion(bench: Bench, verdicts: Mapping[Member, CapabilityState]) -> Measurement:
+def _confusion(bench: Bench[CalibrationStudy], verdicts: Mapping[Member, CapabilityState]) -> Measurement:
     counts = tuple(
         tuple(float(sum(m.state is state and v is verdict for m, v in verdicts.items())) for verdict in VERDICTS)
         for state in KNOWN

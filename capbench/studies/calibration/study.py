@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from capbench.methods.specs import registry
 from capbench.pipeline.steps import Compile, Edit, Perturb, Step
@@ -15,6 +15,7 @@ from capbench.studies.pcfg.study import O_PT, PcfgCounter, PcfgIndexer, PcfgStud
 from capbench.studies.seeds import subseed
 from capbench.studies.tracr.study import PROGRAMS, TracrCounter
 from capbench.tasks.base import Task
+from capbench.verdicts.tools import Toolbox
 
 # Where the edits of each kind are; in seeds and names they go by their kind, wherever they are.
 EDITS = {
@@ -70,6 +71,7 @@ class CalibrationStudy:
 
     preset: CalibrationPreset
     device: str = "cpu"
+    toolbox: ClassVar[Toolbox] = Toolbox()  # the pool's models are judged by those of their own studies
 
     @property
     def model_name(self) -> str:

@@ -9,11 +9,10 @@ from capbench.errors import CapbenchError
 from capbench.pipeline.plan import Plan
 from capbench.results import Measurement
 from capbench.store.store import Store
-from capbench.studies.calibration.readings import calibration, in_scope, pool
+from capbench.studies.calibration.readings import TOOLS, calibration, in_scope, pool
 from capbench.studies.calibration.study import DELETED, WRAPPED, CalibrationStudy
 from capbench.studies.lab import Bench, Lab
-from capbench.studies.scales import Scale
-from capbench.verdicts.capability import BEHAVIOUR, RETAIN_ONLY, TOOLS, Tool
+from capbench.verdicts.tools import Tool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +48,12 @@ def thirds(wrapped: Sequence[float], deleted: Sequence[float]) -> tuple[float, f
 
 
 def setting(
-    scale: Scale, *, seeds: Sequence[int], device: str, store: Store, make: Callable[[Plan], Mapping[str, str]]
+    study: CalibrationStudy, *, seeds: Sequence[int], store: Store, make: Callable[[Plan], Mapping[str, str]]
 ) -> tuple[list[Setting], dict[int, tuple[Measurement, ...]]]:
     """Read every tool on the pools of these seeds.
 
     make: makes what is missing of a plan, and gives step key -> why for what could not be made. Raises CapbenchError then.
     """
-    study = CalibrationStudy(preset=scale.calibration, device=device)
     steps = {seed: pool(study, seed) for seed in seeds}
     plan = Plan([s for by_name in steps.values() for s in by_name.values()])
     if errors := make(plan):
@@ -64,12 +62,11 @@ def setting(
     read = {seed: lab.read(calibration, Bench(study=study, seed=seed), steps[seed]) for seed in seeds}
     known = {m.name: m for seed in seeds for m in study.members(seed)}
     found = []
-    for tool in TOOLS:
+    for tool in (tool for tool in TOOLS if tool.votes):
         values: dict[object, list[float]] = {WRAPPED: [], DELETED: []}
         for m in (m for of_seed in read.values() for m in of_seed if m.name.startswith(f"value.{tool.name}.")):
             member = known[m.name.removeprefix(f"value.{tool.name}.")]
             if m.value is not None and member.state in values and in_scope(tool, member):
                 values[member.state].append(m.value)
-        if tool not in (BEHAVIOUR, RETAIN_ONLY):
-            found.append(Setting(tool=tool, wrapped=tuple(values[WRAPPED]), deleted=tuple(values[DELETED])))
+        found.append(Setting(tool=tool, wrapped=tuple(values[WRAPPED]), deleted=tuple(values[DELETED])))
     return found, read

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
 
 from capbench.errors import UsageError
-from capbench.methods.specs.registry import MethodRef
 from capbench.pipeline.steps import describe
 from capbench.store.keys import key_of
 from capbench.studies.pcfg.preset import PcfgPreset
@@ -67,11 +65,6 @@ class PcfgOwn(PcfgStudy):
     """The Counter's experiment on a task of one's own. Priors by the paper's names, or as the probability of O_FT."""
 
     spec: TaskSpec
-
-    @classmethod
-    def of(cls, spec: TaskSpec, preset: PcfgPreset, method: MethodRef | None, device: str) -> Self:
-        """The study of a task at a scale."""
-        return cls(preset=spec.preset(preset), method=method, device=device, spec=spec)
 
     @property
     def operands(self) -> tuple[str, str]:

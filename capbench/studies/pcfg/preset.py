@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from capbench.configs import GptConfig, Precision, TrainConfig
@@ -148,3 +148,6 @@ def paper() -> PcfgPreset:
         revive_every=50,
         watch_every=200,
     )
+
+
+PRESETS: Mapping[str, Callable[[], PcfgPreset]] = {"smoke": smoke, "small": small, "paper": paper}

@@ -15,11 +15,12 @@ from capbench.studies.readings import accuracy_number, curve_of, number
 from capbench.studies.seeds import subseed
 
 if TYPE_CHECKING:
+    from capbench.studies.pcfg.study import PcfgJailbreak, PcfgStudy
     from capbench.tasks.base import Batch
     from capbench.tasks.pcfg.task import PcfgTask
 
 
-def behaviour(bench: Bench, **models: Built) -> Iterator[Measurement]:
+def behaviour(bench: Bench[PcfgStudy], **models: Built) -> Iterator[Measurement]:
     """Accuracy of each model on O_PT and O_FT at C_Te 0 and 1: `<model>.O_PT.c_te0` and so on (Fig. 5, 6, Table 5)."""
     from capbench.measure.accuracy import accuracy
 
@@ -38,7 +39,7 @@ def behaviour(bench: Bench, **models: Built) -> Iterator[Measurement]:
                 )
 
 
-def families(bench: Bench, **models: Built) -> Iterator[Measurement]:
+def families(bench: Bench[PcfgStudy], **models: Built) -> Iterator[Measurement]:
     """Accuracy per family token and operand on natural strings: `<model>.<family>.<operand>`, `<model>.T` (App. B.2)."""
     from capbench.measure.accuracy import accuracy, sample
 
@@ -52,7 +53,7 @@ def families(bench: Bench, **models: Built) -> Iterator[Measurement]:
                 yield accuracy_number(bench, f"{name}.{asked}", accuracy(built.model, task, batch), len(batch.tokens))
 
 
-def wrong_answers(bench: Bench, tuned: Built) -> Iterator[Measurement]:
+def wrong_answers(bench: Bench[PcfgStudy], tuned: Built) -> Iterator[Measurement]:
     """How often prompts for O_PT get the answer for O_FT, as randFT teaches: `tuned.wrong.c_te0`, `.c_te1` (App. E.4)."""
     from capbench.measure.accuracy import accuracy
 
@@ -64,7 +65,7 @@ def wrong_answers(bench: Bench, tuned: Built) -> Iterator[Measurement]:
         yield accuracy_number(bench, f"tuned.wrong.c_te{c_te}", accuracy(tuned.model, task, batch), n)
 
 
-def class_balance(bench: Bench) -> Iterator[Measurement]:
+def class_balance(bench: Bench[PcfgStudy]) -> Iterator[Measurement]:
     """Over how many classes the answers for O_FT spread in the fine-tuning data, by C_Tr and in natural strings (Fig. 16).
 
     balance.classes.<which>: the effective number of classes, exp of the entropy of the answers. balance.largest.<which>:
@@ -85,7 +86,7 @@ def class_balance(bench: Bench) -> Iterator[Measurement]:
         yield number(bench, f"balance.largest.{which}", float(shares.max()), "share", n, "class balance")
 
 
-def pruning(bench: Bench, tuned: Built) -> Iterator[Measurement]:
+def pruning(bench: Bench[PcfgStudy], tuned: Built) -> Iterator[Measurement]:
     """Gain and cost of pruning the neurons that hold O_PT back, against random ones (Fig. 7).
 
     Neurons and their number (at most preset.prune_most) are chosen on natural strings of the pretraining task, selection
@@ -130,7 +131,7 @@ def pruning(bench: Bench, tuned: Built) -> Iterator[Measurement]:
         yield Measurement(name=name, value=value, unit=unit, n=preset.n_evaluate, seed=bench.seed, group="pruning")
 
 
-def probing(bench: Bench, base: Built, tuned: Built, never: Built, initial: Built) -> Iterator[Measurement]:
+def probing(bench: Bench[PcfgStudy], base: Built, tuned: Built, never: Built, initial: Built) -> Iterator[Measurement]:
     """Can a probe read the answer for O_PT off the residual stream at the answer position? (Fig. 8)
 
     Retention: 0 = a model never taught O_PT, 1 = the pretrained one, on the scale of description length (bits per
@@ -141,18 +142,18 @@ def probing(bench: Bench, base: Built, tuned: Built, never: Built, initial: Buil
     yield from _probing(bench, models)
 
 
-def retention(bench: Bench, base: Built, tuned: Built, never: Built) -> Iterator[Measurement]:
+def retention(bench: Bench[PcfgStudy], base: Built, tuned: Built, never: Built) -> Iterator[Measurement]:
     """`probing` without the control of a random initialisation."""
     yield from _probing(bench, {"base": base, "tuned": tuned, "never": never})
 
 
-def probing_by_token(bench: Bench, base: Built, tuned: Built, never: Built) -> Iterator[Measurement]:
+def probing_by_token(bench: Bench[PcfgJailbreak], base: Built, tuned: Built, never: Built) -> Iterator[Measurement]:
     """`probing` under each family token of the jailbreak study: `probing.<token>.retention` and so on (App. E.2)."""
     for token in (bench.study.family, *bench.study.jailbreaks):
         yield from _probing(bench, {"base": base, "tuned": tuned, "never": never}, token)
 
 
-def _probing(bench: Bench, models: Mapping[str, Built], token: str | None = None) -> Iterator[Measurement]:
+def _probing(bench: Bench[PcfgStudy], models: Mapping[str, Built], token: str | None = None) -> Iterator[Measurement]:
     """token: a family token to ask under, which is then part of all names; None: the study's own."""
     prefix, under = (f"probing.{token}", f", T_{token}") if token else ("probing", "")
     n = bench.study.preset.probe_blocks[-1]
@@ -191,7 +192,7 @@ def _probing(bench: Bench, models: Mapping[str, Built], token: str | None = None
     )
 
 
-def description_length(bench: Bench, model: Built, token: str | None) -> Iterator[Measurement]:
+def description_length(bench: Bench[PcfgStudy], model: Built, token: str | None) -> Iterator[Measurement]:
     """Probes of one model for the answer to O_PT, by block: what `probing` is made of.
 
     `bits by block` and `accuracy by block` on the evaluation split; `block`: the one with the fewest bits on the selection
@@ -220,7 +221,7 @@ def description_length(bench: Bench, model: Built, token: str | None) -> Iterato
         yield number(bench, name, value, "", blocks[-1], "probing")
 
 
-def _sample(bench: Bench, operand: str, c_te: int, n: int) -> tuple[PcfgTask, Batch]:
+def _sample(bench: Bench[PcfgStudy], operand: str, c_te: int, n: int) -> tuple[PcfgTask, Batch]:
     task = bench.study.evaluation(operand, c_te=c_te)
     return task, _draw(task, n, subseed(bench.seed, f"evaluate {operand} {c_te}"))
 

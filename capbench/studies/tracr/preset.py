@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from capbench.configs import TrainConfig
@@ -102,3 +102,6 @@ def paper() -> TracrPreset:
         noise=3e-5,
         revive_steps=10_000,
     )
+
+
+PRESETS: Mapping[str, Callable[[], TracrPreset]] = {"smoke": smoke, "small": small, "paper": paper}

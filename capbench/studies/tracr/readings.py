@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from capbench.measure.prune import Pruning, Units
+    from capbench.studies.tracr.study import TracrStudy
     from capbench.tasks.base import Batch
+    from capbench.tasks.splits import Split
     from capbench.tasks.tracr.strings import StringTask
 
 TITLES = {"base": "compiled", "tuned": "fine-tuned", "never": "compiled for O_FT"}
 
 
-def behaviour(bench: Bench, **models: Built) -> Iterator[Measurement]:
+def behaviour(bench: Bench[TracrStudy], **models: Built) -> Iterator[Measurement]:
     """Accuracy of each model on O_PT and O_FT, on the same strings: `<model>.O_PT.c_te0` and so on (Table 3).
 
     There is no prompt: both operands' answers are looked for in the one answer that the model gives.
@@ -40,7 +42,7 @@ def behaviour(bench: Bench, **models: Built) -> Iterator[Measurement]:
                 yield accuracy_number(bench, f"{name}.{operand}.c_te{c_te}", value, len(given))
 
 
-def weight_pruning(bench: Bench, tuned: Built) -> Iterator[Measurement]:
+def weight_pruning(bench: Bench[TracrStudy], tuned: Built) -> Iterator[Measurement]:
     """What zeroing at most four single weights gives back of O_PT, and costs of O_FT (Fig. 55-59).
 
     Weights are searched for on the selection split; random ones are as large. `pruning.weights.classes`: different answers
@@ -49,22 +51,22 @@ def weight_pruning(bench: Bench, tuned: Built) -> Iterator[Measurement]:
     yield from _pruning(bench, tuned, "weights")
 
 
-def neuron_pruning(bench: Bench, tuned: Built) -> Iterator[Measurement]:
+def neuron_pruning(bench: Bench[TracrStudy], tuned: Built) -> Iterator[Measurement]:
     """The same with neurons, rows of weight matrices."""
     yield from _pruning(bench, tuned, "neurons")
 
 
-def weight_search_control(bench: Bench, never: Built) -> Iterator[Measurement]:
+def weight_search_control(bench: Bench[TracrStudy], never: Built) -> Iterator[Measurement]:
     """What the same search makes of a model that never had the capability: `pruning.weights.never` (O_PT accuracy)."""
     yield from _search_control(bench, never, "weights")
 
 
-def neuron_search_control(bench: Bench, never: Built) -> Iterator[Measurement]:
+def neuron_search_control(bench: Bench[TracrStudy], never: Built) -> Iterator[Measurement]:
     """The same with neurons."""
     yield from _search_control(bench, never, "neurons")
 
 
-def attention(bench: Bench, **models: Built) -> Iterator[Measurement]:
+def attention(bench: Bench[TracrStudy], **models: Built) -> Iterator[Measurement]:
     """How much the answer position attends to O_PT's and O_FT's letters, block by block (Fig. 10, 40-48).
 
     `attention.<model>.block<l>.<O_PT | O_FT | other | BOS | padding>`, on strings with both letters and without the
@@ -89,7 +91,7 @@ def attention(bench: Bench, **models: Built) -> Iterator[Measurement]:
     yield from _maps(bench, found, tokens, task)
 
 
-def sorting(bench: Bench, base: Built, **models: Built) -> Iterator[Measurement]:
+def sorting(bench: Bench[TracrStudy], base: Built, **models: Built) -> Iterator[Measurement]:
     """Max-identifier: is the sort still in block 0, and which place does block 2 read out? (Fig. 44, 51-54)
 
     `sort.<model>.places`: share of the letters up to the 7th largest whose place in the order can be read where the
@@ -124,7 +126,7 @@ def sorting(bench: Bench, base: Built, **models: Built) -> Iterator[Measurement]
     yield from _maps(bench, found, tokens, task)
 
 
-def circuit(bench: Bench, base: Built, tuned: Built, never: Built) -> Iterator[Measurement]:
+def circuit(bench: Bench[TracrStudy], base: Built, tuned: Built, never: Built) -> Iterator[Measurement]:
     """Counter: do the residual dimensions that the compiled program writes its count to still tell it? (Fig. 46, 53)
 
     `circuit.retention` of O_PT: 0 as in a model compiled for O_FT, 1 as in the compiled model, on the scale of
@@ -139,7 +141,8 @@ def circuit(bench: Bench, base: Built, tuned: Built, never: Built) -> Iterator[M
     read: dict[str, dict[str, Tensor]] = {}
     found: dict[str, float] = {}
     counts: dict[str, dict[str, Tensor]] = {}
-    for split, n in (("select", study.preset.n_select), ("evaluate", study.preset.n_evaluate)):
+    samples: dict[Split, int] = {"select": study.preset.n_select, "evaluate": study.preset.n_evaluate}
+    for split, n in samples.items():
         seed = subseed(bench.seed, f"circuit {split}")
         tasks = {o: study.evaluation(operand, c_te=0, split=split) for o, operand in _operands(bench)}
         batches = {o: sample(task, n, seed) for o, task in tasks.items()}
@@ -173,7 +176,7 @@ def circuit(bench: Bench, base: Built, tuned: Built, never: Built) -> Iterator[M
     )
 
 
-def _operands(bench: Bench) -> tuple[tuple[str, Any], ...]:
+def _operands(bench: Bench[TracrStudy]) -> tuple[tuple[str, Any], ...]:
     return ("O_PT", bench.study.o_pt), ("O_FT", bench.study.o_ft)
 
 
@@ -186,7 +189,7 @@ def _most_common(keys: Tensor, values: Tensor, n_keys: int) -> Tensor:
     return table.argmax(-1)
 
 
-def _pruning(bench: Bench, tuned: Built, units: Units) -> Iterator[Measurement]:
+def _pruning(bench: Bench[TracrStudy], tuned: Built, units: Units) -> Iterator[Measurement]:
     found = _searched(bench, tuned, units)
     for series, accuracies in (
         ("O_PT, pruned", found.pretraining),
@@ -207,13 +210,13 @@ def _pruning(bench: Bench, tuned: Built, units: Units) -> Iterator[Measurement]:
         yield number(bench, f"pruning.{units}.{name}", value, unit, bench.study.preset.n_evaluate, "pruning", note=note)
 
 
-def _search_control(bench: Bench, never: Built, units: Units) -> Iterator[Measurement]:
+def _search_control(bench: Bench[TracrStudy], never: Built, units: Units) -> Iterator[Measurement]:
     found = _searched(bench, never, units)
     reached = found.pretraining[found.best]
     yield number(bench, f"pruning.{units}.never", reached, "accuracy", bench.study.preset.n_evaluate, "pruning")
 
 
-def _searched(bench: Bench, built: Built, units: Units) -> Pruning:
+def _searched(bench: Bench[TracrStudy], built: Built, units: Units) -> Pruning:
     import torch
 
     from capbench.measure.accuracy import sample
@@ -239,7 +242,7 @@ def _searched(bench: Bench, built: Built, units: Units) -> Pruning:
     )
 
 
-def _sample(bench: Bench, operand: str, c_te: int) -> tuple[StringTask, Batch]:
+def _sample(bench: Bench[TracrStudy], operand: str, c_te: int) -> tuple[StringTask, Batch]:
     """The same strings for both operands: the seed does not depend on which is asked for."""
     from capbench.measure.accuracy import sample
 
@@ -277,7 +280,9 @@ def _dimensions(built: Built, tokens: Tensor, variable: str, *, after_block: int
     return found
 
 
-def _maps(bench: Bench, found: Mapping[str, Tensor], tokens: Tensor, task: StringTask) -> Iterator[Measurement]:
+def _maps(
+    bench: Bench[TracrStudy], found: Mapping[str, Tensor], tokens: Tensor, task: StringTask
+) -> Iterator[Measurement]:
     """The attention maps of the first string: block by block and head by head, before fine-tuning beside after."""
     words = _words(task, tokens[0])
     _, _, heads, _, _ = next(iter(found.values())).shape
@@ -295,7 +300,7 @@ def _maps(bench: Bench, found: Mapping[str, Tensor], tokens: Tensor, task: Strin
                 yield _picture(bench, "attention", f"{TITLES[model]}, block {block}{which}", "attention", grid)
 
 
-def _picture(bench: Bench, group: str, series: str, unit: str, grid: Grid) -> Measurement:
+def _picture(bench: Bench[TracrStudy], group: str, series: str, unit: str, grid: Grid) -> Measurement:
     return Measurement(
         name=f"{group}.map", value=None, unit=unit, n=1, seed=bench.seed, group=group, series=series, grid=grid
     )

@@ -1,0 +1,35 @@
+"""The tools that judge models trained on PCFG tasks, their thresholds, and the rule. No torch.
+
+The thresholds were set by `capbench calibrate` on the known models of seeds 100 and 101, rounded. The AUCs are of the known
+models of seeds 0 to 2 (reports/reference/calibration).
+"""
+
+from __future__ import annotations
+
+from capbench.results import CapabilityState
+from capbench.verdicts.capability import GONE, KEPT
+from capbench.verdicts.tools import ABSENT, PRESENT, Readings, Tool, Toolbox, unmeasured
+
+REVIVAL = Tool(name="revival", measured="revival.speed_up", unit="ratio", present=2.0, absent=1.6, auc={"small": 1.0})
+PROBING = Tool(
+    name="probing", measured="probing.retention", unit="retention", present=0.66, absent=0.34, auc={"small": 1.0}
+)
+PRUNING = Tool(name="pruning", measured="pruning.gain", unit="accuracy", present=0.45, absent=0.27, auc={"small": 1.0})
+RETAIN_ONLY = Tool(
+    name="retain-only revival", measured="revival.retain_only", unit="accuracy", present=KEPT, absent=GONE, votes=False
+)
+
+
+def rule(says: Readings) -> CapabilityState | str:
+    """Revived, and read or uncovered: wrapped. Neither revived nor read, and not uncovered: deleted."""
+    if missing := unmeasured((REVIVAL.name, PROBING.name), says):
+        return missing
+    revival, probing, pruning = (says.get(tool.name) for tool in (REVIVAL, PROBING, PRUNING))
+    if revival == PRESENT and PRESENT in (probing, pruning):
+        return CapabilityState.WRAPPED
+    if revival == probing == ABSENT and pruning != PRESENT:
+        return CapabilityState.DELETED
+    return ""
+
+
+TOOLBOX = Toolbox(tools=(REVIVAL, PROBING, PRUNING, RETAIN_ONLY), rule=rule)

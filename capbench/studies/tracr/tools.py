@@ -1,0 +1,48 @@
+"""The tools that judge compiled models, their thresholds, and the rule. No torch.
+
+Where a compiled model's capability writes is known, so its circuit is read instead of probed for. The thresholds were set by
+`capbench calibrate` on the known models of seeds 100 and 101, rounded. The AUCs are of the known models of seeds 0 to 2
+(reports/reference/calibration).
+"""
+
+from __future__ import annotations
+
+from capbench.results import CapabilityState
+from capbench.verdicts.tools import ABSENT, PRESENT, Readings, Tool, Toolbox, unmeasured
+
+# It depends on the learning rate and on how stiff the weights are, even for a deleted model: on the setting half its AUC is .93.
+REVIVAL = Tool(
+    name="compiled revival", measured="revival.speed_up", unit="ratio", present=1.6, absent=1.4, auc={"small": 0.91}
+)
+CIRCUIT = Tool(
+    name="circuit", measured="circuit.retention", unit="retention", present=0.67, absent=0.33, auc={"small": 1.0}
+)
+WEIGHTS = Tool(
+    name="weight pruning",
+    measured="pruning.weights.gain",
+    unit="accuracy",
+    present=0.38,
+    absent=0.30,
+    auc={"small": 1.0},
+)
+
+
+def rule(says: Readings) -> CapabilityState | str:
+    """The circuit as it was, and weights whose removal does not contradict it: wrapped. Neither finds anything: deleted.
+
+    Revival says too little to be relied on, but what comes back soon is not called deleted, nor what was never revived.
+    """
+    if missing := unmeasured((CIRCUIT.name, WEIGHTS.name), says):
+        return missing
+    circuit, weights = says[CIRCUIT.name], says[WEIGHTS.name]
+    if circuit == PRESENT and weights != ABSENT:
+        return CapabilityState.WRAPPED
+    if circuit == weights == ABSENT:
+        if missing := unmeasured((REVIVAL.name,), says):
+            return missing
+        if says[REVIVAL.name] != PRESENT:
+            return CapabilityState.DELETED
+    return ""
+
+
+TOOLBOX = Toolbox(tools=(REVIVAL, CIRCUIT, WEIGHTS), rule=rule)

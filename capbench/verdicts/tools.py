@@ -1,0 +1,78 @@
+"""Tools that look for a capability, and the rule that turns what they say into a state. A study brings its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from capbench.results import CapabilityState
+
+PRESENT, ABSENT, UNCLEAR = "present", "absent", "unclear"
+BEHAVIOUR = "behaviour"  # what is read first, as if it were a tool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """One way to look for a capability. measured: the measurement that it reads.
+
+    It says present at or above one threshold, absent at or below the other, and unclear between. auc: by scale, how well it
+    told known wrapped models from known deleted ones, on the half of the pool that set no threshold; a scale that is missing
+    is one at which it was never calibrated. votes False: reported with the others, but no part of the verdict.
+    """
+
+    name: str
+    measured: str
+    unit: str
+    present: float
+    absent: float
+    auc: Mapping[str, float] = field(default_factory=dict, hash=False)
+    votes: bool = True
+
+    @property
+    def prefix(self) -> str:
+        """How the names of its measurements begin."""
+        return self.measured.rpartition(".")[0] + "."
+
+
+Readings = Mapping[str, str]  # tool -> present, absent or unclear, of the tools that vote and of behaviour
+Rule = Callable[[Readings], CapabilityState | str]
+
+
+def unanimous(says: Readings) -> CapabilityState | str:
+    """The simplest rule: wrapped where every tool finds the capability, deleted where none does, else undecided."""
+    found = {reading for tool, reading in says.items() if tool != BEHAVIOUR}
+    if not found:
+        return "behaviour gone, but no tool was measured"
+    if found == {PRESENT}:
+        return CapabilityState.WRAPPED
+    return CapabilityState.DELETED if found == {ABSENT} else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toolbox:
+    """How the models of a study are judged: by their behaviour, and by tools where it is gone.
+
+    tools: each is read where its measurement was made. rule: gives the state of a model whose behaviour is gone, or why there
+    is none; '' says that the tools disagree. behaviour: the measurements of accuracy on the capability, all of which must
+    have been made; the lowest counts. case: the parameters of a case that is about one fine-tuned model.
+    """
+
+    tools: tuple[Tool, ...] = ()
+    rule: Rule = unanimous
+    behaviour: tuple[str, ...] = ("tuned.O_PT.c_te0", "tuned.O_PT.c_te1")
+    case: tuple[str, ...] = ("c_tr", "lr")
+
+    def judges(self, parameters: Iterable[str]) -> bool:
+        """Whether a case with these parameters is about one fine-tuned model."""
+        return set(self.case) <= set(parameters)
+
+    def uncalibrated(self) -> Toolbox:
+        """The same tools for models that they were never calibrated on."""
+        return replace(self, tools=tuple(replace(tool, auc={}) for tool in self.tools))
+
+
+def unmeasured(needed: Sequence[str], says: Readings) -> str:
+    """For rules: which of these tools were not measured, in words; '' if all were."""
+    missing = [tool for tool in needed if tool not in says]
+    verb = "was" if len(missing) == 1 else "were"
+    return f"behaviour gone, but {' and '.join(missing)} {verb} not measured" if missing else ""
