@@ -42,7 +42,7 @@ class Entry:
     @property
     def file(self) -> str:
         """Its path, relative to the manifest's folder: other content has another path, so that a build overwrites no file."""
-        return f"{MODELS}/{self.key}-{self.sha256[:8]}.safetensors"
+        return f"{MODELS}/{self.sha256[:16]}.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,8 +104,8 @@ def test_a_build_that_is_killed_at_any_moment_leaves_a_whole_zoo(
     again, new = Store(tmp_path / "again"), [BASE, LONGER]
     before = origin.load(BASE.key)
     assert before is not None
-    for step in new:
-        tensors = {name: 2 * tensor for name, tensor in before.tensors.items()}
+    for factor, step in enumerate(new, start=2):
+        tensors = {name: factor * tensor for name, tensor in before.tensors.items()}
         again.save(step.key, kind="Pretrain", config=step.config, tensors=tensors, meta=before.meta)
     bundled(expected := tmp_path / "expected", again, new)
     seen = set()
