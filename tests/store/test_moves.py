@@ -54,7 +54,7 @@ MOVES = {
     "capbench.training.loop": "capbench.training.trainer",
     "capbench.pipeline.build": "capbench.pipeline.carry_out",
     "capbench.studies.seeds": "capbench.studies.tracr.subseeds",
-    "capbench.methods.deletion.npo": "capbench.methods.unlearning.preference",
+    "capbench.methods.deletion": "capbench.methods.unlearning",
     "capbench.results": "capbench.findings",
     "capbench.configs": "capbench.sizes",
 }

@@ -9,17 +9,17 @@ from pathlib import Path
 from capbench.methods.specs.base import Located, Method, Scheme
 from capbench.methods.specs.module import Module
 
-_KINDS = ("finetuning", "deletion")  # packages in which every module is a method
+_PACKAGES = ("capbench.methods.finetuning", "capbench.methods.deletion")  # in which every module is a method
 
 
 def _modules() -> Iterator[tuple[str, str]]:
-    for kind in _KINDS:
-        for file in sorted((Path(__file__).parents[1] / kind).glob("[!_]*.py")):
-            yield file.stem.replace("_", "-"), f"capbench.methods.{kind}.{file.stem}:{file.stem}"
+    for package in _PACKAGES:
+        for file in sorted(Path(__file__).parents[3].joinpath(*package.split(".")).glob("[!_]*.py")):
+            yield file.stem.replace("_", "-"), f"{package}.{file.stem}:{file.stem}"
 
 
-# `last-k` is the function last_k in last_k.py: a new method is one file.
-BUILT_IN = dict(_modules())
+# `last-k` is the function last_k in last_k.py: a new method is one file. The default comes first.
+BUILT_IN = dict(sorted(_modules(), key=lambda found: found[0] != "full"))
 
 
 class BuiltIn(Scheme):
