@@ -13,3 +13,7 @@ class UsageError(CapbenchError):
 
 class MethodError(CapbenchError):
     """The user's fine-tuning method could not be loaded, failed, or returned something unusable."""
+
+
+class NoTestsError(CapbenchError):
+    """No test was collected."""

@@ -28,7 +28,7 @@ LAYERS = (
     ("plugin", "cli"),
 )
 # Within one layer, modules of different names know nothing of each other, but for these.
-BESIDE = {("configs", "errors"), ("methods", "measure"), ("fidelity", "session")}
+BESIDE = {("configs", "errors"), ("methods", "measure"), ("fidelity", "session"), ("cli", "plugin")}
 # What each may use at most, where the order alone would allow more.
 ONLY = {
     "measure": {"measure", "models", "tasks", "training", "results", "errors"},

@@ -40,15 +40,15 @@ class Wanted:
     serves: str
 
 
-def check_folder(option: str, folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Raises UsageError unless an export could be written there: nothing is overwritten, least of all tuned weights."""
     if folder.is_dir() and any(folder.iterdir()):
-        raise UsageError(f"{option}={folder}: the directory is not empty; give a new one")
+        raise UsageError(f"'{folder}': the directory is not empty; give a new one")
     if os.path.lexists(folder) and not folder.is_dir():
-        raise UsageError(f"{option}={folder}: that is a file; give a new directory")
+        raise UsageError(f"'{folder}': that is a file; give a new directory")
     above = next(place for place in folder.absolute().parents if os.path.lexists(place))
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise UsageError(f"{option}={folder}: '{above}' is not writable; give another directory")
+        raise UsageError(f"'{folder}': '{above}' is not writable; give another directory")
 
 
 def export(

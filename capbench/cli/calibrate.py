@@ -7,8 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from capbench.cli import making
-from capbench.errors import UsageError
+from capbench.session.options.given import Given, declare
 
 if TYPE_CHECKING:
     from capbench.pipeline.plan import Plan
@@ -24,37 +23,34 @@ def add(commands: Any) -> None:
         "beside those in use. The pool's other half, seeds 0 and up, tests them: pytest suites/calibration/test_calibration.py "
         "--capbench-extended",
     )
-    parser.add_argument("--seeds", metavar="SEEDS", default="100,101", help="seeds of the pools (default: 100,101)")
-    parser.add_argument("--values", action="store_true", help="also every tool's value on every model")
-    making.add_place(parser)
-    making.add_precision(parser)
+    declare(parser.add_argument, "calibrate")
     parser.set_defaults(run=_calibrate)
 
 
-def _calibrate(given: argparse.Namespace) -> int:
+def _calibrate(namespace: argparse.Namespace) -> int:
     from tabulate import tabulate
 
-    from capbench.session import running
+    from capbench.session import making
+    from capbench.session.options.at_once import at_once
     from capbench.store.store import Store, default_root
     from capbench.studies.calibration.factory import pool
     from capbench.studies.calibration.thresholds import setting
 
-    running.check_scale("--scale", given.scale)
-    running.check_device("--device", given.device)
-    at_once = making.at_once(given)
-    precision = running.precision("--precision", given.precision)
-    store = Store(default_root(given.cache))
+    given = Given.read("calibrate", namespace)
+    options = given.checked()
+    how = at_once(given, options)
+    store = Store(default_root(options["cache"]))
 
     def make(plan: Plan) -> Mapping[str, str]:
-        return running.make(plan, store, at_once=at_once, say=lambda words: print(words, file=sys.stderr, flush=True))
+        return making.make(plan, store, at_once=how, say=lambda words: print(words, file=sys.stderr, flush=True))
 
     found, read = setting(
-        pool(scale=given.scale, method=None, device=given.device, precision=precision),
-        seeds=_seeds(given.seeds),
+        pool(scale=options["scale"], method=None, device=options["device"], precision=options["precision"]),
+        seeds=options["seeds"],
         store=store,
         make=make,
     )
-    if given.values:
+    if options["values"]:
         rows = [
             (seed, *m.name.split(".", 2)[1:], m.value, m.note)
             for seed, measured in read.items()
@@ -77,10 +73,3 @@ def _calibrate(given: argparse.Namespace) -> int:
     ]
     print(tabulate(table, headers=head, disable_numparse=True))
     return 0
-
-
-def _seeds(given: str) -> tuple[int, ...]:
-    parts = given.split(",")
-    if not all(p.isascii() and p.isdecimal() for p in parts):
-        raise UsageError(f"--seeds={given}: must be whole numbers separated by commas, as in 100,101")
-    return tuple(dict.fromkeys(map(int, parts)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from capbench.cli import making
+from capbench.session.options.given import Given, declare
 
 EXIT_CODES = "exit code: 0 nothing wrong (notes are not); 1 a check failed; 2 a mistake on the command line"
 
@@ -26,23 +26,18 @@ def add(commands: Any) -> None:
         help="a built-in name, the name of an entry point capbench.methods, pkg.mod:attr, file.py:attr or "
         "peft:adapter_config.json",
     )
-    making.add_method_arg(parser)
-    parser.add_argument("--device", metavar="DEVICE", default="cpu", help="cpu (default) or cuda")
+    declare(parser.add_argument, "check-method")
     parser.set_defaults(run=_check)
 
 
-def _check(given: argparse.Namespace) -> int:
-    from capbench.methods.specs import arguments
-    from capbench.session import running
-
-    running.check_device("--device", given.device)
-    found = dict(arguments.parse("--method-arg", given.method_arg))
+def _check(namespace: argparse.Namespace) -> int:
+    options = Given.read("check-method", namespace).checked()
     from capbench.check import check_method  # imports torch: mistakes above should not wait for it
 
-    findings = check_method(given.method, arguments=found, device=given.device)
+    findings = check_method(namespace.method, arguments=dict(options["method-arg"]), device=options["device"])
     width = max(len(finding.check) for finding in findings)
     for finding in findings:
         print(f"{finding.mark:<4}  {finding.check:<{width}}  {finding.message}")
     failed = sum(not finding.ok for finding in findings)
-    print(f"{given.method}: " + (f"{failed} of {len(findings)} checks failed" if failed else "nothing wrong"))
+    print(f"{namespace.method}: " + (f"{failed} of {len(findings)} checks failed" if failed else "nothing wrong"))
     return 1 if failed else 0

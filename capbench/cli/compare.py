@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from capbench.cli import output
+from capbench.session.options.given import Given, declare
 
 EXIT_CODES = "exit code: 0 no regression; 1 what --fail-on names happened; 2 a mistake on the command line"
 
@@ -23,29 +24,21 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("a", metavar="A", help="a run folder or its results.json: the one to compare with")
     parser.add_argument("b", metavar="B", help="the run folder or results.json to look at")
-    parser.add_argument("--all", action="store_true", help="show rows that did not change, too (json always does)")
-    parser.add_argument(
-        "--fail-on",
-        metavar="WHAT",
-        action="append",
-        help="verdict (default): a capability verdict or fine-tuned state changed, or a claim's status got worse; status: only "
-        "the latter; margin:-0.05: a claim's margin fell by more than that; none. Repeatable",
-    )
-    output.add(parser)
+    declare(parser.add_argument, "compare")
     parser.set_defaults(run=_compare)
 
 
-def _compare(given: argparse.Namespace) -> int:
-    from capbench.compare.gate import Gate, sentence
+def _compare(namespace: argparse.Namespace) -> int:
+    from capbench.compare.gate import sentence
     from capbench.compare.runs import compare
     from capbench.compare.show import FORMATS
     from capbench.report import load
 
-    form = output.chosen(FORMATS, given.format)
-    gate = Gate.parse("--fail-on", given.fail_on)
-    found = compare(load(Path(given.a)), load(Path(given.b)))
+    options = Given.read("compare", namespace).checked()
+    form, gate = output.chosen(FORMATS, options["format"]), options["fail-on"]
+    found = compare(load(Path(namespace.a)), load(Path(namespace.b)))
     failed = gate.found(found)
-    output.give(form(found, failed, every=given.all), given.output)
+    output.give(form(found, failed, every=options["all"]), options["output"])
     if failed:
         print(sentence(failed, gate), file=sys.stderr)
     return 1 if failed else 0

@@ -1,57 +1,46 @@
-"""`capbench export`: base models and data for a training elsewhere. A short form of pytest's --capbench-export."""
+"""`capbench export`: base models and data for a training elsewhere."""
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
+from pathlib import Path
 from typing import Any
 
-EXIT_CODES = (
-    "exit code: pytest's: 0 written; 1 a base model could not be made; 2 interrupted; 4 a mistake on the command line"
-)
+from capbench.cli import suites
+from capbench.errors import CapbenchError, NoTestsError, UsageError
+from capbench.session.options.given import Given
 
 
 def add(commands: Any) -> None:
     """Add the sub-command."""
-    parser = commands.add_parser(
+    parser = suites.add(
+        commands,
         "export",
-        allow_abbrev=False,
+        "export",
         help="write base models and data to a folder, to fine-tune them elsewhere",
         description="Write the base models and the data that the suites' fine-tunings need to DIR. Fine-tune them elsewhere, put "
         "the weights into DIR/tuned/, check them with `capbench verify DIR` and judge them with "
         "`pytest suites/ --capbench-checkpoints=DIR`.",
-        epilog=EXIT_CODES,
+        epilog=suites.EXIT_CODES.format("a base model could not be made"),
     )
     parser.add_argument("directory", metavar="DIR", help="a new folder")
-    parser.add_argument("paths", metavar="SUITE", nargs="*", default=["suites/"], help="tests (default: suites/)")
-    parser.add_argument("-k", metavar="EXPRESSION", help="only the claims whose id holds this, as in pytest")
-    parser.add_argument("--scale", metavar="SCALE", help="smoke, small (default) or paper")
-    parser.add_argument("--seeds", metavar="N", help="number of seeds (default: the scale's; small: 3)")
-    parser.add_argument("--extended", action="store_true", help="also the claims beyond the core")
-    parser.add_argument("--data", metavar="WHAT", help="data to write: full (default: all streams), target or none")
-    parser.add_argument(
-        "--cache", metavar="DIR", help="where models are kept (default: CAPBENCH_CACHE or the user cache)"
-    )
-    parser.add_argument("--device", metavar="DEVICE", help="cpu (default) or cuda")
-    parser.add_argument("--jobs", metavar="N", help="trainings at a time, one core each (default: all cores)")
+    suites.add_paths(parser)
     parser.set_defaults(run=_export)
 
 
-def _export(given: argparse.Namespace) -> int:
-    names = {
-        "scale": "scale",
-        "seeds": "seeds",
-        "data": "export-data",
-        "cache": "cache",
-        "device": "device",
-        "jobs": "jobs",
-    }
-    options = [f"--capbench-export={given.directory}"]
-    options += [
-        f"--capbench-{name}={value}" for key, name in names.items() if (value := getattr(given, key)) is not None
-    ]
-    options += ["--capbench-extended"] if given.extended else []
-    options += ["-k", given.k] if given.k is not None else []
-    # Only a collection of tests knows which models they need.
-    return subprocess.run([sys.executable, "-m", "pytest", *given.paths, *options], check=False).returncode
+def _export(namespace: argparse.Namespace) -> int:
+    from capbench.checkpoints.export import check_folder
+
+    given, folder = Given.read("export", namespace), Path(namespace.directory)
+    check_folder(folder)
+    data = given.checked()["data"]
+    run, tests = suites.collected(namespace, given)
+    from capbench.session.export import export_for
+
+    try:
+        export_for(run, tests, folder, data=data, say=suites.say)
+    except (UsageError, NoTestsError):
+        raise
+    except CapbenchError as error:
+        raise CapbenchError(f"nothing was exported: {error}") from error
+    return 0

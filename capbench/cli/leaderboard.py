@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from capbench.cli import output
 from capbench.errors import UsageError
+from capbench.session.options.given import Given, declare
 
 if TYPE_CHECKING:
     from capbench.results import Results
@@ -23,16 +24,17 @@ def add(commands: Any) -> None:
         description="One row per method: what it did to the capabilities, and what the tools measured, from its newest run.",
     )
     parser.add_argument("runs", metavar="RUN", nargs="+", help="run folders, results.json files or directories of runs")
-    output.add(parser)
+    declare(parser.add_argument, "leaderboard")
     parser.set_defaults(run=_leaderboard)
 
 
-def _leaderboard(given: argparse.Namespace) -> int:
+def _leaderboard(namespace: argparse.Namespace) -> int:
     from capbench.compare.leaderboard import FORMATS, leaderboard
 
-    form = output.chosen(FORMATS, given.format)
-    runs = [run for name in given.runs for run in _runs(Path(name))]
-    output.give(form(leaderboard(runs)), given.output)
+    options = Given.read("leaderboard", namespace).checked()
+    form = output.chosen(FORMATS, options["format"])
+    runs = [run for name in namespace.runs for run in _runs(Path(name))]
+    output.give(form(leaderboard(runs)), options["output"])
     return 0
 
 

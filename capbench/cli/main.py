@@ -23,7 +23,8 @@ from capbench.cli import (
     verify,
     zoo,
 )
-from capbench.errors import CapbenchError, UsageError
+from capbench.errors import CapbenchError, NoTestsError, UsageError
+from capbench.session.options.given import unknown_words
 
 # In the order of the help; each has `add(commands)`.
 COMMANDS = (plan, fidelity, calibrate, compare, list_runs, show, leaderboard, check_method, export, verify, zoo)
@@ -34,16 +35,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ✔ must not cost the result
-    parser = _parser()
     try:
-        given = parser.parse_args(argv)
+        given = parsed(argv)
         if given.command is None:
-            parser.print_help()
+            _parser().print_help()
             return 0
         code: int = given.run(given)
         return code
     except UsageError as error:
         return _complain(f"error: {error}", 2)
+    except NoTestsError as error:
+        return _complain(f"error: {error}", 5)
     except CapbenchError as error:
         return _complain(f"error: {error}", 1)
     except BrokenPipeError:  # `capbench show … | head`
@@ -51,6 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return _complain("interrupted; what was made is in the cache, and the same command goes on from there", 130)
+
+
+def parsed(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """A command line, read: `run` carries it out. Raises UsageError for one that cannot be."""
+    given, unknown = _parser().parse_known_args(argv)
+    if unknown:
+        raise UsageError(unknown_words(" ".join(filter(None, (given.command, getattr(given, "part", None)))), unknown))
+    return given
 
 
 def _complain(message: str, code: int) -> int:

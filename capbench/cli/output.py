@@ -1,8 +1,7 @@
-"""The options of every command that shows a table: its format, and the file that it goes to."""
+"""What --format and --output mean to every command that shows a table."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +10,6 @@ from typing import TypeVar
 from capbench.errors import UsageError
 
 T = TypeVar("T")
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add them to a sub-command's parser."""
-    parser.add_argument("--format", metavar="FORMAT", default="text", help="text (default), markdown or json")
-    parser.add_argument("--output", metavar="FILE", help="write it to FILE, not to the terminal")
 
 
 def chosen(formats: Mapping[str, T], given: str) -> T:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from capbench.errors import UsageError
+from capbench.session.options.given import declare
 
 EXIT_CODES = "exit code: 0 ready to be judged; 1 something is missing or wrong; 2 a mistake on the command line"
 
@@ -22,7 +23,7 @@ def add(commands: Any) -> None:
         epilog=EXIT_CODES,
     )
     parser.add_argument("directory", metavar="DIR", help="the exported folder")
-    parser.add_argument("--partial", action="store_true", help="weights that are not there yet are no mistake")
+    declare(parser.add_argument, "verify")
     parser.set_defaults(run=_verify)
 
 

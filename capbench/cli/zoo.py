@@ -1,19 +1,18 @@
-"""`capbench zoo`: make the base models that come with the package, and check them."""
+"""`capbench zoo`: make the base models that come with the package, check them, and give them new keys."""
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-EXIT_CODES = "exit code: pytest's: 0 fine; 1 {}; 2 interrupted; 4 a mistake on the command line"
+from capbench.cli import suites
+from capbench.errors import CapbenchError, NoTestsError, UsageError
+from capbench.session.options.given import Given
 
 
 def add(commands: Any) -> None:
-    """Add the sub-command, which has two of its own."""
+    """Add the sub-command, which has sub-commands of its own."""
     parser = commands.add_parser(
         "zoo",
         allow_abbrev=False,
@@ -22,65 +21,69 @@ def add(commands: Any) -> None:
         "code are the same (not with --capbench-retrain).",
     )
     parts = parser.add_subparsers(dest="part", metavar="COMMAND", required=True)
-    build = parts.add_parser(
+    build = suites.add(
+        parts,
+        "zoo build",
         "build",
-        allow_abbrev=False,
         help="train what is not in the cache, and put all into the package",
         description="Train the base models that the suites need (calibration and variants train their own), and write them "
         "with a manifest into the package. What is in the cache is not trained again.",
-        epilog=EXIT_CODES.format("a model could not be made, or more than 30 MB of them"),
+        epilog=suites.EXIT_CODES.format("a model could not be made, they take more than 30 MB"),
     )
-    _add_common(build, "--to", "where to (default: the package)")
-    build.add_argument("--extended", action="store_true", help="also for the claims beyond the core")
-    build.add_argument("--scale", metavar="SCALE", help="smoke, small (default) or paper")
-    build.add_argument("--seeds", metavar="N", help="number of seeds (default: the scale's; small: 3)")
-    build.add_argument(
-        "--cache", metavar="DIR", help="where models are kept (default: CAPBENCH_CACHE or the user cache)"
-    )
-    build.add_argument("--jobs", metavar="N", help="trainings at a time, one core each (default: all cores; 1 on cuda)")
-    build.add_argument("--stack", metavar="N", help="train up to N models in one pass (default: 16 on cuda, 1 on cpu)")
     build.set_defaults(run=_build)
-    verify = parts.add_parser(
+    verify = suites.add(
+        parts,
+        "zoo verify",
         "verify",
-        allow_abbrev=False,
         help="check the files, and that they are what the suites ask for",
         description="Check the manifest, every file (SHA-256, shapes, finite) and that the models are those that the suites ask "
         "for, made by the code as it is now.",
-        epilog=EXIT_CODES.format("a model is damaged, absent or of another version of the code"),
+        epilog=suites.EXIT_CODES.format("a model is damaged, absent or of another version of the code"),
     )
-    _add_common(verify, "--from", "where they are (default: the package)")
     verify.set_defaults(run=_verify)
+    for part in (build, verify):
+        suites.add_paths(part)
 
 
-def _add_common(parser: argparse.ArgumentParser, option: str, words: str) -> None:
-    parser.add_argument("paths", metavar="SUITE", nargs="*", default=["suites/"], help="tests (default: suites/)")
-    parser.add_argument(option, dest="folder", metavar="DIR", help=words)
-    parser.add_argument("-k", metavar="EXPRESSION", help="only for the claims whose id holds this, as in pytest")
-    parser.add_argument("-m", metavar="EXPRESSION", help="only for the tests with these marks, as in pytest")
-    parser.add_argument("--device", metavar="DEVICE", help="cpu (default) or cuda")
-    parser.add_argument("--precision", metavar="PRECISION", help="float32 (default) or bfloat16")
+def _build(namespace: argparse.Namespace) -> int:
+    from capbench.zoo.bundle import check_folder
+    from capbench.zoo.command import Selection
+    from capbench.zoo.manifest import FOLDER
+
+    given = Given.read("zoo build", namespace)
+    folder = FOLDER if (to := given.text("to")) is None else Path(to)
+    check_folder("--to", folder)
+    run, tests = suites.collected(namespace, given)
+    from capbench.session.zoo import build
+
+    chosen = Selection(tests=tuple(namespace.paths), keyword=given.text("k") or "", marks=given.text("m") or "")
+    try:
+        build(run, tests, folder, selection=chosen, say=suites.say)
+    except (UsageError, NoTestsError):
+        raise
+    except CapbenchError as error:
+        raise CapbenchError(f"nothing was bundled: {error}") from error
+    return 0
 
 
-def _build(given: argparse.Namespace) -> int:
-    names = ("scale", "seeds", "cache", "jobs", "stack")
-    return _pytest(given, "build", {name: getattr(given, name) for name in names}, extended=given.extended)
+def _verify(namespace: argparse.Namespace) -> int:
+    given, folder = _as_built(namespace, "zoo verify")
+    run, tests = suites.collected(namespace, given)
+    from capbench.session.zoo import verify
+
+    return 0 if verify(run, tests, folder, say=suites.say) else 1
 
 
-def _verify(given: argparse.Namespace) -> int:
+def _as_built(namespace: argparse.Namespace, taker: str) -> tuple[Given, Path]:
+    """The options of a command on bundled models, with the scale and seeds that they were made for, and their folder."""
     from capbench.zoo.manifest import FOLDER, read
 
-    manifest = read(Path(given.folder) if given.folder is not None else FOLDER)
-    made_for = {} if manifest is None else {"scale": manifest.scale, "seeds": str(len(manifest.seeds))}
-    return _pytest(given, "verify", made_for, extended=manifest is not None and manifest.extended)
-
-
-def _pytest(given: argparse.Namespace, what: str, more: Mapping[str, str | None], *, extended: bool) -> int:
-    """Only a collection of tests knows which models they need."""
-    options = [f"--capbench-zoo={what}", "-q", *(["--capbench-extended"] if extended else [])]
-    options += [f"--capbench-zoo-dir={given.folder}"] if given.folder is not None else []
-    more = {**more, "device": given.device, "precision": given.precision}
-    options += [f"--capbench-{name}={value}" for name, value in more.items() if value is not None]
-    options += [
-        word for name in ("k", "m") if (value := getattr(given, name)) is not None for word in (f"-{name}", value)
-    ]
-    return subprocess.run([sys.executable, "-m", "pytest", *given.paths, *options], check=False).returncode
+    given = Given.read(taker, namespace)
+    folder = FOLDER if (place := given.text("from")) is None else Path(place)
+    if not folder.is_dir():
+        raise UsageError(f"--from={folder}: there is no such folder; `capbench zoo build` makes one")
+    manifest = read(folder)
+    made_for: dict[str, Any] = {}
+    if manifest is not None:
+        made_for = {"scale": manifest.scale, "seeds": str(len(manifest.seeds)), "extended": manifest.extended}
+    return Given("zoo build", {**given.texts, **made_for}), folder

@@ -42,7 +42,7 @@ class Baseline:
         given: str | None,
         *,
         save: bool,
-        fail_on: Sequence[str] | None,
+        gate: Gate,
         reports: Path,
         scale: str,
         names: Sequence[str],
@@ -51,12 +51,7 @@ class Baseline:
 
         given: a run folder, a results.json or `auto`, which is the folder baseline/<scale>-<methods> below the reports.
         """
-        gate = Gate.parse("--capbench-fail-on", fail_on)
         if given is None:
-            if save:
-                raise UsageError("--capbench-baseline-save needs --capbench-baseline=auto")
-            if fail_on:
-                raise UsageError("--capbench-fail-on needs --capbench-baseline=auto or --capbench-baseline=DIR")
             return None
         if given != AUTO:
             if save:

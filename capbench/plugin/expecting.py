@@ -15,7 +15,6 @@ class Expecting:
 
     def __init__(self, config: pytest.Config, session: CapbenchSession) -> None:
         self._config, self._session, self._watch = config, session, session.watch
-        self._records: list[dict[str, Any]] = []
         self._failures: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)  # before anything is deselected: a pattern may be about what this run leaves out
@@ -29,11 +28,6 @@ class Expecting:
                     f"{claim}[{case}]" if str(case or "") else claim, self._session.studies.subject(study, case)
                 )
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        record = getattr(report, "capbench_record", None)
-        if record is not None:
-            self._records.append(record)
-
     @pytest.hookimpl(optionalhook=True)  # of pytest-xdist: a worker has ended
     def pytest_testnodedown(self, node: Any) -> None:
         seen = getattr(node, "workeroutput", {}).get("capbench_collected")
@@ -46,9 +40,9 @@ class Expecting:
         if hasattr(self._config, "workerinput"):
             self._config.workeroutput["capbench_collected"] = self._watch.seen()  # type: ignore[attr-defined]
             return
-        if not self._records:
+        if not self._session.recorder:
             return
-        results = self._session.results(self._records)
+        results = self._session.results()
         self._failures = self._watch.failures(results.records, results.capabilities)
         if self._failures and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

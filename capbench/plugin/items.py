@@ -15,7 +15,7 @@ from capbench.plugin.studies import known_studies
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-    from capbench.session.options import Options
+    from capbench.session.options.checked import Options
     from capbench.studies.judge import Claim
     from capbench.studies.pcfg.variant import Variant
 

@@ -10,6 +10,7 @@ import pytest
 from capbench.errors import UsageError
 from capbench.plugin.expecting import Expecting
 from capbench.plugin.items import asked_for, claim_of, strategy_of
+from capbench.plugin.keys import JUDGE, SESSION
 from capbench.plugin.models import make_models
 from capbench.plugin.options import add_options, read_options
 from capbench.plugin.outcome import benchmarked, tell
@@ -17,12 +18,8 @@ from capbench.plugin.places import portable_id
 from capbench.plugin.reporter import Reporter
 
 if TYPE_CHECKING:
-    from capbench.session.run import CapbenchSession
     from capbench.studies.judge import Case, Judge
     from capbench.variants.judging import VariantsJudge
-
-_SESSION: pytest.StashKey[CapbenchSession] = pytest.StashKey()
-_JUDGE: pytest.StashKey[Judge | VariantsJudge] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     try:
         options = read_options(config)
-        session = config.stash[_SESSION] = CapbenchSession(options)
+        session = config.stash[SESSION] = CapbenchSession(options)
         config.pluginmanager.register(Reporter(config, session), "capbench-reporter")
         if options.expect:
             config.pluginmanager.register(Expecting(config, session), "capbench-expecting")
@@ -68,14 +65,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    return config.stash[_SESSION].header()
+    return config.stash[SESSION].header()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not {"judge", "variants"} & set(metafunc.fixturenames):
         return
     marker = metafunc.definition.get_closest_marker("claim")
-    methods = tuple(metafunc.config.stash[_SESSION].options.methods)
+    methods = tuple(metafunc.config.stash[SESSION].options.methods)
     if marker is None or not marker.kwargs.get("uses_method", True):
         methods = ("",)
     ids = [f"method={m}" for m in methods] if len(methods) > 1 else [pytest.HIDDEN_PARAM]
@@ -83,7 +80,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    options = config.stash[_SESSION].options
+    options = config.stash[SESSION].options
     kept: list[pytest.Item] = []
     dropped: list[pytest.Item] = []
     for item in items:
@@ -97,13 +94,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Make every model that the collected tests need, before the first of them runs. With --capbench-export or -only none is."""
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Make every model that the collected tests need, before the first of them runs."""
     if session.config.option.collectonly or (
         session.testsfailed and not session.config.option.continue_on_collection_errors
     ):
-        return None
-    return True if make_models(session, session.config.stash[_SESSION]) else None
+        return
+    make_models(session, session.config.stash[SESSION])
 
 
 @pytest.fixture
@@ -123,8 +120,8 @@ def judge(request: pytest.FixtureRequest, capbench_method: str, case: Case) -> J
         claim = claim_of(item)
     except UsageError as error:
         pytest.fail(str(error), pytrace=False)
-    made = request.config.stash[_SESSION].judge(claim, case, capbench_method, nodeid=portable_id(item), timed=timed)
-    item.stash[_JUDGE] = made
+    made = request.config.stash[SESSION].judge(claim, case, capbench_method, nodeid=portable_id(item), timed=timed)
+    item.stash[JUDGE] = made
     return made
 
 
@@ -134,20 +131,20 @@ def variants(request: pytest.FixtureRequest, capbench_method: str) -> VariantsJu
     item = request.node
     try:
         claim, strategy = claim_of(item), strategy_of(item)
-        made = request.config.stash[_SESSION].variants.judge(claim, strategy, capbench_method, nodeid=portable_id(item))
+        made = request.config.stash[SESSION].variants.judge(claim, strategy, capbench_method, nodeid=portable_id(item))
     except UsageError as error:
         pytest.fail(str(error), pytrace=False)
-    item.stash[_JUDGE] = made
+    item.stash[JUDGE] = made
     return made
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     report = yield
-    made = item.stash.get(_JUDGE, None)
+    made = item.stash.get(JUDGE, None)
     if made is None or call.when != "call":
         return report
-    tell(report, made, item, call, item.config.stash[_SESSION].watch)
+    tell(report, made, item, call, item.config.stash[SESSION].watch)
     return report
 
 

@@ -1,4 +1,4 @@
-"""The part of the pytest plugin that collects the records of a run and ends it: tables, the report, the baseline."""
+"""The part of the pytest plugin that ends a run: it hands records to the recorder, shows tables, writes the report, compares."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Collects the records (with pytest-xdist those of the workers arrive here too) and writes the report."""
+    """With pytest-xdist the reports of the workers' tests arrive here too."""
 
     def __init__(self, config: pytest.Config, session: CapbenchSession) -> None:
         self._config, self._session = config, session
-        self._records: list[dict[str, Any]] = []
         self._run: pytest.Session | None = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         record = getattr(report, "capbench_record", None)
         if record is not None:
-            self._records.append(record)
+            self._session.recorder.add(record)
 
     @pytest.hookimpl(wrapper=True, trylast=True)  # inside the terminal's own hook, around that of junitxml
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
@@ -45,11 +44,11 @@ class Reporter:
             return
         report = None if self._config.option.collectonly else self._session.options.report
         baseline = None if self._config.option.collectonly else self._session.baseline
-        if not self._records and not report and baseline is None:
+        if not self._session.recorder and not report and baseline is None:
             return
         from capbench.report import capability_table, claim_table, variant_table, write
 
-        results = self._session.results(self._records)
+        results = self._session.results()
         terminalreporter.section("capbench")
         terminalreporter.write_line(claim_table(results))
         if tried := variant_table(results):

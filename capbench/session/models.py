@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
-from capbench.session import running
+from capbench.session.making import make
+from capbench.session.options.at_once import AtOnce
 from capbench.session.studies import Studies
 from capbench.store.store import Store
 from capbench.studies.judge import Case, Claim
 from capbench.studies.lab import Lab
 
-Tests = Iterable[tuple[Claim, Case | None, str]]  # with the method of each
+Test = tuple[Claim, Case | None, str]  # with its method
+Tests = Sequence[Test]
 
 
 class Models:
@@ -37,7 +39,7 @@ class Models:
         steps, _ = self.steps(tests)
         self.errors = self.make(Plan(steps), say=say)
 
-    def steps(self, tests: Tests) -> tuple[list[Step], list[str]]:
+    def steps(self, tests: Iterable[Test]) -> tuple[list[Step], list[str]]:
         """The models that the tests need, and why those that cannot even be named cannot be."""
         steps: list[Step] = []
         blocked: dict[str, None] = {}
@@ -48,9 +50,9 @@ class Models:
         return steps, list(blocked)
 
     def make(self, plan: Plan, *, say: Callable[[str], None], deadline: float = math.inf) -> dict[str, str]:
-        """Make what is missing of a plan; step key -> why, for what could not be made. See running.make."""
+        """Make what is missing of a plan; step key -> why, for what could not be made. See session.making."""
         o = self.options
-        return running.make(
+        return make(
             plan,
             self.store,
             at_once=o.at_once,
@@ -66,8 +68,6 @@ class Models:
         known = {key: self.errors[key] for key in plan.steps if key in self.errors}
         if not known:
             bundled = not self.options.retrain  # here: for a few steps a cluster takes longer
-            known = running.make(
-                plan, self.store, at_once=running.AtOnce(), say=lambda _: None, deadline=deadline, bundled=bundled
-            )
+            known = make(plan, self.store, at_once=AtOnce(), say=lambda _: None, deadline=deadline, bundled=bundled)
             self.errors |= known
         return known

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from capbench import __version__
 from capbench.errors import MethodError
 from capbench.expectations.watch import Watch
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import describe
-from capbench.results import Results, RunInfo, record_from_dict
-from capbench.session import running
-from capbench.session.models import Models
-from capbench.session.options import Options
+from capbench.results import Results, RunInfo
+from capbench.session.models import Models, Tests
+from capbench.session.options.checked import Options
+from capbench.session.report import Recorder, run_info
 from capbench.session.studies import Studies
 from capbench.session.variants import Variants
 from capbench.studies.judge import Case, Claim, Judge
 
 if TYPE_CHECKING:
     from capbench.compare.baseline import Baseline
+    from capbench.session.variants import OnVariants
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The tests of a run that need models: those on the studies' own tasks, and those on variants of them."""
+
+    tests: Tests = ()
+    on_variants: OnVariants = ()
 
 
 class CapbenchSession:
@@ -35,6 +45,7 @@ class CapbenchSession:
         self.studies = Studies(options)
         self.models = Models(self.studies)
         self.variants = Variants(self.studies, self.models)
+        self.recorder = Recorder()
 
     @cached_property
     def report_folder(self) -> Path:
@@ -52,14 +63,14 @@ class CapbenchSession:
     def baseline(self) -> Baseline | None:
         """What this run is compared with, if anything. Raises UsageError where that cannot be."""
         o = self.options
-        if not (o.baseline or o.baseline_save or o.fail_on):
+        if not o.baseline:
             return None
         from capbench.compare.baseline import Baseline
 
         return Baseline.find(
             o.baseline,
             save=o.baseline_save,
-            fail_on=o.fail_on,
+            gate=o.fail_on,
             reports=Path(o.report or "reports"),
             scale=o.scale,
             names=[self.studies.name(method) for method in o.methods] + ([f"task-{o.task.id}"] if o.task else []),
@@ -87,6 +98,11 @@ class CapbenchSession:
         ]
         return lines + [str(m) for m in map(self.studies.method, o.methods) if isinstance(m, MethodError)]
 
+    def prepare(self, collected: Collected, *, say: Callable[[str], None]) -> None:
+        """Make the models that the tests need. What cannot be made is remembered, for the tests that need it."""
+        self.models.prepare(collected.tests, say=say)
+        self.variants.prepare(collected.on_variants, say=say)
+
     def judge(
         self, claim: Claim, case: Case | None, method: str, *, nodeid: str, timed: Callable[[Callable[[], None]], None]
     ) -> Judge:
@@ -108,15 +124,14 @@ class CapbenchSession:
             timed=timed,
         )
 
-    def results(self, records: Sequence[Mapping[str, Any]]) -> Results:
+    def results(self) -> Results:
         """The run so far."""
-        # By test, not by time of arrival: the same run gives the same file however its tests were spread.
-        built = tuple(record_from_dict(r) for r in sorted(records, key=lambda r: str(r["nodeid"])))
-        return Results(run=self._run_info(), records=built, capabilities=self.studies.capabilities(built))
+        records = self.recorder.records()
+        return Results(run=self._run_info(), records=records, capabilities=self.studies.capabilities(records))
 
     def _run_info(self) -> RunInfo:
         o = self.options
-        return running.run_info(
+        return run_info(
             run_id=self.report_folder.name,
             device=o.device,
             jobs=o.at_once.jobs,

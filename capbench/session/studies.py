@@ -11,7 +11,7 @@ from capbench.methods.specs.registry import MethodRef
 from capbench.methods.specs.user_code import one_line
 from capbench.pipeline.steps import Step
 from capbench.results import Capability, Record
-from capbench.session.options import Options
+from capbench.session.options.checked import Options
 from capbench.studies import registry
 from capbench.studies.base import Study
 from capbench.studies.judge import Case, Claim

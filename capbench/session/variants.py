@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from capbench.pipeline.plan import Plan
 from capbench.pipeline.priority_plan import PriorityPlan
 from capbench.pipeline.steps import Step
 from capbench.session.models import Models
-from capbench.session.options import VARIANTS
+from capbench.session.options.checked import VARIANTS
 from capbench.session.studies import Studies
 from capbench.studies.judge import Case, Claim
 from capbench.variants.judging import VariantsJudge, seed_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from capbench.studies.pcfg.variant import Variant
     from capbench.variants.drawing import Drawn
 
-    OnVariants = Iterable[tuple[Claim, SearchStrategy[Variant], str]]  # tests, with the method of each
+    OnVariants = Sequence[tuple[Claim, SearchStrategy[Variant], str]]  # tests, with the method of each
 
 
 class Variants:
@@ -74,7 +74,7 @@ class Variants:
         if left := sum(not self._left.isdisjoint(keys) for keys in needed):
             say(
                 f"capbench: {seconds / 60:g} min were enough for {len(needed) - left} of {len(needed)} variants, in the order of "
-                f"the draw; {left} left out (--capbench-variants-minutes gives more time)"
+                f"the draw; {left} left out ({self._options.variants_minutes} gives more time)"
             )
 
     def _is_missing(self, key: str) -> bool:

@@ -1,4 +1,4 @@
-"""In place of the tests: their base models are bundled with the package, or those that are bundled are checked."""
+"""The base models of collected tests: bundled with the package, or compared with those that are."""
 
 from __future__ import annotations
 
@@ -8,47 +8,55 @@ from pathlib import Path
 from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Pretrain
-from capbench.session import running
-from capbench.session.models import Models, Tests
+from capbench.session.making import make
+from capbench.session.run import CapbenchSession, Collected
 from capbench.zoo import bundle
-from capbench.zoo.command import recorded
-from capbench.zoo.manifest import FOLDER
+from capbench.zoo.command import Selection, recorded
 
 
-def make_or_check_zoo(models: Models, tests: Tests, *, say: Callable[[str], None]) -> bool:
-    """Make and bundle the tests' base models, or check those that are bundled; whether all is well.
+def build(
+    run: CapbenchSession, collected: Collected, folder: Path, *, selection: Selection, say: Callable[[str], None]
+) -> None:
+    """Make the tests' base models and bundle them. selection: how the tests were chosen.
 
-    Those of the calibration are not among them. Raises CapbenchError for a model that cannot be made.
+    Raises CapbenchError for a model that cannot be made, UsageError if there is none.
     """
-    o = models.options
-    folder = Path(o.zoo_dir or FOLDER)
-    needed, wrong = models.steps(test for test in tests if test[0].study != "calibration")
-    for why in wrong:
-        raise CapbenchError(why)
-    steps = [step for step in Plan(needed).steps.values() if isinstance(step, Pretrain)]
-    if not steps:
-        raise UsageError("--capbench-zoo: no test that was collected needs a pretrained model; name other tests")
-    if o.zoo == "verify":
-        from capbench.zoo.verify import shown, summary, verify
-
-        findings = verify(folder, steps)
-        for finding in findings:
-            say(shown(finding))
-        say(summary(folder, findings))
-        return all(finding.mark == "ok" for finding in findings)
-    for error in running.make(Plan(steps), models.store, at_once=o.at_once, say=say, bundled=False, ray=o.ray).values():
+    o, store = run.options, run.models.store
+    steps = base_models(run, collected)
+    for error in make(Plan(steps), store, at_once=o.at_once, say=say, bundled=False).values():
         raise CapbenchError(error)
     made = bundle.build(
         folder,
         steps,
-        models.store,
+        store,
         scale=o.scale,
-        seeds=models.studies.seeds,
+        seeds=run.studies.seeds,
         extended=o.extended,
         command=recorded(
-            o.selection, scale=o.scale, seeds=o.seeds, extended=o.extended, precision=o.precision, device=o.device
+            selection, scale=o.scale, seeds=o.seeds, extended=o.extended, precision=o.precision, device=o.device
         ),
     )
     size, minutes = sum(e.size for e in made.models) / 1e6, sum(e.seconds for e in made.models) / 60
     say(f"capbench: wrote {len(made.models)} base models to {folder}: {size:.1f} MB, {minutes:.0f} min of training")
-    return True
+
+
+def verify(run: CapbenchSession, collected: Collected, folder: Path, *, say: Callable[[str], None]) -> bool:
+    """Check the models in the folder, and that they are those that the tests need; whether all is well."""
+    from capbench.zoo.verify import shown, summary, verify
+
+    findings = verify(folder, base_models(run, collected))
+    for finding in findings:
+        say(shown(finding))
+    say(summary(folder, findings))
+    return all(finding.mark == "ok" for finding in findings)
+
+
+def base_models(run: CapbenchSession, collected: Collected) -> list[Pretrain]:
+    """Those that the tests need; those of the calibration are not among them. Raises UsageError if there is none."""
+    needed, wrong = run.models.steps(test for test in collected.tests if test[0].study != "calibration")
+    for why in wrong:
+        raise CapbenchError(why)
+    steps = [step for step in Plan(needed).steps.values() if isinstance(step, Pretrain)]
+    if not steps:
+        raise UsageError("no test that was collected needs a pretrained model; name other tests")
+    return steps

@@ -15,13 +15,12 @@ from exported import FAST, OTHER, SLOW, change, exported
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_study import tuned
-from tiny_suite import lines_with, run, trained, write_suite
+from tiny_suite import MAKING, Ended, capbench, lines_with, trained, write_suite
 
 import capbench.checkpoints.export as exporting
 from capbench.checkpoints import identity
 from capbench.checkpoints.export import volume
 from capbench.checkpoints.manifest import Manifest, read
-from capbench.cli.main import main
 from capbench.configs import GptConfig
 from capbench.errors import CapbenchError, UsageError
 from capbench.methods.specs.registry import find
@@ -267,7 +266,7 @@ def test_whatever_stands_in_a_manifest_it_is_read_or_refused_in_one_line(folder:
         assert "\n" not in str(error)
 
 
-# ---- through pytest and the command
+# ---- through the command
 
 
 @pytest.fixture
@@ -276,10 +275,13 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
-def test_pytest_writes_what_the_collected_tests_need_and_runs_none(suite: pytest.Pytester) -> None:
-    result = run(suite, "--capbench-export=mine")
-    assert result.ret == 0
-    result.assert_outcomes()
+def exports(suite: pytest.Pytester, *words: str) -> Ended:
+    return capbench(suite, "export", "mine", "test_tiny.py", *MAKING, *words)
+
+
+def test_it_writes_what_the_collected_tests_need_and_runs_none(suite: pytest.Pytester) -> None:
+    result = exports(suite)
+    assert result.ret == 0, result.err
     assert lines_with(result, "capbench: wrote mine: 4 fine-tunings, 2 base models, data full", " MB")
     found = read(suite.path / "mine")
     assert (found.scale, found.seeds) == ("small", (0, 1))
@@ -293,72 +295,62 @@ def test_pytest_writes_what_the_collected_tests_need_and_runs_none(suite: pytest
 
 
 def test_what_is_exported_follows_the_selection(suite: pytest.Pytester) -> None:
-    run(suite, "--capbench-export=mine", "--capbench-seeds=1", "--capbench-export-data=none", "-k", "of.tuned")
+    assert exports(suite, "--seeds=1", "--data=none", "-k", "of.tuned").ret == 0
     found = read(suite.path / "mine")
     assert [entry.serves for entry in found.entries] == [("of.tuned, seed 0",)]
     assert not (suite.path / "mine" / "data").exists()
 
 
+def test_scale_and_extended_claims_are_those_asked_for(suite: pytest.Pytester) -> None:
+    file = suite.path / "test_tiny.py"
+    file.write_text(
+        file.read_text().replace('@about_method("of.tuned")', '@pytest.mark.extended\n@about_method("of.tuned")')
+    )
+    suite.mkdir("suites").joinpath("test_all.py").write_text(file.read_text())
+    options = ("--cache=cache", "--jobs=1", "--seeds=1", "--scale=smoke", "--data=none", "--device=cpu")
+    assert capbench(suite, "export", "core", *options).ret == 0  # of the suites in this folder
+    assert capbench(suite, "export", "all", *options, "--extended").ret == 0
+    assert [len(read(suite.path / name).entries) for name in ("core", "all")] == [1, 2]
+    assert read(suite.path / "all").scale == "smoke"
+
+
 @pytest.mark.parametrize(
-    ("options", "parts"),
+    ("words", "parts"),
     [
-        (["-k", "of.base or of.fixed"], ["no test that was collected needs a fine-tuned model"]),
-        (["--capbench-method=full"], ["omit --capbench-method"]),
-        (["--capbench-report=reports"], ["omit --capbench-report"]),
-        (["--capbench-expect=preserve"], ["omit --capbench-expect"]),
-        (["--capbench-checkpoints=x"], ["omit --capbench-checkpoints"]),
-        (["--capbench-export-data=some"], ["=some", "none, target, full"]),
-        (["-n", "2"], ["omit -n"]),
-        (["--capbench-export=test_tiny.py"], ["=test_tiny.py", "is a file"]),
-        (["--capbench-export=test_tiny.py/below"], ["is not writable"]),
-        (["--capbench-export=used"], ["=used", "is not empty; give a new one"]),
+        ("mine -k of.base", ["no test that was collected needs a fine-tuned model"]),
+        ("mine -k of.fixed", ["no test that was collected needs a fine-tuned model"]),
+        ("mine --method=full", ["--method=full", "not of `capbench export`", "omit it"]),
+        ("mine --report=reports", ["--report=reports", "not of `capbench export`", "omit it"]),
+        ("mine --expect=preserve", ["--expect=preserve", "not of `capbench export`", "omit it"]),
+        ("mine --capbench-checkpoints=x", ["--capbench-checkpoints=x", "not of `capbench export`", "omit it"]),
+        ("mine --data=some", ["--data=some", "none, target, full"]),
+        ("mine -n 2", ["-n 2", "export --help"]),
+        ("mine --scale=huge", ["--scale=huge: unknown scale", "smoke, small, paper"]),
+        ("test_tiny.py", ["'test_tiny.py'", "is a file"]),
+        ("test_tiny.py/below", ["is not writable"]),
+        ("used", ["'used'", "is not empty; give a new one"]),
     ],
 )
-def test_an_export_that_cannot_work_is_one_line(suite: pytest.Pytester, options: list[str], parts: list[str]) -> None:
+def test_an_export_that_cannot_work_is_one_line(suite: pytest.Pytester, words: str, parts: list[str]) -> None:
     suite.mkdir("used").joinpath("weights").write_text("precious")
     before = sorted(suite.path.rglob("*"))
-    result = run(suite, "--capbench-export=mine", *options)
-    errors = [line for line in result.errlines if line.strip()]
-    assert result.ret == pytest.ExitCode.USAGE_ERROR and len(errors) == 1, errors
-    assert [part for part in parts if part not in errors[0]] == []
+    directory, *options = words.split()
+    result = capbench(suite, "export", directory, "test_tiny.py", *MAKING, *options)
+    assert result.ret == 2 and len(result.errlines) == 1, result.err
+    assert [part for part in parts if part not in result.err] == [], result.err
     assert [p for p in sorted(suite.path.rglob("*")) if p not in before and "safetensors" in p.name] == []
     assert not (suite.path / "mine").exists()
-
-
-def test_data_without_an_export_is_a_usage_error(suite: pytest.Pytester) -> None:
-    result = run(suite, "--capbench-export-data=none")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert [line for line in result.errlines if "needs --capbench-export=DIR" in line]
 
 
 def test_a_model_that_cannot_be_made_ends_the_export_with_1(suite: pytest.Pytester) -> None:
     file = suite.path / "test_tiny.py"
     file.write_text(file.read_text().replace("n_heads=1", "n_heads=3"))
-    result = run(suite, "--capbench-export=mine")
+    result = exports(suite)
     assert result.ret == 1
     assert lines_with(result, "nothing was exported: ", "d_model 8 must be a multiple of n_heads 3")
-    assert not (suite.path / "mine").exists() and not lines_with(result, "INTERNALERROR")
+    assert not (suite.path / "mine").exists() and "Traceback" not in result.err
 
 
-def test_the_command_hands_its_options_to_pytest_and_its_exit_code_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[list[str]] = []
-
-    class Ended:
-        returncode = 4
-
-    monkeypatch.setattr("subprocess.run", lambda command, check: seen.append(command) or Ended)
-    assert main(["export", "mine"]) == 4
-    options = ["--scale=smoke", "--seeds=1", "--extended", "--cache=c", "--device=cpu", "--jobs=2", "--data=none", "-k"]
-    assert main(["export", "mine", "one.py", "two", *options, "a or b"]) == 4
-    plain, rich = (command[2:] for command in seen)
-    assert plain == ["pytest", "suites/", "--capbench-export=mine"]
-    assert set(rich) == {
-        *("pytest", "one.py", "two", "--capbench-export=mine", "--capbench-extended", "-k", "a or b"),
-        *("--capbench-scale=smoke", "--capbench-seeds=1", "--capbench-cache=c", "--capbench-device=cpu"),
-        *("--capbench-jobs=2", "--capbench-export-data=none"),
-    }
-
-
-def test_the_command_runs_pytest(suite: pytest.Pytester, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", "mine", "test_tiny.py", "--scale=huge"]) == pytest.ExitCode.USAGE_ERROR
-    assert "--capbench-scale=huge: unknown scale" in capfd.readouterr().err
+def test_no_test_no_export(suite: pytest.Pytester) -> None:
+    assert exports(suite, "-k", "nothing_of_that_name").ret == 5
+    assert not (suite.path / "mine").exists()

@@ -14,7 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 from exported import FAST, OTHER, SLOW, STEPS, Tensors, change, exported, fill, full, put
-from tiny_suite import lines_with, record, results, run, told, trained, write_suite
+from tiny_suite import MAKING, capbench, lines_with, record, results, run, told, trained, write_suite
 from torch.nn import functional as F
 
 from capbench.checkpoints.manifest import read
@@ -328,7 +328,7 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     """A suite whose folder `mine` was exported for two seeds and filled by full fine-tuning."""
     write_suite(pytester, TESTS)
     pytester.path.joinpath("saves.py").write_text(SAVES)
-    assert run(pytester, "--capbench-export=mine", "--capbench-export-data=none").ret == 0
+    assert capbench(pytester, "export", "mine", "test_tiny.py", *MAKING, "--data=none").ret == 0
     run(pytester, "--capbench-method=saves.py:full", "--capbench-report=by-method").assert_outcomes(passed=3)
     return pytester
 
@@ -373,8 +373,11 @@ def test_the_seeds_are_the_folders_unless_fewer_are_asked_for(suite: pytest.Pyte
     [
         (["--capbench-checkpoints=none"], ["=none: there is no manifest.json in 'none'", "capbench export"]),
         (["--capbench-checkpoints=odd"], ["=odd: ", "is damaged"]),
-        (["--capbench-checkpoints=mine", "--capbench-method=full"], ["omit --capbench-method=full"]),
-        (["--capbench-checkpoints=mine", "--capbench-method-arg=rank=8"], ["omit --capbench-method-arg=rank=8"]),
+        (
+            ["--capbench-checkpoints=mine", "--capbench-method=full"],
+            ["--capbench-method=full", "the weights take the place of a method", "omit one"],
+        ),
+        (["--capbench-checkpoints=mine", "--capbench-method-arg=rank=8"], ["--capbench-method-arg=rank=8", "omit one"]),
         (
             ["--capbench-checkpoints=mine", "--capbench-scale=smoke"],
             ["exported at scale 'small', this run has 'smoke'", "use --capbench-scale=small"],

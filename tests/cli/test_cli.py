@@ -16,7 +16,7 @@ from capbench import __version__
 from capbench.cli.main import main
 from capbench.errors import CapbenchError
 from capbench.pipeline.executors import base
-from capbench.session.running import AtOnce
+from capbench.session.options.at_once import AtOnce
 from capbench.store.store import Store
 
 
@@ -124,9 +124,9 @@ def test_calibrate_passes_the_precision_on_and_trains_in_stacks_on_a_gpu(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr("capbench.session.running._has_cuda", lambda: True)
+    monkeypatch.setattr("capbench.session.options.values.has_cuda", lambda: True)
     made: list[Any] = []
-    monkeypatch.setattr("capbench.session.running.make", lambda plan, store, **more: made.append(more) or {})
+    monkeypatch.setattr("capbench.session.making.make", lambda plan, store, **more: made.append(more) or {})
 
     def setting(study: Any, **more: Any) -> Any:
         more["make"](None)
@@ -157,7 +157,7 @@ def test_fidelity_trains_the_papers_grid_in_stacks_on_a_gpu_in_the_precision_ask
         raise StopError
 
     seen: list[Any] = []
-    monkeypatch.setattr("capbench.session.running._has_cuda", lambda: True)
+    monkeypatch.setattr("capbench.session.options.values.has_cuda", lambda: True)
     monkeypatch.setattr("capbench.fidelity.run.replicate", replicate)
     for stack in ((), ("--stack=3",)):
         with pytest.raises(StopError):

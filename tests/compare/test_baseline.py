@@ -12,6 +12,7 @@ from tiny_suite import folders, lines_with, write_suite
 from tiny_suite import run as pytest_run
 
 from capbench.compare.baseline import Baseline, common, folder_name
+from capbench.compare.gate import Gate
 from capbench.errors import UsageError
 from capbench.results import Capability, Measurement, Record
 from capbench.studies.pcfg.tools import TOOLBOX
@@ -170,9 +171,12 @@ def test_a_named_run_is_compared_with_and_left_as_it_is(pytester: pytest.Pyteste
         (["--capbench-baseline=paper"], ["=paper", "scale paper", "never compared"]),
         (["--capbench-baseline=damaged"], ["damaged or of another schema"]),
         ([AUTO, "--capbench-fail-on=worse"], ["--capbench-fail-on=worse", "margin:-0.05"]),
-        (["--capbench-fail-on=status"], ["--capbench-fail-on needs --capbench-baseline"]),
+        (["--capbench-fail-on=status"], ["--capbench-fail-on=status needs --capbench-baseline"]),
         (["--capbench-baseline-save"], ["--capbench-baseline-save needs --capbench-baseline=auto"]),
-        (["--capbench-baseline=paper", "--capbench-baseline-save"], ["'paper'", "never replaced"]),
+        (
+            ["--capbench-baseline=paper", "--capbench-baseline-save"],
+            ["--capbench-baseline-save needs --capbench-baseline=auto, not --capbench-baseline=paper"],
+        ),
         ([AUTO, "--capbench-report=damaged/results.json"], ["is a file or lies below one"]),
     ],
 )
@@ -193,7 +197,9 @@ def test_a_mistake_is_one_line_before_anything_is_computed(
 
 def test_a_planted_regression_is_found_against_a_kept_run(tmp_path: Path) -> None:
     def baseline() -> Baseline:
-        found = Baseline.find("auto", save=False, fail_on=(), reports=tmp_path, scale="small", names=["full"])
+        found = Baseline.find(
+            "auto", save=False, gate=Gate.parse("--fail-on", None), reports=tmp_path, scale="small", names=["full"]
+        )
         assert found is not None
         return found
 
@@ -243,4 +249,6 @@ def test_every_set_of_methods_has_a_folder_of_its_own() -> None:
 
 def test_a_named_run_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="never replaced"):
-        Baseline.find("x", save=True, fail_on=(), reports=tmp_path, scale="small", names=["full"])
+        Baseline.find(
+            "x", save=True, gate=Gate.parse("--fail-on", None), reports=tmp_path, scale="small", names=["full"]
+        )

@@ -1,7 +1,11 @@
-"""Runs of pytest on a suite whose models take milliseconds, inside pytester's directory, and what these runs left there."""
+"""Runs of pytest, and of `capbench`, on a suite of models made in milliseconds, in pytester's directory; what they left there."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ import safetensors.torch  # noqa: F401
 import scipy.stats  # noqa: F401
 import torch
 
+from capbench.cli.main import main
 from capbench.report import load
 from capbench.results import Record, Results, to_dict
 
@@ -71,11 +76,48 @@ def write_suite(pytester: pytest.Pytester, tests: str) -> None:
     pytester.path.joinpath("test_tiny.py").write_text(HEAD + tests)
 
 
-def run(pytester: pytest.Pytester, *options: str, process: bool = False, **more: Any) -> pytest.RunResult:
-    """pytest on the suite, two seeds, one job, cache in `cache`, unless options say otherwise; in this process or its own."""
-    # These tests may run in a worker of xdist, the inner run must not take itself for one.
+@dataclass(frozen=True)
+class Ended:
+    """How a `capbench` command ended. As a result of pytest it has `ret` and lines."""
+
+    ret: int
+    out: str
+    err: str
+
+    @property
+    def outlines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @property
+    def errlines(self) -> list[str]:
+        return self.err.splitlines()
+
+
+MAKING = ("--cache=cache", "--jobs=1", "--seeds=2")  # as `run` has it
+
+
+def capbench(pytester: pytest.Pytester, *words: str) -> Ended:
+    """The `capbench` command on the suite, in this process, which forgets what was imported from the suite's folder."""
+    _forget_xdist(pytester)
+    before = list(sys.path)
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main(words)
+    sys.path[:] = before
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(f"{pytester.path}/"):
+            del sys.modules[name]
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+def _forget_xdist(pytester: pytest.Pytester) -> None:
+    """These tests may run in a worker of xdist, the inner run must not take itself for one."""
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
         pytester._monkeypatch.delenv(name, raising=False)
+
+
+def run(pytester: pytest.Pytester, *options: str, process: bool = False, **more: Any) -> pytest.RunResult:
+    """pytest on the suite, two seeds, one job, cache in `cache`, unless options say otherwise; in this process or its own."""
+    _forget_xdist(pytester)
     arguments = ("--capbench-cache=cache", "--capbench-jobs=1", "--capbench-seeds=2", *options)
     if process:
         pytester._monkeypatch.setenv("MPLCONFIGDIR", str(Path(matplotlib.get_configdir())))
@@ -110,7 +152,7 @@ def trained(pytester: pytest.Pytester, cache: str = "cache") -> int:
     return len(list((pytester.path / cache / "artefacts").glob("*/*")))
 
 
-def lines_with(result: pytest.RunResult, *parts: str) -> list[str]:
+def lines_with(result: pytest.RunResult | Ended, *parts: str) -> list[str]:
     """Lines of both outputs that hold all these parts."""
     return [line for line in (*result.outlines, *result.errlines) if all(part in line for part in parts)]
 

@@ -14,7 +14,8 @@ from tiny_study import BASE, TRAIN
 
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Pretrain
-from capbench.session import running
+from capbench.session.making import make as make_plan
+from capbench.session.options.at_once import AtOnce
 from capbench.store.store import BUNDLED, Store
 from capbench.zoo.bundle import build
 from capbench.zoo.manifest import Manifest, read
@@ -33,7 +34,7 @@ def bundled(folder: Path, store: Store, steps: list[Pretrain] = STEPS) -> Manife
 def make(store: Store, *steps: Pretrain, **more: Any) -> list[str]:
     """Make the steps; what was said."""
     said: list[str] = []
-    assert running.make(Plan(steps), store, at_once=running.AtOnce(), say=said.append, **more) == {}
+    assert make_plan(Plan(steps), store, at_once=AtOnce(), say=said.append, **more) == {}
     return said
 
 

@@ -20,10 +20,9 @@ from typing import Any
 import pytest
 from own_task import OwnTask
 from tiny_study import BASE, START, revived, tuned
-from tiny_suite import run, trained, write_suite
+from tiny_suite import MAKING, capbench, run, trained, write_suite
 
 from capbench import __version__
-from capbench.cli.main import main
 from capbench.errors import CapbenchError, UsageError
 from capbench.methods.specs.registry import find
 from capbench.pipeline.executors.on_ray import cluster as ray_cluster
@@ -349,12 +348,12 @@ def test_base(judge):
     ("options", "parts"),
     [
         ("--capbench-executor=foo", ["=foo", "known: local, ray"]),
-        ("--capbench-address=h:1", ["=h:1", "give --capbench-executor=ray"]),
-        ("--capbench-gpus-per-task=1", ["=1", "give --capbench-executor=ray"]),
+        ("--capbench-address=h:1", ["=h:1", "needs --capbench-executor=ray"]),
+        ("--capbench-gpus-per-task=1", ["=1", "needs --capbench-executor=ray"]),
         ("--capbench-executor=ray --capbench-address=here", ["=here", "host:port"]),
         ("--capbench-executor=ray --capbench-gpus-per-task=0", ["=0", "above 0 and at most 1"]),
         ("--capbench-executor=ray --capbench-gpus-per-task=nan", ["=nan", "above 0 and at most 1"]),
-        ("--capbench-executor=ray -n 2", ["leave -n away", "--capbench-address"]),
+        ("--capbench-executor=ray -n 2", ["omit -n", "--capbench-address"]),
         ("--capbench-executor=ray --capbench-address=127.0.0.1:{port}", ["{port}", "no Ray cluster answers there"]),
     ],
 )
@@ -377,8 +376,19 @@ def test_without_ray_its_name_is_told(pytester: pytest.Pytester, monkeypatch: py
         ray_cluster.check_installed("--capbench-executor")
 
 
-def test_the_command_hands_its_options_to_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[str] = []
-    monkeypatch.setattr("subprocess.run", lambda command, check: seen.extend(command) or SimpleNamespace(returncode=3))
-    assert main(["train", "--executor=ray", "--address=h:1", "--gpus-per-task=.5"]) == 3
-    assert {"--capbench-executor=ray", "--capbench-address=h:1", "--capbench-gpus-per-task=.5"} <= set(seen)
+@needs_ray
+def test_capbench_train_uses_the_cluster_that_it_is_given(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only its nodes need the device that they train on."""
+    write_suite(pytester, TESTS)
+    words = ("train", "test_tiny.py", *MAKING, "--executor=ray")
+    with socket.socket() as nobody:  # bound, but it does not listen
+        nobody.bind(("127.0.0.1", 0))
+        address = f"--address=127.0.0.1:{nobody.getsockname()[1]}"
+        refused = capbench(pytester, *words, address)
+    assert refused.ret == 2 and f"{address}: no Ray cluster answers there" in refused.err and trained(pytester) == 0
+    seen: list[Any] = []
+    monkeypatch.setattr(Plan, "run", lambda plan, store, **more: seen.append(more["ray"]) or {})
+    assert capbench(pytester, *words, "--address=h:1", "--gpus-per-task=.5", "--device=cuda").ret == 0
+    assert seen == [RayCluster(address="h:1", gpus_per_task=0.5, option="--address")]

@@ -8,7 +8,7 @@ from typing import Any
 import hypothesis.core  # noqa: F401  # as in tiny_suite: an inner run forgets its imports
 import pytest
 from test_plugin_options import is_usage_error
-from tiny_suite import lines_with, record, results, run, told, trained, write_suite
+from tiny_suite import MAKING, capbench, lines_with, record, results, run, told, trained, write_suite
 
 from capbench.pipeline.clock import Clock
 from capbench.pipeline.priority_plan import PriorityPlan
@@ -162,13 +162,16 @@ def test_what_there_was_no_time_for_is_not_begun_by_the_trials_either(
 
 def test_training_says_where_the_time_was_not_enough_for_all_variants(pytester: pytest.Pytester) -> None:
     write_suite(pytester, TESTS + ALWAYS)
-    options = ("--capbench-only=train", "--capbench-variants=2", "-k", "var.always")
-    short = run(pytester, *options, "--capbench-variants-minutes=0.0001")
+    words = ("train", "test_tiny.py", *MAKING, "--variants=2", "-k", "var.always")
+    short = capbench(pytester, *words, "--variants-minutes=0.0001")
     assert short.ret == 1 and lines_with(short, "time for variants was not enough: ", "of their models are not made")
-    made = run(pytester, *options)
+    assert lines_with(short, "give more time with --variants-minutes")
+    made = capbench(pytester, *words)
     assert made.ret == 0 and not lines_with(made, "not enough")
-    again = run(pytester, *options, "--capbench-variants-minutes=0.0001")
+    again = capbench(pytester, *words, "--variants-minutes=0.0001")
     assert again.ret == 0 and not lines_with(again, "not enough"), "all are there"
+    others = capbench(pytester, "plan", *words[1:], "--hypothesis-seed=7")
+    assert others.ret == 0 and not lines_with(others, " 0 to make")  # they are other variants
 
 
 def test_a_wrong_test_on_variants_says_so_and_costs_the_others_nothing(pytester: pytest.Pytester) -> None:

@@ -1,0 +1,80 @@
+"""Making the models that are missing, with a bar."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from capbench.pipeline.cores import limit_threads
+from capbench.pipeline.costs import Costs
+from capbench.pipeline.executors.on_ray.cluster import RayCluster
+from capbench.pipeline.plan import Plan
+from capbench.session.options.at_once import AtOnce
+from capbench.store.store import DamagedArtefact, Store
+from capbench.zoo import bundle
+
+
+def make(
+    plan: Plan,
+    store: Store,
+    *,
+    at_once: AtOnce,
+    say: Callable[[str], None],
+    deadline: float = math.inf,
+    bundled: bool = True,
+    ray: RayCluster | None = None,
+) -> dict[str, str]:
+    """Make what is missing of a plan, saying how much it is; step key -> one line, for what could not be made.
+
+    What there was no time for before the deadline (in time.monotonic()'s seconds) is still missing then.
+    bundled: base models that come with the package are taken from there. ray: the cluster that makes the others.
+    Raises UsageError for a cluster that cannot be used.
+    """
+    jobs, stack = at_once.jobs, at_once.stack
+    limit_threads()
+    with warnings.catch_warnings(record=True) as damaged:
+        warnings.simplefilter("always", DamagedArtefact)
+        missing = plan.missing(store)
+    for warning in damaged:
+        say(f"capbench: warning: {warning.message}")
+    if bundled and missing:
+        filled = bundle.fill(store, missing)
+        for words in filled.warnings:
+            say(f"capbench: warning: {words}")
+        if n := len(filled.taken):
+            say(f"capbench: {n} base model{'s' * (n > 1)} taken from the package")
+        missing = [step for step in missing if step.key not in filled.taken]
+    if not missing:
+        return {}
+    costs = Costs(plan, store, missing, stack=stack)
+    steps = f"{costs.steps} training steps"
+    if kept := sum(costs.kept.values()):
+        steps += f"; {kept} more are kept from an interrupted run"
+    about = f": {words}" if (words := costs.about(jobs)) else ""
+    how = f"up to {stack} in one pass{about}" if stack > 1 else f"{jobs} at a time{about}"
+    if ray is not None:
+        how = f"on {ray}" if ray.address else f"on {ray}, {how}"
+    say(f"capbench: {len(missing)} of {len(plan.steps)} models to make ({steps}), {how}")
+    began = time.monotonic()
+    with bar(costs.steps) as progress:
+        errors = plan.run(store, jobs=jobs, stack=stack, progress=progress, deadline=deadline, ray=ray)
+    took = f"made in {time.monotonic() - began:.0f} s"
+    left = [step for step in missing if step.key not in errors and not store.has(step.key)]
+    if left:
+        say(f"capbench: {len(missing) - len(errors) - len(left)} models {took}; no time for {len(left)} more")
+    else:
+        say(f"capbench: models {took}")
+    return errors
+
+
+@contextmanager
+def bar(total: int, unit: str = "step") -> Iterator[Callable[[int], object]]:
+    """A progress bar with the time left, on a terminal; silence elsewhere."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=unit, disable=not sys.stderr.isatty(), dynamic_ncols=True) as progress:
+        yield progress.update

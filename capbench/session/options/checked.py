@@ -1,0 +1,183 @@
+"""The options of a run of suites, checked one by one and together, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from capbench.checkpoints.manifest import Manifest
+from capbench.compare.gate import Gate
+from capbench.configs import Precision
+from capbench.errors import MethodError, UsageError
+from capbench.expectations.files import Expectations
+from capbench.methods.specs import registry
+from capbench.methods.specs.arguments import Arguments
+from capbench.methods.specs.checkpoints import Checkpoints
+from capbench.pipeline.executors.on_ray import cluster
+from capbench.session.options.at_once import AtOnce, at_once
+from capbench.session.options.given import Given
+from capbench.store.store import default_root
+from capbench.studies.pcfg.own import TaskSpec
+from capbench.studies.pcfg.own_file import find_task
+from capbench.studies.registry import BUILT_IN, Table
+from capbench.studies.scales import SCALES
+
+VARIANTS = 12  # that a claim is tried on by default
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a run is asked for. methods: spec as given -> the method, or why it cannot be used."""
+
+    scale: str
+    seeds: int
+    methods: Mapping[str, registry.MethodRef | MethodError]
+    extended: bool
+    device: str
+    at_once: AtOnce
+    cache: str | None
+    report: str | None
+    command: str  # the command line, for the report
+    precision: Precision = "float32"
+    studies: Table = field(default_factory=lambda: BUILT_IN)  # by name, those of plugins too
+    baseline: str | None = None
+    baseline_save: bool = False
+    fail_on: Gate = field(default_factory=lambda: Gate.parse("", None))
+    expect: Expectations = field(default_factory=Expectations)
+    variants: int | None = None  # how many a claim is tried on; None: such claims are not asked for
+    variants_minutes: str = "--capbench-variants-minutes"  # as the user types it
+    variants_seconds: float = 12 * 60
+    variants_seed: int = 0
+    replay: tuple[str, ...] = ()  # ids of variants to be tried instead
+    task: TaskSpec | None = None  # the user's own, in place of the Counter's
+    retrain: bool = False  # no base model is taken from the package
+    ray: cluster.RayCluster | None = None  # make models on this cluster
+
+    @classmethod
+    def of(
+        cls,
+        given: Given,
+        *,
+        command: str,
+        workers: int = 1,
+        spread: bool = False,
+        registered: Mapping[str, str] | None = None,
+        studies: Table | None = None,
+    ) -> Options:
+        """Check what was given. Raises UsageError, one line, before anything is computed.
+
+        workers: pytest-xdist processes that share this machine's cores; spread: whether this one spreads tests over such.
+        registered: method name -> spec, from plugins and conftests. studies: those that are known, by name.
+        """
+        found = given.checked()
+        judged: tuple[str, Manifest] | None = found.get("checkpoints")
+        specs = (f"{Checkpoints.prefix}{judged[0]}",) if judged else found.get("method") or ("full",)
+        variants = _variants(found)
+        return cls(
+            scale=found["scale"],
+            seeds=_seeds(given, found, judged[1] if judged else None),
+            methods=_methods(given, specs, arguments=found.get("method-arg") or (), registered=registered),
+            extended=bool(found.get("extended")),
+            device=found["device"],
+            at_once=at_once(given, found, workers=workers),
+            cache=found.get("cache"),
+            report=found.get("report"),
+            command=command,
+            precision=found.get("precision") or "float32",
+            studies=studies or BUILT_IN,
+            baseline=found.get("baseline"),
+            baseline_save=bool(found.get("baseline-save")),
+            fail_on=found.get("fail-on") or Gate.parse("", None),
+            expect=found.get("expect") or Expectations(),
+            variants=variants,
+            variants_minutes=given.typed("variants-minutes") if "variants-minutes" in found else "",
+            variants_seconds=found.get("variants-minutes") or 0.0,
+            variants_seed=_hypothesis_seed(given) if variants else 0,
+            replay=found.get("replay") or (),
+            task=find_task(given.typed("task"), found["task"]) if found.get("task") else None,
+            retrain=bool(found.get("retrain")),
+            ray=_ray(given, found, spread=spread),
+        )
+
+    @property
+    def root(self) -> Path:
+        """Where models are kept: apart from those that came with the package, and what was made of them, if none may."""
+        root = default_root(self.cache)
+        return root / "retrained" if self.retrain else root
+
+
+def find_method(
+    given: Given, spec: str, *, arguments: Arguments = (), registered: Mapping[str, str] | None = None
+) -> registry.MethodRef:
+    """The method of this spec. Raises UsageError for an unknown name or form, MethodError if it cannot be used.
+
+    arguments: for the method. registered: name -> spec, from plugins and conftests.
+    """
+    try:
+        return registry.find(spec, arguments=arguments, registered=registered or {})
+    except UsageError as error:
+        raise UsageError(f"{given.typed('method')}={spec}: {error}") from None
+
+
+def _methods(
+    given: Given, specs: Iterable[str], *, arguments: Arguments, registered: Mapping[str, str] | None
+) -> dict[str, registry.MethodRef | MethodError]:
+    """spec -> its method, or why it cannot be used: one bad file should not stop the others. Otherwise like `find_method`."""
+    found: dict[str, registry.MethodRef | MethodError] = {}
+    for spec in specs:
+        try:
+            found[spec] = find_method(given, spec, arguments=arguments, registered=registered)
+        except MethodError as error:
+            found[spec] = error
+    return found
+
+
+def _seeds(given: Given, found: Mapping[str, Any], judged: Manifest | None) -> int:
+    """How many: as given, else those of the folder that is judged, else the scale's."""
+    if judged is None:
+        return found.get("seeds") or SCALES[found["scale"]]
+    folder = given.shown("checkpoints")
+    if judged.scale != found["scale"]:
+        raise UsageError(
+            f"{folder}: exported at scale {judged.scale!r}, this run has {found['scale']!r}; "
+            f"use {given.typed('scale')}={judged.scale}"
+        )
+    seeds: int = found.get("seeds") or len(judged.seeds)
+    if beyond := sorted(set(range(seeds)) - set(judged.seeds)):
+        raise UsageError(
+            f"{given.typed('seeds')}={seeds}: {given.text('checkpoints')!r} was exported with --seeds={len(judged.seeds)} "
+            f"(it has no seed {beyond[0]}); export with --seeds={seeds}"
+        )
+    return seeds
+
+
+def _variants(found: Mapping[str, Any]) -> int | None:
+    """The number of variants, if any are asked for."""
+    asked = found.get("variants") or found.get("extended") or found.get("replay")
+    if not asked or "variants" not in found or found.get("checkpoints"):
+        return None
+    return found["variants"] or VARIANTS
+
+
+def _hypothesis_seed(given: Given) -> int:
+    """Hypothesis' own option, for exploration; without it the same variants each time. Raises UsageError for no number."""
+    seed = given.text("hypothesis-seed")
+    try:
+        return int(seed or 0)
+    except ValueError:
+        raise UsageError(f"--hypothesis-seed={seed}: must be a whole number for variants to be drawn") from None
+
+
+def _ray(given: Given, found: Mapping[str, Any], *, spread: bool) -> cluster.RayCluster | None:
+    """The cluster that models are made on, if one is asked for."""
+    if found.get("executor") != "ray":
+        return None
+    if found["address"] is None and spread:
+        raise UsageError(
+            f"{given.shown('executor')} starts a cluster for one process: omit -n, or give {given.typed('address')}"
+        )
+    return cluster.RayCluster(
+        address=found["address"], gpus_per_task=found["gpus-per-task"], option=given.typed("address")
+    )

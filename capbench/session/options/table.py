@@ -1,0 +1,315 @@
+"""The table of options: those of pytest, those of every `capbench` command, and the page docs/options.md come from it.
+
+To add an option, add a row. `Given.checked` gives its value under its name.
+"""
+
+from __future__ import annotations
+
+from capbench.session.options import values
+from capbench.session.options.row import PYTEST, Option
+
+PLAN, TRAIN, EXPORT, BUILD, VERIFY = "plan", "train", "export", "zoo build", "zoo verify"
+FIDELITY, CALIBRATE, CHECK, COMPARE = "fidelity", "calibrate", "check-method", "compare"
+SUITES = (PYTEST, PLAN, TRAIN)  # those that ask for the models of tests and take all that shapes them
+MAKERS = (*SUITES, EXPORT, BUILD, FIDELITY, CALIBRATE)
+
+_METHOD = (
+    "fine-tuning method: a built-in name, the name of an entry point capbench.methods{hook}, pkg.mod:attr, file.py:attr or "
+    "peft:adapter_config.json"
+)
+_VARIANT_TASKS = "variants have tasks of their own"
+
+GROUPS: dict[str, tuple[Option, ...]] = {
+    "What is tested": (
+        Option(
+            name="method",
+            value="METHOD",
+            takers=SUITES,
+            type=values.names,
+            repeatable=True,
+            default="full",
+            help=_METHOD.format(hook=" or of the hook pytest_capbench_register_methods"),
+        ),
+        Option(name="method", value="METHOD", takers=(FIDELITY,), default="full", help=_METHOD.format(hook="")),
+        Option(
+            name="method-arg",
+            value="KEY=VALUE",
+            takers=(*SUITES, FIDELITY, CHECK),
+            type=values.method_arguments,
+            repeatable=True,
+            help="an argument for every method: int, float, true or false, else text",
+        ),
+        Option(
+            name="checkpoints",
+            value="DIR",
+            takers=(PYTEST,),
+            type=values.checkpoints,
+            excludes={
+                "method": "the weights take the place of a method",
+                "method-arg": "weights take no arguments",
+                "variants": "the folder holds no model of a variant",
+                "replay": "the folder holds no model of a variant",
+            },
+            help="judge the tuned weights in DIR, which `capbench export` made, in place of a method",
+        ),
+        Option(
+            name="task",
+            value="TASK",
+            takers=SUITES,
+            excludes={"variants": _VARIANT_TASKS, "replay": _VARIANT_TASKS},
+            help="run the suites of the Counter on a task of your own: file.py:attr or pkg.mod:attr, a TaskSpec or a function "
+            "that returns one",
+        ),
+        Option(
+            name="scale",
+            value="SCALE",
+            takers=MAKERS,
+            type=values.scale,
+            default="small",
+            help="size of models, data and trainings: smoke, small or paper",
+        ),
+        Option(
+            name="seeds",
+            value="N",
+            takers=(*SUITES, EXPORT, BUILD, FIDELITY),
+            type=values.count,
+            otherwise="the scale's; small: 3",
+            help="number of seeds",
+        ),
+        Option(
+            name="extended", takers=(*SUITES, EXPORT, BUILD), type=values.flag, help="also the claims beyond the core"
+        ),
+        Option(
+            name="k",
+            value="EXPRESSION",
+            takers=(PLAN, TRAIN, EXPORT, BUILD, VERIFY),
+            help="only the claims whose id contains this, as in pytest",
+        ),
+        Option(
+            name="m", value="EXPRESSION", takers=(BUILD, VERIFY), help="only the tests with these marks, as in pytest"
+        ),
+    ),
+    "Variants of tasks": (
+        Option(
+            name="variants",
+            value="N",
+            takers=SUITES,
+            type=values.count,
+            otherwise="12 where claims beyond the core are run, else none",
+            help="also try claims on N variants of their task, drawn by Hypothesis, the same ones each time",
+        ),
+        Option(
+            name="variants-minutes",
+            value="MINUTES",
+            takers=SUITES,
+            type=values.minutes,
+            default="12",
+            help="begin no training for a variant that would not end in this time, nor any after it in the order of the draw",
+        ),
+        Option(
+            name="replay",
+            value="ID",
+            takers=(PYTEST,),
+            type=values.names,
+            repeatable=True,
+            help="try the claims on this variant of an earlier run instead",
+        ),
+        Option(
+            name="hypothesis-seed", value="SEED", takers=SUITES, foreign=True, otherwise="0", help="draw other variants"
+        ),
+    ),
+    "How models are made": (
+        Option(
+            name="cache",
+            value="DIR",
+            takers=MAKERS,
+            otherwise="CAPBENCH_CACHE or the user's cache directory",
+            help="where models and measurements are kept",
+        ),
+        Option(
+            name="retrain",
+            takers=SUITES,
+            type=values.flag,
+            help="take no base model from the package: train all, and keep them in retrained/ inside the cache",
+        ),
+        Option(
+            name="device",
+            value="DEVICE",
+            takers=(*MAKERS, VERIFY, CHECK),
+            type=values.device,
+            default="cpu",
+            help="train on cpu or cuda",
+        ),
+        Option(
+            name="precision",
+            value="PRECISION",
+            takers=(*SUITES, BUILD, VERIFY, FIDELITY, CALIBRATE),
+            type=values.precision,
+            default="float32",
+            help="of the trainings of GPTs: float32 or bfloat16; measurements are made in float32",
+        ),
+        Option(
+            name="jobs",
+            value="N",
+            takers=MAKERS,
+            type=values.count,
+            otherwise="all cores; 1 on cuda",
+            help="trainings at a time, one core each",
+        ),
+        Option(
+            name="stack",
+            value="N",
+            takers=(*SUITES, BUILD, FIDELITY, CALIBRATE),
+            type=values.count,
+            otherwise="16 on cuda; 1 on cpu, where more gain nothing",
+            excludes={"executor=ray": "models train one by one on a Ray cluster"},
+            help="train up to N models of one architecture in one pass; equal to single trainings within float32 tolerance",
+        ),
+        Option(
+            name="executor",
+            value="WHERE",
+            takers=(PYTEST, TRAIN),
+            type=values.executor,
+            default="local",
+            help="make the models on this machine (local) or on a Ray cluster (ray; pip install 'capbench[ray]')",
+        ),
+        Option(
+            name="address",
+            value="ADDRESS",
+            takers=(PYTEST, TRAIN),
+            type=values.address,
+            otherwise="a cluster is started for this run",
+            needs="executor=ray",
+            help="the Ray cluster: host:port or auto; this machine must be a node of it",
+        ),
+        Option(
+            name="gpus-per-task",
+            value="SHARE",
+            takers=(PYTEST, TRAIN),
+            type=values.gpu_share,
+            default="0.25",
+            needs="executor=ray",
+            help="share of a GPU that Ray gives to each training",
+        ),
+    ),
+    "What a run reports": (
+        Option(name="report", value="DIR", takers=(PYTEST,), help="write a report of this run below DIR"),
+        Option(
+            name="report",
+            value="DIR",
+            takers=(FIDELITY,),
+            help="write fidelity-TABLE.json and fidelity-TABLE.md into DIR",
+        ),
+        Option(
+            name="expect",
+            value="WHAT",
+            takers=(PYTEST,),
+            type=values.expectations,
+            default="paper",
+            help="what to expect of the method: paper, preserve, delete, or a TOML file of claims and verdicts",
+        ),
+        Option(
+            name="baseline",
+            value="DIR",
+            takers=(PYTEST,),
+            help="compare with that run (its folder or results.json) and fail on a regression; auto: with the run kept in "
+            "baseline/ below the report directory, or keep this one if there is none",
+        ),
+        Option(
+            name="baseline-save",
+            takers=(PYTEST,),
+            type=values.flag,
+            needs="baseline=auto",
+            help="keep this run in place of that one",
+        ),
+        Option(
+            name="fail-on",
+            value="WHAT",
+            takers=(PYTEST, COMPARE),
+            type=values.regressions,
+            repeatable=True,
+            default="verdict",
+            needs="baseline",
+            help="what counts as a regression. verdict: a capability verdict or fine-tuned state changed, or a claim's status "
+            "got worse; status: only the latter; margin:-0.05: a claim's margin fell by more than that; none",
+        ),
+    ),
+    "Options of single commands": (
+        Option(
+            name="data",
+            value="WHAT",
+            takers=(EXPORT,),
+            type=values.streams,
+            default="full",
+            help="data to write: full (all streams), target or none",
+        ),
+        Option(name="to", value="DIR", takers=(BUILD,), otherwise="the package", help="where to write the models"),
+        Option(name="from", value="DIR", takers=(VERIFY,), otherwise="the package", help="where the models are"),
+        Option(
+            name="table",
+            value="TABLE",
+            takers=(FIDELITY,),
+            required=True,
+            help="tracr: Table 3, compiled Counter and Max; pcfg-counting: Table 5, the Counter pretrained on a PCFG",
+        ),
+        Option(
+            name="cells",
+            value="CELLS",
+            takers=(FIDELITY,),
+            repeatable=True,
+            help="only these rows: task, task:lr or task:lr:c_tr (pcfg-counting: prior in place of task), several separated by "
+            "commas; lr as in the paper or by name, as in counter:1e-2 or max:medium:1,counter:1e-3 or low:small",
+        ),
+        Option(
+            name="pretrain-steps",
+            value="N",
+            takers=(FIDELITY,),
+            type=values.count,
+            otherwise="the scale's; paper: 200000",
+            help="pretrain for N steps; not for compiled models",
+        ),
+        Option(
+            name="budget-minutes",
+            value="MINUTES",
+            takers=(FIDELITY,),
+            type=values.minutes,
+            help="end within about this time: begin no training that would not end by then, stop those that do not, and show "
+            "what there is. The same command goes on from there. It must be longer than the longest training",
+        ),
+        Option(
+            name="seeds",
+            value="SEEDS",
+            takers=(CALIBRATE,),
+            type=values.seeds,
+            default="100,101",
+            help="seeds of the pools",
+        ),
+        Option(name="values", takers=(CALIBRATE,), type=values.flag, help="also every tool's value on every model"),
+        Option(
+            name="all",
+            takers=(COMPARE,),
+            type=values.flag,
+            help="also the rows that did not change (json always has them)",
+        ),
+        Option(
+            name="format",
+            value="FORMAT",
+            takers=(COMPARE, "leaderboard"),
+            default="text",
+            help="text, markdown or json",
+        ),
+        Option(
+            name="output",
+            value="FILE",
+            takers=(COMPARE, "leaderboard"),
+            otherwise="the terminal",
+            help="write the table to FILE",
+        ),
+        Option(name="partial", takers=("verify",), type=values.flag, help="weights that are missing are no mistake"),
+    ),
+}
+
+
+def options_of(taker: str) -> list[Option]:
+    """The rows of a command, or of pytest, in the order of the table."""
+    return [option for rows in GROUPS.values() for option in rows if taker in option.takers]

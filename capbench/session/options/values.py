@@ -1,0 +1,161 @@
+"""The types of options: from the option as typed and its text to what is meant, or a UsageError that quotes both.
+
+What a type needs is imported when it is used: the table is read at every start of pytest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from capbench.configs import PRECISIONS, Precision
+from capbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from capbench.checkpoints.manifest import Manifest
+    from capbench.expectations.files import Expectations
+    from capbench.methods.specs.arguments import Arguments
+
+T = TypeVar("T", bound=str)
+
+
+def one_of(option: str, what: str, known: Iterable[T], given: str) -> T:
+    """The one of these names that was given. Raises UsageError for another."""
+    known = tuple(known)
+    for name in known:
+        if given == name:
+            return name
+    raise UsageError(f"{option}={given}: unknown {what}; known: {', '.join(known)}")
+
+
+def flag(option: str, given: object) -> bool:
+    """Whether it was given."""
+    return bool(given)
+
+
+def names(option: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Each once."""
+    return tuple(dict.fromkeys(given))
+
+
+def count(option: str, given: str) -> int:
+    """A whole number of at least 1."""
+    if not (given.isascii() and given.isdecimal()) or int(given) < 1:
+        raise UsageError(f"{option}={given}: must be a whole number of at least 1")
+    return int(given)
+
+
+def seeds(option: str, given: str) -> tuple[int, ...]:
+    """Whole numbers, each once."""
+    parts = given.split(",")
+    if not all(p.isascii() and p.isdecimal() for p in parts):
+        raise UsageError(f"{option}={given}: must be whole numbers separated by commas, as in 100,101")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def minutes(option: str, given: str) -> float:
+    """A time in seconds, given in minutes."""
+    with suppress(ValueError):
+        if 0 < (number := float(given)) < math.inf:
+            return 60 * number
+    raise UsageError(f"{option}={given}: must be a number of minutes above 0, as in 10 or 0.5")
+
+
+def scale(option: str, given: str) -> str:
+    """The name of a scale."""
+    from capbench.studies.scales import SCALES
+
+    return one_of(option, "scale", SCALES, given)
+
+
+def device(option: str, given: str) -> str:
+    """The name of a device; `on_this_machine` says whether there is one."""
+    return one_of(option, "device", ("cpu", "cuda"), given)
+
+
+def on_this_machine(option: str, device: str) -> None:
+    """Raises UsageError unless this machine has the device."""
+    if device == "cuda" and not has_cuda():
+        raise UsageError(f"{option}=cuda: this machine, or this build of torch, has no CUDA; use cpu")
+
+
+def has_cuda() -> bool:
+    """Whether torch can use a GPU here."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def precision(option: str, given: str) -> Precision:
+    """What GPTs are trained in."""
+    return one_of(option, "precision", PRECISIONS, given)
+
+
+def method_arguments(option: str, given: Sequence[str]) -> Arguments:
+    """Arguments for methods, sorted by name."""
+    from capbench.methods.specs import arguments
+
+    return arguments.parse(option, given)
+
+
+def checkpoints(option: str, given: str) -> tuple[str, Manifest]:
+    """The folder of weights that were trained elsewhere, and its manifest."""
+    from pathlib import Path
+
+    from capbench.checkpoints.manifest import read
+
+    try:
+        return given, read(Path(given))
+    except UsageError as error:
+        raise UsageError(f"{option}={given}: {error}") from None
+
+
+def expectations(option: str, given: str) -> Expectations:
+    """What is expected of a run, by a name or from a file."""
+    from capbench.expectations.files import read
+
+    try:
+        return read(given)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error}") from None
+
+
+def regressions(option: str, given: Sequence[str]) -> Any:
+    """What counts as a regression: a capbench.compare.gate.Gate."""
+    from capbench.compare.gate import Gate
+
+    return Gate.parse(option, given)
+
+
+def streams(option: str, given: str) -> str:
+    """Which data an export holds."""
+    from capbench.checkpoints.export import CHOICES
+
+    return one_of(option, "choice", CHOICES, given)
+
+
+def executor(option: str, given: str) -> str:
+    """Where models are made."""
+    found = one_of(option, "executor", ("local", "ray"), given)
+    if found == "ray":
+        from capbench.pipeline.executors.on_ray.cluster import check_installed
+
+        check_installed(option)
+    return found
+
+
+def address(option: str, given: str) -> str:
+    """The address of a Ray cluster."""
+    from capbench.pipeline.executors.on_ray.cluster import check_address
+
+    check_address(option, given)
+    return given
+
+
+def gpu_share(option: str, given: str) -> float:
+    """The share of a GPU for each training on a Ray cluster."""
+    from capbench.pipeline.executors.on_ray.cluster import gpu_share
+
+    return gpu_share(option, given)

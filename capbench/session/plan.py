@@ -1,0 +1,40 @@
+"""The models of collected tests, without running one: shown as a plan, or made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from capbench.pipeline.outline import outline
+from capbench.pipeline.plan import Plan
+from capbench.session.run import CapbenchSession, Collected
+from capbench.zoo import bundle
+
+_NO_MODELS = "capbench: no test that was collected needs a model"
+
+
+def plan(run: CapbenchSession, collected: Collected, *, say: Callable[[str], None]) -> list[str]:
+    """Show which models the tests need, and what they cost. Returns a line for each that cannot even be named."""
+    steps, wrong = run.models.steps(collected.tests)
+    needed = Plan([*steps, *run.variants.steps(collected.on_variants)])
+    if not needed.steps:
+        say(_NO_MODELS)
+        return wrong
+    bundled = frozenset[str]() if run.options.retrain else bundle.keys()
+    at_once = run.options.at_once
+    say(outline(needed, run.models.store, jobs=at_once.jobs, stack=at_once.stack, bundled=bundled))
+    return wrong
+
+
+def train(run: CapbenchSession, collected: Collected, *, say: Callable[[str], None]) -> list[str]:
+    """Make the models that the tests need. Returns a line for each that could not be made, and why."""
+    steps, wrong = run.models.steps(collected.tests)
+    if not steps and not collected.on_variants and not wrong:
+        say(_NO_MODELS)
+    run.prepare(collected, say=say)
+    why = [*wrong, *dict.fromkeys(run.models.errors.values())]
+    if unmade := run.variants.unmade(collected.on_variants):
+        why.append(
+            f"the time for variants was not enough: {len(unmade)} of their models are not made; the same command goes on, "
+            f"or give more time with {run.options.variants_minutes}"
+        )
+    return why

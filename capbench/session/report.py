@@ -1,0 +1,74 @@
+"""What a run reports: the records of its tests, and the facts about it."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from capbench import __version__
+from capbench.results import Record, RunInfo, record_from_dict
+
+
+class Recorder:
+    """Collects the records of a run, as its tests end; with pytest-xdist those of the workers too."""
+
+    def __init__(self) -> None:
+        self._given: list[Mapping[str, Any]] = []
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """The record of one test, as plain data."""
+        self._given.append(record)
+
+    def records(self) -> tuple[Record, ...]:
+        """Sorted by test, not by time of arrival: the same run gives the same file however its tests were spread."""
+        return tuple(record_from_dict(r) for r in sorted(self._given, key=lambda r: str(r["nodeid"])))
+
+
+def run_info(
+    *,
+    run_id: str,
+    device: str,
+    jobs: int,
+    scale: str,
+    seeds: tuple[int, ...],
+    methods: tuple[str, ...],
+    command: str,
+    started: float,
+    task: Mapping[str, Any] | None = None,
+) -> RunInfo:
+    """The facts about a run that began at `started` (seconds since 1970) and ends now. task: as in RunInfo."""
+    return RunInfo(
+        run_id=run_id,
+        capbench=__version__,
+        git_commit=_git_commit(),
+        python=platform.python_version(),
+        torch=metadata.version("torch"),
+        device=device,
+        threads=jobs,
+        scale=scale,
+        seeds=seeds,
+        methods=methods,
+        command=command,
+        start=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+        seconds=round(time.time() - started, 1),
+        task=task,
+    )
+
+
+def _git_commit() -> str | None:
+    """The commit of the working directory, if it is a checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
