@@ -16,7 +16,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "zoo",
         allow_abbrev=False,
-        help="make or check the base models that come with the package",
+        help="make, check or rekey the base models that come with the package",
         description="The base models that come with the package: runs take them instead of training where configuration and "
         "code are the same (not with --capbench-retrain).",
     )
@@ -41,7 +41,17 @@ def add(commands: Any) -> None:
         epilog=suites.EXIT_CODES.format("a model is damaged, absent or of another version of the code"),
     )
     verify.set_defaults(run=_verify)
-    for part in (build, verify):
+    rekey = suites.add(
+        parts,
+        "zoo rekey",
+        "rekey",
+        help="give the models the keys of today's code, if training again gives the same bits",
+        description="Train again the bundled models whose code changed. If all weights are equal to the bit, write their new "
+        "keys into the manifest; otherwise change nothing.",
+        epilog=suites.EXIT_CODES.format("a model is damaged, differs or cannot be made"),
+    )
+    rekey.set_defaults(run=_rekey)
+    for part in (build, verify, rekey):
         suites.add_paths(part)
 
 
@@ -72,6 +82,15 @@ def _verify(namespace: argparse.Namespace) -> int:
     from capbench.session.zoo import verify
 
     return 0 if verify(run, tests, folder, say=suites.say) else 1
+
+
+def _rekey(namespace: argparse.Namespace) -> int:
+    given, folder = _as_built(namespace, "zoo rekey")
+    run, tests = suites.collected(namespace, given)
+    from capbench.session.zoo import rekey
+
+    rekey(run, tests, folder, say=suites.say)
+    return 0
 
 
 def _as_built(namespace: argparse.Namespace, taker: str) -> tuple[Given, Path]:

@@ -120,7 +120,10 @@ def judge(request: pytest.FixtureRequest, capbench_method: str, case: Case) -> J
         claim = claim_of(item)
     except UsageError as error:
         pytest.fail(str(error), pytrace=False)
-    made = request.config.stash[SESSION].judge(claim, case, capbench_method, nodeid=portable_id(item), timed=timed)
+    from capbench.session.judging import judge_of
+
+    models = request.config.stash[SESSION].models
+    made = judge_of(models, claim, case, capbench_method, nodeid=portable_id(item), timed=timed)
     item.stash[JUDGE] = made
     return made
 

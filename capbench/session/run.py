@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from capbench import __version__
 from capbench.errors import MethodError
 from capbench.expectations.watch import Watch
-from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import describe
 from capbench.results import Results, RunInfo
 from capbench.session.models import Models, Tests
@@ -21,7 +20,6 @@ from capbench.session.options.checked import Options
 from capbench.session.report import Recorder, run_info
 from capbench.session.studies import Studies
 from capbench.session.variants import Variants
-from capbench.studies.judge import Case, Claim, Judge
 
 if TYPE_CHECKING:
     from capbench.compare.baseline import Baseline
@@ -102,27 +100,6 @@ class CapbenchSession:
         """Make the models that the tests need. What cannot be made is remembered, for the tests that need it."""
         self.models.prepare(collected.tests, say=say)
         self.variants.prepare(collected.on_variants, say=say)
-
-    def judge(
-        self, claim: Claim, case: Case | None, method: str, *, nodeid: str, timed: Callable[[Callable[[], None]], None]
-    ) -> Judge:
-        """The judge of one test, with its models or the reason why they are missing."""
-        case = case or Case()
-        steps, blocked = self.studies.needed(claim, case, method)
-        for by_name in steps.values():
-            for step in Plan(by_name.values()).steps:
-                blocked = blocked or self.models.errors.get(step, "")
-        return Judge(
-            claim=claim,
-            case=case,
-            nodeid=nodeid,
-            method=self.studies.name(method),
-            study=self.studies.of(claim, method),
-            lab=self.models.lab,
-            steps=steps,
-            blocked=blocked,
-            timed=timed,
-        )
 
     def results(self) -> Results:
         """The run so far."""

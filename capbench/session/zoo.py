@@ -9,7 +9,9 @@ from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Pretrain
 from capbench.session.making import make
+from capbench.session.options.checked import RETRAINED
 from capbench.session.run import CapbenchSession, Collected
+from capbench.store.store import Store
 from capbench.zoo import bundle
 from capbench.zoo.command import Selection, recorded
 
@@ -49,6 +51,22 @@ def verify(run: CapbenchSession, collected: Collected, folder: Path, *, say: Cal
         say(shown(finding))
     say(summary(folder, findings))
     return all(finding.mark == "ok" for finding in findings)
+
+
+def rekey(run: CapbenchSession, collected: Collected, folder: Path, *, say: Callable[[str], None]) -> None:
+    """Train again the bundled models whose code changed, and give them their new keys if the bits are the same.
+
+    Raises CapbenchError, and changes nothing, if one differs or cannot be made.
+    """
+    from capbench.zoo.rekey import outdated, rekey
+
+    steps = base_models(run, collected)
+    old = outdated(folder, steps)
+    store = Store(run.options.root / RETRAINED)  # holds no model that was taken from the package
+    for error in make(Plan(old.values()), store, at_once=run.options.at_once, say=say, bundled=False).values():
+        raise CapbenchError(error)
+    made = rekey(folder, steps, store)
+    say(f"capbench: {len(old)} of {len(made.models)} base models in {folder} have new keys and the same bits")
 
 
 def base_models(run: CapbenchSession, collected: Collected) -> list[Pretrain]:

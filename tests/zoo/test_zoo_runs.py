@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tiny_suite import MAKING, Ended, capbench, lines_with, run, trained, write_
 from tiny_zoo import same
 
 import capbench.zoo.bundle as bundle
+from capbench.store.keys import key_of
 from capbench.store.store import Store
 from capbench.zoo.command import Selection, recorded
 from capbench.zoo.manifest import read
@@ -145,10 +147,39 @@ def test_verify_s_exit_code_says_whether_all_is_well(suite: pytest.Pytester) -> 
     assert lines_with(changed, "run capbench zoo build")
 
 
+def older(folder: Path) -> None:
+    """As if all models had been made by another version of the code."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for entry in manifest["models"]:
+        entry["config"]["code"] = entry["code"] = "0123"
+        entry["key"] = key_of({**entry["config"], "start": key_of(entry["config"]["start"])})
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_rekey_trains_again_and_writes_the_new_keys(suite: pytest.Pytester) -> None:
+    assert build(suite).ret == 0
+    before = read(suite.path / "zoo")
+    older(suite.path / "zoo")
+    assert lines_with(verify(suite), "zoo: 0 base models ok, 2 old")
+    words = ("zoo", "rekey", "test_tiny.py", "--from=zoo", "--cache=cache", "--jobs=1")
+    done = capbench(suite, *words)
+    assert (done.ret, done.err) == (0, "") and lines_with(
+        done, "2 of 2 base models in zoo have new keys and the same bits"
+    )
+    assert lines_with(done, "4 of 4 models to make")  # what `build` left in the cache is no proof of today's bits
+    after = read(suite.path / "zoo")
+    assert before is not None and after is not None and after.by_key.keys() == before.by_key.keys()
+    assert verify(suite).ret == 0
+    assert lines_with(capbench(suite, *words), "0 of 2 base models")
+    (suite.path / "empty").mkdir()
+    nothing = capbench(suite, *words[:3], "--from=empty")
+    assert nothing.ret == 2 and "'empty' has no manifest.json" in nothing.err
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        ("zoo eat", ["'eat'", "'build', 'verify'"]),
+        ("zoo eat", ["'eat'", "'build', 'verify', 'rekey'"]),
         ("zoo", ["COMMAND"]),
         ("zoo build --report=reports", ["--report=reports", "not of `capbench zoo build`", "omit it"]),
         ("zoo build --retrain", ["--retrain", "not of `capbench zoo build`", "omit it"]),
@@ -158,6 +189,7 @@ def test_verify_s_exit_code_says_whether_all_is_well(suite: pytest.Pytester) -> 
         ("zoo build --to=test_tiny.py", ["--to=test_tiny.py", "is a file"]),
         ("zoo build --to=test_tiny.py/in", ["is not writable"]),
         ("zoo verify --from=nowhere", ["--from=nowhere", "there is no such folder"]),
+        ("zoo rekey --from=nowhere", ["--from=nowhere", "there is no such folder"]),
         ("zoo verify --from=damaged", ["it is not JSON"]),
         ("zoo build test_tiny.py -k nothing", ["no test was collected"]),
         ("zoo build test_plain.py", ["no test that was collected needs a pretrained model"]),

@@ -24,6 +24,7 @@ from capbench.studies.pcfg.own_file import find_task
 from capbench.studies.registry import BUILT_IN, Table
 from capbench.studies.scales import SCALES
 
+RETRAINED = "retrained"  # the folder, in the cache, of what was made without the bundled models
 VARIANTS = 12  # that a claim is tried on by default
 
 
@@ -105,7 +106,7 @@ class Options:
     def root(self) -> Path:
         """Where models are kept: apart from those that came with the package, and what was made of them, if none may."""
         root = default_root(self.cache)
-        return root / "retrained" if self.retrain else root
+        return root / RETRAINED if self.retrain else root
 
 
 def find_method(

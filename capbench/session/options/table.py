@@ -8,7 +8,7 @@ from __future__ import annotations
 from capbench.session.options import values
 from capbench.session.options.row import PYTEST, Option
 
-PLAN, TRAIN, EXPORT, BUILD, VERIFY = "plan", "train", "export", "zoo build", "zoo verify"
+PLAN, TRAIN, EXPORT, BUILD, VERIFY, REKEY = "plan", "train", "export", "zoo build", "zoo verify", "zoo rekey"
 FIDELITY, CALIBRATE, CHECK, COMPARE = "fidelity", "calibrate", "check-method", "compare"
 SUITES = (PYTEST, PLAN, TRAIN)  # those that ask for the models of tests and take all that shapes them
 MAKERS = (*SUITES, EXPORT, BUILD, FIDELITY, CALIBRATE)
@@ -82,11 +82,14 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="k",
             value="EXPRESSION",
-            takers=(PLAN, TRAIN, EXPORT, BUILD, VERIFY),
+            takers=(PLAN, TRAIN, EXPORT, BUILD, VERIFY, REKEY),
             help="only the claims whose id contains this, as in pytest",
         ),
         Option(
-            name="m", value="EXPRESSION", takers=(BUILD, VERIFY), help="only the tests with these marks, as in pytest"
+            name="m",
+            value="EXPRESSION",
+            takers=(BUILD, VERIFY, REKEY),
+            help="only the tests with these marks, as in pytest",
         ),
     ),
     "Variants of tasks": (
@@ -122,7 +125,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="cache",
             value="DIR",
-            takers=MAKERS,
+            takers=(*MAKERS, REKEY),
             otherwise="CAPBENCH_CACHE or the user's cache directory",
             help="where models and measurements are kept",
         ),
@@ -135,7 +138,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="device",
             value="DEVICE",
-            takers=(*MAKERS, VERIFY, CHECK),
+            takers=(*MAKERS, VERIFY, REKEY, CHECK),
             type=values.device,
             default="cpu",
             help="train on cpu or cuda",
@@ -143,7 +146,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="precision",
             value="PRECISION",
-            takers=(*SUITES, BUILD, VERIFY, FIDELITY, CALIBRATE),
+            takers=(*SUITES, BUILD, VERIFY, REKEY, FIDELITY, CALIBRATE),
             type=values.precision,
             default="float32",
             help="of the trainings of GPTs: float32 or bfloat16; measurements are made in float32",
@@ -151,7 +154,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="jobs",
             value="N",
-            takers=MAKERS,
+            takers=(*MAKERS, REKEY),
             type=values.count,
             otherwise="all cores; 1 on cuda",
             help="trainings at a time, one core each",
@@ -244,7 +247,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             help="data to write: full (all streams), target or none",
         ),
         Option(name="to", value="DIR", takers=(BUILD,), otherwise="the package", help="where to write the models"),
-        Option(name="from", value="DIR", takers=(VERIFY,), otherwise="the package", help="where the models are"),
+        Option(name="from", value="DIR", takers=(VERIFY, REKEY), otherwise="the package", help="where the models are"),
         Option(
             name="table",
             value="TABLE",
