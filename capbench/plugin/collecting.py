@@ -1,4 +1,4 @@
-"""Collecting tests in this process, for the `capbench` commands that need the models of tests and run none."""
+"""Collect tests in this process, for `capbench` commands that need the tests' models but run no test."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from capbench.session.options.given import Given
 if TYPE_CHECKING:
     from capbench.session.run import CapbenchSession, Collected
 
-# No test runs: assertions are left as they are, and pytest does not wait for what would be collected as garbage.
+# No test runs, so pytest need not rewrite assertions or wait for garbage collection.
 _QUIET = ("--collect-only", "--assert=plain", "-p", "no:unraisableexception", "-qq", "--no-header", "--no-summary")
 
 
 def collect(arguments: Sequence[str], given: Given) -> tuple[CapbenchSession, Collected]:
-    """The session and the collected tests of pytest with these arguments, as files, folders and -k.
+    """The session and the tests that pytest collects with these arguments (files, folders, -k …).
 
-    given: the command's options, which take the place of pytest's. Like pytest, it reads the configuration file, loads conftest
-    files and asks their hooks. What suites print is not shown.
+    given: the command's options, used in place of pytest's. As in a pytest run, the configuration file is read, conftest files
+    are loaded and their hooks called. What suites print is not shown.
 
-    Raises UsageError for an option, file or folder that cannot be; NoTestsError if nothing was collected; CapbenchError, with
-    pytest's account, where a file could not be collected and pytest would run no test.
+    Raises UsageError for an invalid option, file or folder, NoTestsError if nothing was collected, and CapbenchError, with
+    pytest's messages, if a file could not be collected.
     """
     collector = _Collector(given)
     output, errors = io.StringIO(), io.StringIO()
@@ -42,17 +42,17 @@ def collect(arguments: Sequence[str], given: Given) -> tuple[CapbenchSession, Co
         raise UsageError(errors.getvalue().strip().removeprefix("ERROR: "))
     if collector.found is None or code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         account = "\n".join(collector.failures) or f"{output.getvalue()}{errors.getvalue()}".strip()
-        raise CapbenchError(f"the tests could not be collected, so nothing was done:\n{account}")
+        raise CapbenchError(f"the tests could not be collected; nothing was done:\n{account}")
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
         raise NoTestsError("no test was collected; name other tests")
     sys.path[:] = (
         collector.path
-    )  # pytest takes `pythonpath` back at its end; methods and needs may still import from there
+    )  # pytest removes `pythonpath` when it ends; methods and needs may still import from there
     return collector.found
 
 
 class _Collector:
-    """A plugin of one collection: hands the command's options to ours, and keeps what was collected."""
+    """A pytest plugin that passes the command's options to capbench's plugin and keeps what was collected."""
 
     __name__ = COLLECTOR  # pluggy's name for it
 

@@ -1,4 +1,4 @@
-"""The part of the pytest plugin that holds a run against the user's expectations: what was collected, and the end of the run."""
+"""The part of the pytest plugin that compares a run with the user's expectations, at collection and at the end."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 class Expecting:
-    """Registered where something is expected. Claims are held against expectations as their tests end, in `pytest_outcome`."""
+    """Registered if there are expectations. Each claim is compared with them when its test ends, in outcome.py."""
 
     def __init__(self, config: pytest.Config, session: CapbenchSession) -> None:
         self._config, self._session, self._watch = config, session, session.watch
         self._failures: list[str] = []
 
-    @pytest.hookimpl(tryfirst=True)  # before anything is deselected: a pattern may be about what this run leaves out
+    @pytest.hookimpl(tryfirst=True)  # before tests are deselected: a pattern may match one of those
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
             marker = item.get_closest_marker("claim")
@@ -28,7 +28,7 @@ class Expecting:
                     f"{claim}[{case}]" if str(case or "") else claim, self._session.studies.subject(study, case)
                 )
 
-    @pytest.hookimpl(optionalhook=True)  # of pytest-xdist: a worker has ended
+    @pytest.hookimpl(optionalhook=True)  # pytest-xdist: a worker has ended
     def pytest_testnodedown(self, node: Any) -> None:
         seen = getattr(node, "workeroutput", {}).get("capbench_collected")
         if seen:
@@ -36,7 +36,7 @@ class Expecting:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Capability verdicts need all tests, so they are judged here, where pytest's exit status can still change."""
+        """Capability verdicts need all tests, so they are checked here, where the exit status can still change."""
         if hasattr(self._config, "workerinput"):
             self._config.workeroutput["capbench_collected"] = self._watch.seen()  # type: ignore[attr-defined]
             return
@@ -49,7 +49,7 @@ class Expecting:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Patterns that match nothing are told of in plain lines: a Python warning would end a run under -W error."""
+        """Report patterns that match nothing as plain lines: a Python warning would fail a run under -W error."""
         warnings = [] if any("::" in argument for argument in self._config.args) else self._watch.warnings()
         if hasattr(self._config, "workerinput") or not (self._failures or warnings):
             return

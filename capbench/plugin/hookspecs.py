@@ -9,9 +9,9 @@ from typing import Any
 def pytest_capbench_register_methods(config: Any) -> dict[str, str | Callable[..., Any]] | None:
     """Names for `--capbench-method`, each with a spec (pkg.mod:attr, path/file.py:attr, peft:…) or a function.
 
-    A function must stand at the top of a file: processes that train import it anew. A path is relative to where pytest is run.
-    Called once, when pytest is configured, with the `pytest.Config`: in a conftest.py next to the suites that are run or above
-    them. A name that is taken is refused.
+    A function must be defined at the top level of a file, because processes that train import it again. A path is relative to
+    the working directory. Called once with the `pytest.Config`, when pytest is configured, so a conftest.py must be beside the
+    suites that are run or above them. A name that is taken is refused.
     """
 
 
@@ -19,6 +19,6 @@ def pytest_capbench_register_studies(config: Any) -> dict[str, str | Callable[..
     """Names for `@pytest.mark.claim(..., study=NAME)`, each with a factory or its `module:attribute`.
 
     A factory is called with the keywords scale, method, device and precision, and returns a study (capbench/studies/base.py).
-    Called once, when pytest is configured, with the `pytest.Config`: in a conftest.py next to the suites that are run or above
-    them. A name that is taken is refused.
+    Called once with the `pytest.Config`, when pytest is configured, so a conftest.py must be beside the suites that are run or
+    above them. A name that is taken is refused.
     """

@@ -1,4 +1,4 @@
-"""What the plugin reads off a collected test: its claim, its strategy of variants, whether it is asked for."""
+"""What the plugin reads from a collected test: its claim, its strategy of variants, whether it should run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def claim_of(item: pytest.Item) -> Claim:
-    """The claim of a test's marker. Raises UsageError for a marker that is missing or not of the documented form."""
+    """The claim in a test's marker. Raises UsageError if the marker is missing or has the wrong arguments."""
     from capbench.studies.judge import Claim
     from capbench.studies.registry import unknown
 
@@ -43,7 +43,7 @@ def claim_of(item: pytest.Item) -> Claim:
 
 
 def strategy_of(item: pytest.Item) -> SearchStrategy[Variant]:
-    """The strategy of a test's marker `variants`, given as such or by a function. Raises UsageError if there is none."""
+    """The strategy in a test's marker `variants`, or returned by a function there. Raises UsageError if there is none."""
     marker = item.get_closest_marker("variants")
     given = [*marker.args, *marker.kwargs.values()] if marker is not None else []
     if len(given) != 1:
@@ -54,28 +54,28 @@ def strategy_of(item: pytest.Item) -> SearchStrategy[Variant]:
 
     try:
         found: SearchStrategy[Variant] = _made(given[0]) if inspect.isfunction(given[0]) else given[0]
-    except Exception as error:  # whatever a user's function may raise
+    except Exception as error:  # a user's function may raise anything
         raise UsageError(f"{item.nodeid}: mark variants: {given[0].__name__} failed: {one_line(error)}") from None
     if not isinstance(found, SearchStrategy):
         raise UsageError(
             f"{item.nodeid}: mark variants({repr(given[0])[:80]}): must be a strategy, "
-            "as capbench.variants.strategies.variants(), or a function that returns one"
+            "such as capbench.variants.strategies.variants(), or a function that returns one"
         )
     return found
 
 
 @cache
 def _made(strategy: Callable[[], SearchStrategy[Variant]]) -> SearchStrategy[Variant]:
-    """One strategy for all tests that are marked with its function: its variants are drawn once."""
+    """One strategy for all tests marked with the same function, so that its variants are drawn once."""
     return strategy()
 
 
 def asked_for(item: pytest.Item, options: Options) -> bool:
-    """Whether a test that was selected is to be run: extended ones, those on variants, those on one's own task."""
+    """Whether the options ask for a selected test: extended tests, tests on variants and a task of one's own are optional."""
     marker = item.get_closest_marker("claim")
     if item.get_closest_marker("variants"):
         return options.variants is not None and options.task is None
-    if options.replay and marker is not None:  # the variants are asked for, and nothing else
+    if options.replay and marker is not None:  # only tests on variants are asked for
         return False
     if options.task is not None and marker is not None:
         from capbench.session.studies import OWN_IN_PLACE_OF

@@ -1,4 +1,4 @@
-"""Where the plugin keeps what is its own."""
+"""Keys under which the plugin stores its objects in pytest's."""
 
 from __future__ import annotations
 

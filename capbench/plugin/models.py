@@ -1,4 +1,4 @@
-"""What the plugin does before the first test: it makes the models of all."""
+"""Make the models of all collected tests before the first test runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def make_models(session: pytest.Session, ours: CapbenchSession) -> None:
-    """Make those that the collected tests need. Exits where the cache fails."""
+    """Make the models that the collected tests need. Ends the run if the cache fails."""
     collected = needing_models(session.items)
     if not collected.tests and not collected.on_variants:
         return
@@ -27,12 +27,12 @@ def make_models(session: pytest.Session, ours: CapbenchSession) -> None:
             ours.prepare(collected, say=reporter.write_line if reporter else lambda line: None)
         except UsageError as error:  # a cache or a cluster that cannot be used
             raise pytest.UsageError(str(error)) from None
-        except CapbenchError as error:  # about the cache: an artefact of another format, a full disk
+        except CapbenchError as error:  # the cache: an artefact of another format, a full disk
             pytest.exit(f"capbench: nothing was tested: {error}", returncode=1)
 
 
 def needing_models(items: Iterable[pytest.Item]) -> Collected:
-    """The tests among these that need models. One whose marker is wrong is omitted: it says so itself, in its setup."""
+    """The tests that need models. One whose marker is wrong is omitted here; its setup reports it."""
     from capbench.session.run import Collected
 
     tests, on_variants = [], []

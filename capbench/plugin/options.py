@@ -1,4 +1,4 @@
-"""The options of the pytest plugin: those of the table, read from pytest's command line, or from that of a `capbench` command."""
+"""The options of the pytest plugin, read from pytest's command line or from that of a `capbench` command."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from capbench.session.options.row import PYTEST
 if TYPE_CHECKING:
     from capbench.session.options.checked import Options
 
-COLLECTOR = "capbench-collector"  # the plugin by which a command collects tests; it has `given`
+COLLECTOR = "capbench-collector"  # the plugin with which a command collects tests; it has `given`
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Add them all, as one group."""
+    """Add all options as one group."""
     declare(parser.getgroup("capbench", "capbench: what fine-tuning does to capabilities").addoption, PYTEST)
 
 
 def read_options(config: pytest.Config) -> Options:
-    """Those that were given, checked. Raises UsageError."""
+    """The options given, checked. Raises UsageError."""
     from capbench.session.options.checked import Options
 
     given = Given.read(PYTEST, config.option)
@@ -41,7 +41,7 @@ def read_options(config: pytest.Config) -> Options:
 
 
 def _registered(config: pytest.Config) -> dict[str, str]:
-    """Names for methods from plugins and from the conftest files that are loaded by now. Raises UsageError."""
+    """Method name -> spec, from plugins and the conftest files loaded so far. Raises UsageError."""
     from capbench.methods.specs import names
     from capbench.methods.specs.user_code import one_line
 
@@ -53,5 +53,5 @@ def _registered(config: pytest.Config) -> dict[str, str]:
 
 
 def _worker_count(config: pytest.Config) -> int:
-    """Number of pytest-xdist processes that share this machine's cores."""
+    """The number of pytest-xdist workers that share this machine's cores."""
     return int(getattr(config, "workerinput", {}).get("workercount", 1))

@@ -1,4 +1,4 @@
-"""How a verdict becomes the outcome of its pytest test: passed, failed, or skipped as an expected failure; with its record."""
+"""Turn a verdict into the outcome of its pytest test: passed, failed, or xfailed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _BENCHMARK = pytest.StashKey[Any]()
 
 
 def benchmarked(request: pytest.FixtureRequest) -> Callable[[Callable[[], None]], None]:
-    """Times what is given to it, once, with pytest-benchmark's fixture."""
+    """A function that runs its argument once under pytest-benchmark."""
 
     def timed(work: Callable[[], None]) -> None:
-        # Asked for late: a benchmark fixture that is never used is a warning.
+        # Requested only now: pytest-benchmark warns about a fixture that is not used.
         benchmark = request.node.stash[_BENCHMARK] = request.getfixturevalue("benchmark")
         benchmark.pedantic(work, rounds=1, iterations=1)
 
@@ -30,7 +30,7 @@ def benchmarked(request: pytest.FixtureRequest) -> Callable[[Callable[[], None]]
 def tell(
     report: Any, made: Judge | VariantsJudge, item: pytest.Item, call: pytest.CallInfo[None], watch: Watch
 ) -> None:
-    """Put the verdict, held against what is expected of it, into the report of the test's call."""
+    """Put the verdict, compared with what is expected of it, into pytest's report of the test."""
     from capbench.results import Status, to_dict
     from capbench.studies.judge import InvalidClaimError, outcome_line
 

@@ -1,4 +1,4 @@
-"""Where tests lie: the same id in a clone and in an installed package, and what the command line names."""
+"""Test ids that are the same in a clone and an installed package, and the paths named on the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SUITES = "capbench.suites"
 def portable_id(item: pytest.Item) -> str:
     """The test's id for a report: `suites/pcfg/test_x.py::test[case]` for every suite, wherever it is installed.
 
-    pytest's own id depends on the folder that it runs in. Outside of that folder it lacks the path, or a part of it.
+    pytest's own id is relative to its root folder; for tests outside that folder it lacks part of the path.
     """
     path, separator, name = item.nodeid.partition("::")
     suites = shipped_suites()
@@ -25,7 +25,7 @@ def portable_id(item: pytest.Item) -> str:
 
 
 def asked_paths(config: pytest.Config) -> list[Path]:
-    """The files and folders that the command line names, as paths or, with --pyargs, as modules. Not those with a `::`."""
+    """The files and folders on the command line, given as paths or, with --pyargs, as modules. Omits those with a `::`."""
     here = config.invocation_params.dir
     given = [argument for argument in config.args if "::" not in argument]
     modules = {argument: _of_module(argument) for argument in given} if config.option.pyargs else {}
@@ -33,14 +33,14 @@ def asked_paths(config: pytest.Config) -> list[Path]:
 
 
 def possible_files(config: pytest.Config, portable: str) -> list[Path]:
-    """Where the file of a test lies if this run has it, given its id in a report."""
+    """Where this run may have the file of a test, given the test's id in a report."""
     path, suites = portable.partition("::")[0], shipped_suites()
     return [config.rootpath / path, *([suites.parent / path] if suites is not None else [])]
 
 
 @cache
 def shipped_suites() -> Path | None:
-    """The folder of the suites; None where capbench was installed without them."""
+    """The folder of the suites; None if capbench is installed without them."""
     return _of_module(SUITES)
 
 

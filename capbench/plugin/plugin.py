@@ -1,4 +1,4 @@
-"""The pytest plugin: the plan before the tests, the `judge` fixture, verdicts as outcomes, the report."""
+"""The pytest plugin: models made before the tests, the fixtures `judge` and `variants`, verdicts as outcomes, the report."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "claim(id, *, source, needs, study='pcfg-counter', uses_method=True): a claim of the paper, decided through `judge`",
+        "claim(id, *, source, needs, study='pcfg-counter', uses_method=True): a claim of the paper, decided with `judge`",
     )
     config.addinivalue_line(
         "markers",
-        "variants(strategy): a claim on variants of its task, drawn from this strategy, or from that which this function "
-        "returns (strategy=function), decided through `variants`",
+        "variants(strategy): a claim on variants of its task, drawn from this strategy, or from the one that this function "
+        "returns (strategy=function), decided with `variants`",
     )
     config.addinivalue_line("markers", "extended: beyond the core; runs only with --capbench-extended")
     from capbench.session.run import CapbenchSession
@@ -53,10 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
         if options.expect:
             config.pluginmanager.register(Expecting(config, session), "capbench-expecting")
         if not config.option.collectonly and not hasattr(config, "workerinput"):
-            _ = session.baseline  # one that cannot be compared with is told before anything is computed
-            _ = session.variants.replayed  # and so is a variant that is not known
+            _ = session.baseline  # reports a baseline that cannot be used before anything is computed
+            _ = session.variants.replayed  # and an unknown variant
         if options.report and not config.option.collectonly and not hasattr(config, "workerinput"):
-            _ = session.models.store  # a cache that cannot be used is told before the report's folder is made
+            _ = session.models.store  # reports a cache that cannot be used before the folder is made
             session.prepare_report()
             if config.option.xmlpath is None:
                 config.option.xmlpath = str(session.report_folder / "junit.xml")
@@ -95,7 +95,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Make every model that the collected tests need, before the first of them runs."""
+    """Make every model that the collected tests need, before the first test runs."""
     if session.config.option.collectonly or (
         session.testsfailed and not session.config.option.continue_on_collection_errors
     ):
@@ -105,7 +105,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
 @pytest.fixture
 def case() -> Case:
-    """The parameters of the test: suites parametrize it; a claim without parameters has this empty one."""
+    """The parameters of the test. Suites parametrize it; this empty one is for claims without parameters."""
     from capbench.studies.judge import Case
 
     return Case()
@@ -113,7 +113,7 @@ def case() -> Case:
 
 @pytest.fixture
 def judge(request: pytest.FixtureRequest, capbench_method: str, case: Case) -> Judge:
-    """Decides one claim for one method: measure, check controls, decide. See capbench/judge.py."""
+    """Decides one claim for one method: measure, check controls, decide. See capbench/studies/judge.py."""
     item = request.node
     timed = benchmarked(request) if request.config.pluginmanager.hasplugin("benchmark") else lambda work: work()
     try:

@@ -1,4 +1,4 @@
-"""The part of the pytest plugin that ends a run: it hands records to the recorder, shows tables, writes the report, compares."""
+"""The part of the pytest plugin that collects records, shows tables, writes the report and compares with the baseline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """With pytest-xdist the reports of the workers' tests arrive here too."""
+    """With pytest-xdist, the controller also receives the records of the workers' tests."""
 
     def __init__(self, config: pytest.Config, session: CapbenchSession) -> None:
         self._config, self._session = config, session
@@ -29,7 +29,7 @@ class Reporter:
 
     @pytest.hookimpl(wrapper=True, trylast=True)  # inside the terminal's own hook, around that of junitxml
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
-        """A report directory that vanished during the run costs junit.xml, not the results: `write` will say so."""
+        """If the report folder vanished during the run, only junit.xml is lost; writing the report then says why."""
         self._run = session
         try:
             return (yield)
@@ -40,7 +40,7 @@ class Reporter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if hasattr(self._config, "workerinput"):  # with pytest-xdist the report is the controller's
+        if hasattr(self._config, "workerinput"):  # with pytest-xdist, the controller reports
             return
         report = None if self._config.option.collectonly else self._session.options.report
         baseline = None if self._config.option.collectonly else self._session.baseline
@@ -73,13 +73,13 @@ class Reporter:
                     self._run.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _complete(self) -> bool:
-        """Whether all tests that were selected have been run."""
+        """Whether all selected tests were run."""
         ends = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         run = self._run
         return run is not None and run.exitstatus in ends and not run.shouldstop and not run.shouldfail
 
     def _asks_for(self, nodeid: str) -> bool:
-        """Whether the command line asks for a test of an earlier run: nothing narrows it, and it names the file or its folder."""
+        """Whether this command line includes a test of an earlier run: it names the file or its folder, with no -k, -m, …"""
         narrowing = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise")
         if any(getattr(self._config.option, name, None) for name in narrowing):
             return False

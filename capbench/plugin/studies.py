@@ -1,4 +1,4 @@
-"""The studies that a run knows: built-in, of installed packages, of plugins and conftest files."""
+"""The studies known to a run: built-in, from installed packages, from plugins and conftest files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TABLE: pytest.StashKey[Table] = pytest.StashKey()
 
 
 def known_studies(config: pytest.Config) -> Table:
-    """All by name; the hook is called once. Raises UsageError, one line, for what cannot be registered."""
+    """name -> study. The hook is called once. Raises UsageError, one line, for one that cannot be registered."""
     if _TABLE not in config.stash:
         from capbench.studies import registry
 
@@ -25,7 +25,7 @@ def known_studies(config: pytest.Config) -> Table:
 
 
 def _answers(config: pytest.Config) -> Iterator[tuple[str, object]]:
-    """What the hook returns, plugin by plugin, so that it can be said which one gave what."""
+    """(plugin, what its hook returned), so that a message can name the plugin."""
     from capbench.methods.specs.user_code import one_line
     from capbench.studies.registry import HOOK
 

@@ -1,1 +1,1 @@
-"""One run of the suites, knowing nothing of pytest: its options, its methods and studies, its models, its results."""
+"""One run of the suites, independent of pytest: options, methods and studies, models, results."""

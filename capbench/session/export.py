@@ -1,4 +1,4 @@
-"""The folder for a training elsewhere, from the models that collected tests need."""
+"""Export the models that collected tests need, for training elsewhere."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from capbench.studies.judge import Case
 def export_for(
     run: CapbenchSession, collected: Collected, folder: Path, *, data: str, say: Callable[[str], None]
 ) -> None:
-    """Write the folder: what the tests' fine-tunings by the method under test start from. data: which streams.
+    """Write the base models and data of the tests' fine-tunings to a folder. data: which streams.
 
-    Raises UsageError where there is no such fine-tuning, CapbenchError where a base model could not be made.
+    Raises UsageError if there is no fine-tuning, CapbenchError if a base model could not be made.
     """
     studies, wanted = run.studies, []
     for claim, case, method in collected.tests:
@@ -34,7 +34,7 @@ def export_for(
                 if isinstance(step, FineTune) and step.method == studies.method(method)
             ]
     if not wanted:
-        raise UsageError("no test that was collected needs a fine-tuned model; name other tests")
+        raise UsageError("none of the collected tests needs a fine-tuned model; name other tests")
     for error in run.models.make(Plan(w.step.base for w in wanted), say=say).values():
         raise CapbenchError(error)
     strings, size = volume(wanted, data)
@@ -52,5 +52,5 @@ def export_for(
     size = sum(file.size for file in made.files.values())
     say(
         f"capbench: wrote {folder}: {len(made.entries)} fine-tunings, {len({e.base for e in made.entries})} base models, "
-        f"data {data}, {size / 1e6:.1f} MB; its README.txt says how to go on"
+        f"data {data}, {size / 1e6:.1f} MB; its README.txt says what to do next"
     )

@@ -1,4 +1,4 @@
-"""Making the models that are missing, with a bar."""
+"""Make the models that are missing, with a progress bar."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def make(
     bundled: bool = True,
     ray: RayCluster | None = None,
 ) -> dict[str, str]:
-    """Make what is missing of a plan, saying how much it is; step key -> one line, for what could not be made.
+    """Make a plan's missing models, and report progress. Returns step key -> one line for each that failed.
 
-    What there was no time for before the deadline (in time.monotonic()'s seconds) is still missing then.
-    bundled: base models that come with the package are taken from there. ray: the cluster that makes the others.
+    What there was no time for before the deadline (seconds of time.monotonic()) stays missing. bundled: take base models from the
+    package where it has them. ray: the cluster that makes the others.
     Raises UsageError for a cluster that cannot be used.
     """
     jobs, stack = at_once.jobs, at_once.stack
@@ -73,7 +73,7 @@ def make(
 
 @contextmanager
 def bar(total: int, unit: str = "step") -> Iterator[Callable[[int], object]]:
-    """A progress bar with the time left, on a terminal; silence elsewhere."""
+    """A progress bar on a terminal; nothing elsewhere."""
     from tqdm import tqdm
 
     with tqdm(total=total, unit=unit, disable=not sys.stderr.isatty(), dynamic_ncols=True) as progress:

@@ -1,4 +1,4 @@
-"""The models of a run: which its tests need, and making them."""
+"""The models that a run's tests need, and how they are made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Tests = Sequence[Test]
 
 
 class Models:
-    """errors: by a step's key, why it could not be made, for the tests that need it."""
+    """errors: step key -> why the step failed, for the tests that need it."""
 
     def __init__(self, studies: Studies) -> None:
         self.studies, self.options = studies, studies.options
@@ -35,12 +35,12 @@ class Models:
         return Lab(self.store)
 
     def prepare(self, tests: Tests, *, say: Callable[[str], None]) -> None:
-        """Make the models that the tests need. What cannot be made is remembered, for the tests that need it."""
+        """Make the models that the tests need; failures are kept in `errors`."""
         steps, _ = self.steps(tests)
         self.errors = self.make(Plan(steps), say=say)
 
     def steps(self, tests: Iterable[Test]) -> tuple[list[Step], list[str]]:
-        """The models that the tests need, and why those that cannot even be named cannot be."""
+        """The models that the tests need, and one line for each test whose models cannot be determined."""
         steps: list[Step] = []
         blocked: dict[str, None] = {}
         for claim, case, method in tests:
@@ -50,7 +50,7 @@ class Models:
         return steps, list(blocked)
 
     def make(self, plan: Plan, *, say: Callable[[str], None], deadline: float = math.inf) -> dict[str, str]:
-        """Make what is missing of a plan; step key -> why, for what could not be made. See session.making."""
+        """Make a plan's missing models. Returns step key -> why, for each that failed. See session.making."""
         o = self.options
         return make(
             plan,
@@ -63,11 +63,11 @@ class Models:
         )
 
     def made(self, steps: Iterable[Step], deadline: float) -> dict[str, str]:
-        """Make what is missing of these; what could not be made before is not tried again."""
+        """Like `make`, in this process and without output. Steps that failed before are not tried again."""
         plan = Plan(steps)
         known = {key: self.errors[key] for key in plan.steps if key in self.errors}
         if not known:
-            bundled = not self.options.retrain  # here: for a few steps a cluster takes longer
+            bundled = not self.options.retrain  # not on a cluster, which is slower for a few steps
             known = make(plan, self.store, at_once=AtOnce(), say=lambda _: None, deadline=deadline, bundled=bundled)
             self.errors |= known
         return known

@@ -1,4 +1,4 @@
-"""The models of collected tests, without running one: shown as a plan, or made."""
+"""Show or make the models of collected tests, without running a test."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from capbench.pipeline.plan import Plan
 from capbench.session.run import CapbenchSession, Collected
 from capbench.zoo import bundle
 
-_NO_MODELS = "capbench: no test that was collected needs a model"
+_NO_MODELS = "capbench: none of the collected tests needs a model"
 
 
 def plan(run: CapbenchSession, collected: Collected, *, say: Callable[[str], None]) -> list[str]:
-    """Show which models the tests need, and what they cost. Returns a line for each that cannot even be named."""
+    """Show which models the tests need and what they cost. Returns a line for each test whose models cannot be determined."""
     steps, wrong = run.models.steps(collected.tests)
     needed = Plan([*steps, *run.variants.steps(collected.on_variants)])
     if not needed.steps:
@@ -26,7 +26,7 @@ def plan(run: CapbenchSession, collected: Collected, *, say: Callable[[str], Non
 
 
 def train(run: CapbenchSession, collected: Collected, *, say: Callable[[str], None]) -> list[str]:
-    """Make the models that the tests need. Returns a line for each that could not be made, and why."""
+    """Make the models that the tests need. Returns one line for each failure."""
     steps, wrong = run.models.steps(collected.tests)
     if not steps and not collected.on_variants and not wrong:
         say(_NO_MODELS)
@@ -34,7 +34,7 @@ def train(run: CapbenchSession, collected: Collected, *, say: Callable[[str], No
     why = [*wrong, *dict.fromkeys(run.models.errors.values())]
     if unmade := run.variants.unmade(collected.on_variants):
         why.append(
-            f"the time for variants was not enough: {len(unmade)} of their models are not made; the same command goes on, "
-            f"or give more time with {run.options.variants_minutes}"
+            f"the time for variants was not enough: {len(unmade)} of their models are not made; run the command again to "
+            f"continue, or give more time with {run.options.variants_minutes}"
         )
     return why

@@ -1,4 +1,4 @@
-"""What a run reports: the records of its tests, and the facts about it."""
+"""The records of a run's tests, and the facts about the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from capbench.results import Record, RunInfo, record_from_dict
 
 
 class Recorder:
-    """Collects the records of a run, as its tests end; with pytest-xdist those of the workers too."""
+    """Collects the records of a run as its tests end, including those of pytest-xdist workers."""
 
     def __init__(self) -> None:
         self._given: list[Mapping[str, Any]] = []
@@ -24,11 +24,11 @@ class Recorder:
         return len(self._given)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """The record of one test, as plain data."""
+        """Add the record of one test, given as plain data."""
         self._given.append(record)
 
     def records(self) -> tuple[Record, ...]:
-        """Sorted by test, not by time of arrival: the same run gives the same file however its tests were spread."""
+        """Sorted by test, not by arrival, so that a run's file does not depend on how its tests were distributed."""
         return tuple(record_from_dict(r) for r in sorted(self._given, key=lambda r: str(r["nodeid"])))
 
 
@@ -64,7 +64,7 @@ def run_info(
 
 
 def _git_commit() -> str | None:
-    """The commit of the working directory, if it is a checkout."""
+    """The commit of the working directory; None if it is not a checkout."""
     try:
         found = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, timeout=5, check=False

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Collected:
-    """The tests of a run that need models: those on the studies' own tasks, and those on variants of them."""
+    """The collected tests that need models: on the studies' own tasks, and on variants of them."""
 
     tests: Tests = ()
     on_variants: OnVariants = ()
@@ -47,7 +47,7 @@ class CapbenchSession:
 
     @cached_property
     def report_folder(self) -> Path:
-        """Where this run's report goes; a name of its own."""
+        """The folder of this run's report, which no other run has."""
         root = Path(self.options.report or "reports")
         stamp = datetime.fromtimestamp(self.started, UTC).strftime("%Y%m%d-%H%M%S")
         name = f"{stamp}-{self.options.scale}"
@@ -59,7 +59,7 @@ class CapbenchSession:
 
     @cached_property
     def baseline(self) -> Baseline | None:
-        """What this run is compared with, if anything. Raises UsageError where that cannot be."""
+        """The run to compare with, if any. Raises UsageError if the two cannot be compared."""
         o = self.options
         if not o.baseline:
             return None
@@ -76,18 +76,18 @@ class CapbenchSession:
 
     @cached_property
     def watch(self) -> Watch:
-        """Holds the run against what its user expects."""
+        """Compares the run with the user's expectations."""
         return Watch(self.options.expect)
 
     def prepare_report(self) -> None:
-        """Raises UsageError now if the report could not be written later."""
+        """Make the report's folder. Raises UsageError if it cannot be written."""
         from capbench.report import check_directory
 
         check_directory(Path(self.options.report or "reports"))
         self.report_folder.mkdir()
 
     def header(self) -> list[str]:
-        """Lines for the top of the terminal output, with what is wrong with a method, if anything."""
+        """Lines for the top of the terminal output, with one for each method that cannot be used."""
         o = self.options
         lines = [
             f"capbench: {__version__}, scale {o.scale}, {len(self.studies.seeds)} seed{'s' * (len(self.studies.seeds) > 1)}, "
@@ -97,7 +97,7 @@ class CapbenchSession:
         return lines + [str(m) for m in map(self.studies.method, o.methods) if isinstance(m, MethodError)]
 
     def prepare(self, collected: Collected, *, say: Callable[[str], None]) -> None:
-        """Make the models that the tests need. What cannot be made is remembered, for the tests that need it."""
+        """Make the models that the tests need. Failures are kept for the tests that need those models."""
         self.models.prepare(collected.tests, say=say)
         self.variants.prepare(collected.on_variants, say=say)
 

@@ -1,4 +1,4 @@
-"""What a run is about: the methods that its user named, and the study of each claim, with the steps that it needs."""
+"""The methods and studies of a run, and the steps that each claim needs."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ class Studies:
         self._made: dict[tuple[str, str], Study | UsageError] = {}
 
     def method(self, spec: str) -> MethodRef | MethodError:
-        """The method, or why there is none."""
+        """The method, or why it cannot be used."""
         return self.options.methods[spec]
 
     def name(self, spec: str) -> str:
-        """The name that a method has in results."""
+        """The method's name in results."""
         found = self.method(spec) if spec else None
         return found.name if isinstance(found, MethodRef) else spec
 
     def of(self, claim: Claim, method: str) -> Study:
-        """The study of a claim, for one method; one without models in place of one that cannot be made."""
+        """The study of a claim, for one method; a study without models if it cannot be made."""
         found = self._study(claim.study, method)
         return Unmade(task_name=claim.study, preset=_Scale(self.scale)) if isinstance(found, UsageError) else found
 
     def own(self, task: TaskSpec, method: str) -> PcfgOwn:
-        """The study of a task that is not the paper's: a variant's."""
+        """The study of a variant's task."""
         return own(task, method=self._ref(method), **self._settings)
 
     def subject(self, study: str, case: Case | None) -> str:
-        """The id of a capability verdict on the model of this case; '' if there can be none."""
+        """The id of the capability verdict on this case's model; '' if there is none."""
         found = self._study(study, "")
         if isinstance(found, UsageError) or case is None or not found.toolbox.judges(case.parameters):
             return ""
         return f"{found.task_name}[{case}]"
 
     def needed(self, claim: Claim, case: Case, method: str) -> tuple[dict[int, Mapping[str, Step]], str]:
-        """The test's steps by seed and name; or none, and why."""
+        """The test's steps by seed and name, and ''; or no steps, and why."""
         if method and isinstance(error := self.method(method), MethodError):
             return {}, str(error)
         study = self._study(claim.study, method)
@@ -66,15 +66,15 @@ class Studies:
             return {}, str(study)
         try:
             return {seed: claim.needs(study, seed, case) for seed in self.seeds}, ""
-        except Exception as error:  # a mistake in one suite must not cost the others
-            return {}, f"the models of {claim.id}[{case}] cannot be named: {one_line(error)}"
+        except Exception as error:  # a mistake in one suite must not stop the others
+            return {}, f"the models of {claim.id}[{case}] cannot be determined: {one_line(error)}"
 
     def capabilities(self, records: Sequence[Record]) -> tuple[Capability, ...]:
-        """The verdicts on the models of these records, of this run or of an earlier one at its scale."""
+        """The verdicts on the models of these records, which are of this run or an earlier one at the same scale."""
         return capabilities(records, self._toolbox, scale=self.scale)
 
     def _toolbox(self, record: Record) -> Toolbox | None:
-        # Schemas 1 to 5 did not say which study a record is of; no two studies share a task's name.
+        # Results of schemas 1 to 5 do not name the study of a record; no two studies share a task name.
         for name in [record.study] if record.study else self.options.studies:
             found = self._study(name, "")
             if not isinstance(found, UsageError) and (record.study or found.task_name == record.task):
@@ -82,7 +82,7 @@ class Studies:
         return None
 
     def _study(self, name: str, method: str) -> Study | UsageError:
-        """The study, or why there is none."""
+        """The study, or why it cannot be made."""
         if (name, method) not in self._made:
             try:
                 if self.options.task is not None and name == OWN_IN_PLACE_OF:
@@ -107,7 +107,7 @@ class Studies:
 
 @dataclass(frozen=True, kw_only=True)
 class Unmade:
-    """In place of a study that could not be made: its claims are invalid, and reported under its name."""
+    """Stands in for a study that could not be made: its claims are invalid and reported under its name."""
 
     task_name: str
     preset: _Scale

@@ -1,4 +1,4 @@
-"""Claims on variants of their task: the variants of a run, their models, and the judges that try a claim on them."""
+"""Claims on variants of their task: the variants of a run, their models, and the judges that test a claim on them."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ if TYPE_CHECKING:
 
 
 class Variants:
-    """Variants are drawn once for a strategy; models are made in the order of the draw, as long as the time allows.
+    """Draws variants once per strategy, and makes their models in the order of the draw until the time is up.
 
-    From the first that would not be finished in time on none is begun any more, also not when its claim is tried.
+    Once a model would not be finished in time, no further one is begun, not even when its claim is tested.
     """
 
     def __init__(self, studies: Studies, models: Models) -> None:
         self._studies, self._models, self._options = studies, models, studies.options
         self._drawn: dict[Any, tuple[Drawn, ...]] = {}  # by strategy
         self._end = math.inf
-        self._left = frozenset[str]()  # keys of the models that there was no time for
+        self._left = frozenset[str]()  # keys of models for which there was no time
 
     @cached_property
     def replayed(self) -> tuple[Variant, ...]:
-        """The variants named on the command line, if any. Raises UsageError for an unknown id."""
+        """The variants given with --capbench-replay. Raises UsageError for an unknown id."""
         reports = Path(self._options.report or "reports")
         return tuple(Kept(self._models.store.root).find(each, reports) for each in self._options.replay)
 
     def of(self, strategy: SearchStrategy[Variant]) -> tuple[Variant, ...]:
-        """The variants that claims are tried on: replayed, or drawn from the strategy. UsageError if it gives none."""
+        """The variants to test claims on: replayed, or drawn from the strategy. Raises UsageError if it yields none."""
         return self.replayed or tuple(drawn.variant for drawn in self._draws(strategy))
 
     def _draws(self, strategy: SearchStrategy[Variant]) -> tuple[Drawn, ...]:
@@ -61,7 +61,7 @@ class Variants:
         return self._drawn[strategy]
 
     def prepare(self, tests: OnVariants, *, say: Callable[[str], None]) -> None:
-        """Make the models of the variants, as far as the time allows; from now on it runs. Says how many variants are left."""
+        """Make the variants' models; the time for variants starts now. Reports how many variants are left out."""
         seconds = self._options.variants_seconds
         self._end = time.monotonic() + seconds
         if not (groups := self._in_turn(tests)):
@@ -78,37 +78,37 @@ class Variants:
             )
 
     def _is_missing(self, key: str) -> bool:
-        """Whether a model is not there though it did not fail: the time was up."""
+        """Whether a model is missing although it did not fail: the time was up."""
         return key not in self._models.errors and not self._models.store.has(key)
 
     def _made(self, steps: Iterable[Step], deadline: float) -> dict[str, str]:
-        """As `Models.made`, for the trial of a claim; what was left out stays so, as it would be begun out of turn."""
+        """Like `Models.made`, for one claim. A model that was left out stays out: it would be made out of turn."""
         plan = Plan(steps)
         if any(key in self._left and self._is_missing(key) for key in plan.steps):
             return {}
         return self._models.made(plan.steps.values(), deadline)
 
     def unmade(self, tests: OnVariants) -> list[Step]:
-        """The models that the tests need and that are not there, though none of them failed: the time was up."""
+        """The missing models that did not fail: the time was up."""
         return [step for key, step in Plan(self.steps(tests)).steps.items() if self._is_missing(key)]
 
     def steps(self, tests: OnVariants) -> list[Step]:
-        """The models that the tests need, of those variants that can be drawn."""
+        """The models that the tests need, for the variants that can be drawn."""
         return [step for variants in self._in_turn(tests) for steps in variants for step in steps]
 
     def _in_turn(self, tests: OnVariants) -> list[list[list[Step]]]:
-        """The models of each test's first variant, of each test's second one, and so on; by turn and variant.
+        """[turn][variant][step]: the models of each test's first variant, then of each test's second one, and so on.
 
-        In the order of the draw, since that has nothing to do with how long they take: where the time is not enough, those
-        variants are put to the test that were drawn first.
+        The order of the draw does not depend on how long a model takes, so if time runs out, the variants tested are simply
+        those drawn first.
         """
         found: dict[int, dict[int, list[Step]]] = {}
         for claim, strategy, method in tests:
             drawn: tuple[Variant, ...] = ()
-            with contextlib.suppress(UsageError):  # its test will say so
+            with contextlib.suppress(UsageError):  # its test reports it
                 drawn = self.of(strategy)
             for turn, variant in enumerate(drawn):
-                with contextlib.suppress(Exception):  # its trial will say so
+                with contextlib.suppress(Exception):  # its judge reports it
                     study = self._studies.own(variant.task, method)
                     needed = claim.needs(study, seed_of(variant), Case(**variant.case))
                     found.setdefault(turn, {}).setdefault(seed_of(variant), []).extend(needed.values())

@@ -317,8 +317,8 @@ def test_scale_and_extended_claims_are_those_asked_for(suite: pytest.Pytester) -
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        ("mine -k of.base", ["no test that was collected needs a fine-tuned model"]),
-        ("mine -k of.fixed", ["no test that was collected needs a fine-tuned model"]),
+        ("mine -k of.base", ["none of the collected tests needs a fine-tuned model"]),
+        ("mine -k of.fixed", ["none of the collected tests needs a fine-tuned model"]),
         ("mine --method=full", ["--method=full", "not of `capbench export`", "omit it"]),
         ("mine --report=reports", ["--report=reports", "not of `capbench export`", "omit it"]),
         ("mine --expect=preserve", ["--expect=preserve", "not of `capbench export`", "omit it"]),

@@ -238,7 +238,7 @@ def test_the_selection_counts(suite: pytest.Pytester) -> None:
     result = made(suite, "train", "test_tiny.py", "--seeds=1", "-k", "of.base")
     assert result.ret == 0 and trained(suite) == 2
     nothing = made(suite, "plan", "test_tiny.py", "-k", "without_models")
-    assert nothing.ret == 0 and lines_with(nothing, "no test that was collected needs a model")
+    assert nothing.ret == 0 and lines_with(nothing, "none of the collected tests needs a model")
     none = made(suite, "plan", "test_tiny.py", "-k", "no_such_test")
     assert (none.ret, none.out) == (5, "") and lines_with(none, "capbench: error: no test was collected")
     more = made(suite, "plan", "test_tiny.py", "--extended", "-k", "of.more", "--seeds=1")
