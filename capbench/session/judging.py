@@ -1,4 +1,4 @@
-"""The judge of one test: with its models, or the reason why they are missing."""
+"""The judge of one test, with its models or the reason that they are missing."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def judge_of(
     nodeid: str,
     timed: Callable[[Callable[[], None]], None],
 ) -> Judge:
-    """The judge of a claim for one method, of the run whose models these are.
+    """The judge of a claim for one method. models: the run's.
 
-    nodeid: of the test, for the record. timed: runs what it is given and keeps the time.
+    nodeid: the test's, for the record. timed: calls its argument and measures the time.
     """
     case, studies = case or Case(), models.studies
     steps, blocked = studies.needed(claim, case, method)

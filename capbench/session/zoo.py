@@ -1,4 +1,4 @@
-"""The base models of collected tests: bundled with the package, or compared with those that are."""
+"""The base models of collected tests: bundle them, check the bundled ones, or give those new keys."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def build(
 
 
 def verify(run: CapbenchSession, collected: Collected, folder: Path, *, say: Callable[[str], None]) -> bool:
-    """Check the models in the folder, and that they are those that the tests need; whether all is well."""
+    """Check the models in the folder, and that they are the ones the tests need. Returns whether all are ok."""
     from capbench.zoo.verify import shown, summary, verify
 
     findings = verify(folder, base_models(run, collected))
@@ -54,7 +54,7 @@ def verify(run: CapbenchSession, collected: Collected, folder: Path, *, say: Cal
 
 
 def rekey(run: CapbenchSession, collected: Collected, folder: Path, *, say: Callable[[str], None]) -> None:
-    """Train again the bundled models whose code changed, and give them their new keys if the bits are the same.
+    """Train the bundled models whose code changed again, and give them new keys if the bits are the same.
 
     Raises CapbenchError, and changes nothing, if one differs or cannot be made.
     """
@@ -62,7 +62,7 @@ def rekey(run: CapbenchSession, collected: Collected, folder: Path, *, say: Call
 
     steps = base_models(run, collected)
     old = outdated(folder, steps)
-    store = Store(run.options.root / RETRAINED)  # holds no model that was taken from the package
+    store = Store(run.options.root / RETRAINED)  # holds no model taken from the package
     for error in make(Plan(old.values()), store, at_once=run.options.at_once, say=say, bundled=False).values():
         raise CapbenchError(error)
     made = rekey(folder, steps, store)
@@ -70,11 +70,11 @@ def rekey(run: CapbenchSession, collected: Collected, folder: Path, *, say: Call
 
 
 def base_models(run: CapbenchSession, collected: Collected) -> list[Pretrain]:
-    """Those that the tests need; those of the calibration are not among them. Raises UsageError if there is none."""
+    """The base models that the tests need, without those of the calibration. Raises UsageError if there is none."""
     needed, wrong = run.models.steps(test for test in collected.tests if test[0].study != "calibration")
     for why in wrong:
         raise CapbenchError(why)
     steps = [step for step in Plan(needed).steps.values() if isinstance(step, Pretrain)]
     if not steps:
-        raise UsageError("no test that was collected needs a pretrained model; name other tests")
+        raise UsageError("none of the collected tests needs a pretrained model; name other tests")
     return steps

@@ -192,7 +192,7 @@ def test_rekey_trains_again_and_writes_the_new_keys(suite: pytest.Pytester) -> N
         ("zoo rekey --from=nowhere", ["--from=nowhere", "there is no such folder"]),
         ("zoo verify --from=damaged", ["it is not JSON"]),
         ("zoo build test_tiny.py -k nothing", ["no test was collected"]),
-        ("zoo build test_plain.py", ["no test that was collected needs a pretrained model"]),
+        ("zoo build test_plain.py", ["none of the collected tests needs a pretrained model"]),
     ],
 )
 def test_a_mistake_is_one_line(suite: pytest.Pytester, words: str, parts: list[str]) -> None:
