@@ -157,6 +157,19 @@ def lines_with(result: pytest.RunResult | Ended, *parts: str) -> list[str]:
     return [line for line in (*result.outlines, *result.errlines) if all(part in line for part in parts)]
 
 
+def is_usage_error(result: pytest.RunResult, *parts: str) -> bool:
+    """Exit code 4, and one line that holds these parts."""
+    errors = [line for line in result.errlines if line.strip()]
+    assert result.ret == pytest.ExitCode.USAGE_ERROR, result.outlines + errors
+    assert len(errors) == 1, errors
+    assert errors[0].startswith("ERROR: ")
+    assert not lines_with(result, "Traceback")
+    assert not lines_with(result, "models to make")
+    missing = [part for part in parts if part not in errors[0]]
+    assert missing == [], errors
+    return True
+
+
 def told(result: pytest.RunResult, claim: str) -> list[str]:
     """The lines in which the run says how a claim ended (pytest's short summary, which cuts them, left out)."""
     return [line for line in result.outlines if line.startswith(f"{claim}: ")]

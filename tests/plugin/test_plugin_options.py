@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_suite import folders, lines_with, results, run, trained, write_suite
+from tiny_suite import folders, is_usage_error, lines_with, results, run, trained, write_suite
 
 ROOT = Path(__file__).parents[2]
 TESTS = """
@@ -27,19 +27,6 @@ def suite(pytester: pytest.Pytester) -> None:
     package = pytester.path / "breaks"
     package.mkdir()
     package.joinpath("__init__.py").write_text("raise RuntimeError('this package breaks')")
-
-
-def is_usage_error(result: pytest.RunResult, *parts: str) -> bool:
-    """Exit code 4, and one line that holds these parts."""
-    errors = [line for line in result.errlines if line.strip()]
-    assert result.ret == pytest.ExitCode.USAGE_ERROR, result.outlines + errors
-    assert len(errors) == 1, errors
-    assert errors[0].startswith("ERROR: ")
-    assert not lines_with(result, "Traceback")
-    assert not lines_with(result, "models to make")
-    missing = [part for part in parts if part not in errors[0]]
-    assert missing == [], errors
-    return True
 
 
 @pytest.mark.parametrize(

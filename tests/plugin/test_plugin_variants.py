@@ -7,8 +7,7 @@ from typing import Any
 
 import hypothesis.core  # noqa: F401  # as in tiny_suite: an inner run forgets its imports
 import pytest
-from test_plugin_options import is_usage_error
-from tiny_suite import MAKING, capbench, lines_with, record, results, run, told, trained, write_suite
+from tiny_suite import MAKING, capbench, is_usage_error, lines_with, record, results, run, told, trained, write_suite
 
 from capbench.pipeline.clock import Clock
 from capbench.pipeline.priority_plan import PriorityPlan

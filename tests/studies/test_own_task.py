@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_plugin_options import is_usage_error
-from tiny_suite import folders, record, results, run, write_suite
+from tiny_suite import folders, is_usage_error, record, results, run, write_suite
 
 from capbench.errors import UsageError
 from capbench.methods.specs.registry import find
