@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -384,7 +385,7 @@ def test_help_lists_all_that_it_takes(command: str, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize("command", ["plan", "train"])
 def test_a_suite_that_is_not_there_is_told(command: str, suite: pytest.Pytester) -> None:
     ended = subprocess.run(
-        ["capbench", command, "nowhere.py", "--cache=cache"],
+        [str(Path(sys.executable).with_name("capbench")), command, "nowhere.py", "--cache=cache"],
         capture_output=True,
         text=True,
         timeout=100,

@@ -250,10 +250,11 @@ def test_priors_and_pairs_are_of_the_letters(letters: str, data: st.DataObject) 
 
 
 def test_everything_that_there_is_gets_drawn() -> None:
+    """In enough draws: which they are depends, derandomised too, on the constants in whatever modules are loaded."""
     tasks: list[PcfgTask] = []
 
     @given(pcfg_tasks())
-    @settings(deadline=None, max_examples=250, derandomize=True, database=None, phases=[Phase.generate])
+    @settings(deadline=None, max_examples=350, derandomize=True, database=None, phases=[Phase.generate])
     def draws(task: PcfgTask) -> None:
         tasks.append(task)
 
