@@ -17,7 +17,7 @@ from capbench import __version__
 from capbench.checkpoints import identity
 from capbench.checkpoints.guide import GUIDE
 from capbench.checkpoints.manifest import BASE, DATA, NAME, STREAMS, TUNED, Entry, File, Manifest
-from capbench.configs import GptConfig, TrainConfig
+from capbench.configs import ModelConfig, TrainConfig
 from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.steps import FineTune
 from capbench.store.store import Store
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from capbench.models.base import Model
+from capbench.models.gpt import Gpt
 
 CHOICES = {"none": (), "target": STREAMS[:1], "full": STREAMS}  # which streams are written
 
@@ -207,8 +208,9 @@ def _drawn(stream: Task, train: TrainConfig, progress: Callable[[int], object]) 
 def _architecture(model: Model) -> dict[str, Any]:
     """What is needed to rebuild the model: its kind and its sizes."""
     config: Any = model.config
-    if isinstance(config, GptConfig):
-        return {"kind": "gpt", **dataclasses.asdict(config)}
+    if isinstance(config, ModelConfig):
+        kind = "gpt" if type(model) is Gpt else f"{type(model).__module__}:{type(model).__name__}"
+        return {"kind": kind, **dataclasses.asdict(config)}
     return {"kind": "tracr", **config.to_json()}
 
 

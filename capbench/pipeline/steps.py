@@ -19,9 +19,9 @@ from capbench.tasks.base import Task
 from capbench.tasks.finetuning import FineTuningTask
 
 
-def code_path() -> Any:
+def code_path(default: Any = dataclasses.MISSING) -> Any:
     """A field that names code as `module:attribute`: its part of a key is what that code does, not where it lies."""
-    return field(metadata={"code": True})
+    return field(default=default, metadata={"code": True})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -110,10 +110,50 @@ def _imported(file: Path) -> frozenset[Path]:
     names = {name for node in ast.walk(tree) for name in _names(node)}
     files = {_file(name) for name in names if name.startswith("capbench.")}
     found = {f for f in files if f.is_file() and _shapes(f)}
-    if not _ours(file):
-        places = (getattr(sys.modules.get(name), "__file__", None) for name in names)
-        found |= {Path(place) for place in places if place and _is_the_users(Path(place))}
-    return frozenset(found)
+    return frozenset(found if _ours(file) else found | _users_imports(tree, file))
+
+
+def _users_imports(tree: ast.AST, file: Path) -> set[Path]:
+    """The user's own files that a file of the user's imports, found without importing them: some may not be imported yet."""
+    package = file.parent
+    while (package.parent / "__init__.py").is_file():
+        package = package.parent
+    roots: dict[str, Path | None] = {package.name: package.parent} if (package / "__init__.py").is_file() else {}
+    found: set[Path] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level and node.level <= len(file.parents):
+            start = node.module.split(".") if node.module else []
+            for alias in node.names:
+                found |= set(_on_the_way(file.parents[node.level - 1], [*start, alias.name]))
+        for top, *parts in (name.split(".") for name in _names(node)):
+            root = roots[top] = roots[top] if top in roots else _users_root(top)
+            found |= set(_on_the_way(root, [top, *parts])) if root else set()
+            loaded = getattr(sys.modules.get(".".join([top, *parts])), "__file__", None)
+            found |= {Path(loaded)} if loaded and _is_the_users(Path(loaded)) else set()
+    return found - {file}
+
+
+def _users_root(top: str) -> Path | None:
+    """The folder in which a module or package of the user's lies; None for libraries and capbench."""
+    if top in sys.stdlib_module_names or top == "capbench":
+        return None
+    place = getattr(sys.modules.get(top), "__file__", None)
+    if place is None:
+        with suppress(ImportError, ValueError):  # of what has no source
+            spec = importlib.util.find_spec(top)
+            place = spec.origin if spec is not None and spec.has_location else None
+    if place is None or not _is_the_users(Path(place)):
+        return None
+    return Path(place).parents[1] if Path(place).name == "__init__.py" else Path(place).parent
+
+
+def _on_the_way(folder: Path, parts: list[str]) -> Iterator[Path]:
+    """The files that importing these parts runs; the last may be a name in one."""
+    for n in range(1, len(parts) + 1):
+        place = folder.joinpath(*parts[:n])
+        for file in (place / "__init__.py", place.with_name(f"{place.name}.py")):
+            if file.is_file():
+                yield file
 
 
 def _names(node: ast.AST) -> set[str]:

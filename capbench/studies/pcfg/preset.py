@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from capbench.configs import GptConfig, Precision, TrainConfig
+from capbench.pipeline.steps import code_path
 from capbench.tasks.pcfg.grammar import WIDE_GRAMMAR
 from capbench.tasks.pcfg.setting import PcfgSetting
 
@@ -30,6 +31,7 @@ class PcfgPreset:
     name: str
     setting: PcfgSetting
     index_q: int = 1  # the Indexer's correlation: index(b) - index(a); 1 is rare in short texts of WIDE_GRAMMAR
+    architecture: str = code_path("capbench.models.gpt:Gpt")  # built from the configuration that `gpt` gives
     d_model: int
     n_blocks: int
     n_heads: int

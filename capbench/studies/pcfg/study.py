@@ -19,7 +19,6 @@ from capbench.tasks.pcfg.task import PcfgTask
 from capbench.tasks.splits import Split
 
 O_PT, O_FT = "a", "b"  # operands of the pretraining and of the fine-tuning task
-ARCHITECTURE = "capbench.models.gpt:Gpt"
 TAUGHT = 0.1  # an operand at or above this prior counts as taught, below it as (nearly) never seen
 
 
@@ -46,7 +45,7 @@ class PcfgStudy(FineTuningStudy):
     @property
     def model_name(self) -> str:
         p = self.preset
-        return f"gpt-{p.n_blocks}x{p.d_model}"
+        return f"{p.architecture.rpartition(':')[2].lower()}-{p.n_blocks}x{p.d_model}"
 
     @property
     def task_name(self) -> str:
@@ -103,7 +102,9 @@ class PcfgStudy(FineTuningStudy):
     def initialised(self, seed: int) -> Initialise:
         """A random initialisation: the Scr. baseline's start."""
         return Initialise(
-            architecture=ARCHITECTURE, model=self.preset.gpt(self.setting), seed=subseed(seed, "initialise")
+            architecture=self.preset.architecture,
+            model=self.preset.gpt(self.setting),
+            seed=subseed(seed, "initialise"),
         )
 
     def base(self, seed: int, *, prior: str, duration: float = 1) -> Pretrain:
