@@ -1,0 +1,73 @@
+"""The verdicts of a run: which tools judge a record, also one of an earlier run that did not say its study."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from report_example import record
+
+from capbench.results import Measurement, Record
+from capbench.session.studies import Studies
+from capbench.studies.pcfg.own import TaskSpec
+from capbench.studies.registry import BUILT_IN, make
+from capbench.tasks.pcfg.setting import PcfgSetting
+
+SPEC = TaskSpec(setting=PcfgSetting(text_len=8, numbers={"C": 5}))
+
+
+def studies(scale: str = "small", task: TaskSpec | None = None) -> Studies:
+    options: Any = SimpleNamespace(
+        scale=scale, seeds=1, methods={}, task=task, studies=BUILT_IN, device="cpu", precision="float32"
+    )
+    return Studies(options)
+
+
+def gone(task: str, study: str = "", **tools: float) -> Record:
+    """A record of a model whose behaviour is gone."""
+    values = {"tuned.O_PT.c_te0": 0.0, "tuned.O_PT.c_te1": 0.0, **tools}
+    found = tuple(Measurement(name=n, value=v, unit="", n=1, seed=0) for n, v in values.items())
+    return replace(record(), task=task, study=study, measurements=found, protocol={"c_tr": 1, "lr": "small"})
+
+
+TRACR = {"circuit.retention": 1.0, "pruning.weights.gain": 0.5}
+PCFG = {"probing.retention": 1.0, "revival.speed_up": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "tools", "read"),
+    [
+        ("pcfg-counter", PCFG, ["behaviour", "revival", "probing"]),
+        ("pcfg-indexer", PCFG, ["behaviour", "revival", "probing"]),
+        ("tracr-counter", TRACR, ["behaviour", "circuit", "weight pruning"]),
+        ("tracr-max", TRACR, ["behaviour", "circuit", "weight pruning"]),
+    ],
+)
+def test_a_record_is_judged_by_the_tools_of_its_study(name: str, tools: dict[str, float], read: list[str]) -> None:
+    task = make(name, scale="small").task_name
+    new, old = gone(task, name, **tools), gone(task, **tools)  # an old one is known by its task
+    for each in (new, old):
+        (found,) = studies().capabilities([each])
+        assert [e.tool for e in found.evidence] == read and found.verdict == "wrapped" and not found.uncalibrated
+        assert found.study == each.study
+
+
+def test_a_record_of_a_study_that_is_not_installed_gives_no_verdict() -> None:
+    assert studies().capabilities([gone("parity", "parity"), gone("parity")]) == ()
+
+
+def test_the_tools_were_never_calibrated_for_a_task_of_ones_own() -> None:
+    own = studies(task=SPEC)
+    task = own.own(SPEC, "").task_name
+    (found,) = own.capabilities([gone(task, "pcfg-counter", **PCFG)])
+    assert found.verdict == "wrapped" and found.uncalibrated == ("revival", "probing")
+    (old,) = own.capabilities([gone(task, **PCFG)])
+    assert old.uncalibrated == ("revival", "probing")
+
+
+@pytest.mark.parametrize("scale", ["smoke", "paper"])
+def test_no_other_scale_s_calibration_counts(scale: str) -> None:
+    (found,) = studies(scale).capabilities([gone("tracr count a to b", "tracr-counter", **TRACR)])
+    assert found.verdict == "wrapped" and found.uncalibrated == ("circuit", "weight pruning")
