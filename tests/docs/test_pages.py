@@ -109,3 +109,12 @@ def test_a_run_that_is_not_there_is_named_in_one_line(tmp_path: Path, capsys: py
     err = capsys.readouterr().err
     assert "gone" in err and err.count("\n") == 1
     assert text(page) == before
+
+
+def test_what_the_page_shows_of_the_example_stands_in_the_example() -> None:
+    shown = text(ROOT / "docs" / "extending.md").partition("## A study of your own")[2]
+    excerpts = re.findall(r"^```python\n(.*?)^```$", shown, flags=re.DOTALL | re.MULTILINE)
+    example = "\n".join(text(file) for file in sorted((ROOT / "examples" / "recall").glob("*.py")))
+    stands = {line.strip() for line in example.splitlines()}
+    assert len(excerpts) >= 5
+    assert [line for excerpt in excerpts for line in excerpt.splitlines() if line.strip() not in stands] == []
