@@ -9,9 +9,8 @@ from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Pretrain
 from capbench.session.making import make
-from capbench.session.options.checked import RETRAINED
 from capbench.session.run import CapbenchSession, Collected
-from capbench.store.store import Store
+from capbench.store.store import Store, beside
 from capbench.zoo import bundle
 from capbench.zoo.command import Selection, recorded
 
@@ -62,7 +61,7 @@ def rekey(run: CapbenchSession, collected: Collected, folder: Path, *, say: Call
 
     steps = base_models(run, collected)
     old = outdated(folder, steps)
-    store = Store(run.options.root / RETRAINED)  # holds no model taken from the package
+    store = Store(beside(run.options.root, "retrained"))  # holds no model taken from the package
     for error in make(Plan(old.values()), store, at_once=run.options.at_once, say=say, bundled=False).values():
         raise CapbenchError(error)
     made = rekey(folder, steps, store)

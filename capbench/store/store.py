@@ -3,7 +3,7 @@
 Under the root: `artefacts/<key[:2]>/<key>/` holds tensors.safetensors and meta.json, complete and never changed;
 `tmp/<key>.<random>/` is being written, and renamed into place when complete; `locks/<key>.lock` is held while an
 artefact is built or moved; `damaged/<key>.<random>/` failed its checksum and is kept for inspection;
-`partial/<key>/` holds the state of a training that is not finished.
+`partial/<key>/` holds the state of a training that is not finished. What else lies there: see `beside`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_dir
@@ -67,6 +67,15 @@ class DamagedArtefact(UserWarning):
 def default_root(option: str | None = None) -> Path:
     """Where artefacts live: `option`, else the environment's CAPBENCH_CACHE, else the user's cache directory."""
     return Path(option or os.environ.get("CAPBENCH_CACHE") or user_cache_dir("capbench"))
+
+
+def beside(root: Path, what: Literal["retrained", "variants", "examples"]) -> Path:
+    """Where other things are kept below a cache's root.
+
+    retrained: a store of models made without those of the package. variants: specifications of variants that were tried.
+    examples: Hypothesis' databases of variants that failed.
+    """
+    return root / what
 
 
 def partial_folder(root: Path, key: str) -> Path:

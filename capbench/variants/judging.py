@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capbench.errors import CapbenchError
@@ -14,6 +13,7 @@ from capbench.methods.specs.user_code import one_line
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
 from capbench.results import Record, Status, Trial, Verdict
+from capbench.store.store import beside
 from capbench.studies.base import Study
 from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge
 from capbench.studies.lab import Lab
@@ -149,7 +149,7 @@ class VariantsJudge:
             self.strategy,
             fails,
             first,
-            examples=Path(self.lab.store.root) / "examples",
+            examples=beside(self.lab.store.root, "examples"),
             name=f"{self.claim.id} {self.method} {self.scale}",
         )
         if found is not None:

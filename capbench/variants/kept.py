@@ -9,6 +9,7 @@ from typing import Any
 
 from capbench.errors import UsageError
 from capbench.store.files import write_whole
+from capbench.store.store import beside
 from capbench.studies.pcfg.variant import Variant
 from capbench.variants.codec import plain, variant_of
 
@@ -17,7 +18,7 @@ class Kept:
     """The variants that claims were tried on, by id, in files below the cache."""
 
     def __init__(self, root: Path) -> None:
-        self._folder = root / "variants"
+        self._folder = beside(root, "variants")
 
     def keep(self, variant: Variant) -> None:
         """Write it down, unless it is there already. With pytest-xdist all processes write the same variants."""

@@ -18,13 +18,12 @@ from capbench.methods.specs.checkpoints import Checkpoints
 from capbench.pipeline.executors.on_ray import cluster
 from capbench.session.options.at_once import AtOnce, at_once
 from capbench.session.options.given import Given
-from capbench.store.store import default_root
+from capbench.store.store import beside, default_root
 from capbench.studies.pcfg.own import TaskSpec
 from capbench.studies.pcfg.own_file import find_task
 from capbench.studies.registry import BUILT_IN, Table
 from capbench.studies.scales import SCALES
 
-RETRAINED = "retrained"  # the folder, in the cache, of what was made without the bundled models
 VARIANTS = 12  # that a claim is tried on by default
 
 
@@ -106,7 +105,7 @@ class Options:
     def root(self) -> Path:
         """Where models are kept: apart from those that came with the package, and what was made of them, if none may."""
         root = default_root(self.cache)
-        return root / RETRAINED if self.retrain else root
+        return beside(root, "retrained") if self.retrain else root
 
 
 def find_method(
