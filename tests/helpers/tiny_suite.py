@@ -125,6 +125,14 @@ def run(pytester: pytest.Pytester, *options: str, process: bool = False, **more:
     return pytester.runpytest_inprocess(*arguments, **more)
 
 
+def planned(pytester: pytest.Pytester, *arguments: str) -> str:
+    """What `capbench plan` says of a suite's models with one seed, in a process of its own: it hashes files anew."""
+    command = str(Path(sys.executable).with_name("capbench"))
+    done = pytester.run(command, "plan", "--cache=cache", "--seeds=1", *arguments, timeout=100)
+    assert done.ret == 0, done.errlines
+    return next(line for line in done.outlines if " in the cache" in line)
+
+
 def folders(pytester: pytest.Pytester, name: str = "reports") -> list[Path]:
     """The run folders of a report directory, the oldest first."""
     return sorted(p for p in (pytester.path / name).iterdir() if p.is_dir())

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny_suite import lines_with, record, results, run, trained, write_suite
+from tiny_suite import lines_with, planned, record, results, run, trained, write_suite
 
 ROOT = Path(__file__).parents[2]
 # The line is `architecture=...`; all else is a claim as it is on a GPT.
@@ -43,8 +43,9 @@ def test_a_network_of_ones_own_is_pretrained_and_fine_tuned(pytester: pytest.Pyt
     assert lines_with(first, "3 of 3 models to make") and trained(pytester) >= 3
     found = record(results(pytester), "mine.recurrent")
     assert {m.name for m in found.measurements} >= {"base", "tuned", "tuned.O_PT.c_te0"}
+    assert planned(pytester, ".").startswith("3 models, 3 in the cache, 0 to make")
     network.write_text(network.read_text().replace("normal_(0.0, 0.2", "normal_(0.0, 0.1"))
-    assert lines_with(run(pytester, "--capbench-seeds=1", process=True), "3 of 3 models to make")
+    assert planned(pytester, ".").startswith("3 models, 0 in the cache, 3 to make")
 
 
 def test_a_model_is_named_after_its_architecture() -> None:
