@@ -99,18 +99,25 @@ def _digest(files: set[Path]) -> str:
         if file not in found:
             found.add(file)
             waiting |= _imported(file)
-    # A set: a new package adds an __init__.py that does nothing, as others do.
-    return hashlib.sha256(";".join(sorted({file_digest(file) for file in found})).encode()).hexdigest()[:16]
+    # A set: a new package adds an __init__.py that does nothing, as others do. The user's files import each other by name.
+    named = {f"{'' if _ours(f) or f in files else _module_name(f)}{file_digest(f)}" for f in found}
+    return hashlib.sha256(";".join(sorted(named)).encode()).hexdigest()[:16]
+
+
+def _module_name(file: Path) -> str:
+    return f"{file.parent.name if file.name == '__init__.py' else file.stem}:"
 
 
 @cache
 def _imported(file: Path) -> frozenset[Path]:
     """The shaping files of capbench that a file imports, in functions too; of the user's file also the user's own."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    names = {name for node in ast.walk(tree) for name in _names(node)}
+    names = {name for node in ast.walk(tree) for name in _names(node)} | _through_the_face(tree)
     files = {_file(name) for name in names if name.startswith("capbench.")}
     found = {f for f in files if f.is_file() and _shapes(f)}
-    return frozenset(found if _ours(file) else found | _users_imports(tree, file))
+    if not _ours(file):
+        found |= _users_imports(tree, file) | {f for f in files if f.is_file() and _is_a_method(f)}
+    return frozenset(found)
 
 
 def _users_imports(tree: ast.AST, file: Path) -> set[Path]:
@@ -162,8 +169,17 @@ def _names(node: ast.AST) -> set[str]:
         return {alias.name for alias in node.names}
     if isinstance(node, ast.ImportFrom) and node.module and not node.level:
         named = {f"{node.module}.{alias.name}" for alias in node.names}
-        return {node.module, *named, *(_defined_in(name) for name in named)}
+        all_public = capbench.PUBLIC.values() if "capbench.*" in named else ()
+        return {node.module, *named, *(_defined_in(name) for name in named), *all_public}
     return set()
+
+
+def _through_the_face(tree: ast.AST) -> set[str]:
+    """The modules of public names used as `capbench.name`."""
+    imported = [alias for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    faces = {a.asname or "capbench" for a in imported if a.name == "capbench" or (_is_ours(a.name) and not a.asname)}
+    used = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)]
+    return {capbench.PUBLIC[n.attr] for n in used if _dotted(n.value) in faces and n.attr in capbench.PUBLIC}
 
 
 def _defined_in(name: str) -> str:
@@ -177,6 +193,11 @@ def _shapes(file: Path) -> bool:
     if module.startswith("capbench.studies.") and module.rpartition(".")[2] in _IN_NO_RESULT:
         return False
     return any(module == part or module.startswith(f"{part}.") for part in _SHAPING)
+
+
+def _is_a_method(file: Path) -> bool:
+    """Whether this is code of a built-in method, which a reading or a task of the user's may call."""
+    return any(file.is_relative_to(_ROOT / "methods" / kind) for kind in ("finetuning", "deletion", "peft"))
 
 
 def _file(module: str) -> Path:
@@ -202,8 +223,27 @@ _Stand = Callable[[str, Path], str]
 def _hash(source: str, stand: _Stand) -> str:
     tree = ast.parse(source)
     bound = _bound(tree)
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    # Other files may take from this one what it imports under another name.
+    renamed = {
+        alias: of for alias, of in bound.items() if alias not in used and of[0] and (alias != of[0] or alias == "*")
+    }
+    passed_on = sorted((alias, stand(*of)) for alias, of in renamed.items())
     tree = _Resolved(bound, stand).visit(tree)
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{_dump(tree)}{passed_on or ''}".encode()).hexdigest()[:16]
+
+
+def _dump(node: object) -> str:
+    """`ast.dump` as Python 3.11 has it: later versions add fields and omit empty ones, and keys must not depend on that."""
+    if isinstance(node, list):
+        return f"[{', '.join(map(_dump, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = {name: getattr(node, name, None) for name in node._fields}
+    absent = {name for name, value in fields.items() if value is None and getattr(type(node), name, ...) is None}
+    absent |= {"type_params"} if not fields.get("type_params") else set()
+    said = (f"{name}={_dump(value)}" for name, value in fields.items() if name not in absent)
+    return f"{type(node).__name__}({', '.join(said)})"
 
 
 @cache
@@ -218,22 +258,33 @@ def _standing_for(name: str, file: Path) -> str:
 
 
 def _bound(tree: ast.AST) -> dict[str, tuple[str, Path]]:
-    """What imports of capbench bind, in a file: alias -> (name in its module, that module's file); a module has no name."""
-    found: dict[str, tuple[str, Path]] = {}
+    """What imports of capbench bind, in a file: alias -> (name in its module, that module's file); a module has no name.
+
+    Without those that stand for several things, by place or condition.
+    """
+    found: dict[str, set[tuple[str, Path]]] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.asname and alias.name.startswith("capbench."):
-                    found[alias.asname] = ("", _file(alias.name))
-        elif isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] == "capbench":
-            for alias in node.names:
-                name = f"{node.module}.{alias.name}"
-                if _file(name).is_file():
-                    found[alias.asname or alias.name] = ("", _file(name))
-                else:
-                    module = _defined_in(name) if node.module == "capbench" else str(node.module)
-                    found[alias.asname or alias.name] = (alias.name, _file(module))
-    return found
+        for alias, of in _binds(node):
+            found.setdefault(alias, set()).add(of)
+    return {alias: next(iter(of)) for alias, of in found.items() if len(of) == 1}
+
+
+def _binds(node: ast.AST) -> Iterator[tuple[str, tuple[str, Path]]]:
+    """What one import of capbench binds, as in `_bound`."""
+    if isinstance(node, ast.Import):
+        yield from ((a.asname, ("", _file(a.name))) for a in node.names if a.asname and _is_ours(a.name))
+    elif isinstance(node, ast.ImportFrom) and not node.level and _is_ours(node.module or ""):
+        for alias in node.names:
+            name = f"{node.module}.{alias.name}"
+            if _file(name).is_file():
+                yield alias.asname or alias.name, ("", _file(name))
+            else:
+                module = _defined_in(name) if node.module == "capbench" else str(node.module)
+                yield alias.asname or alias.name, (alias.name, _file(module))
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "capbench"
 
 
 class _Resolved(ast.NodeTransformer):
@@ -253,12 +304,24 @@ class _Resolved(ast.NodeTransformer):
                 node.body = node.body[1:]
         return super().generic_visit(node)
 
-    def visit_Import(self, node: ast.Import) -> ast.AST | None:
-        node.names = [alias for alias in node.names if alias.name.split(".")[0] != "capbench"]
-        return node if node.names else None
+    def visit_Import(self, node: ast.Import) -> list[ast.stmt]:
+        ambiguous = self._ambiguous(node)
+        node.names = [alias for alias in node.names if not _is_ours(alias.name)]
+        return [*([node] if node.names else []), *ambiguous]
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
-        return None if not node.level and (node.module or "").split(".")[0] == "capbench" else node
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.stmt]:
+        return self._ambiguous(node) if not node.level and _is_ours(node.module or "") else node
+
+    def _ambiguous(self, node: ast.AST) -> list[ast.stmt]:
+        """An import that binds a name which others bind to something else stays where it is."""
+        names = [ast.alias(self._stand(*of), alias) for alias, of in _binds(node) if alias not in self._bound]
+        return [ast.Import(names)] if names else []
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        """A parameter hides an import of its name."""
+        if node.arg in self._bound:
+            node.arg = self._stand(*self._bound[node.arg])
+        return self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id not in self._bound:
@@ -268,10 +331,12 @@ class _Resolved(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         """`module.name` counts like the name; so does `capbench.package.module.name`."""
-        if isinstance(node.value, ast.Name) and (of := self._bound.get(node.value.id)) and not of[0]:
-            return ast.Name(id=self._stand(node.attr, of[1]), ctx=node.ctx)
         dotted = _dotted(node.value)
-        if dotted.startswith("capbench.") and (file := _file(dotted)).is_file():
+        of = self._bound.get(dotted)
+        file = of[1] if of is not None and not of[0] else _file(dotted) if _is_ours(dotted) else None
+        if file == _file("capbench"):
+            file = _file(capbench.PUBLIC[node.attr]) if node.attr in capbench.PUBLIC else None
+        if file is not None and (of is not None or file.is_file()):
             return ast.Name(id=self._stand(node.attr, file), ctx=node.ctx)
         return self.generic_visit(node)
 
