@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from capbench.errors import UsageError
 from capbench.session.options.given import Given, declare
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def paths(namespace: argparse.Namespace) -> list[str]:
 
 def collected(namespace: argparse.Namespace, given: Given) -> tuple[CapbenchSession, Collected]:
     """The session and the tests that need models. Raises as `capbench.plugin.collecting.collect` does."""
+    for path in namespace.paths:
+        if path.startswith("-"):  # argparse lets these through after `--`; pytest would take them for its own options
+            raise UsageError(f"{path}: not a test file or folder; give options before `--`")
     from capbench.plugin.collecting import collect
 
     letters = [word for name in ("k", "m") if (text := given.text(name)) is not None for word in (f"-{name}", text)]

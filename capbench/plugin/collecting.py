@@ -63,6 +63,10 @@ class _Collector:
         self.interrupted = False
         self.path: list[str] = []
 
+    def pytest_configure(self, config: pytest.Config) -> None:
+        if not config.pluginmanager.hasplugin("capbench"):
+            raise pytest.UsageError("pytest was told not to load capbench ('-p no:capbench' in addopts?); remove that")
+
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self.failures.append(f"{report.nodeid}: {report.longreprtext}")

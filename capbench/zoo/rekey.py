@@ -22,9 +22,12 @@ def outdated(folder: Path, wanted: Iterable[Pretrain]) -> dict[str, Pretrain]:
 
     Raises UsageError where there is no good manifest.
     """
-    now = {without_code(described(step)): step for step in wanted}
-    found = ((entry.key, now.get(without_code(entry.config))) for entry in _manifest(folder).models)
-    return {key: step for key, step in found if step is not None and step.key != key}
+    steps = {step.key: step for step in wanted}
+    now = {without_code(described(step)): step for step in steps.values()}
+    # Two architectures of one name may have equal configurations: a model that is asked for as it is stays so.
+    old = (entry for entry in _manifest(folder).models if entry.key not in steps)
+    found = ((entry.key, now.get(without_code(entry.config))) for entry in old)
+    return {key: step for key, step in found if step is not None}
 
 
 def rekey(folder: Path, wanted: Iterable[Pretrain], store: Store) -> Manifest:

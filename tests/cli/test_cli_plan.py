@@ -246,6 +246,20 @@ def test_the_selection_counts(suite: pytest.Pytester) -> None:
     assert lines_with(more, "3 models, 2 in the cache, 1 to make")
 
 
+@pytest.mark.parametrize("word", ["--capbench-scale=small", "-k", "-p"])
+def test_options_after_two_dashes_do_not_reach_pytest(suite: pytest.Pytester, word: str) -> None:
+    result = made(suite, "plan", "test_tiny.py", "--", word)
+    assert (result.ret, result.out) == (2, "")
+    assert lines_with(result, f"capbench: error: {word}: not a test file or folder; give options before `--`")
+
+
+def test_a_project_without_the_plugin_is_told_so(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:capbench")
+    result = made(suite, "plan", "test_tiny.py")
+    assert (result.ret, result.out) == (2, "")
+    assert lines_with(result, "capbench: error: pytest was told not to load capbench ('-p no:capbench' in addopts?)")
+
+
 def test_the_next_run_says_how_long_it_will_take(suite: pytest.Pytester) -> None:
     made(suite, "train", "test_tiny.py", "--seeds=1")
     result = made(suite, "train", "test_tiny.py", "--seeds=2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,12 @@ def test_models_get_the_keys_of_the_code_as_it_is_now(old: Path, origin: Store, 
     # Once more: there is nothing to do, and the key of the making stays.
     unchanged = content(old)
     assert outdated(old, STEPS) == {} and rekey(old, STEPS, origin) == after and content(old) == unchanged
+
+
+def test_a_model_that_is_asked_for_is_not_outdated_by_one_of_another_architecture_of_its_name(zoo: Path) -> None:
+    name = BASE.start.architecture.partition(":")[2]
+    namesake = replace(BASE, start=replace(BASE.start, architecture=f"textwrap:{name}"))
+    assert namesake.key != BASE.key and outdated(zoo, [*STEPS, namesake]) == {}
 
 
 def trained_otherwise(store: Store, how: Callable[[dict[str, torch.Tensor], dict[str, object]], None]) -> None:
