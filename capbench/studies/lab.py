@@ -99,7 +99,7 @@ class Lab:
         """Carry out a reading, or take its result from the store: it is kept under everything that it depends on."""
         config = {
             "reading": name_digest(f"{reading.__module__}:{reading.__qualname__}"),
-            "code": reading_code(frozenset({Path(reading.__code__.co_filename), *_source(bench.study)})),
+            "code": reading_code(frozenset({*_files(reading), *_source(bench.study)})),
             "study": _description(bench.study),
             "seed": bench.seed,
             "steps": {name: step.key for name, step in steps.items()},
@@ -120,6 +120,17 @@ def _description(study: Study) -> Any:
     """A study as JSON values, without the method and the device, which are in the models' keys, and without its tools."""
     found = describe(study) if is_dataclass(study) else {"preset": describe(study.preset)}
     return {name: value for name, value in found.items() if name not in ("method", "device", "toolbox")}
+
+
+def _files(reading: Reading) -> set[Path]:
+    """The file of a reading; of a decorated one those of its decorators too."""
+    found: set[Path] = set()
+    function: Reading | None = reading
+    while function is not None:
+        if (code := getattr(function, "__code__", None)) is not None:
+            found.add(Path(code.co_filename))
+        function = getattr(function, "__wrapped__", None)
+    return found
 
 
 def _source(study: Study) -> list[Path]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny import study
 
 from capbench.store import code
+from capbench.store.store import Store
+from capbench.studies.lab import Bench, Lab
 
 Key = Callable[..., str]
 
@@ -76,3 +80,37 @@ def test_a_digest_is_the_same_in_every_version_of_python() -> None:
     """Bundled models are found by it. Later versions than 3.11 add fields to the syntax tree and print no empty ones."""
     source = "class A:\n    def f(self, x=None, *, y: int = 1): return [x, {}, f'{y!r}', lambda: None]\n"
     assert code.source_digest(source) == "43489d253cab3b60"
+
+
+DECORATED = """
+from capbench import Measurement
+from others_decorator import decorated
+from others_value import VALUE
+
+@decorated
+def reading(bench):
+    yield Measurement(name="one", value=VALUE, unit="", n=1, seed=bench.seed)
+"""
+DECORATOR = "import functools\ndef decorated(f):\n    return functools.wraps(f)(lambda *a, **k: f(*a, **k))\n"
+
+
+def test_a_decorated_reading_is_made_again_when_what_it_imports_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def value(given: float) -> float:
+        folder = tmp_path / f"with_{given}"
+        folder.mkdir()
+        files = {"others_reading": DECORATED, "others_decorator": DECORATOR, "others_value": f"VALUE = {given}\n"}
+        for name, text in files.items():
+            (folder / f"{name}.py").write_text(text)
+        with monkeypatch.context() as m:
+            m.syspath_prepend(folder)
+            for name in files:
+                m.delitem(sys.modules, name, raising=False)
+            reading = importlib.import_module("others_reading").reading
+            (found,) = Lab(Store(tmp_path)).read(reading, Bench(study=study(), seed=0), {})
+        for name in files:
+            sys.modules.pop(name, None)
+        return found.value
+
+    assert (value(1.0), value(2.0)) == (1.0, 2.0)
