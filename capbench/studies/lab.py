@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from capbench.pipeline.steps import Step, describe
 from capbench.results import Measurement, measurement_from_dict, to_dict
-from capbench.store.code import name_digest, reading_code, remember_sources, source_of
+from capbench.store.code import name_digest, reading_code, remember_sources
 from capbench.store.keys import key_of
+from capbench.store.places import source_of
 from capbench.store.store import Store
 from capbench.studies.base import Study
 

@@ -14,7 +14,7 @@ from capbench.errors import MethodError
 from capbench.methods.specs import sources
 from capbench.methods.specs.built_in import BUILT_IN
 from capbench.methods.specs.registry import find, load
-from capbench.store import code
+from capbench.store.syntax import file_digest
 
 METHODS = Path(sources.__file__).parents[1]
 
@@ -55,7 +55,7 @@ def test_without_imports_of_ones_own_the_version_hangs_on_the_file_alone() -> No
 @pytest.mark.parametrize("name", ["full", "frozen-trunk", "identity"])
 def test_a_built_in_method_that_shares_nothing_is_known_by_what_its_file_does(name: str) -> None:
     file = METHODS / "finetuning" / f"{name.replace('-', '_')}.py"
-    assert find(name).digest == hashlib.sha256(code.file_digest(file).encode()).hexdigest()[:16]
+    assert find(name).digest == hashlib.sha256(file_digest(file).encode()).hexdigest()[:16]
 
 
 def test_a_method_that_uses_the_public_face_hangs_on_what_it_names(monkeypatch: pytest.MonkeyPatch) -> None:

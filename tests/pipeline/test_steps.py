@@ -15,7 +15,8 @@ from tiny_tracr import COUNT_A, COUNT_B
 from capbench.configs import TrainConfig
 from capbench.methods.specs.registry import MethodRef
 from capbench.pipeline.steps import Perturb, Step
-from capbench.store.code import source_digest, training_code
+from capbench.store.code import training_code
+from capbench.store.syntax import source_digest
 from capbench.studies.tracr.study import PROGRAMS
 from capbench.tasks.pcfg.finetuning import finetuning, pretraining
 

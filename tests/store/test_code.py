@@ -185,7 +185,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
         for name, source in {**PACKAGE, **(changes or {})}.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(source)
-        monkeypatch.setattr(code, "_ROOT", root)
+        monkeypatch.setattr("capbench.store.places.ROOT", root)
         _forget()
         return code.training_code(frozenset(modules))
 

@@ -12,6 +12,7 @@ from tiny import study
 
 from capbench.store import code
 from capbench.store.store import Store
+from capbench.store.syntax import source_digest
 from capbench.studies.lab import Bench, Lab
 
 Key = Callable[..., str]
@@ -79,7 +80,7 @@ def test_the_public_face_counts_like_the_module_behind_it(key: Key, other: str) 
 def test_a_digest_is_the_same_in_every_version_of_python() -> None:
     """Bundled models are found by it. Later versions than 3.11 add fields to the syntax tree and print no empty ones."""
     source = "class A:\n    def f(self, x=None, *, y: int = 1): return [x, {}, f'{y!r}', lambda: None]\n"
-    assert code.source_digest(source) == "43489d253cab3b60"
+    assert source_digest(source) == "43489d253cab3b60"
 
 
 DECORATED = """

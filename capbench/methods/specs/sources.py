@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capbench import PUBLIC
-from capbench.store import code
+from capbench.store.syntax import file_digest
 
 _CAPBENCH = Path(__file__).parents[2]
 _METHODS = Path(__file__).parents[1]
@@ -33,7 +33,7 @@ class _Root:
 def digest(file: Path, module: str = "") -> str:
     """16 hex digits over a method's file and all in `files`: of the user's the bytes, of capbench's what they do."""
     found = files(file, module)
-    ours = {code.file_digest(other) for other in found if other.is_relative_to(_CAPBENCH)}
+    ours = {file_digest(other) for other in found if other.is_relative_to(_CAPBENCH)}
     theirs = {(_name(other, file), _hash(other)) for other in found if not other.is_relative_to(_CAPBENCH)}
     lines = [*sorted(ours), *(f"{name}:{content};" for name, content in sorted(theirs))]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
