@@ -74,7 +74,7 @@ def summary(folder: Path, findings: Iterable[Finding]) -> str:
     if old:
         words += (
             f"; {old} of {ok + old} models were made by another version of the code and will be retrained; "
-            "run capbench zoo build"
+            "run capbench zoo build, or rekey if they train to the same weights"
         )
     elif absent or wrong or stray:
         words += "; run capbench zoo build"

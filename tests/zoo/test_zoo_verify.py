@@ -98,7 +98,7 @@ def test_other_code_makes_models_old(zoo: Path, tmp_path: Path, monkeypatch: pyt
     found = verify(zoo, now)
     assert [f.mark for f in found] == ["old", "old"]  # and not absent, too
     assert (
-        "2 of 2 models were made by another version of the code and will be retrained; run capbench zoo build"
-        in summary(zoo, found)
+        "2 of 2 models were made by another version of the code and will be retrained; "
+        "run capbench zoo build, or rekey if they train to the same weights" in summary(zoo, found)
     )
     assert fill(Store(tmp_path / "cache"), now).taken == frozenset()
