@@ -10,14 +10,23 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import capbench
 from capbench.store import places
-from capbench.store.places import SHAPING, defined_in, is_ours, is_the_users, module_file, names_ours, shapes, source_of
+from capbench.store.places import (
+    SHAPING,
+    defined_in,
+    is_ours,
+    is_the_users,
+    module_file,
+    names_ours,
+    on_the_way,
+    shapes,
+    source_of,
+)
 from capbench.store.syntax import dotted, file_digest
 
 _EVERY_TRAINING = ("capbench.training.loop", "capbench.measure.accuracy", "capbench.pipeline.build")
@@ -93,10 +102,10 @@ def _users_imports(tree: ast.AST, file: Path) -> set[Path]:
         if isinstance(node, ast.ImportFrom) and node.level and node.level <= len(file.parents):
             start = node.module.split(".") if node.module else []
             for alias in node.names:
-                found |= set(_on_the_way(file.parents[node.level - 1], [*start, alias.name]))
+                found |= set(on_the_way(file.parents[node.level - 1], [*start, alias.name]))
         for top, *parts in (name.split(".") for name in _names(node)):
             root = roots[top] = roots[top] if top in roots else _users_root(top)
-            found |= set(_on_the_way(root, [top, *parts])) if root else set()
+            found |= set(on_the_way(root, [top, *parts])) if root else set()
             loaded = getattr(sys.modules.get(".".join([top, *parts])), "__file__", None)
             found |= {Path(loaded)} if loaded and is_the_users(Path(loaded)) else set()
     return found - {file}
@@ -114,15 +123,6 @@ def _users_root(top: str) -> Path | None:
     if place is None or not is_the_users(Path(place)):
         return None
     return Path(place).parents[1] if Path(place).name == "__init__.py" else Path(place).parent
-
-
-def _on_the_way(folder: Path, parts: list[str]) -> Iterator[Path]:
-    """The files that importing these parts runs; the last may be a name in one."""
-    for n in range(1, len(parts) + 1):
-        place = folder.joinpath(*parts[:n])
-        for file in (place / "__init__.py", place.with_name(f"{place.name}.py")):
-            if file.is_file():
-                yield file
 
 
 def _names(node: ast.AST) -> set[str]:

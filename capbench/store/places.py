@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import sysconfig
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -70,3 +71,12 @@ def is_the_users(file: Path) -> bool:
 
 def names_ours(module: str) -> bool:
     return module.partition(".")[0] == "capbench"
+
+
+def on_the_way(folder: Path, parts: list[str]) -> Iterator[Path]:
+    """The files that importing these parts runs; the last may be a name in one."""
+    for n in range(1, len(parts) + 1):
+        place = folder.joinpath(*parts[:n])
+        for file in (place / "__init__.py", place.with_name(f"{place.name}.py")):
+            if file.is_file():
+                yield file

@@ -11,6 +11,7 @@ from capbench.errors import MethodError
 from capbench.methods.specs import arguments, sources
 from capbench.methods.specs.base import Located, Method, Scheme, UserFiles
 from capbench.methods.specs.user_code import attribute_of, make_cwd_importable, one_line
+from capbench.store.places import LIBRARIES
 
 
 class Module(Scheme):
@@ -60,7 +61,7 @@ def module_files(module: str) -> UserFiles:
     found = sys.modules.get(module)
     spec = importlib.util.find_spec(module) if found is None else None
     path = spec.origin if spec is not None else getattr(found, "__file__", None)
-    if path is None or path.startswith(sources.LIBRARIES):
+    if path is None or path.startswith(LIBRARIES):
         return UserFiles()
     file = Path(path).resolve()
     folder = file.parents[len(module.split(".")) - (file.name != "__init__.py")]

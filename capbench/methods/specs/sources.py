@@ -6,20 +6,17 @@ import ast
 import hashlib
 import os
 import sys
-import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from capbench import PUBLIC
+from capbench.store.places import LIBRARIES, on_the_way
 from capbench.store.syntax import file_digest
 
 _CAPBENCH = Path(__file__).parents[2]
 _METHODS = Path(__file__).parents[1]
 _SHAPING = ("capbench.methods", "capbench.measure")  # of capbench: a method may look inside a model
-LIBRARIES = tuple(
-    path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib", "purelib", "platlib")
-)
 
 
 @dataclass(frozen=True)
@@ -95,16 +92,20 @@ def _imported(file: Path, roots: tuple[_Root, ...]) -> set[Path]:
         parts = name.split(".") if name else []
         if level:
             if level <= len(file.parents) and not file.is_relative_to(_CAPBENCH):
-                found |= set(_on_the_way(file.parents[level - 1], parts))
+                package = file.parents[level - 1]
+                found |= {*on_the_way(package, parts), *package.glob("__init__.py")}
         elif parts[0] == "capbench":  # not looked up beside the file: it may lie in a clone of this repository
             if not any(f"{name}.".startswith(f"{shaping}.") for shaping in _SHAPING):
                 continue
-            on_the_way = _on_the_way(_CAPBENCH / parts[1], parts[2:])
-            found |= {f for f in on_the_way if f.name != "__init__.py" and not _finds_methods(f)}
+            found |= {
+                f
+                for f in on_the_way(_CAPBENCH / parts[1], parts[2:])
+                if f.name != "__init__.py" and not _finds_methods(f)
+            }
         elif parts[0] not in sys.stdlib_module_names:
             for root in roots:
                 if root.top in ("", parts[0]):
-                    found |= set(_on_the_way(root.folder, parts)) - {root.folder / "__init__.py"}
+                    found |= set(on_the_way(root.folder, parts))
     return found
 
 
@@ -119,17 +120,6 @@ def _names(tree: ast.AST) -> Iterator[tuple[int, str]]:
             for alias in node.names:
                 public = start == "capbench" and not node.level and PUBLIC.get(alias.name)
                 yield node.level, public or f"{start}.{alias.name}".lstrip(".")
-
-
-def _on_the_way(folder: Path, parts: list[str]) -> Iterator[Path]:
-    """The files that importing these parts runs, packages first."""
-    places = [folder.joinpath(*parts[:n]) for n in range(len(parts) + 1)]
-    for place in places:
-        if (place / "__init__.py").is_file():
-            yield place / "__init__.py"
-    for place in places[1:]:
-        if (file := place.parent / f"{place.name}.py").is_file():
-            yield file
 
 
 def _name(file: Path, method: Path) -> str:

@@ -15,9 +15,10 @@ from typing import Any
 
 from capbench.errors import MethodError
 from capbench.methods.specs import sources
+from capbench.store.places import LIBRARIES
 
 # Code in a traceback that is not the user's.
-_NOT_THE_USERS = ("<", str(Path(__file__).parents[2]), *sources.LIBRARIES)
+_NOT_THE_USERS = ("<", str(Path(__file__).parents[2]), *LIBRARIES)
 
 
 def one_line(error: BaseException) -> str:
