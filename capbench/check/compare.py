@@ -46,6 +46,13 @@ def equal(a: torch.Tensor, b: torch.Tensor) -> bool:
     return torch.equal(a, b) or bool(((a == b) | (a.isnan() & b.isnan())).all())
 
 
+def readable(model: Model) -> bool:
+    """Whether all its weights are dense tensors that hold numbers."""
+    return all(
+        isinstance(v, torch.Tensor) and v.layout == torch.strided and not v.is_meta for v in model.state_dict().values()
+    )
+
+
 def storages(model: Model) -> set[int]:
     """Where a model's weights lie in memory."""
     return {value.untyped_storage().data_ptr() for value in model.state_dict().values() if value.numel()}

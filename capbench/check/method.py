@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
-from capbench.check.compare import BATCH, alike, equal, same, storages
+from capbench.check.compare import BATCH, alike, equal, readable, same, storages
 from capbench.check.findings import Finding
 from capbench.check.process import seed_everything, unharmed
 from capbench.check.worlds import World, compiled, grammar
 from capbench.configs import TrainConfig
 from capbench.errors import MethodError
+from capbench.methods import returned
 from capbench.methods.specs import registry
 from capbench.methods.specs.arguments import Value
 from capbench.methods.specs.user_code import one_line
@@ -60,7 +61,10 @@ def _checked(method: str | _Method, arguments: dict[str, Value], device: str) ->
     if not isinstance(first.tuned, Model):
         return found
     shape = _shape(first.tuned, world, device)
-    found += [shape, _input(first, world), _finite(first.tuned)]
+    found += [shape, _input(first, world)]
+    if not shape.ok and not readable(first.tuned):
+        return found
+    found.append(_finite(first.tuned))
     if shape.ok:
         found.append(_reloads(first.tuned, world))
     again = _Run.of(function, world, config, globally=2)
@@ -136,10 +140,8 @@ def _parameters(signature: inspect.Signature) -> str:
 
 
 def _returned(tuned: Any) -> Finding:
-    if isinstance(tuned, Model):
-        return _finding("returns", True, "a Model")
-    kind = "None" if tuned is None else f"a {type(tuned).__name__}"
-    return _finding("returns", False, f"it returned {kind}; it must return the fine-tuned Model")
+    fault = returned.form_fault(tuned)
+    return _finding("returns", fault is None, f"it {fault}" if fault else "a Model")
 
 
 def _random(run: _Run) -> Finding:
@@ -158,23 +160,9 @@ def _settings(run: _Run) -> Finding:
 
 
 def _shape(tuned: Model, world: World, device: str) -> Finding:
-    before, after = world.base().state_dict(), tuned.state_dict()
-    wrong = [f"it lacks {key!r}" for key in before if key not in after]
-    wrong += [f"it adds {key!r}" for key in after if key not in before]
-    for key in before.keys() & after.keys():
-        for what in ("shape", "dtype"):
-            old, new = getattr(before[key], what), getattr(after[key], what)
-            if old != new:
-                wrong.append(f"the {what} of {key!r} is {_plain(new)}, the base model's {_plain(old)}")
-    wrong += [f"{key!r} is on {v.device}, not on {device}" for key, v in after.items() if v.device.type != device]
-    if not wrong:
-        return _finding("shape", True, "names, shapes and types of the weights are those of the base model")
-    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-    return _finding("shape", False, f"{wrong[0]}{more}; merge adapters and restore types before returning")
-
-
-def _plain(value: Any) -> str:
-    return str(tuple(value) if isinstance(value, torch.Size) else value)
+    fault = returned.weights_fault(tuned, world.base(), device=device)
+    kept = "names, shapes and types of the weights are those of the base model"
+    return _finding("shape", fault is None, f"it {fault}" if fault else kept)
 
 
 def _input(run: _Run, world: World) -> Finding:

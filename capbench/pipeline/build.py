@@ -13,6 +13,7 @@ import torch
 
 from capbench.errors import CapbenchError, MethodError
 from capbench.measure.accuracy import accuracy, sample
+from capbench.methods import returned
 from capbench.methods.base import FineTuneMethod
 from capbench.methods.specs import registry
 from capbench.methods.specs.user_code import one_line
@@ -167,25 +168,7 @@ def _apply(step: FineTune, base: Model) -> Model:
         raise
     except (Exception, SystemExit) as error:
         raise MethodError(f"method {name!r} failed: {one_line(error)}") from error
-    if not isinstance(tuned, Model):
-        raise MethodError(f"method {name!r} returned {_kind(tuned)}; it must return the fine-tuned Model")
-    expected, found = base.state_dict(), tuned.state_dict()
-    for key in sorted(expected.keys() | found.keys()):
-        if key not in found or key not in expected:
-            where = "lacks" if key not in found else "adds"
-            raise MethodError(
-                f"method {name!r} returned a model of another shape: it {where} {key!r}; merge adapters before returning"
-            )
-        if expected[key].shape != found[key].shape:
-            raise MethodError(
-                f"method {name!r} returned a model of another shape: {key!r} is {tuple(found[key].shape)}, "
-                f"the base model has {tuple(expected[key].shape)}"
-            )
-    return tuned.eval()
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
+    return returned.checked(tuned, base, name, device=step.train.device).eval()
 
 
 class _Curves:

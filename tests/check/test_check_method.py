@@ -210,6 +210,16 @@ def other_type(model: Any, task: Any, config: Any) -> Any:
     return fitted(model, task, config).double()
 
 
+def on_meta(model: Any, task: Any, config: Any) -> Any:
+    return fitted(model, task, config).to("meta")
+
+
+def compiled_block(model: Any, task: Any, config: Any) -> Any:
+    tuned = fitted(model, task, config)
+    tuned.blocks[0] = torch.compile(tuned.blocks[0], backend="eager")
+    return tuned
+
+
 def twice_the_steps(model: Any, task: Any, config: Any) -> Any:
     return fitted(fitted(model, task, config), task, config)
 
@@ -239,7 +249,7 @@ BAD: dict[Method, dict[str, str]] = {
     raises: {"runs": "it failed: ValueError: two lines (test_check_method.py:"},
     exits: {"runs": "it failed: SystemExit: 3"},
     none: {"returns": "it returned None; it must return the fine-tuned Model"},
-    number: {"returns": "it returned a int"},
+    number: {"returns": "it returned an int; it must return the fine-tuned Model"},
     two_parameters: {"signature": "it takes (model, task); it must be callable as method(model, task, config)"},
     by_keyword: {"signature": "(model, task, config)"},
     global_noise: {"global random state": "(torch)", "repeatable": "two runs with the same config.seed differ"},
@@ -251,6 +261,8 @@ BAD: dict[Method, dict[str, str]] = {
     adds_weights: {"shape": "it adds 'adapter.weight' (and 1 more); merge adapters"},
     lacks_weights: {"shape": "it lacks 'norm.weight' (and 1 more)"},
     other_type: {"shape": "is torch.float64, the base model's torch.float32"},
+    on_meta: {"shape": "whose weights hold no numbers ('token_embedding.weight' (and 40 more) on meta)"},
+    compiled_block: {"shape": "(torch.compile); put `blocks.0._orig_mod` back in place of `blocks.0`"},
     twice_the_steps: {"budget": "32 optimizer steps of config.steps = 16"},
     no_more_gradients: {"torch settings": "(torch.set_grad_enabled)"},
     many_settings: {"torch settings": "(torch.set_num_threads, torch.use_deterministic_algorithms)"},
