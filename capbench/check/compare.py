@@ -46,13 +46,12 @@ def equal(a: torch.Tensor, b: torch.Tensor) -> bool:
     return torch.equal(a, b) or bool(((a == b) | (a.isnan() & b.isnan())).all())
 
 
-def readable(model: Model) -> bool:
-    """Whether all its weights are dense tensors that hold numbers."""
-    return all(
-        isinstance(v, torch.Tensor) and v.layout == torch.strided and not v.is_meta for v in model.state_dict().values()
-    )
+def readable(value: Any) -> bool:
+    """Whether an entry of a state dict is a dense tensor that holds numbers."""
+    return isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_meta
 
 
 def storages(model: Model) -> set[int]:
     """Where a model's weights lie in memory."""
-    return {value.untyped_storage().data_ptr() for value in model.state_dict().values() if value.numel()}
+    weights = (value for value in model.state_dict().values() if readable(value) and value.numel())
+    return {value.untyped_storage().data_ptr() for value in weights}

@@ -62,7 +62,7 @@ def _checked(method: str | _Method, arguments: dict[str, Value], device: str) ->
         return found
     shape = _shape(first.tuned, world, device)
     found += [shape, _input(first, world)]
-    if not shape.ok and not readable(first.tuned):
+    if not shape.ok and not all(map(readable, first.tuned.state_dict().values())):
         return found
     found.append(_finite(first.tuned))
     if shape.ok:

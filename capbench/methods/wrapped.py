@@ -106,7 +106,7 @@ def _computed(strange: list[str], missing: Collection[str]) -> Wrapped | None:
         names = list(dict.fromkeys(name for name in names if name in missing))
         if names:
             module, _, last = names[0].rpartition(".")
-            cure = f"undo it with `{undo}(module, {last!r})`" if undo else "take the weights from before it"
+            cure = f"undo it with `{undo}(module, {last!r})`" if undo else "dequantize it"
             return Wrapped(names=f"{_quoted(names)} {_is(names)} computed from others", by=by, place=module, cure=cure)
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,12 @@ def compiled_block(model: Any, task: Any, config: Any) -> Any:
     return tuned
 
 
+def quantized(model: Any, task: Any, config: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(fitted(model, task, config), {torch.nn.Linear})
+
+
 def twice_the_steps(model: Any, task: Any, config: Any) -> Any:
     return fitted(fitted(model, task, config), task, config)
 
@@ -263,6 +270,7 @@ BAD: dict[Method, dict[str, str]] = {
     other_type: {"shape": "is torch.float64, the base model's torch.float32"},
     on_meta: {"shape": "whose weights hold no numbers ('token_embedding.weight' (and 40 more) on meta)"},
     compiled_block: {"shape": "(torch.compile); put `blocks.0._orig_mod` back in place of `blocks.0`"},
+    quantized: {"shape": "(quantization)"},
     twice_the_steps: {"budget": "32 optimizer steps of config.steps = 16"},
     no_more_gradients: {"torch settings": "(torch.set_grad_enabled)"},
     many_settings: {"torch settings": "(torch.set_num_threads, torch.use_deterministic_algorithms)"},
