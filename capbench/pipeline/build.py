@@ -15,6 +15,7 @@ from capbench.errors import CapbenchError, MethodError
 from capbench.measure.accuracy import accuracy, sample
 from capbench.methods import returned
 from capbench.methods.base import FineTuneMethod
+from capbench.methods.opened import recording
 from capbench.methods.specs import registry
 from capbench.methods.specs.user_code import one_line
 from capbench.models.base import Model
@@ -92,7 +93,7 @@ def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, 
             meta = {**_fit_meta(fits), "curves": curves.as_json()}
         case FineTune():
             base = load_model(step.base, store)
-            with counting() as budget:
+            with counting() as budget, recording() as opened:
                 curves = _Curves(step.watch, step.watch_every, progress, budget=budget)
                 with observing(curves) as fits, keeping(snapshots.of(curves)):
                     curves.evaluate(0, base)
@@ -101,6 +102,8 @@ def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, 
             diverged = found["diverged"] or not _finite(model)
             meta = {**found, "diverged": diverged, "curves": curves.as_json(), "budget": budget.as_json()}
             meta["steps"] = budget.steps
+            if unknown := opened.undeclared(registry.files(step.method), own=(store.root,)):
+                meta["opened"] = unknown  # files that are in no key
         case Revive():
             model = load_model(step.start, store)
             curves = _Curves((step.watch,), step.watch_every, progress, goal=step.goal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -26,8 +27,12 @@ SHAPING = (
 # Except what only finds and runs readings, and presets, which enter keys as data.
 IN_NO_RESULT = ("lab", "judge", "registry", "scales", "preset")
 LIBRARIES = tuple(
-    path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib", "purelib", "platlib")
+    place
+    for name, path in sysconfig.get_paths().items()
+    if name in ("stdlib", "platstdlib", "purelib", "platlib")
+    for place in {path, os.path.realpath(path)}
 )
+_SITES = ("site-packages", "dist-packages")  # also those of another Python, or of a user
 
 
 def source_of(module: str) -> Path | None:
@@ -66,7 +71,12 @@ def is_ours(file: Path) -> bool:
 
 
 def is_the_users(file: Path) -> bool:
-    return file.suffix == ".py" and not is_ours(file) and not str(file).startswith(LIBRARIES)
+    return file.suffix == ".py" and not is_ours(file) and not any(map(is_library, file.parents))
+
+
+def is_library(folder: Path) -> bool:
+    """Whether installed libraries lie in this folder: the standard library's, a site-packages."""
+    return folder.name in _SITES or str(folder) in LIBRARIES
 
 
 def names_ours(module: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -60,6 +61,11 @@ def find(spec: str, *, arguments: Arguments = (), registered: Mapping[str, str] 
     if found.takes is not None:
         method_arguments.check(ref.label, found.takes, ref.arguments)
     return ref
+
+
+def files(ref: MethodRef) -> frozenset[Path]:
+    """The user's files whose content is in the method's digest."""
+    return scheme_of(ref.spec).files(ref.spec).files
 
 
 def load(ref: MethodRef) -> Callable[..., Any]:
