@@ -47,9 +47,8 @@ class Opened:
         """
         known = {_real(path) for path in declared}
         caches, ours = Path(user_cache_dir()), {_real(path) for path in (*own, ROOT)}
-        theirs = {path.parent for path in known} | set(
-            map(_real, (self.where, *(caches / name for name in _DOWNLOADS)))
-        )
+        downloads = {_real(caches / name) for name in _DOWNLOADS}
+        theirs = {path.parent for path in known} | downloads | {_real(self.where)}
         nobodys = set(map(_real, (*_SYSTEM, sys.prefix, sys.base_prefix, tempfile.gettempdir(), str(caches))))
 
         def counts(file: Path) -> bool:
