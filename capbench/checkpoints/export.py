@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from capbench import __version__
 from capbench.checkpoints import identity
-from capbench.checkpoints.guide import GUIDE
+from capbench.checkpoints.guide import guide
 from capbench.checkpoints.manifest import BASE, DATA, NAME, STREAMS, TUNED, Entry, File, Manifest
 from capbench.configs import ModelConfig, TrainConfig
 from capbench.errors import CapbenchError, UsageError
@@ -85,7 +85,7 @@ def export(
             entries=tuple(entries.values()),
         )
         (draft / TUNED).mkdir()
-        (draft / "README.txt").write_text(GUIDE, encoding="utf-8")
+        (draft / "README.txt").write_text(guide(scale), encoding="utf-8")
         (draft / NAME).write_text(manifest.to_json(), encoding="utf-8")
     return manifest
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-GUIDE = """\
+
+def guide(scale: str) -> str:
+    """The text, for a folder of this scale."""
+    return _GUIDE.replace("SCALE", scale)
+
+
+_GUIDE = """\
 Base models and data of capbench, to be fine-tuned elsewhere and judged afterwards.
 
 What to do, for every entry in manifest.json ("entries"):
@@ -10,10 +16,13 @@ What to do, for every entry in manifest.json ("entries"):
 1. Load the weights of its file "base" (safetensors). "architecture" says how to build the model.
 2. Train them with your method on its file data/... ("data": "target"), as "train" says.
 3. Save all weights, under the names, shapes and dtypes of the base file, with safetensors.torch.save_file as its file
-   "tuned" (tuned/<id>.safetensors). Merge adapters before you save.
+   "tuned" (tuned/<id>.safetensors). Merge adapters before you save. Instead of the file
+   there may be shards with an index, tuned/<id>.safetensors.index.json, or a folder tuned/<id>/ with model.safetensors or
+   model.safetensors.index.json.
 
    capbench verify DIR                                what is missing or wrong (--partial: missing files are allowed)
-   pytest suites/ --capbench-checkpoints=DIR          judges them; use the cache that the folder was exported from
+   pytest suites/ --capbench-checkpoints=DIR --capbench-scale=SCALE
+                                                      judges them; use the cache that the folder was exported from
 
 Change only tuned/. Entries whose weights are missing make only their own claims invalid.
 

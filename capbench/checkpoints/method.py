@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from capbench import __version__
-from capbench.checkpoints import identity, weights
-from capbench.checkpoints.manifest import Manifest, read
+from capbench.checkpoints import copies, identity, places, weights
+from capbench.checkpoints.manifest import Entry, Manifest, read
 from capbench.configs import TrainConfig
 from capbench.errors import CapbenchError, MethodError, UsageError
 from capbench.models.base import Model
@@ -35,14 +35,15 @@ def from_folder(folder: Path) -> Callable[[Model, FineTuningTask, TrainConfig], 
         entry = entries.get(identity.entry_id(recipe, tensors))
         if entry is None:
             raise MethodError(f"{method}: {_why_not(manifest, recipe)}")
-        file = folder / entry.tuned
-        if not file.is_file():
-            raise MethodError(f"{method}: no tuned weights for {entry.title}: {entry.tuned} is missing")
         try:
-            tuned = weights.read(file)
+            place = places.find(folder, entry)
+            tuned = weights.read(place) if place is not None else {}
         except CapbenchError as error:
-            raise MethodError(f"{method}: {entry.tuned} {error}") from None
-        if fault := next(weights.faults(tuned, weights.info(base)), None):
+            raise MethodError(f"{method}: {entry.tuned} {error} ({entry.title})") from None
+        if place is None:
+            raise MethodError(f"{method}: no tuned weights for {entry.title}: {entry.tuned} is missing")
+        fault = next(weights.faults(tuned, weights.info(base)), None) or _copied(folder, manifest, entry)
+        if fault:
             raise MethodError(f"{method}: {entry.tuned} {fault} ({entry.title})")
         result = copy.deepcopy(model)
         result.load_state_dict(tuned)
@@ -51,6 +52,12 @@ def from_folder(folder: Path) -> Callable[[Model, FineTuningTask, TrainConfig], 
         return result
 
     return tune
+
+
+def _copied(folder: Path, manifest: Manifest, entry: Entry) -> str:
+    """What to say if another base model has the same weights after its training."""
+    others = (other for other in copies.of(folder, manifest, entry) if other.base_tensors != entry.base_tensors)
+    return next((copies.said(entry, other) for other in others), "")
 
 
 def _why_not(manifest: Manifest, recipe: str) -> str:

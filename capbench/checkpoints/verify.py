@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from capbench.checkpoints import identity, weights
+from capbench.checkpoints import copies, identity, places, weights
 from capbench.checkpoints.manifest import TUNED, Entry, Manifest, read
 from capbench.errors import CapbenchError
 
-Mark = Literal["ok", "not yet", "WRONG"]
+Mark = Literal["ok", "note", "not yet", "WRONG"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,16 +31,12 @@ class Finding:
 
 
 def verify(folder: Path) -> list[Finding]:
-    """One finding per exported file, per entry, and per file in tuned/ that belongs to no entry.
+    """One finding per exported file, per entry, and per name in tuned/ that belongs to no entry.
 
     Raises UsageError if the manifest is missing, damaged or of another schema.
     """
     manifest = read(folder)
-    return [
-        *_exported(folder, manifest),
-        *(_tuned(folder, manifest, e) for e in manifest.entries),
-        *_stray(folder, manifest),
-    ]
+    return [*_exported(folder, manifest), *_all_tuned(folder, manifest), *_stray(folder, manifest)]
 
 
 def _exported(folder: Path, manifest: Manifest) -> Iterator[Finding]:
@@ -56,25 +53,43 @@ def _exported(folder: Path, manifest: Manifest) -> Iterator[Finding]:
             yield Finding(file=path, mark="ok" if same else "WRONG", message=said)
 
 
-def _tuned(folder: Path, manifest: Manifest, entry: Entry) -> Finding:
-    if not (folder / entry.tuned).exists():
-        return Finding(file=entry.tuned, mark="not yet", message=entry.title)
+def _all_tuned(folder: Path, manifest: Manifest) -> Iterator[Finding]:
+    found = {entry.id: _tuned(folder, manifest, entry) for entry in manifest.entries}
+    for entry in manifest.entries:
+        finding, hashed = found[entry.id]
+        others = [other for other in manifest.entries if other is not entry]
+        same = [other for other in others if hashed is not None and found[other.id][1] == hashed]
+        if not same:
+            yield finding
+            continue
+        other = next((other for other in same if other.base_tensors != entry.base_tensors), same[0])
+        mark: Mark = "note" if other.base_tensors == entry.base_tensors else "WRONG"
+        yield Finding(file=entry.tuned, mark=mark, message=f"{copies.said(entry, other)} ({entry.title})")
+
+
+def _tuned(folder: Path, manifest: Manifest, entry: Entry) -> tuple[Finding, str | None]:
+    """What is said of an entry alone, and the hash of its tensors if nothing is wrong with them."""
+
+    def wrong(message: str) -> tuple[Finding, None]:
+        return Finding(file=entry.tuned, mark="WRONG", message=f"{message} ({entry.title})"), None
+
     try:
-        tensors = weights.read(folder / entry.tuned)
+        place = places.find(folder, entry)
+        if place is None:
+            return Finding(file=entry.tuned, mark="not yet", message=entry.title), None
+        tensors = weights.read(place)
     except CapbenchError as error:
-        return Finding(file=entry.tuned, mark="WRONG", message=f"{error} ({entry.title})")
-    found = list(weights.faults(tensors, manifest.files[entry.base].tensors))
-    if not found and identity.tensors_hash(tensors) == entry.base_tensors:
-        found = ["is the base model: nothing was trained"]
-    if not found:
-        return Finding(file=entry.tuned, mark="ok", message=entry.title)
-    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-    return Finding(file=entry.tuned, mark="WRONG", message=f"{found[0]}{more} ({entry.title})")
+        return wrong(str(error))
+    if found := list(weights.faults(tensors, manifest.files[entry.base].tensors)):
+        return wrong(found[0] + (f", and {len(found) - 1} more" if len(found) > 1 else ""))
+    hashed = identity.tensors_hash(tensors)
+    if hashed == entry.base_tensors:
+        return wrong("is the base model: nothing was trained")
+    return Finding(file=entry.tuned, mark="ok", message=entry.title), hashed
 
 
 def _stray(folder: Path, manifest: Manifest) -> Iterator[Finding]:
-    known = {entry.tuned for entry in manifest.entries}
-    for file in sorted((folder / TUNED).glob("*")):
-        path = f"{TUNED}/{file.name}"
-        if path not in known and not file.name.startswith("."):
-            yield Finding(file=path, mark="WRONG", message="belongs to no entry of the manifest; check its name")
+    with suppress(CapbenchError):  # of tuned/ itself: said of every entry
+        for path in places.strays(folder, manifest):
+            message = "belongs to no entry of the manifest; check its name"
+            yield Finding(file=path.relative_to(folder).as_posix(), mark="WRONG", message=message)

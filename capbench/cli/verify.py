@@ -19,7 +19,7 @@ def add(commands: Any) -> None:
         allow_abbrev=False,
         help="check a folder of `capbench export` before its tuned weights are judged",
         description="Check the manifest, the exported files (by SHA-256) and every file of tuned weights: present, with the base "
-        "model's names, shapes and dtypes, finite, and trained at all.",
+        "model's names, shapes and dtypes, finite, trained at all, and not the same under two entries.",
         epilog=EXIT_CODES,
     )
     parser.add_argument("directory", metavar="DIR", help="the exported folder")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -11,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capbench import __version__
-from capbench.errors import MethodError
+from capbench.checkpoints import copies, manifest
+from capbench.errors import MethodError, UsageError
 from capbench.expectations.watch import Watch
+from capbench.methods.specs.checkpoints import Checkpoints
+from capbench.methods.specs.registry import MethodRef
 from capbench.pipeline.steps import describe
 from capbench.results import Results, RunInfo
 from capbench.session.models import Models, Tests
@@ -98,8 +102,20 @@ class CapbenchSession:
 
     def prepare(self, collected: Collected, *, say: Callable[[str], None]) -> None:
         """Make the models that the tests need. Failures are kept for the tests that need those models."""
+        for words in self._copies():
+            say(f"capbench: warning: {words}")
         self.models.prepare(collected.tests, say=say)
         self.variants.prepare(collected.on_variants, say=say)
+
+    def _copies(self) -> list[str]:
+        """What is to be said of folders of weights that hold the same ones under several names."""
+        found: list[str] = []
+        for ref in self.options.methods.values():
+            if isinstance(ref, MethodRef) and Checkpoints().matches(ref.spec):
+                folder = Checkpoints().path(ref.spec)
+                with suppress(UsageError):  # of its manifest: said of the models that need it
+                    found += copies.warnings(folder, manifest.read(folder))
+        return found
 
     def results(self) -> Results:
         """The run so far."""

@@ -92,7 +92,7 @@ def test_a_folder_holds_what_it_should_and_nothing_is_written_twice(folder: Path
     assert {p.relative_to(folder).as_posix() for p in folder.glob("*/*")} == found.files.keys()
     assert (slow.serves, fast.train["lr"], slow.train["steps"]) == (("slow, seed 0",), 3e-2, 6)
     assert (slow.stream["answer_pos"], slow.stream["ignore"]) == (SLOW.task.answer_pos, -1)
-    assert "--capbench-checkpoints=DIR" in (folder / "README.txt").read_text()
+    assert "pytest suites/ --capbench-checkpoints=DIR --capbench-scale=tiny" in (folder / "README.txt").read_text()
 
 
 @pytest.mark.parametrize("step", [SLOW, OTHER])

@@ -17,6 +17,7 @@ from exported import FAST, OTHER, SLOW, STEPS, Tensors, change, exported, fill, 
 from tiny_suite import MAKING, capbench, lines_with, record, results, run, told, trained, write_suite
 from torch.nn import functional as F
 
+from capbench.checkpoints import copies
 from capbench.checkpoints.manifest import read
 from capbench.errors import MethodError, UsageError
 from capbench.methods.specs.registry import MethodRef, find, load
@@ -215,6 +216,40 @@ def test_missing_weights_are_named_with_what_they_are_for(store: Store, folder: 
     assert judged(folder, FAST, store)
 
 
+def test_a_bad_name_costs_its_own_entry_only(store: Store, folder: Path) -> None:
+    tuned_file(folder).unlink()
+    tuned_file(folder).symlink_to("gone.safetensors")
+    (folder / "tuned" / "backup.safetensors").mkdir()
+    assert "is a link to 'gone.safetensors', which is not there (slow, seed 0)" in refused(folder, SLOW, store)
+    assert judged(folder, FAST, store)
+
+
+def test_weights_in_shards_are_judged_as_those_in_one_file(store: Store, folder: Path) -> None:
+    weights, place = full(SLOW, store), folder / "tuned" / read(folder).entries[0].id
+    tuned_file(folder).unlink()
+    place.mkdir()
+    shards = {name: f"model-0000{1 + n % 2}-of-00002.safetensors" for n, name in enumerate(weights)}
+    for shard in set(shards.values()):
+        safetensors.torch.save_file({n: t for n, t in weights.items() if shards[n] == shard}, place / shard)
+    (place / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    found = judged(folder, SLOW, store)
+    assert all(torch.equal(found[name], weights[name]) for name in weights)
+
+
+def test_the_same_weights_from_another_base_model_are_a_copy_and_from_the_same_perhaps(
+    store: Store, folder: Path
+) -> None:
+    slow, fast, other = read(folder).entries
+    shutil.copy(folder / slow.tuned, folder / other.tuned)
+    for step, twin in ((SLOW, other), (OTHER, slow)):
+        assert f"has the same weights as {twin.tuned}, which started from another base" in refused(folder, step, store)
+    shutil.copy(folder / fast.tuned, folder / slow.tuned)
+    (folder / other.tuned).unlink()
+    assert judged(folder, SLOW, store) and judged(folder, FAST, store)
+    (line,) = copies.warnings(folder, read(folder))
+    assert line == f"2 files have the same weights: {slow.tuned} (slow, seed 0), {fast.tuned} (fast, seed 0)"
+
+
 @pytest.mark.parametrize("content", [b"", b"no weights", b"\x80\x02}q\x00.", b"\xff" * 100])
 def test_a_file_that_is_no_safetensors_file_is_refused(store: Store, folder: Path, content: bytes) -> None:
     tuned_file(folder).write_bytes(content)
@@ -355,6 +390,12 @@ def test_what_is_missing_costs_its_own_claims_only_and_can_come_later(suite: pyt
     result.assert_outcomes(passed=2, errors=1)
     (line,) = told(result, "of.revived[prior=low]")
     assert line.endswith(f"no tuned weights for of.revived[prior=low], seed 1: {entry.tuned} is missing")
+    # Another entry's in its place are a copy: that is told at once, and is an error of the claims that need one of them.
+    (twin,) = (e for e in found.entries if e.serves == ("of.revived[prior=low], seed 0",))
+    shutil.copy(suite.path / "mine" / twin.tuned, suite.path / "mine" / entry.tuned)
+    result = run(suite, "--capbench-checkpoints=mine")
+    result.assert_outcomes(passed=2, errors=1)
+    assert lines_with(result, "capbench: warning: 2 files have the same weights: ", twin.tuned, entry.tuned)
     (suite.path / "kept").rename(suite.path / "mine" / entry.tuned)
     run(suite, "--capbench-checkpoints=mine").assert_outcomes(passed=3)
 

@@ -131,7 +131,7 @@ def weights_are_a_folder(folder: Path) -> str:
     file = folder / read(folder).entries[0].tuned
     file.unlink()
     file.mkdir()
-    return "cannot be read"
+    return "is a folder without weights"
 
 
 FAULTS = [

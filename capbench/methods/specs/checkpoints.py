@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib
+import os
 from pathlib import Path
 
 from capbench.errors import MethodError, UsageError
@@ -11,6 +13,8 @@ from capbench.methods.specs import module, sources
 from capbench.methods.specs.base import Located, Method, Prefixed, UserFiles
 
 _CODE = "capbench.checkpoints.method"
+_MANIFEST = "manifest.json"
+_ENDS = (".safetensors", ".safetensors.index.json")
 
 
 class Checkpoints(Prefixed):
@@ -20,17 +24,22 @@ class Checkpoints(Prefixed):
     form = "checkpoints:DIR"
 
     def find(self, spec: str) -> Located:
-        """Hash the folder. Raises UsageError if the spec names none, MethodError if a file cannot be read."""
+        """Hash the folder. Raises UsageError if the spec names none, MethodError if its manifest cannot be read."""
         if spec == self.prefix:
             raise UsageError(f"method {spec!r} names no folder; use {self.form}, where capbench export made DIR")
         folder = self.path(spec).resolve()
         total = hashlib.sha256(sources.digest(module.module_file(spec, _CODE)).encode())
         try:
-            for file in _files(folder):
-                with file.open("rb") as content:
-                    total.update(f"{file.name}:{hashlib.file_digest(content, 'sha256').hexdigest()};".encode())
+            total.update(_content(folder / _MANIFEST).encode())
         except OSError as error:
-            raise MethodError(f"method {spec!r}: {str(file)!r} cannot be read ({error.strerror or error})") from None
+            manifest = str(folder / _MANIFEST)
+            raise MethodError(f"method {spec!r}: {manifest!r} cannot be read ({error.strerror or error})") from None
+        for file in _weights(folder):
+            try:
+                found = _content(file)
+            except OSError as error:  # costs only the claims that need it
+                found = f"cannot be read ({error.errno})"
+            total.update(f"{file.relative_to(folder).as_posix()}:{found};".encode())
         return Located(spec=f"{self.prefix}{folder}", digest=total.hexdigest()[:16])
 
     def load(self, spec: str, name: str) -> Method:
@@ -44,8 +53,25 @@ class Checkpoints(Prefixed):
 
     def files(self, spec: str) -> UserFiles:
         """The manifest and the tuned weights."""
-        return UserFiles(files=frozenset(_files(self.path(spec))))
+        folder = self.path(spec)
+        return UserFiles(files=frozenset({folder / _MANIFEST, *filter(Path.is_file, _weights(folder))}))
 
 
-def _files(folder: Path) -> list[Path]:
-    return [folder / "manifest.json", *sorted((folder / "tuned").glob("*.safetensors"))]
+def _weights(folder: Path) -> list[Path]:
+    """All that may be weights, or an index of them: in tuned/ and the folders there. Whether they can be read is not asked."""
+    tuned = _listed(folder / "tuned")
+    return [p for above in tuned for p in (above, *_listed(above)) if p.name.lower().endswith(_ENDS) and not p.is_dir()]
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder / name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError:
+        return []
+
+
+def _content(file: Path) -> str:
+    if file.exists() and not file.is_file():  # reading a pipe would wait for ever
+        raise OSError(errno.EINVAL, "not a file")
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
