@@ -237,7 +237,7 @@ def test_a_conftest_registers_methods(pytester: pytest.Pytester) -> None:
         ("return {'full': mine}", ["'full' is the name of a built-in"]),
         ("return {'mine': lambda model, task, config: model}", ["'mine' is", "cannot import"]),
         ("raise ValueError('two\\nlines')", ["failed: ValueError: two lines", "conftest.py:3"]),
-        ("return {'other': mine}", ["unknown method 'mine'", "from plugins: other"]),
+        ("return {'other': mine}", ["method=mine: unknown method: use", "from plugins: other"]),
     ],
 )
 def test_a_conftest_that_registers_badly_ends_the_run_with_one_line(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
-from tiny_suite import comparable, lines_with, record, results, run, told, trained, write_suite
+from tiny_suite import comparable, folders, lines_with, record, results, run, told, trained, write_suite
 
 TESTS = """
 @about_base("of.base")
@@ -178,3 +180,24 @@ def test_a_method_file_in_a_folder_is_named_without_it(pytester: pytest.Pytester
     pytester.mkdir("my methods").joinpath("other.py").write_text(METHODS)
     run(pytester, "--capbench-method=my methods/other.py:good", "--capbench-report=reports").assert_outcomes(passed=3)
     assert record(results(pytester), "of.tuned").method == "other.py:good"
+
+
+def test_methods_of_one_name_have_a_row_each_in_every_output(pytester: pytest.Pytester) -> None:
+    pytester.mkdir("one").joinpath("mine.py").write_text(METHODS)
+    pytester.mkdir("two").joinpath("mine.py").write_text(
+        METHODS.replace("fit(tuned := copy.deepcopy(model), task, config)", "tuned = model", 1)
+    )
+    options = [f"--capbench-method={folder}/mine.py:good" for folder in ("one", "./one", "two")]
+    result = run(pytester, *options, "-k", "of.tuned", "--capbench-seeds=1", "--capbench-report=reports")
+    result.assert_outcomes(passed=1, failed=1)
+    names = ["one/mine.py:good", "two/mine.py:good"]
+    found = results(pytester)
+    assert found.run.methods == tuple(names) == tuple(r.method for r in found.records)
+    assert [str(record(found, "of.tuned", name).verdict.status) for name in names] == ["supported", "refuted"]
+    (folder,) = folders(pytester)
+    with (folder / "results.csv").open() as table:
+        assert [row["method"] for row in csv.DictReader(table)] == names
+    for file in ("summary.md", "junit.xml", "report.html"):
+        words = (folder / file).read_text().replace("<wbr>", "")
+        assert all(name in words for name in names), file
+    assert all(lines_with(result, f" {name} ") for name in names)

@@ -39,9 +39,10 @@ class UserFiles:
 
 
 class Scheme(ABC):
-    """One way to write a method spec. form: what such a spec looks like, for messages."""
+    """One way to write a method spec. form: what such a spec looks like, for messages. prefix: what its specs begin with."""
 
     form: ClassVar[str]
+    prefix: ClassVar[str] = ""
 
     @abstractmethod
     def matches(self, spec: str) -> bool:
@@ -59,6 +60,10 @@ class Scheme(ABC):
         """The spec as reports show it: without directories."""
         return spec
 
+    def function(self, spec: str) -> str:
+        """The same text for all specs, of whatever scheme, that lead to one function."""
+        return spec
+
     def files(self, spec: str) -> UserFiles:
         """The user's files that another machine needs to load it; by default none."""
         return UserFiles()
@@ -70,8 +75,6 @@ class Scheme(ABC):
 
 class Prefixed(Scheme):
     """A scheme whose specs are a prefix and a path."""
-
-    prefix: ClassVar[str]
 
     def matches(self, spec: str) -> bool:
         """Whether it starts with the prefix."""

@@ -39,3 +39,7 @@ class BuiltIn(Scheme):
     def load(self, spec: str, name: str) -> Method:
         """Import the module of capbench."""
         return self._module.load(BUILT_IN[spec], name)
+
+    def function(self, spec: str) -> str:
+        """That of the module."""
+        return self._module.function(BUILT_IN[spec])

@@ -37,6 +37,11 @@ class Module(Scheme):
         where, _, attribute = spec.rpartition(":")
         return attribute_of(importlib.import_module(where), attribute, name)
 
+    def function(self, spec: str) -> str:
+        """As the file of the module would be given."""
+        where, _, attribute = spec.rpartition(":")
+        return f"{module_file(spec, where).resolve()}:{attribute}"
+
     def files(self, spec: str) -> UserFiles:
         """The module and what it imports."""
         return module_files(spec.rpartition(":")[0])

@@ -15,6 +15,7 @@ from capbench.expectations.files import Expectations
 from capbench.methods.specs import registry
 from capbench.methods.specs.arguments import Arguments
 from capbench.methods.specs.checkpoints import Checkpoints
+from capbench.methods.specs.distinct import distinct
 from capbench.pipeline.executors.on_ray import cluster
 from capbench.session.options.at_once import AtOnce, at_once
 from capbench.session.options.given import Given
@@ -118,20 +119,35 @@ def find_method(
     try:
         return registry.find(spec, arguments=arguments, registered=registered or {})
     except UsageError as error:
-        raise UsageError(f"{given.typed('method')}={spec}: {error}") from None
+        raise UsageError(f"{given.typed('method')}={spec}: {_without(spec, str(error))}") from None
+
+
+def _without(spec: str, words: str) -> str:
+    """What is said of a method, where the option before it quotes its spec."""
+    for lead, rest in (
+        (f"unknown method {spec!r}", "unknown method"),
+        (f"method name {spec!r} ", ""),
+        (f"method {spec!r}", ""),
+    ):
+        if words.startswith(lead):
+            return (rest + words.removeprefix(lead)).lstrip(": ")
+    return words
 
 
 def _methods(
     given: Given, specs: Iterable[str], *, arguments: Arguments, registered: Mapping[str, str] | None
 ) -> dict[str, registry.MethodRef | MethodError]:
-    """spec -> its method, or why it cannot be used: one bad file should not stop the others. Otherwise like `find_method`."""
+    """spec -> its method, or why it cannot be used: one bad file should not stop the others. Otherwise like `find_method`.
+
+    Each method is there once, and no two have one name.
+    """
     found: dict[str, registry.MethodRef | MethodError] = {}
     for spec in specs:
         try:
             found[spec] = find_method(given, spec, arguments=arguments, registered=registered)
         except MethodError as error:
             found[spec] = error
-    return found
+    return distinct(found)
 
 
 def _seeds(given: Given, found: Mapping[str, Any], judged: Manifest | None) -> int:
