@@ -46,7 +46,11 @@ def weights_fault(model: Model, base: Model, *, device: str = "cpu") -> str | No
     Of several faults of one kind the first is named, in the order of the base model's weights. device: where the method was to
     train; weights may be there or where the base model's are.
     """
-    expected, found = base.state_dict(), model.state_dict()
+    expected = base.state_dict()
+    try:
+        found = model.state_dict()
+    except Exception as error:
+        return f"returned a model whose state_dict() fails ({type(error).__name__}: {' '.join(str(error).split())})"
     if found.keys() != expected.keys():
         return f"returned {_names(found, expected)}"
     if no_numbers := [key for key, v in found.items() if not isinstance(v, Tensor) or not _has_numbers(v)]:

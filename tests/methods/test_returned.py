@@ -10,6 +10,7 @@ import peft
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import parametrizations, prune
 
 from capbench.check.worlds import compiled, grammar
@@ -55,6 +56,19 @@ def sparse(module: Any) -> None:
 
 def integers(module: Any) -> None:
     module.weight = nn.Parameter(module.weight.detach().to(torch.int8), requires_grad=False)
+
+
+def on_gpu(module: Any) -> None:
+    with FakeTensorMode():
+        module.weight = nn.Parameter(torch.empty(module.weight.shape, device="cuda"))
+
+
+def without_state(model: Any) -> Any:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("not\nnow")
+
+    model.register_state_dict_pre_hook(fails)
+    return model
 
 
 def quantized(model: Any) -> Any:
@@ -143,6 +157,8 @@ FORMS: dict[str, tuple[Callable[[Any], Any], str]] = {
         changed("blocks.1", lambda module: module.to("meta")),
         "('blocks.1.norm1.weight' (and 11 more) on meta)",
     ),
+    "gpu": (changed("unembedding", on_gpu), "'unembedding.weight' on cuda:0; return the model on config.device (cpu)"),
+    "no state": (without_state, "a model whose state_dict() fails (RuntimeError: not now)"),
     # Other shapes.
     "wider": (
         replaced("unembedding", lambda module: nn.Linear(16, 99, bias=False)),
@@ -170,6 +186,15 @@ def test_a_model_with_the_base_models_weights_is_returned_as_it_is(world: Any) -
     assert checked(model, world.base(), "mine.py:tune") is model
     model.train().requires_grad_(False)
     assert checked(model, world.base(), "mine.py:tune", device="cuda:1") is model and model.training
+
+
+def test_a_model_lies_on_one_device() -> None:
+    model: Any = grammar().base()
+    on_gpu(model.norm)
+    with pytest.raises(
+        MethodError, match=r"on several devices \('token_embedding.weight' on cpu, 'norm.weight' on cuda:0"
+    ):
+        checked(model, BASE, "m", device="cuda")
 
 
 def test_unwrapped_as_told_the_model_passes() -> None:
