@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SCHEMA = 6
+SCHEMA = 7
 # Schema 1 had no grids; 1 and 2 no expectations and no evidence per seed; 1 to 3 no variants; 1 to 4 no user-defined task;
-# 1 to 5 neither studies nor what was not calibrated. Otherwise they are the same.
-READABLE = (1, 2, 3, 4, 5, SCHEMA)
+# 1 to 5 neither studies nor what was not calibrated; 1 to 6 no warnings. Otherwise they are the same.
+READABLE = (1, 2, 3, 4, 5, 6, SCHEMA)
 
 
 # Entries of a protocol that are not part of a case's name: the numbers behind its names, and how they were computed.
@@ -279,11 +279,12 @@ class RunInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """A whole run: the content of results.json."""
+    """A whole run: the content of results.json. warnings: one line for each doubt about models that were not made anew."""
 
     run: RunInfo
     records: tuple[Record, ...]
     capabilities: tuple[Capability, ...]
+    warnings: tuple[str, ...] = ()
     schema: int = SCHEMA
 
 
@@ -320,6 +321,7 @@ def from_json(text: str) -> Results:
         run=RunInfo(**{**raw["run"], "seeds": tuple(raw["run"]["seeds"]), "methods": tuple(raw["run"]["methods"])}),
         records=tuple(record_from_dict(r) for r in raw["records"]),
         capabilities=tuple(_capability(c) for c in raw["capabilities"]),
+        warnings=tuple(raw.get("warnings", ())),
     )
 
 

@@ -33,9 +33,12 @@ def build(step: Step, store: Store, progress: Progress = lambda _: None) -> None
 
     A training that was interrupted goes on from where its state was kept last.
     """
-    store.get_or_build(
-        step.key, lambda: _carry_out(step, store, progress), kind=type(step).__name__, config=step.config
-    )
+
+    def carry_out() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        tensors, meta = _carry_out(step, store, progress)
+        return tensors, {**meta, "torch": str(torch.__version__)}
+
+    store.get_or_build(step.key, carry_out, kind=type(step).__name__, config=step.config)
     Snapshots(store.root, step.key).remove()
 
 

@@ -56,6 +56,8 @@ class Reporter:
         if results.capabilities:
             terminalreporter.write_line("")
             terminalreporter.write_line(capability_table(results))
+        for line in results.warnings:
+            terminalreporter.write_line(f"\nwarning: {line}", yellow=True)
         if report:
             try:
                 folder = write(results, Path(report))

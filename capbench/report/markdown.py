@@ -19,6 +19,7 @@ def summary(results: Results) -> str:
     parts = [f"# capbench: {escape(run.run_id)}", f"**{escape(answer(results))}**"]
     if results.capabilities:
         parts.append("\n".join(f"- {escape(fate)}" for fate in fates(results)))
+    parts += [f"**Warning:** {escape(line)}." for line in results.warnings]
     parts.append(f"## Claims (scale: {escape(run.scale)})")
     if results.records:
         head, rows = claim_rows(results)

@@ -19,6 +19,7 @@ from capbench.methods.specs.checkpoints import Checkpoints
 from capbench.methods.specs.registry import MethodRef
 from capbench.pipeline.steps import describe
 from capbench.results import Results, RunInfo
+from capbench.session.doubts import doubts
 from capbench.session.models import Models, Tests
 from capbench.session.options.checked import Options
 from capbench.session.report import Recorder, run_info
@@ -120,7 +121,12 @@ class CapbenchSession:
     def results(self) -> Results:
         """The run so far."""
         records = self.recorder.records()
-        return Results(run=self._run_info(), records=records, capabilities=self.studies.capabilities(records))
+        return Results(
+            run=self._run_info(),
+            records=records,
+            capabilities=self.studies.capabilities(records),
+            warnings=doubts(records, self.models.store) if records else (),
+        )
 
     def _run_info(self) -> RunInfo:
         o = self.options

@@ -201,3 +201,20 @@ def test_methods_of_one_name_have_a_row_each_in_every_output(pytester: pytest.Py
         words = (folder / file).read_text().replace("<wbr>", "")
         assert all(name in words for name in names), file
     assert all(lines_with(result, f" {name} ") for name in names)
+
+
+def test_a_file_that_is_in_no_key_is_told_beside_the_methods_rows(pytester: pytest.Pytester) -> None:
+    source = METHODS.replace("fit(tuned :=", "Path('side.json').read_text(); fit(tuned :=", 1)
+    pytester.path.joinpath("reads.py").write_text(f"from pathlib import Path\n{source}")
+    pytester.path.joinpath("side.json").write_text("1")
+    told = (
+        "method reads.py:good reads side.json, which is in no key: after an edit its models are reused and its results are "
+        "stale; declare it with --capbench-method-depends=side.json"
+    )
+    options = ("--capbench-method=reads.py:good", "--capbench-method=identity", "-k", "of.tuned", "--capbench-seeds=1")
+    result = run(pytester, *options, "--capbench-report=reports")
+    assert [line for line in result.outlines if "warning" in line] == [f"warning: {told}"]
+    assert results(pytester).warnings == (told,)
+    (folder,) = folders(pytester)
+    assert "**Warning:** method reads.py:good reads side.json" in (folder / "summary.md").read_text()
+    assert f"{told}." in (folder / "report.html").read_text()
