@@ -16,7 +16,7 @@ ROOT = Path(capbench.__file__).parent
 
 # Bottom first; a module imports only from its own layer and those before it. A name stands for a module or a package.
 LAYERS = (
-    ("capbench", "errors", "results", "configs"),
+    ("capbench", "errors", "results", "configs", "reading"),
     ("tasks", "store", "verdicts"),
     ("models",),
     ("training",),
@@ -32,14 +32,14 @@ BESIDE = {("configs", "errors"), ("methods", "measure"), ("fidelity", "session")
 # What each may use at most, where the order alone would allow more.
 ONLY = {
     "measure": {"measure", "models", "tasks", "training", "results", "errors"},
-    "report": {"report", "verdicts", "results", "errors", "store"},
+    "report": {"report", "verdicts", "results", "errors", "store", "reading"},
     "verdicts": {"verdicts", "results", "errors"},
-    "expectations": {"expectations", "results", "errors"},
-    "store": {"store", "errors", "capbench"},
-    "compare": {"compare", "report", "verdicts", "results", "errors", "store"},
+    "expectations": {"expectations", "results", "errors", "reading"},
+    "store": {"store", "errors", "capbench", "reading"},
+    "compare": {"compare", "report", "verdicts", "results", "errors", "store", "reading"},
     "tasks": {"tasks", "errors"},
 }
-STANDARD_LIBRARY_ONLY = ("results", "errors", "configs")
+STANDARD_LIBRARY_ONLY = ("results", "errors", "configs", "reading")
 HEAVY = {"torch", "jax", "ray", "haiku", "tracr", "safetensors", "transformers"}
 
 

@@ -17,6 +17,7 @@ from capbench.configs import TrainConfig
 from capbench.errors import MethodError
 from capbench.methods.peft.adapted import Adapted
 from capbench.methods.peft.configs import kind_of, peft_library, read, resolved, shortened
+from capbench.methods.peft.matched import check_wrapped
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask
@@ -28,19 +29,37 @@ def from_config(file: Path) -> Callable[[Model, FineTuningTask, TrainConfig], Mo
 
     Raises MethodError for a file that cannot be read, an unknown type or key, or a type that cannot be merged.
     """
-    file = file / "adapter_config.json" if file.is_dir() else file
-    method = f"peft:{file.name}"
-    adapter = read(file, method)
+    adapter, method = _read(file)
 
     def tune(model: Model, task: FineTuningTask, config: TrainConfig) -> Model:
-        fitted = resolved(adapter, model, method)
-        with _seeded(config):
-            _merged(
-                _put_on(model, fitted, method), model, fitted, method
-            )  # an adapter that cannot be merged is refused before training
-        return tuned_by_adapter(model, task, config, fitted, method=method)
+        return tuned_by_adapter(
+            model, task, config, _tried(adapter, model, method, config.seed, config.device), method=method
+        )
 
     return tune
+
+
+def check_config(file: Path, model: Model) -> None:
+    """Try the adapter of such a file on a model, without training it.
+
+    Raises MethodError as `from_config` does, and for an adapter that does not fit the model or a setting that takes no effect.
+    """
+    adapter, method = _read(file)
+    _tried(adapter, model, method, seed=0)
+
+
+def _read(file: Path) -> tuple[Any, str]:
+    file = file / "adapter_config.json" if file.is_dir() else file
+    method = f"peft:{file.name}"
+    return read(file, method), method
+
+
+def _tried(adapter: Any, model: Model, method: str, seed: int, device: str = "cpu") -> Any:
+    """The config for this model. One that cannot be put on it, or merged into it, is refused before it is trained."""
+    fitted = resolved(adapter, model, method)
+    with _seeded(seed, device):
+        _merged(_put_on(model, fitted, method), model, fitted, method)
+    return fitted
 
 
 def tuned_by_adapter(
@@ -59,7 +78,7 @@ def tuned_by_adapter(
     """
     if adapter.peft_type == "IA3":
         config = dataclasses.replace(config, weight_decay=0.0)
-    with _seeded(config):
+    with _seeded(config.seed, config.device):
         wrapped = _put_on(model, adapter, method)
         _refuse_rows_of_zeros(wrapped, method)
         prepare(wrapped)
@@ -68,11 +87,11 @@ def tuned_by_adapter(
 
 
 @contextlib.contextmanager
-def _seeded(config: TrainConfig) -> Iterator[None]:
+def _seeded(seed: int, device: str = "cpu") -> Iterator[None]:
     """PEFT draws weights and dropout from torch's global generators: seeded here and restored afterwards."""
-    cuda = list(range(torch.cuda.device_count())) if config.device.startswith("cuda") else []
+    cuda = list(range(torch.cuda.device_count())) if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(config.seed)
+        torch.manual_seed(seed)
         yield
 
 
@@ -89,9 +108,11 @@ def _put_on(model: Model, adapter: Any, method: str) -> Any:
     library = peft_library(method)
     try:
         with _lenient():
-            return library.get_peft_model(copy.deepcopy(model).cpu(), copy.deepcopy(adapter))  # PEFT changes both
+            wrapped = library.get_peft_model(copy.deepcopy(model).cpu(), copy.deepcopy(adapter))  # PEFT changes both
     except Exception as error:
         raise MethodError(f"{method}: PEFT cannot add this adapter to the model: {shortened(error)}") from error
+    check_wrapped(wrapped, model, adapter, method)
+    return wrapped
 
 
 def _merged(wrapped: Any, model: Model, adapter: Any, method: str) -> Model:
@@ -129,13 +150,25 @@ def _none_idle(method: str) -> Loss:
             if value.requires_grad:
                 reached = torch.autograd.grad(value, list(trained.values()), retain_graph=True, allow_unused=True)
             idle = [name for name, gradient in zip(trained, reached, strict=True) if gradient is None]
-            if idle:
+            if idle := [name for name in idle if not name.startswith(_dropped(model))]:
                 part = idle[0].removeprefix("inner.")
                 raise MethodError(f"{method}: {part!r} does not affect the model's answers; adapt its linear maps")
             seen = True
+        if not value.requires_grad:  # every adapter was dropped from this step
+            value = value + 0 * next(p for p in model.parameters() if p.requires_grad).sum()
         return value
 
     return loss
+
+
+def _dropped(model: Model) -> tuple[str, ...]:
+    """The parts that `module_dropout` leaves out of some steps, as prefixes of their weights' names."""
+    return tuple(f"{name}." for name, part in model.named_modules() if any(_module_dropout(part).values()))
+
+
+def _module_dropout(part: nn.Module) -> dict[str, float]:
+    found = getattr(part, "module_dropout", None)
+    return found if isinstance(found, dict) else {}
 
 
 def _refuse_rows_of_zeros(wrapped: nn.Module, method: str) -> None:
