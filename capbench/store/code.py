@@ -1,5 +1,6 @@
 """The version of the code that results depend on: a hash of what its files do, whatever their paths and names.
 
+Of the user's files the modules that they import count too, and the versions of libraries but for torch's, which models record.
 A file's syntax tree is hashed without docstrings and without its imports of capbench. A name that such an import binds counts
 as what it stands for, so that modules can be moved and renamed without losing anything made before.
 """
@@ -8,22 +9,18 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
-import sys
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import capbench
 from capbench.store import places
+from capbench.store.imports import libraries, users_imports
 from capbench.store.places import (
     SHAPING,
     defined_in,
     is_ours,
-    is_the_users,
     module_file,
     names_ours,
-    on_the_way,
     shapes,
     source_of,
 )
@@ -72,6 +69,7 @@ def _digest(files: set[Path]) -> str:
             waiting |= _imported(file)
     # A set: a new package adds an __init__.py that does nothing, as others do. The user's files import each other by name.
     named = {f"{'' if is_ours(f) or f in files else _module_name(f)}{file_digest(f)}" for f in found}
+    named |= {f"{library};" for library in libraries(file for file in found if not is_ours(file))}
     return hashlib.sha256(";".join(sorted(named)).encode()).hexdigest()[:16]
 
 
@@ -87,42 +85,8 @@ def _imported(file: Path) -> frozenset[Path]:
     files = {module_file(name) for name in names if name.startswith("capbench.")}
     found = {f for f in files if f.is_file() and shapes(f)}
     if not is_ours(file):
-        found |= _users_imports(tree, file) | {f for f in files if f.is_file() and _is_a_method(f)}
+        found |= users_imports(tree, file, loaded=True).keys() | {f for f in files if f.is_file() and _is_a_method(f)}
     return frozenset(found)
-
-
-def _users_imports(tree: ast.AST, file: Path) -> set[Path]:
-    """The user's own files that a file of the user's imports, found without importing them: some may not be imported yet."""
-    package = file.parent
-    while (package.parent / "__init__.py").is_file():
-        package = package.parent
-    roots: dict[str, Path | None] = {package.name: package.parent} if (package / "__init__.py").is_file() else {}
-    found: set[Path] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level and node.level <= len(file.parents):
-            start = node.module.split(".") if node.module else []
-            for alias in node.names:
-                found |= set(on_the_way(file.parents[node.level - 1], [*start, alias.name]))
-        for top, *parts in (name.split(".") for name in _names(node)):
-            root = roots[top] = roots[top] if top in roots else _users_root(top)
-            found |= set(on_the_way(root, [top, *parts])) if root else set()
-            loaded = getattr(sys.modules.get(".".join([top, *parts])), "__file__", None)
-            found |= {Path(loaded)} if loaded and is_the_users(Path(loaded)) else set()
-    return found - {file}
-
-
-def _users_root(top: str) -> Path | None:
-    """The folder in which a module or package of the user's lies; None for libraries and capbench."""
-    if top in sys.stdlib_module_names or top == "capbench":
-        return None
-    place = getattr(sys.modules.get(top), "__file__", None)
-    if place is None:
-        with suppress(ImportError, ValueError):  # of what has no source
-            spec = importlib.util.find_spec(top)
-            place = spec.origin if spec is not None and spec.has_location else None
-    if place is None or not is_the_users(Path(place)):
-        return None
-    return Path(place).parents[1] if Path(place).name == "__init__.py" else Path(place).parent
 
 
 def _names(node: ast.AST) -> set[str]:

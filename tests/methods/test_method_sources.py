@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.abc
+import importlib.util
+import site
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -14,6 +19,8 @@ from capbench.errors import MethodError
 from capbench.methods.specs import sources
 from capbench.methods.specs.built_in import BUILT_IN
 from capbench.methods.specs.registry import find, load
+from capbench.methods.specs.schemes import scheme_of
+from capbench.store.imports import libraries
 from capbench.store.syntax import file_digest
 
 METHODS = Path(sources.__file__).parents[1]
@@ -32,7 +39,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def write(**files: str) -> None:
     """`a__b="…"` writes a/b.py, and makes no package of a."""
     for name, source in files.items():
-        file = Path(*name.split("__")).with_suffix(".py") if not name.endswith("__") else Path(name[:-2], "__init__.py")
+        file = (
+            Path(*name.split("__")).with_suffix(".py")
+            if not name.endswith("__")
+            else Path(*name[:-2].split("__"), "__init__.py")
+        )
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(source)
 
@@ -176,3 +187,147 @@ def test_a_neighbour_that_python_would_take_from_another_folder_is_refused() -> 
     with pytest.raises(MethodError, match=r"its capbench_test_same\.py conflicts with another one") as error:
         load(find("two/mine.py:tune"))
     assert "\n" not in str(error.value)
+
+
+# ---- what lies elsewhere
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    """As an editable install has it: a name stands for a folder that is on no path."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+        place = Path.cwd().resolve() / "elsewhere" / f"{name}.py"
+        return importlib.util.spec_from_file_location(name, place) if place.is_file() else None
+
+
+def on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(Path("elsewhere").resolve()), *sys.path])
+
+
+def by_pth(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("site-packages").mkdir()
+    Path("site-packages/mine.pth").write_text(f"{Path('elsewhere').resolve()}\n")
+    site.addsitedir("site-packages")
+
+
+def editable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder()])
+
+
+@pytest.mark.parametrize("way", [on_path, by_pth, editable])
+@pytest.mark.parametrize(
+    "importing",
+    [
+        "import capbench_test_lib",
+        "from capbench_test_lib import X as Y",
+        "def tune(m, t, c):\n    import capbench_test_lib",
+        "try:\n    import capbench_test_lib\nexcept ImportError: pass",
+        "import importlib\ndef tune(m, t, c): importlib.import_module('capbench_test_lib')",
+        "from importlib import import_module\nimport_module('capbench_test_lib')",
+        "__import__('capbench_test_lib')",
+        "import near",  # which imports it
+    ],
+)
+def test_a_module_counts_wherever_python_would_find_it(
+    way: Callable[[pytest.MonkeyPatch], None], importing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(
+        mine=importing,
+        near="import capbench_test_lib\n",
+        elsewhere__capbench_test_lib="X = 1\n",
+        elsewhere__other="X = 1\n",
+    )
+    way(monkeypatch)
+    before = find("mine.py:tune")
+    assert scheme_of(before.spec).files(before.spec).folders == {
+        Path("elsewhere").resolve()
+    }  # where a cluster's nodes look
+    write(elsewhere__other="X = 2\n")
+    assert find("mine.py:tune") == before
+    write(elsewhere__capbench_test_lib="X = 2\n")
+    assert find("mine.py:tune") != before
+    write(elsewhere__capbench_test_lib="X = 1\n")
+    assert find("mine.py:tune") == before
+
+
+def test_packages_elsewhere_count_as_far_as_they_are_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    write(
+        mine="import capbench_test_pkg.deep, capbench_test_ns.part\nfrom capbench_test_other import near\nimport numpy, json\n",
+        elsewhere__capbench_test_pkg__="",
+        elsewhere__capbench_test_pkg__deep="from . import beside\nfrom capbench_test_pkg.more import y\n",
+        elsewhere__capbench_test_pkg__beside="from ..capbench_test_other import x\n",
+        elsewhere__capbench_test_pkg__more="",
+        elsewhere__capbench_test_pkg__unused="",
+        elsewhere__capbench_test_ns__part="from .whole import x\nimport capbench_test_ns.whole\n",
+        elsewhere__capbench_test_ns__whole="",
+        elsewhere__capbench_test_other__="def near(): import helper\n",
+        elsewhere__numpy="",  # after the installed one
+        helper="",
+        **{"lib__site-packages__capbench_test_installed": ""},
+    )
+    monkeypatch.setattr(
+        sys, "path", [*sys.path, str(Path("elsewhere").resolve()), str(Path("lib/site-packages").resolve())]
+    )
+    names = "pkg/__init__ pkg/deep pkg/beside pkg/more ns/part ns/whole other/__init__"
+    expected = {"mine.py", "helper.py", *(f"elsewhere/capbench_test_{name}.py" for name in names.split())}
+    assert found("mine.py") == expected
+
+
+def test_of_two_modules_of_one_name_the_one_beside_the_method_counts_whatever_was_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write(one__mine="import capbench_test_same\n", one__capbench_test_same="X = 1\n", two__capbench_test_same="X = 2\n")
+    before = find("one/mine.py:tune").digest
+    monkeypatch.setattr(sys, "path", [str(Path("two").resolve()), *sys.path])
+    importlib.import_module("capbench_test_same")
+    assert find("one/mine.py:tune").digest == before and found("one/mine.py") == {
+        "one/mine.py",
+        "one/capbench_test_same.py",
+    }
+
+
+def test_a_module_on_the_path_counts_what_lies_beside_it_if_it_imports_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    write(
+        capbench_test_pkg__="", capbench_test_pkg__mine="import capbench_test_beside\n", capbench_test_beside="X = 1\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(Path.cwd()), *sys.path])
+    before = find("capbench_test_pkg.mine:tune")
+    write(capbench_test_beside="X = 2\n")
+    assert find("capbench_test_pkg.mine:tune") != before
+
+
+# ---- libraries
+
+
+@pytest.mark.parametrize(
+    ("source", "counts"),
+    [
+        ("import peft\n", True),
+        ("def tune(m, t, c):\n    from peft.tuners import lora\n", True),
+        ("import helper\n", True),
+        ("from capbench.methods.finetuning.lora import lora\n", True),
+        ("import torch, numpy\n", False),
+        ("from capbench import fit\n", False),
+    ],
+)
+def test_the_version_of_a_library_counts_for_methods_that_import_it(
+    source: str, counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(mine=source, helper="import peft\n")
+    Path("adapter_config.json").write_text("{}")
+    specs = ["mine.py:tune", "peft:adapter_config.json", "lora", "full"]
+    before = [find(spec).digest for spec in specs]
+    version = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "0.0.1" if name in ("peft", "torch") else version(name))
+    assert [find(spec).digest != digest for spec, digest in zip(specs, before, strict=True)] == [
+        counts,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_library_counts_by_the_distribution_that_it_comes_with(tmp_path: Path) -> None:
+    write(mine="import jinja2, no_such_library\nfrom _pytest import main\nimport json, torch, capbench\n")
+    found = libraries([tmp_path / "mine.py"])
+    assert [line.partition("==")[0].lower() for line in found] == ["jinja2", "pytest"]

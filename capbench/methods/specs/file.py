@@ -12,7 +12,7 @@ from capbench.methods.specs.user_code import attribute_of, import_file
 
 
 class File(Scheme):
-    """`path/file.py:attr`: a function in a file. Its digest covers the modules beside the file that it imports."""
+    """`path/file.py:attr`: a function in a file. Its digest covers the user's modules that it imports."""
 
     form = "path/file.py:attr"
 
@@ -42,7 +42,7 @@ class File(Scheme):
 
     def files(self, spec: str) -> UserFiles:
         """The file and the user's modules that it imports."""
-        return UserFiles(files=frozenset(sources.users_files(Path(spec.rpartition(":")[0]))))
+        return sources.users_files(Path(spec.rpartition(":")[0]))
 
     def moved(self, spec: str, move: Move) -> str:
         """The new path of the file, and the attribute."""

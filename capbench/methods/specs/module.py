@@ -15,7 +15,7 @@ from capbench.store.places import LIBRARIES
 
 
 class Module(Scheme):
-    """`pkg.mod:attr`: a function in an importable module. Its digest covers what it imports of the same package."""
+    """`pkg.mod:attr`: a function in an importable module. Its digest covers the user's modules that it imports."""
 
     form = "pkg.mod:attr"
 
@@ -70,4 +70,4 @@ def module_files(module: str) -> UserFiles:
         return UserFiles()
     file = Path(path).resolve()
     folder = file.parents[len(module.split(".")) - (file.name != "__init__.py")]
-    return UserFiles(files=frozenset(sources.users_files(file, module)), folders=frozenset({folder}))
+    return sources.users_files(file, module) | UserFiles(folders=frozenset({folder}))
