@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import io
+import tokenize
 from pathlib import Path
 
 # UTF-32's little-endian mark begins with that of UTF-16, so it comes first.
@@ -39,3 +41,16 @@ def decoded(content: bytes) -> str:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise EncodingError(f"is not UTF-8 text (a zero byte in line {line}): save it as UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def check_python(file: Path) -> None:
+    """Raises EncodingError unless Python could read a source file: UTF-8, or another encoding that its first lines name."""
+    content = file.read_bytes()
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        if encoding not in ("utf-8", "utf-8-sig"):
+            content.decode(encoding)
+            return
+    except (SyntaxError, ValueError):  # an unknown encoding, or bytes that are none of its
+        pass
+    decoded(content)

@@ -19,6 +19,7 @@ from typing import Any
 
 from capbench.checkpoints.manifest import TUNED, Entry, Manifest
 from capbench.errors import CapbenchError
+from capbench.reading import EncodingError, decoded
 
 WEIGHTS, INDEX = ".safetensors", ".safetensors.index.json"
 # Formats of weights that are not read here: those of torch could run code.
@@ -86,9 +87,11 @@ def content(file: Path) -> bytes:
 def weight_map(index: Path) -> dict[str, str]:
     """The shard in which each tensor of an index is, all beside the index. Raises CapbenchError, as `content`."""
     try:
-        raw: Any = json.loads(content(index).decode("utf-8-sig"))
+        raw: Any = json.loads(decoded(content(index)))
         found: Any = raw["weight_map"]
         whole = isinstance(found, dict) and all(isinstance(name, str) for name in found.values())
+    except EncodingError as error:
+        raise CapbenchError(f"is not an index of shards: it {error}") from None
     except (ValueError, KeyError, TypeError):
         whole = False
     if not whole:

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from capbench.errors import UsageError
+from capbench.reading import EncodingError, read_text
 from capbench.results import CapabilityState, FinetunedState, Status
 
 PAPER = "paper"
@@ -74,9 +75,9 @@ def read(name: str) -> Expectations:
     if name in BUILT_IN:
         return _built_in(name)
     try:
-        text = Path(name).read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UsageError(f"{name} is not UTF-8 text; it must be a TOML file") from None
+        text = read_text(Path(name))
+    except EncodingError as error:
+        raise UsageError(f"{name} {error}") from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         why = getattr(error, "strerror", None) or str(error)
         known = ", ".join((PAPER, *BUILT_IN))

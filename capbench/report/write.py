@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from capbench.errors import UsageError
+from capbench.reading import EncodingError, read_text
 from capbench.report.words import in_order
 from capbench.results import Record, Results, from_json, to_json
 from capbench.store.files import write_whole
@@ -56,11 +57,13 @@ def load(path: Path) -> Results:
     """Read a results.json, or the one in a run directory; UsageError says why it cannot be read."""
     file = path / "results.json" if path.is_dir() else path
     try:
-        return from_json(file.read_text(encoding="utf-8"))
+        return from_json(read_text(file))
     except FileNotFoundError:
         raise UsageError(f"no results at '{file}'; give a run directory or its results.json") from None
     except OSError as error:
         raise UsageError(f"results '{file}' cannot be read ({error.strerror or error})") from None
+    except EncodingError as error:
+        raise UsageError(f"results '{file}' {error}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise UsageError(f"results '{file}' are damaged or of another schema: {why}") from None

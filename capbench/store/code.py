@@ -80,7 +80,7 @@ def _module_name(file: Path) -> str:
 @cache
 def _imported(file: Path) -> frozenset[Path]:
     """The shaping files of capbench that a file imports, in functions too; of the user's file also the user's own."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = ast.parse(file.read_bytes())
     names = {name for node in ast.walk(tree) for name in _names(node)} | _through_the_face(tree)
     files = {module_file(name) for name in names if name.startswith("capbench.")}
     found = {f for f in files if f.is_file() and shapes(f)}

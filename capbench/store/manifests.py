@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from capbench.errors import UsageError
+from capbench.reading import EncodingError, read_text
 
 T = TypeVar("T")
 
@@ -19,11 +20,13 @@ def read(file: Path, parse: Callable[[Any], T], *, schema: int, again: str) -> T
     Raises UsageError, one line, for a file that cannot be read, is damaged or of another schema.
     """
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        raw = json.loads(read_text(file))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise UsageError(f"'{file}' cannot be read ({error.strerror or error})") from None
+    except EncodingError as error:
+        raise UsageError(f"'{file}' {error}, or {again}") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"'{file}' is damaged: it is not JSON ({' '.join(str(error).split())}); {again}") from None
     if isinstance(raw, dict) and raw.get("schema") != schema:

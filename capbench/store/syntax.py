@@ -15,7 +15,7 @@ from capbench.store.places import defined_in, is_ours, module_file, names_ours, 
 _Stand = Callable[[str, Path], str]
 
 
-def source_digest(source: str) -> str:
+def source_digest(source: str | bytes) -> str:
     """Hash of what a module does: comments, layout, docstrings and the places of capbench's modules do not count."""
     return _hash(source, _standing_for)
 
@@ -23,10 +23,10 @@ def source_digest(source: str) -> str:
 @cache
 def file_digest(file: Path) -> str:
     """`source_digest` of a file as it is at the first call: sources may be edited during a run."""
-    return source_digest(file.read_text(encoding="utf-8"))
+    return source_digest(file.read_bytes())  # Python finds out the encoding, and passes over a byte order mark
 
 
-def _hash(source: str, stand: _Stand) -> str:
+def _hash(source: str | bytes, stand: _Stand) -> str:
     tree = ast.parse(source)
     bound = _bound(tree)
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
@@ -55,7 +55,7 @@ def _dump(node: object) -> str:
 @cache
 def _plain_digest(file: Path) -> str:
     """Like `file_digest`, but with the bare names of imports, so that files that import each other can be hashed."""
-    return _hash(file.read_text(encoding="utf-8"), lambda name, file: name)
+    return _hash(file.read_bytes(), lambda name, file: name)
 
 
 def _standing_for(name: str, file: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from capbench.errors import UsageError
+from capbench.reading import read_text
 from capbench.store.files import write_whole
 from capbench.store.store import beside
 from capbench.studies.pcfg.variant import Variant
@@ -33,7 +34,7 @@ class Kept:
         places = [*([file] if file.exists() else []), *sorted(reports.rglob("results.json"))]
         for place in places:
             try:
-                raw = json.loads(place.read_text(encoding="utf-8"))
+                raw = json.loads(read_text(place))
                 for trial in [{"id": id_, "variant": raw}] if place == file else _trials(raw):
                     if trial["id"] == id_:
                         return variant_of(trial["variant"])

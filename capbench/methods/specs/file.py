@@ -9,6 +9,7 @@ from capbench.errors import MethodError
 from capbench.methods.specs import arguments, sources
 from capbench.methods.specs.base import Located, Method, Move, Scheme, UserFiles
 from capbench.methods.specs.user_code import attribute_of, import_file
+from capbench.reading import EncodingError, check_python
 
 
 class File(Scheme):
@@ -27,6 +28,10 @@ class File(Scheme):
         if not Path(where).is_file():
             raise MethodError(f"method {spec!r}: there is no file {where!r} in {Path.cwd()}")
         file = Path(where).resolve()
+        try:
+            check_python(file)
+        except EncodingError as error:
+            raise MethodError(f"method {spec!r}: {file.name} {error}") from None
         return Located(
             spec=f"{file}:{attribute}", digest=sources.digest(file), takes=arguments.taken_in(file, attribute)
         )

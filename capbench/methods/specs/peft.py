@@ -10,6 +10,7 @@ from pathlib import Path
 from capbench.errors import MethodError, UsageError
 from capbench.methods.specs import module, sources
 from capbench.methods.specs.base import Located, Method, Prefixed, UserFiles
+from capbench.reading import EncodingError, read_text
 
 _CODE = "capbench.methods.peft.adapters"
 _USUAL = "adapter_config.json"
@@ -30,13 +31,17 @@ class Peft(Prefixed):
         if not file.is_file():
             raise MethodError(f"method {spec!r}: there is no file {str(file)!r} in {Path.cwd()}")
         try:
-            given = json.loads(content := file.read_bytes())
+            given = json.loads(text := read_text(file))
+        except OSError as error:
+            raise MethodError(f"method {spec!r}: {file.name} cannot be read ({error.strerror or error})") from None
+        except EncodingError as error:
+            raise MethodError(f"method {spec!r}: {file.name} {error}") from None
         except ValueError as error:
             raise MethodError(f"method {spec!r}: {file.name} is not JSON ({error})") from None
         if not isinstance(given, dict):
             raise MethodError(f"method {spec!r}: {file.name} holds a {type(given).__name__}, not a JSON object")
         code = sources.digest(module.module_file(spec, _CODE))
-        digest = hashlib.sha256(code.encode() + content).hexdigest()[:16]
+        digest = hashlib.sha256((code + text).encode()).hexdigest()[:16]
         return Located(spec=f"{self.prefix}{file.resolve()}", digest=digest)
 
     def load(self, spec: str, name: str) -> Method:

@@ -15,6 +15,7 @@ from typing import Any
 
 from capbench.errors import MethodError
 from capbench.methods.specs import sources
+from capbench.reading import EncodingError, check_python
 from capbench.store.places import LIBRARIES
 
 # Code in a traceback that is not the user's.
@@ -38,6 +39,10 @@ def make_cwd_importable() -> None:
 
 def import_file(path: Path) -> ModuleType:
     """A user's file as a module; its exceptions propagate."""
+    try:
+        check_python(path)
+    except EncodingError as error:
+        raise ImportError(f"{path.name} {error}") from None
     name = "capbench_method_" + hashlib.sha256(str(path).encode()).hexdigest()[:8]
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
