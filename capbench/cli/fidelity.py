@@ -100,6 +100,7 @@ def _fidelity(namespace: argparse.Namespace) -> int:
         methods=(method.name,),
         command=_command(given, options, seeds=len(seeds), method=method.label),
         started=started,
+        seconds=time.monotonic() - began,
     )
     if report is not None:
         for file in show.write(table, found, run, Path(report)):

@@ -76,27 +76,28 @@ class Baseline:
 
         complete: whether all selected tests have ended. asked: whether the test with this id was selected. A claim of the
         baseline that was not selected has not vanished; it is omitted. verdicts: where the claims differ, derives those on
-        capabilities anew, from the claims in both runs. Returns the text to show, and the regression in one
-        line, if there is one.
+        capabilities anew, from the claims in both runs. Returns the text to show and, if there is a regression or the run could
+        not be kept, that in one line.
         """
         if self.before is None:
-            return (self._keep(run) if complete and run.records else NOT_KEPT), ""
+            return self._keep(run) if complete and run.records else (NOT_KEPT, "")
         before, after, left = common(self.before, run, lambda nodeid: complete and asked(nodeid), verdicts)
         found = compare(before, after)
         failed = self.gate.found(found)
         note = f"\nclaims of the baseline omitted, as this run did not select them: {left}" if left else ""
         return f"baseline: {to_text(found)}{note}", sentence(failed, self.gate) if failed else ""
 
-    def _keep(self, run: Results) -> str:
+    def _keep(self, run: Results) -> tuple[str, str]:
         if self.file is None:
             raise ValueError("a run that was named is never replaced")
         try:
             check_directory(self.file.parent)
             write_whole(self.file, to_json(run))
         except (UsageError, OSError) as error:
-            return f"baseline: this run could not be kept: {error}"
+            why = (error.strerror if isinstance(error, OSError) else None) or error
+            return "", f"baseline: this run could not be kept in '{self.file.parent}': {why}"
         count = f"{len(run.records)} claim{'s' * (len(run.records) != 1)}"
-        return f"baseline: kept this run ({count}) in {self.file.parent}; later runs are compared with it"
+        return f"baseline: kept this run ({count}) in {self.file.parent}; later runs are compared with it", ""
 
 
 def folder_name(scale: str, names: Sequence[str]) -> str:

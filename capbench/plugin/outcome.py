@@ -31,15 +31,17 @@ def tell(
     report: Any, made: Judge | VariantsJudge, item: pytest.Item, call: pytest.CallInfo[None], watch: Watch
 ) -> None:
     """Put the verdict, compared with what is expected of it, into pytest's report of the test."""
+    from capbench.errors import CapbenchError
     from capbench.results import Status, to_dict
     from capbench.studies.judge import InvalidClaimError, outcome_line
 
-    own_line = True
+    own_line, broken = True, False
     if call.excinfo is not None:
-        own_line = isinstance(call.excinfo.value, (InvalidClaimError, pytest.skip.Exception))
+        broken = not isinstance(call.excinfo.value, (InvalidClaimError, pytest.skip.Exception))
+        own_line = not broken or isinstance(call.excinfo.value, CapbenchError)  # a full disk and the like
         made.invalidate(str(call.excinfo.value) if own_line else f"the test failed: {call.excinfo.exconly()}")
     record = made.record()
-    expected = watch.outcome(record, broken=not own_line)
+    expected = watch.outcome(record, broken=broken)
     status, line = record.verdict.status, outcome_line(record)
     if expected is not None:
         record, line = dataclasses.replace(record, expected=expected.text), f"{line}; {expected.line}"

@@ -63,16 +63,22 @@ class Reporter:
                 folder = write(results, Path(report))
                 terminalreporter.write_line(f"\nreport: {folder / 'report.html'}")
             except (UsageError, OSError) as error:
-                terminalreporter.write_line(f"the report could not be written: {error}", red=True)
+                why = (error.strerror if isinstance(error, OSError) else None) or error
+                line = f"the report could not be written to '{self._session.report_folder}': {why}"
+                self._fail(terminalreporter, line)
         if baseline is not None:
-            words, regression = baseline.conclude(
+            words, problem = baseline.conclude(
                 results, complete=self._complete(), asked=self._asks_for, verdicts=self._session.studies.capabilities
             )
             terminalreporter.write_line(f"\n{words}")
-            if regression:
-                terminalreporter.write_line(regression, red=True)
-                if self._run is not None and self._run.exitstatus == pytest.ExitCode.OK:
-                    self._run.exitstatus = pytest.ExitCode.TESTS_FAILED
+            if problem:
+                self._fail(terminalreporter, problem)
+
+    def _fail(self, terminalreporter: Any, why: str) -> None:
+        """Say why the run is no success though its tests are."""
+        terminalreporter.write_line(why, red=True)
+        if self._run is not None and self._run.exitstatus == pytest.ExitCode.OK:
+            self._run.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _complete(self) -> bool:
         """Whether all selected tests were run."""

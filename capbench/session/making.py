@@ -64,10 +64,9 @@ def make(
         errors = plan.run(store, jobs=jobs, stack=stack, progress=progress, deadline=deadline, ray=ray)
     took = f"made in {time.monotonic() - began:.0f} s"
     left = [step for step in missing if step.key not in errors and not store.has(step.key)]
-    if left:
-        say(f"capbench: {len(missing) - len(errors) - len(left)} models {took}; no time for {len(left)} more")
-    else:
-        say(f"capbench: models {took}")
+    made = f"{len(missing) - len(errors) - len(left)} models" if errors or left else "models"
+    failed = f"; {len(errors)} could not be made" if errors else ""
+    say(f"capbench: {made} {took}{failed}{f'; no time for {len(left)} more' if left else ''}")
     return errors
 
 

@@ -44,7 +44,7 @@ class CapbenchSession:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.started = time.time()
+        self.started, self._began = time.time(), time.monotonic()  # the clock may be set while the run goes on
         self.studies = Studies(options)
         self.models = Models(self.studies)
         self.variants = Variants(self.studies, self.models)
@@ -89,7 +89,13 @@ class CapbenchSession:
         from capbench.report import check_directory
 
         check_directory(Path(self.options.report or "reports"))
-        self.report_folder.mkdir()
+        while True:
+            try:
+                self.report_folder.mkdir()
+            except FileExistsError:  # another run, begun in the same second, has just made it
+                del self.report_folder
+            else:
+                return
 
     def header(self) -> list[str]:
         """Lines for the top of the terminal output, with one for each method that cannot be used."""
@@ -139,5 +145,6 @@ class CapbenchSession:
             methods=tuple(self.studies.name(m) for m in o.methods),
             command=o.command,
             started=self.started,
+            seconds=time.monotonic() - self._began,
             task={"id": o.task.id, "specification": describe(o.task)} if o.task else None,
         )
