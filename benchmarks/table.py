@@ -1,8 +1,8 @@
 """The table of speed figures: `python benchmarks/table.py [--write benchmarks/RESULTS.md] FILES.json`.
 
-FILES are what `pytest benchmarks/ --benchmark-json=FILE`, growth.py, gpu.py and precision.py write. `--write` replaces the table
-in a page, between its markers; without it the table is printed. `--reduce FOLDER` keeps what the table needs of each file, under
-its name, so that it can be committed; such files can be given as FILES too.
+FILES are what `pytest benchmarks/ --benchmark-json=FILE`, growth.py, gpu.py, precision.py and faults.py write. `--write` replaces
+the table in a page, between its markers; without it the table is printed. `--reduce FOLDER` keeps what the table needs of each
+file, under its name, so that it can be committed; such files can be given as FILES too.
 """
 
 from __future__ import annotations

@@ -16,13 +16,15 @@ class TableError(Exception):
 
 
 def reduced(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What the table needs of a file by pytest-benchmark or one of growth.py, gpu.py, precision.py: no paths and no names."""
+    """What the table needs of a file by pytest-benchmark or by another script here: no paths and no names."""
     if "benchmarks" not in found:
         if not {"machine", "rows"} <= found.keys():
             raise TableError(
-                "neither pytest-benchmark's JSON nor that of growth.py, gpu.py or precision.py: no 'machine' with 'rows'"
+                "neither pytest-benchmark's JSON nor that of growth.py, gpu.py, precision.py, faults.py: no 'machine' with 'rows'"
             )
-        return {key: found[key] for key in ("machine", "rows", "missing", "growth", "precision") if key in found}
+        return {
+            key: found[key] for key in ("machine", "rows", "missing", "growth", "precision", "faults") if key in found
+        }
     rows = [line for benchmark in found["benchmarks"] for line in benchmark["extra_info"].get("rows", [])]
     machine = found["machine_info"].get("capbench")
     if machine is None:
