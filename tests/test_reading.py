@@ -23,7 +23,10 @@ from capbench.studies.pcfg.own_file import find_task
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["qkv"], "base_model_name_or_path": "café"}
 EXPECTED = '[[claim]]\npattern = "wrapper.*"\nexpect = "supported"\nreason = """\ncafé,\nof course"""\n'
-TASK = "from capbench.tasks.pcfg.setting import PcfgSetting\nNAME = 'café'\nspec = PcfgSetting(text_len=60, numbers={'C': 9, 'I': 2})\n"
+TASK = """from capbench.tasks.pcfg.setting import PcfgSetting
+NAME = 'café'
+spec = PcfgSetting(text_len=60, numbers={'C': 9, 'I': 2})
+"""
 METHOD = "NAME = 'café'\n\n\ndef tune(model, task, config):\n    return NAME\n"
 EXPORTED = {
     "capbench": "café",
