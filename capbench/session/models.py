@@ -10,6 +10,7 @@ from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
 from capbench.session.making import make
 from capbench.session.options.at_once import AtOnce
+from capbench.session.refusals import Refusals
 from capbench.session.studies import Studies
 from capbench.store.store import Store
 from capbench.studies.judge import Case, Claim
@@ -34,20 +35,37 @@ class Models:
     def lab(self) -> Lab:
         return Lab(self.store)
 
+    @cached_property
+    def _refusals(self) -> Refusals:
+        return Refusals()
+
     def prepare(self, tests: Tests, *, say: Callable[[str], None]) -> None:
         """Make the models that the tests need; failures are kept in `errors`."""
         steps, _ = self.steps(tests)
-        self.errors = self.make(Plan(steps), say=say)
+        self.errors |= self.make(Plan(steps), say=say)
 
     def steps(self, tests: Iterable[Test]) -> tuple[list[Step], list[str]]:
-        """The models that the tests need, and one line for each test whose models cannot be determined."""
+        """The models that the tests need, and one line for each reason why those of a test cannot be made, or be determined.
+
+        What a method refuses is kept in `errors`, and nothing else that only its tests need is among the models.
+        """
         steps: list[Step] = []
         blocked: dict[str, None] = {}
         for claim, case, method in tests:
             needed, why = self.studies.needed(claim, case or Case(), method)
-            steps += [step for by_name in needed.values() for step in by_name.values()]
+            found = [step for by_name in needed.values() for step in by_name.values()]
+            if refused := self.refused(found):
+                blocked |= dict.fromkeys(refused.values())
+                continue
+            steps += found
             blocked |= {why: None} if why else {}
         return steps, list(blocked)
+
+    def refused(self, steps: Iterable[Step]) -> dict[str, str]:
+        """Those missing models whose method would refuse its base model: step key -> why. They are kept in `errors`."""
+        found = self._refusals.of(step for step in steps if not self.store.has(step.key))
+        self.errors |= found
+        return found
 
     def make(self, plan: Plan, *, say: Callable[[str], None], deadline: float = math.inf) -> dict[str, str]:
         """Make a plan's missing models. Returns step key -> why, for each that failed. See session.making."""

@@ -31,7 +31,7 @@ def train(run: CapbenchSession, collected: Collected, *, say: Callable[[str], No
     if not steps and not collected.on_variants and not wrong:
         say(_NO_MODELS)
     run.prepare(collected, say=say)
-    why = [*wrong, *dict.fromkeys(run.models.errors.values())]
+    why = list(dict.fromkeys([*wrong, *run.models.errors.values()]))
     if unmade := run.variants.unmade(collected.on_variants):
         why.append(
             f"the time for variants was not enough: {len(unmade)} of their models are not made; run the command again to "

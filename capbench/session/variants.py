@@ -111,7 +111,8 @@ class Variants:
                 with contextlib.suppress(Exception):  # its judge reports it
                     study = self._studies.own(variant.task, method)
                     needed = claim.needs(study, seed_of(variant), Case(**variant.case))
-                    found.setdefault(turn, {}).setdefault(seed_of(variant), []).extend(needed.values())
+                    if not self._models.refused(needed.values()):
+                        found.setdefault(turn, {}).setdefault(seed_of(variant), []).extend(needed.values())
         return [list(variants.values()) for _, variants in sorted(found.items())]
 
     def judge(self, claim: Claim, strategy: SearchStrategy[Variant], method: str, *, nodeid: str) -> VariantsJudge:

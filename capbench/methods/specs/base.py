@@ -56,6 +56,13 @@ class Scheme(ABC):
     def load(self, spec: str, name: str) -> Method:
         """The method of a spec that `find` returned; name: the method's, for messages. May raise anything."""
 
+    def refusal(self, spec: str, model: Callable[[], Any]) -> str:
+        """Why the method would refuse a model, as far as that shows without training; by default ''.
+
+        model: gives a base model of the right form, with whatever weights.
+        """
+        return ""
+
     def label(self, spec: str) -> str:
         """The spec as reports show it: without directories."""
         return spec

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from capbench.errors import MethodError, UsageError
 from capbench.methods.specs import module, sources
@@ -48,6 +50,14 @@ class Peft(Prefixed):
         """The method that trains the adapter. Imports PEFT."""
         method: Method = importlib.import_module(_CODE).from_config(self.path(spec))
         return method
+
+    def refusal(self, spec: str, model: Callable[[], Any]) -> str:
+        """Put the adapter on the model and merge it. Imports PEFT."""
+        try:
+            importlib.import_module(_CODE).check_config(self.path(spec), model())
+        except MethodError as error:
+            return str(error)
+        return ""
 
     def label(self, spec: str) -> str:
         """The file's name; nearly always that is adapter_config.json, so then its folder, too."""
