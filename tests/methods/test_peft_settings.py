@@ -18,7 +18,7 @@ from tiny_methods import SHIFT, VOCAB, changed, config
 from torch import Tensor, nn
 
 from capbench.errors import MethodError
-from capbench.methods.peft.adapters import from_config
+from capbench.methods.peft.adapters import check_config, from_config
 from capbench.models.base import Model
 
 
@@ -118,3 +118,14 @@ def test_the_tables_know_every_kind_and_setting_of_the_installed_peft() -> None:
         known |= {name for more, _ in REFUSED.get(kind, []) for name in more}
         unknown += [f"{kind}.{f.name}" for f in dataclasses.fields(config_class) if f.init and f.name not in known]
     assert unknown == []
+
+
+@pytest.mark.parametrize("kind", SMALLEST)
+def test_a_file_that_peft_wrote_is_accepted(kind: str, tmp_path: Path) -> None:
+    config_class = {str(k.value): c for k, c in PEFT_TYPE_TO_CONFIG_MAPPING.items()}[kind]
+    settings = json.loads(with_defaults(kind, {}))
+    del settings["peft_type"]
+    config_class(**settings, inference_mode=True, task_type="CAUSAL_LM").save_pretrained(str(tmp_path))
+    check_config(tmp_path, maps())
+    (tmp_path / "adapter_config.json").write_text(with_defaults(kind, {}))
+    check_config(tmp_path, maps())
