@@ -65,7 +65,9 @@ def _fidelity(namespace: argparse.Namespace) -> int:
     seeds = tuple(range(options["seeds"] or SCALES[options["scale"]]))
     how = at_once(given, options)
     try:
-        method = find_method(given, options["method"], arguments=options["method-arg"])
+        method = find_method(
+            given, options["method"], arguments=options["method-arg"], depends=options["method-depends"]
+        )
     except MethodError as error:
         raise UsageError(f"--method={options['method']}: {error}") from None
     store, report = Store(default_root(options["cache"])), options["report"]
@@ -116,7 +118,12 @@ def _command(given: Given, options: Mapping[str, Any], *, seeds: int, method: st
     words += [] if options["pretrain-steps"] is None else ["--pretrain-steps", given.text("pretrain-steps")]
     words += [
         *("--method", method),
-        *(word for text in given.text("method-arg") or () for word in ("--method-arg", text)),
+        *(
+            word
+            for name in ("method-arg", "method-depends")
+            for text in given.text(name) or ()
+            for word in (f"--{name}", text)
+        ),
     ]
     words += [] if options["precision"] == "float32" else ["--precision", options["precision"]]
     return shlex.join([*words, "--device", options["device"]])

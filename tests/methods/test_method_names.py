@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capbench.errors import UsageError
-from capbench.methods.specs.distinct import longer, shortest
+from capbench.methods.specs.endings import longer, shortest
 from capbench.methods.specs.registry import MethodRef
 from capbench.session.options.checked import Options
 from capbench.session.options.given import Given

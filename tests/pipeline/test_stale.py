@@ -40,3 +40,17 @@ def test_what_a_method_read_is_kept_with_its_model(tmp_path: Path) -> None:
     one, other = store.meta(side.key), store.meta(full.key)
     assert one is not None and one["opened"] == [str(tmp_path / "side.json")]
     assert other is not None and "opened" not in other
+
+
+def test_a_file_that_is_declared_makes_another_model_after_an_edit(tmp_path: Path) -> None:
+    Path("side.py").write_text(f"{SIDE}tune.depends_on = ['side.json']\n")
+    store = Store(tmp_path / "cache")
+    weights = []
+    for factor in (1, 0):
+        Path("side.json").write_text(json.dumps({"factor": factor}))
+        step = tuned(find("side.py:tune"))
+        built(store, [step])
+        artefact = store.load(step.key)
+        assert artefact is not None and "opened" not in artefact.meta
+        weights.append(artefact.tensors["unembedding.weight"])
+    assert not weights[0].equal(weights[1])

@@ -19,12 +19,13 @@ class Located:
     """What a spec leads to.
 
     spec: with absolute paths, so that processes with another working directory can load it. digest: 16 hex digits over the
-    method's source. takes: its arguments, if its source shows them.
+    method's source. takes: its arguments, if its source shows them. depends: files that its source says it reads.
     """
 
     spec: str
     digest: str
     takes: Takes | None = None
+    depends: frozenset[Path] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ class Scheme(ABC):
 
     form: ClassVar[str]
     prefix: ClassVar[str] = ""
+    users: ClassVar[bool] = True  # whether its methods may read files of the user's that it does not know
 
     @abstractmethod
     def matches(self, spec: str) -> bool:

@@ -26,6 +26,7 @@ class BuiltIn(Scheme):
     """`lora`: a name in BUILT_IN, which stands for a module's function. It consists of no file of the user's."""
 
     form = "a built-in name"
+    users = False
     _module = Module()
 
     def matches(self, spec: str) -> bool:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from capbench.errors import MethodError
-from capbench.methods.specs import arguments, sources
+from capbench.methods.specs import arguments, depends, sources
 from capbench.methods.specs.base import Located, Method, Move, Scheme, UserFiles
 from capbench.methods.specs.user_code import attribute_of, import_file
 from capbench.reading import EncodingError, check_python
@@ -33,7 +33,10 @@ class File(Scheme):
         except EncodingError as error:
             raise MethodError(f"method {spec!r}: {file.name} {error}") from None
         return Located(
-            spec=f"{file}:{attribute}", digest=sources.digest(file), takes=arguments.taken_in(file, attribute)
+            spec=f"{file}:{attribute}",
+            digest=sources.digest(file),
+            takes=arguments.taken_in(file, attribute),
+            depends=depends.declared_in(file, attribute, spec),
         )
 
     def load(self, spec: str, name: str) -> Method:

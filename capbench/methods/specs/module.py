@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from capbench.errors import MethodError
-from capbench.methods.specs import arguments, sources
+from capbench.methods.specs import arguments, depends, sources
 from capbench.methods.specs.base import Located, Method, Scheme, UserFiles
 from capbench.methods.specs.user_code import attribute_of, make_cwd_importable, one_line
 from capbench.store.places import LIBRARIES
@@ -30,7 +30,12 @@ class Module(Scheme):
         file = module_file(spec, where)
         if not file.is_file():
             raise MethodError(f"method {spec!r}: there is no source file of module {where!r}")
-        return Located(spec=spec, digest=sources.digest(file, where), takes=arguments.taken_in(file, attribute))
+        return Located(
+            spec=spec,
+            digest=sources.digest(file, where),
+            takes=arguments.taken_in(file, attribute),
+            depends=depends.declared_in(file, attribute, spec),
+        )
 
     def load(self, spec: str, name: str) -> Method:
         """Import the module."""

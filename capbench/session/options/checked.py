@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,13 @@ class Options:
         return cls(
             scale=found["scale"],
             seeds=_seeds(given, found, judged[1] if judged else None),
-            methods=_methods(given, specs, arguments=found.get("method-arg") or (), registered=registered),
+            methods=_methods(
+                given,
+                specs,
+                arguments=found.get("method-arg") or (),
+                registered=registered,
+                depends=found.get("method-depends") or (),
+            ),
             extended=bool(found.get("extended")),
             device=found["device"],
             at_once=at_once(given, found, workers=workers),
@@ -110,14 +116,19 @@ class Options:
 
 
 def find_method(
-    given: Given, spec: str, *, arguments: Arguments = (), registered: Mapping[str, str] | None = None
+    given: Given,
+    spec: str,
+    *,
+    arguments: Arguments = (),
+    registered: Mapping[str, str] | None = None,
+    depends: Collection[Path] = (),
 ) -> registry.MethodRef:
     """The method of this spec. Raises UsageError for an unknown name or form, MethodError if it cannot be used.
 
-    arguments: for the method. registered: name -> spec, from plugins and conftests.
+    arguments: for the method. registered: name -> spec, from plugins and conftests. depends: files that it reads.
     """
     try:
-        return registry.find(spec, arguments=arguments, registered=registered or {})
+        return registry.find(spec, arguments=arguments, registered=registered or {}, depends=depends)
     except UsageError as error:
         raise UsageError(f"{given.typed('method')}={spec}: {_without(spec, str(error))}") from None
 
@@ -135,7 +146,12 @@ def _without(spec: str, words: str) -> str:
 
 
 def _methods(
-    given: Given, specs: Iterable[str], *, arguments: Arguments, registered: Mapping[str, str] | None
+    given: Given,
+    specs: Iterable[str],
+    *,
+    arguments: Arguments,
+    registered: Mapping[str, str] | None,
+    depends: Collection[Path],
 ) -> dict[str, registry.MethodRef | MethodError]:
     """spec -> its method, or why it cannot be used: one bad file should not stop the others. Otherwise like `find_method`.
 
@@ -144,7 +160,7 @@ def _methods(
     found: dict[str, registry.MethodRef | MethodError] = {}
     for spec in specs:
         try:
-            found[spec] = find_method(given, spec, arguments=arguments, registered=registered)
+            found[spec] = find_method(given, spec, arguments=arguments, registered=registered, depends=depends)
         except MethodError as error:
             found[spec] = error
     return distinct(found)

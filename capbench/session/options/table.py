@@ -40,6 +40,14 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             help="an argument for every method: int, float, true or false, else text",
         ),
         Option(
+            name="method-depends",
+            value="FILE",
+            takers=(*SUITES, FIDELITY),
+            type=values.paths,
+            repeatable=True,
+            help="a file, or a folder of files, that your methods read: after an edit their models are made again",
+        ),
+        Option(
             name="checkpoints",
             value="DIR",
             takers=(PYTEST,),
@@ -47,6 +55,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             excludes={
                 "method": "the weights take the place of a method",
                 "method-arg": "weights take no arguments",
+                "method-depends": "weights read no files",
                 "variants": "the folder holds no model of a variant",
                 "replay": "the folder holds no model of a variant",
             },

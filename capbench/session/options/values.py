@@ -14,6 +14,8 @@ from capbench.configs import PRECISIONS, Precision
 from capbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from capbench.checkpoints.manifest import Manifest
     from capbench.expectations.files import Expectations
     from capbench.methods.specs.arguments import Arguments
@@ -98,6 +100,16 @@ def method_arguments(option: str, given: Sequence[str]) -> Arguments:
     from capbench.methods.specs import arguments
 
     return arguments.parse(option, given)
+
+
+def paths(option: str, given: Sequence[str]) -> tuple[Path, ...]:
+    """Files and folders that are there, each once."""
+    from pathlib import Path
+
+    for each in given:
+        if not Path(each).exists():
+            raise UsageError(f"{option}={each}: there is no such file in {Path.cwd()}")
+    return tuple(dict.fromkeys(Path(each).resolve() for each in given))
 
 
 def checkpoints(option: str, given: str) -> tuple[str, Manifest]:

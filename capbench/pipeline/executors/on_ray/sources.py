@@ -18,6 +18,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from capbench.methods.specs.base import UserFiles
+from capbench.methods.specs.depends import files_of
 from capbench.methods.specs.module import module_files
 from capbench.methods.specs.schemes import scheme_of
 from capbench.pipeline.steps import FineTune, Step
@@ -78,12 +79,13 @@ def modules_of(step: Step) -> frozenset[str]:
 
 
 def needed_by(step: Step) -> SourceFiles:
-    """The user's source files that a step needs, without other data that a method reads."""
+    """The user's source files that a step needs, and the data that its method declares."""
     found = UserFiles()
     for module in modules_of(step):
         found |= module_files(module)
     if isinstance(step, FineTune):
         found |= scheme_of(step.method.spec).files(step.method.spec)
+        found |= UserFiles(files=frozenset(file for path in step.method.depends for file in files_of(path)))
     return SourceFiles(files=found.files, folders=found.folders)
 
 
@@ -139,9 +141,10 @@ def relocated(step: Step, into: Path) -> Step:
         return step
     spec = step.method.spec
     there = scheme_of(spec).moved(spec, lambda file: _below(into, file))
-    if there == spec:
+    depends = frozenset(_below(into, path) for path in step.method.depends)
+    if there == spec and not depends:
         return step
-    found = replace(step, method=replace(step.method, spec=there))
+    found = replace(step, method=replace(step.method, spec=there, depends=depends))
     vars(found).update(key=step.key, config=step.config)  # as computed with the original paths
     return found
 

@@ -104,7 +104,7 @@ def _check_method(step: FineTune) -> None:
 
     A file was sent, but it may have been edited before that; a module may have another version here.
     """
-    found = registry.find(step.method.spec, arguments=step.method.arguments)
+    found = registry.find(step.method.spec, arguments=step.method.arguments, depends=step.method.depends)
     if found.digest == step.method.digest:
         return
     raise CapbenchError(
