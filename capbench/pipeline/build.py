@@ -13,9 +13,9 @@ import torch
 
 from capbench.errors import CapbenchError, MethodError
 from capbench.measure.accuracy import accuracy, sample
-from capbench.methods import returned
 from capbench.methods.base import FineTuneMethod
 from capbench.methods.opened import recording
+from capbench.methods.returned import checked as as_expected
 from capbench.methods.specs import registry
 from capbench.methods.specs.user_code import one_line
 from capbench.models.base import Model
@@ -174,7 +174,7 @@ def _apply(step: FineTune, base: Model) -> Model:
         raise
     except (Exception, SystemExit) as error:
         raise MethodError(f"method {name!r} failed: {one_line(error)}") from error
-    return returned.checked(tuned, base, name, device=step.train.device).eval()
+    return as_expected(tuned, base, name, device=step.train.device).eval()
 
 
 class _Curves:

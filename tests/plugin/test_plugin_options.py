@@ -44,10 +44,10 @@ def suite(pytester: pytest.Pytester) -> None:
         ("--capbench-jobs=x", ["=x", "whole number"]),
         ("--capbench-stack=0", ["--capbench-stack=0", "at least 1"]),
         ("--capbench-precision=half", ["half", "float32, bfloat16"]),
-        ("--capbench-method=loraa", ["'loraa'", "full, bitfit, dora", "file.py:attr"]),
+        ("--capbench-method=loraa", ["=loraa: unknown method", "full, bitfit, dora", "file.py:attr"]),
         ("--capbench-method=", ["full, bitfit, dora"]),
-        ("--capbench-method=mine.py:", ["'mine.py:'", "file.py:attr"]),
-        ("--capbench-method=mine.py:a-b", ["'mine.py:a-b'", "file.py:attr"]),
+        ("--capbench-method=mine.py:", ["=mine.py:: is not of the form", "file.py:attr"]),
+        ("--capbench-method=mine.py:a-b", ["=mine.py:a-b: is not of the form", "file.py:attr"]),
     ],
 )
 def test_a_value_that_cannot_work_is_quoted_with_what_would_be_right(
