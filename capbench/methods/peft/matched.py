@@ -127,7 +127,8 @@ def _layers(adapter: Any, adapted: list[str], names: list[str], *, one_text: boo
             f"{', '.join(map(str, there))}, in {where}"
         )
     if whole := [name for name, (_, index) in found.items() if index not in wanted]:
-        yield f"layers_to_transform takes no effect on {whole[0]!r}, which target_modules names in full; take it out"
+        why = "is in no layer" if found[whole[0]][1] is None else "target_modules names in full"
+        yield f"layers_to_transform takes no effect on {whole[0]!r}, which {why}; take it out"
 
 
 def _layer(name: str, patterns: list[str]) -> tuple[str, int | None]:
@@ -164,7 +165,7 @@ def _patterns(adapter: Any, adapted: list[str], model: Model) -> Iterator[str]:
             yield f"{setting} {_quoted(lost)} matched nothing that the adapter is on: {', '.join(names)}"
         seen: set[str] = set()
         for key, found in matched.items():  # the first key that matches counts
-            if found <= seen:
+            if found and found <= seen:
                 yield f"{setting} {key!r} takes no effect: keys before it match all that it matches"
             seen |= found
 
