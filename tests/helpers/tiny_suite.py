@@ -18,6 +18,7 @@ import safetensors.torch  # noqa: F401
 import scipy.stats  # noqa: F401
 import torch
 
+import capbench.methods.returned  # `build` takes it from its package, which keeps an old one
 from capbench.cli.main import main
 from capbench.report import load
 from capbench.results import Record, Results, to_dict
