@@ -1,7 +1,7 @@
-"""The files that a method opens while it is loaded and called: an edit of one that is in no key makes its results stale.
+"""What a method reads while it is loaded and called: a change of what is in no key makes its results stale.
 
-Seen is what this process opens through Python, and weights, which safetensors opens by itself. What other native code (HDF5,
-Parquet) or another process opens is not seen.
+Seen of files is what this process opens through Python, and weights, which safetensors opens by itself. What other native code
+(HDF5, Parquet) or another process opens is not seen. Of environment variables, what the user's own Python code looks up.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 from platformdirs import user_cache_dir
 
+from capbench.methods.environment import Variables, watched
 from capbench.store.places import ROOT, is_library
 
 _EVENTS = ("open", "sqlite3.connect")
@@ -38,6 +39,12 @@ class Opened:
     began: float = field(default_factory=time.time)
     read: set[str] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
+    variables: Variables = field(default_factory=Variables)
+
+    def told(self, declared: Iterable[Path], *, own: Iterable[Path] = ()) -> dict[str, list[str]]:
+        """What is in no key, for a model's metadata: `opened` for files, `environment` for variables; nothing where it is all."""
+        found = {"opened": self.undeclared(declared, own=own), "environment": self.variables.asked_for()}
+        return {what: names for what, names in found.items() if names}
 
     def undeclared(self, declared: Iterable[Path], *, own: Iterable[Path] = ()) -> list[str]:
         """The files and Python modules of the user's that were read and are not declared, as sorted paths.
@@ -72,25 +79,26 @@ class Opened:
 
 _mine: ContextVar[Opened | None] = ContextVar("capbench_opened", default=None)
 _active: list[Opened] = []
-_watch_native = ExitStack()
+_watching = ExitStack()
 
 
 @contextmanager
 def recording() -> Iterator[Opened]:
-    """Note the files that are opened in this block, and by threads that it starts."""
+    """Note what is read in this block, and by threads that it starts."""
     _listen()
     found = Opened()
     token = _mine.set(found)
     _active.append(found)
     if len(_active) == 1:
-        _watch_native.enter_context(_safetensors())
+        _watching.enter_context(_safetensors())
+        _watching.enter_context(watched(lambda: [found.variables for found in _current()]))
     try:
         yield found
     finally:
         _active.remove(found)
         _mine.reset(token)
         if not _active:
-            _watch_native.close()
+            _watching.close()
 
 
 @functools.cache
@@ -130,10 +138,14 @@ def _safetensors() -> Iterator[None]:
 def _note(path: Any, *, writing: bool = False) -> None:
     with suppress(TypeError, ValueError, OSError):  # a descriptor, or what is no path
         place = os.path.abspath(os.fsdecode(path))
-        mine = _mine.get()
-        # A thread that a method starts has no context: several methods may have started it.
-        for found in list(_active) if mine is None else [mine]:
+        for found in _current():
             (found.written if writing else found.read).add(place)
+
+
+def _current() -> list[Opened]:
+    """A thread that a method starts has no context: any of them may have started it."""
+    mine = _mine.get()
+    return list(_active) if mine is None else [mine]
 
 
 def _source(path: str) -> Path:

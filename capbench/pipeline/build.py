@@ -105,8 +105,7 @@ def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, 
             diverged = found["diverged"] or not _finite(model)
             meta = {**found, "diverged": diverged, "curves": curves.as_json(), "budget": budget.as_json()}
             meta["steps"] = budget.steps
-            if unknown := opened.undeclared(registry.files(step.method), own=(store.root,)):
-                meta["opened"] = unknown  # files that are in no key
+            meta |= opened.told(registry.files(step.method), own=(store.root,))
         case Revive():
             model = load_model(step.start, store)
             curves = _Curves((step.watch,), step.watch_every, progress, goal=step.goal)

@@ -166,3 +166,39 @@ def test_methods_that_run_in_turn_in_one_process_are_kept_apart(data: Path) -> N
         [str(data / "side.json")],
         [str(data / "side.pt")],
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("os.environ['CAPBENCH_TEST_A']", ["CAPBENCH_TEST_A"]),
+        (
+            "os.getenv('CAPBENCH_TEST_A'), os.environ.get('CAPBENCH_TEST_NONE')",
+            ["CAPBENCH_TEST_A", "CAPBENCH_TEST_NONE"],
+        ),
+        ("'CAPBENCH_TEST_A' in os.environ", ["CAPBENCH_TEST_A"]),
+        ("dict(os.environ), {**os.environ}, os.environ.copy(), list(os.environ.items())", []),
+        ("subprocess.run(['true'], env={**os.environ, 'X': '1'})", []),
+        ("dict(os.environ), os.environ['CAPBENCH_TEST_A']", ["CAPBENCH_TEST_A"]),
+        (
+            "os.environ.update(CAPBENCH_TEST_B='1'), os.environ['CAPBENCH_TEST_B'], os.environ.pop('CAPBENCH_TEST_B')",
+            [],
+        ),
+        ("tempfile.gettempdir(), os.path.expanduser('~'), shutil.which('true')", []),  # Python's own look-ups
+    ],
+)
+def test_variables_that_the_users_code_looks_up_are_noted(
+    source: str, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAPBENCH_TEST_A", "1")
+    Path("mine.py").write_text(
+        f"import os, shutil, subprocess, tempfile\ndef tune(model, task, config): return {source}\n"
+    )
+    kind, before = type(os.environ), dict(os.environ)
+    ref = find("mine.py:tune")
+    with recording() as opened:
+        load(ref)(None, None, None)
+    assert opened.variables.asked_for() == names and opened.told(files(ref)) == (
+        {"environment": names} if names else {}
+    )
+    assert type(os.environ) is kind and os.environ == before

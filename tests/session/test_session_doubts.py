@@ -44,6 +44,13 @@ def test_the_files_of_all_a_methods_models_are_told_in_one_line(store: Store, tm
     assert "method other reads 0.json, 1.json, 2.json and 2 more, which are in no key: " in second
 
 
+def test_variables_are_told_like_files(store: Store) -> None:
+    assert doubts([of(store, {"environment": ["FACTOR"]}, {"environment": ["A"]})], store) == (
+        "method mine.py:tune reads the environment variables A, FACTOR, which are in no key: after a change its models are "
+        "reused and its results are stale; give such values with --capbench-method-arg",
+    )
+
+
 def test_models_that_another_torch_made_are_counted(store: Store) -> None:
     number = HERE.partition("+")[0]
     found = of(store, {"torch": "1.0.0"}, {"torch": "1.0.0+cu1"}, {"torch": f"{number}+other"}, {"torch": "1.1"})
