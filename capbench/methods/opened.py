@@ -22,6 +22,7 @@ from typing import Any
 from platformdirs import user_cache_dir
 
 from capbench.methods.environment import Variables, watched
+from capbench.methods.specs.depends import content
 from capbench.store.places import ROOT, is_library
 
 _EVENTS = ("open", "sqlite3.connect")
@@ -41,9 +42,10 @@ class Opened:
     written: set[str] = field(default_factory=set)
     variables: Variables = field(default_factory=Variables)
 
-    def told(self, declared: Iterable[Path], *, own: Iterable[Path] = ()) -> dict[str, list[str]]:
-        """What is in no key, for a model's metadata: `opened` for files, `environment` for variables; nothing where it is all."""
-        found = {"opened": self.undeclared(declared, own=own), "environment": self.variables.asked_for()}
+    def told(self, declared: Iterable[Path], *, own: Iterable[Path] = ()) -> dict[str, Any]:
+        """What is in no key, for a model's metadata: files with the hash of their content, and variables; nothing if all is."""
+        files = {file: content(Path(file)) for file in self.undeclared(declared, own=own)}
+        found = {"opened": files, "environment": self.variables.asked_for()}
         return {what: names for what, names in found.items() if names}
 
     def undeclared(self, declared: Iterable[Path], *, own: Iterable[Path] = ()) -> list[str]:

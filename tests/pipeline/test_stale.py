@@ -38,7 +38,7 @@ def test_what_a_method_read_is_kept_with_its_model(tmp_path: Path) -> None:
     side, full = tuned(find("side.py:tune")), tuned(find("full"))
     built(store, [side, full])
     one, other = store.meta(side.key), store.meta(full.key)
-    assert one is not None and one["opened"] == [str(tmp_path / "side.json")]
+    assert one is not None and list(one["opened"]) == [str(tmp_path / "side.json")]
     assert other is not None and "opened" not in other
 
 

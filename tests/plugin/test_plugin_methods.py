@@ -208,8 +208,8 @@ def test_a_file_that_is_in_no_key_is_told_beside_the_methods_rows(pytester: pyte
     pytester.path.joinpath("reads.py").write_text(f"from pathlib import Path\n{source}")
     pytester.path.joinpath("side.json").write_text("1")
     told = (
-        "method reads.py:good reads side.json, which is in no key: after an edit its models are reused and its results are "
-        "stale; declare it with --capbench-method-depends=side.json"
+        "method reads.py:good reads side.json, which is in no key: after an edit its results would be stale; "
+        "declare it with --capbench-method-depends=side.json"
     )
     options = ("--capbench-method=reads.py:good", "--capbench-method=identity", "-k", "of.tuned", "--capbench-seeds=1")
     result = run(pytester, *options, "--capbench-report=reports")
