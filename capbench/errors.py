@@ -17,3 +17,7 @@ class MethodError(CapbenchError):
 
 class NoTestsError(CapbenchError):
     """No test was collected."""
+
+
+class NoAnswerError(CapbenchError):
+    """A model's logits are NaN, so that no token is the most likely one."""

@@ -13,7 +13,6 @@ import torch
 
 from capbench.check.compare import BATCH, alike, equal, readable, same, storages
 from capbench.check.findings import Finding
-from capbench.check.process import seed_everything, unharmed
 from capbench.check.worlds import World, compiled, grammar
 from capbench.configs import TrainConfig
 from capbench.errors import MethodError
@@ -23,6 +22,7 @@ from capbench.methods.specs.arguments import Value
 from capbench.methods.specs.user_code import one_line
 from capbench.models.base import Model
 from capbench.pipeline.budget import Budget, counting
+from capbench.pipeline.process_state import seed_everything, unharmed
 
 _STEPS = 16
 _Method = Callable[[Model, Any, TrainConfig], Any]
@@ -106,7 +106,7 @@ class _Run:
                     own_words = str(raised) if isinstance(raised, MethodError) else one_line(raised)
                     error = f"it failed: {own_words}"
                 seconds = time.perf_counter() - started
-                random, settings = before.changed_random(), before.changed_settings()
+                random, settings = before.generators.changed(), before.settings.changed()
         return cls(
             given=given,
             tuned=tuned,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from capbench.errors import NoAnswerError
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 
@@ -21,12 +22,14 @@ def accuracy(model: Model, task: Task, batch: Batch) -> float:
 
 @torch.no_grad()
 def predictions(model: Model, task: Task, batch: Batch) -> torch.Tensor:
-    """The most likely answer token of each string, Int[batch]."""
+    """The most likely answer token of each string, Int[batch]. Raises NoAnswerError where a model's logits are NaN."""
     was_training = model.training
     model.eval()
     parts = batch.tokens.to(device_of(model)).split(512)
     logits = torch.cat([model.answer_logits(tokens, task.answer_pos) for tokens in parts])
     model.train(was_training)
+    if without := int(logits.isnan().any(-1).sum()):
+        raise NoAnswerError(f"its answers are NaN on {without} of {len(logits)} strings")
     return logits.argmax(-1).to(batch.tokens.device)
 
 

@@ -191,11 +191,16 @@ class Pretrain(Training):
 class FineTune(Training):
     """Apply a fine-tuning method to a base model."""
 
+    carried_out_by: ClassVar[str] = "capbench.pipeline.fine_tuning:carry_out"
     base: Step
     method: MethodRef
     task: FineTuningTask
     watch: tuple[Watch, ...] = ()
     watch_every: int = 50
+
+    @property
+    def code_paths(self) -> tuple[str, ...]:
+        return (self.carried_out_by, *super().code_paths)
 
     @property
     def parents(self) -> tuple[Step, ...]:

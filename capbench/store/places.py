@@ -23,6 +23,8 @@ SHAPING = (
     "capbench.studies",
     "capbench.verdicts",
     "capbench.pipeline.build",
+    "capbench.pipeline.recording",
+    "capbench.pipeline.fine_tuning",
 )
 # Except what only finds and runs readings, and presets, which enter keys as data.
 IN_NO_RESULT = ("lab", "judge", "registry", "scales", "preset")

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from capbench.check.process import ProcessState, unharmed
 from cli_runs import in_folder, run
 
 from capbench.check import Finding, check_method
-from capbench.check.process import ProcessState, unharmed
 from capbench.errors import UsageError
 from capbench.training.loop import fit
 

@@ -17,8 +17,9 @@ from tiny_tracr import COUNT_A, COUNT_B
 
 from capbench.measure.accuracy import accuracy, sample
 from capbench.methods.specs.registry import find
-from capbench.pipeline.build import _fit_meta, load_model
+from capbench.pipeline.build import load_model
 from capbench.pipeline.plan import Plan
+from capbench.pipeline.recording import fit_meta
 from capbench.pipeline.steps import FineTune, Perturb, Step
 from capbench.store.store import Store
 from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge
@@ -204,7 +205,7 @@ def test_long_curves_are_thinned_and_keep_the_largest_norm_of_every_stretch() ->
     losses, norms = [float(i) for i in range(1000)], [1.0] * 1000
     norms[123], norms[129], norms[130] = 50.0, 40.0, 30.0  # steps 124, 130 and 131
     parts = [(400, losses[:400], norms[:400]), (600, losses[400:], norms[400:])]
-    found = _fit_meta([Fit(steps=steps, losses=some, grad_norms=some_norms) for steps, some, some_norms in parts])
+    found = fit_meta([Fit(steps=steps, losses=some, grad_norms=some_norms) for steps, some, some_norms in parts])
     assert found["steps"] == 1000 and found["diverged"] is False
     assert [x for x, _ in found["loss"]] == [x for x, _ in found["grad_norm"]] == list(range(10, 1001, 10))
     assert all(value == x - 1 for x, value in found["loss"])
@@ -214,14 +215,14 @@ def test_long_curves_are_thinned_and_keep_the_largest_norm_of_every_stretch() ->
 @pytest.mark.parametrize("steps", [209, 1999])
 def test_the_end_of_a_curve_is_kept_too(steps: int) -> None:
     norms = [1.0] * (steps - 1) + [50.0]
-    found = _fit_meta([Fit(steps=steps, losses=norms, grad_norms=norms)])
+    found = fit_meta([Fit(steps=steps, losses=norms, grad_norms=norms)])
     assert max(value for _, value in found["grad_norm"]) == 50.0
 
 
 def test_values_that_are_no_numbers_are_left_out_of_the_curves() -> None:
-    found = _fit_meta([Fit(steps=1, diverged=True, losses=[1.0, math.nan], grad_norms=[math.inf, math.nan])])
+    found = fit_meta([Fit(steps=1, diverged=True, losses=[1.0, math.nan], grad_norms=[math.inf, math.nan])])
     assert (found["loss"], found["grad_norm"], found["diverged"]) == ([[1, 1.0]], [], True)
-    assert _fit_meta([]) == {"steps": 0, "diverged": False, "loss": [], "grad_norm": []}
+    assert fit_meta([]) == {"steps": 0, "diverged": False, "loss": [], "grad_norm": []}
 
 
 # ---- divergence

@@ -205,10 +205,13 @@ def patient(tmp_path: Path) -> FineTune:
 
 
 def ended(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
+    """Whether it is gone, or goes within 10 s: a process ends when it notices that the one it works for has ended."""
+    for _ in range(100):
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
     return False
 
 
@@ -229,8 +232,7 @@ def test_a_step_is_stopped_at_the_deadline_and_the_rest_goes_on_later(
     assert plan.run(store, jobs=jobs, deadline=50.0) == {}
     assert plan.missing(store) == [patient, revived(patient)]
     made = (store.meta(BASE.key) or {})["seconds"]
-    in_this_process = int(started.read_text()) == os.getpid()
-    assert in_this_process if jobs == 1 else ended(int(started.read_text()))
+    assert int(started.read_text()) != os.getpid() and ended(int(started.read_text()))
 
     monkeypatch.undo()
     tmp_path.joinpath("go").touch()

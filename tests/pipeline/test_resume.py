@@ -21,7 +21,7 @@ from tiny_study import BASE, START, TRAIN, revived, tuned
 from tiny_training import config
 from tiny_training import tiny as tiny_model
 
-from capbench.methods.specs.registry import find
+from capbench.methods.specs.registry import MethodRef, find
 from capbench.pipeline import snapshots
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.snapshots import Snapshots, SnapshotWarning, steps_kept
@@ -85,7 +85,10 @@ def long(kind: str, methods: Path) -> Step:
 
 
 def run(store: Store, step: Step, stop_after: int | None = None) -> int:
-    """Make the step in this process, or be stopped when so many training steps are done; how many were."""
+    """Make the step, or be stopped when so many training steps are done; how many were.
+
+    A user's method is called in this process, too, so that it stops at exactly that step.
+    """
     done = 0
 
     def count(steps: int) -> None:
@@ -94,10 +97,12 @@ def run(store: Store, step: Step, stop_after: int | None = None) -> int:
         if stop_after is not None and done > stop_after:
             raise Stopped
 
-    try:
-        assert Plan([step]).run(store, jobs=1, progress=count) == {}
-    except Stopped:
-        assert not store.has(step.key)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MethodRef, "is_the_users", False)
+        try:
+            assert Plan([step]).run(store, jobs=1, progress=count) == {}
+        except Stopped:
+            assert not store.has(step.key)
     return done
 
 

@@ -11,7 +11,7 @@ import tiny
 import torch
 
 from capbench.pipeline.plan import Plan
-from capbench.pipeline.steps import Step
+from capbench.pipeline.steps import FineTune, Step
 from capbench.store.store import Store
 from capbench.training.stacking import stack
 
@@ -79,7 +79,11 @@ def test_a_step_that_fails_takes_none_along_but_those_that_need_it(tmp_path: Pat
     failed = [step for step in steps if step.key in errors]
     assert failed == [*steps[0:2], *steps[4:6]] and all("too fast for me" in why for why in errors.values())
     assert all(store.has(step.key) for step in steps if step not in failed)
-    assert 4 in stacks  # the user's method was stacked too
+    assert stacks == [2, 2]  # base models and revivals, in this process
+    made = [step for step in steps if step not in failed and isinstance(step, FineTune)]
+    assert len(made) == 2 and all(
+        "wall" in (store.meta(step.key) or {}) for step in made
+    )  # stacked too, in one of their own
 
 
 def test_what_another_process_makes_is_left_to_it(tmp_path: Path) -> None:

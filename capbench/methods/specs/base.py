@@ -65,6 +65,10 @@ class Scheme(ABC):
         """
         return ""
 
+    def is_the_users(self, spec: str) -> bool:
+        """Whether loading the method runs code of the user's or of another package; by default not."""
+        return False
+
     def label(self, spec: str) -> str:
         """The spec as reports show it: without directories."""
         return spec

@@ -44,6 +44,10 @@ class File(Scheme):
         where, _, attribute = spec.rpartition(":")
         return attribute_of(import_file(Path(where)), attribute, name)
 
+    def is_the_users(self, spec: str) -> bool:
+        """Always."""
+        return True
+
     def label(self, spec: str) -> str:
         """The file's name and the attribute."""
         return os.path.basename(spec)

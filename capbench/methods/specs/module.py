@@ -11,7 +11,7 @@ from capbench.errors import MethodError
 from capbench.methods.specs import arguments, depends, sources
 from capbench.methods.specs.base import Located, Method, Scheme, UserFiles
 from capbench.methods.specs.user_code import attribute_of, make_cwd_importable, one_line
-from capbench.store.places import LIBRARIES
+from capbench.store.places import LIBRARIES, names_ours
 
 
 class Module(Scheme):
@@ -46,6 +46,10 @@ class Module(Scheme):
         """As the file of the module would be given."""
         where, _, attribute = spec.rpartition(":")
         return f"{module_file(spec, where).resolve()}:{attribute}"
+
+    def is_the_users(self, spec: str) -> bool:
+        """Unless it is a module of capbench."""
+        return not names_ours(spec.rpartition(":")[0])
 
     def files(self, spec: str) -> UserFiles:
         """The module and what it imports."""

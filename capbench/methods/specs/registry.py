@@ -44,6 +44,11 @@ class MethodRef:
         return self.called or scheme_of(self.spec).label(self.spec)
 
     @property
+    def is_the_users(self) -> bool:
+        """Whether it is code of the user's or of another package, which may do anything to the process it runs in."""
+        return scheme_of(self.spec).is_the_users(self.spec)
+
+    @property
     def name(self) -> str:
         """The spec without directories, plus its arguments: the name in reports."""
         given = ",".join(f"{name}={value}" for name, value in self.arguments)

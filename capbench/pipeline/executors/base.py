@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from capbench.errors import CapbenchError
 from capbench.methods.specs.user_code import one_line
-from capbench.pipeline.steps import Step
+from capbench.pipeline.steps import FineTune, Step
 from capbench.store.store import Store
 
 POLL = 0.2  # seconds between looks at progress and at other processes' locks
@@ -63,6 +63,18 @@ def build_step(step: Step, store: Store, progress: Callable[[int], object]) -> N
     from capbench.pipeline.build import build
 
     build(step, store, progress)
+
+
+def build_stack(
+    steps: Sequence[FineTune], store: Store, progress: Callable[[int], object], most: int
+) -> list[Exception | None]:
+    """Build several steps of one user's method in one process of their own, their trainings stacked; imports torch.
+
+    Their locks are held. Returns why each failed, or None.
+    """
+    from capbench.pipeline.fine_tuning import build_apart
+
+    return build_apart(steps, store, progress, most=most)
 
 
 def why(label: str, error: Exception) -> str:

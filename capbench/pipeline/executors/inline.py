@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 
 from capbench.pipeline.clock import Clock, OutOfTime
 from capbench.pipeline.cores import limit_threads
 from capbench.pipeline.executors import base
-from capbench.pipeline.steps import Step
+from capbench.pipeline.steps import FineTune, Step
 from capbench.store.store import Store
 
 
@@ -38,17 +39,37 @@ class Inline:
             return {}
         steps, self.running = self.running, []
         limit_threads()
-        found = [self._build(steps[0])] if self._stack == 1 else self._together(steps)
-        return {step.key: why for step, why in zip(steps, found, strict=True) if why is not None}
+        if self._stack == 1:
+            found = {step.key: self._build(step) for step in steps}
+        else:
+            apart = [step for step in steps if isinstance(step, FineTune) and step.method.is_the_users]
+            found = self._together([step for step in steps if step not in apart])
+            for spec in dict.fromkeys(step.method.spec for step in apart):
+                found |= self._apart([step for step in apart if step.method.spec == spec])
+        return {key: why for key, why in found.items() if why is not None}
 
-    def _together(self, steps: list[Step]) -> list[str | None]:
+    def _together(self, steps: list[Step]) -> dict[str, str | None]:
         from capbench.training.stacking.together import together
 
-        found: list[str | None] = []
-        for outcome in together([functools.partial(self._build, step) for step in steps], most=self._stack):
+        found: dict[str, str | None] = {}
+        outcomes = together([functools.partial(self._build, step) for step in steps], most=self._stack)
+        for step, outcome in zip(steps, outcomes, strict=True):
             if isinstance(outcome, BaseException):  # not an error of a step: an interruption
                 raise outcome
-            found.append(outcome)
+            found[step.key] = outcome
+        return found
+
+    def _apart(self, steps: list[FineTune]) -> dict[str, str | None]:
+        """Steps of one user's method, in one process: what it does to that process touches no other method."""
+        found: dict[str, str | None] = {}
+        with contextlib.ExitStack() as locks:
+            ours = [s for s in steps if locks.enter_context(self._store.try_lock(s.key)) and not self._store.has(s.key)]
+            for step in ours:
+                self._clock.began(step)
+                locks.callback(self._clock.ended, step)
+            with contextlib.suppress(OutOfTime):  # the plan checks the clock, too
+                failed = base.build_stack(ours, self._store, self._tick, self._stack) if ours else []
+                found = {s.key: base.why(s.label, e) for s, e in zip(ours, failed, strict=True) if e is not None}
         return found
 
     def _build(self, step: Step) -> str | None:

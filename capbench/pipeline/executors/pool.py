@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import multiprocessing.connection
-import os
 import queue
-import threading
 import time
 from collections.abc import Collection
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from capbench.pipeline import processes
 from capbench.pipeline.clock import Clock
 from capbench.pipeline.cores import limit_threads
 from capbench.pipeline.executors import base
@@ -33,10 +30,7 @@ class Pool:
     def __init__(self, store: Store, jobs: int, clock: Clock) -> None:
         """jobs: number of processes, started when needed. clock: told when steps begin and end, and of training steps."""
         self._store, self._jobs, self._clock = store, jobs, clock
-        # Workers are forked from a process that has only imported torch: after torch was used, a fork may hang.
-        self._context = multiprocessing.get_context("forkserver")
-        # The first is what creating an optimizer imports.
-        self._context.set_forkserver_preload(["torch._dynamo", "capbench.pipeline.build"])
+        self._context = processes.context()
         self._ticks: Any = self._context.Queue()
         self._far_end, self._line = self._context.Pipe(duplex=False)  # workers exit when our end is closed
         self._pool = self._new_pool()
@@ -127,15 +121,9 @@ _worker_state: dict[str, Any] = {}
 
 
 def _start_worker(root: Any, ticks: Any, line: Any) -> None:
-    threading.Thread(target=_die_when_left, args=(line,), daemon=True).start()
+    processes.die_when_left(line)
     _worker_state.update(store=Store(root), ticks=ticks, pending=0)
     limit_threads()
-
-
-def _die_when_left(line: Any) -> None:
-    """A run that ended or was killed must not leave workers behind that go on training."""
-    multiprocessing.connection.wait([line])  # nothing is ever sent: this returns when the other end is closed
-    os._exit(1)
 
 
 def _work(step: Step) -> None:
