@@ -22,7 +22,7 @@ from capbench.methods.specs.arguments import Value
 from capbench.methods.specs.user_code import one_line
 from capbench.models.base import Model
 from capbench.pipeline.budget import Budget, counting
-from capbench.pipeline.process_state import seed_everything, unharmed
+from capbench.pipeline.process_state import ProcessState, seed_everything, unharmed
 
 _STEPS = 16
 _Method = Callable[[Model, Any, TrainConfig], Any]
@@ -43,12 +43,13 @@ def check_method(
 
 
 def _checked(method: str | _Method, arguments: dict[str, Value], device: str) -> list[Finding]:
-    try:
-        function = _loaded(method, arguments)
-    except MethodError as error:
-        return [_finding("loads", False, str(error))]
-    found = [_finding("loads", True, "it can be imported")]
-    found.append(_signature(function))
+    with unharmed() as before:  # the runs below tell what it does when it is called
+        try:
+            function = _loaded(method, arguments)
+        except MethodError as error:
+            return [_finding("loads", False, str(error))]
+        left = _Left.since(before)
+    found = [_loads(left), _signature(function)]
     if not found[-1].ok:
         return found
     world = grammar()
@@ -57,7 +58,7 @@ def _checked(method: str | _Method, arguments: dict[str, Value], device: str) ->
     found.append(_finding("runs", not first.error, first.error or f"one run took {first.seconds:.1f} s"))
     if not first.error:
         found.append(_returned(first.tuned))
-    found += [_random(first), _settings(first)]
+    found += [_random(first.left), _process(first.left)]
     if not isinstance(first.tuned, Model):
         return found
     shape = _shape(first.tuned, world, device)
@@ -81,6 +82,24 @@ def _loaded(method: str | _Method, arguments: dict[str, Value]) -> _Method:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Left:
+    """What was left behind in the process, by name: settings, hooks on all modules, patches, global generators used."""
+
+    settings: list[str]
+    hooks: list[str]
+    patches: list[str]
+    random: list[str]
+
+    @classmethod
+    def since(cls, before: ProcessState) -> _Left:
+        # Patches first: the others call what may be patched.
+        patches = before.patches.changed()
+        before.patches.restore()
+        hooks, settings, random = before.hooks.changed(), before.settings.changed(), before.generators.changed()
+        return cls(settings=settings, hooks=hooks, patches=patches, random=random)
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Run:
     """One run: the model it was given, what came back, or why nothing did, and what it left behind in the process."""
 
@@ -89,8 +108,7 @@ class _Run:
     error: str
     seconds: float
     budget: Budget
-    random: list[str]
-    settings: list[str]
+    left: _Left
 
     @classmethod
     def of(cls, function: _Method, world: World, config: TrainConfig, *, globally: int) -> _Run:
@@ -98,23 +116,23 @@ class _Run:
         given, tuned, error = world.base(), None, ""
         with unharmed():
             seed_everything(globally)
-            with unharmed() as before, counting() as budget:
-                started = time.perf_counter()
-                try:
-                    tuned = function(given, world.task, config)
-                except (Exception, SystemExit) as raised:
-                    own_words = str(raised) if isinstance(raised, MethodError) else one_line(raised)
-                    error = f"it failed: {own_words}"
-                seconds = time.perf_counter() - started
-                random, settings = before.generators.changed(), before.settings.changed()
+            with unharmed() as before:
+                with counting() as budget:
+                    started = time.perf_counter()
+                    try:
+                        tuned = function(given, world.task, config)
+                    except (Exception, SystemExit) as raised:
+                        own_words = str(raised) if isinstance(raised, MethodError) else one_line(raised)
+                        error = f"it failed: {own_words}"
+                    seconds = time.perf_counter() - started
+                left = _Left.since(before)
         return cls(
             given=given,
             tuned=tuned,
             error=error,
             seconds=seconds,
             budget=budget,
-            random=random,
-            settings=settings,
+            left=left,
         )
 
 
@@ -144,19 +162,43 @@ def _returned(tuned: Any) -> Finding:
     return _finding("returns", fault is None, f"it {fault}" if fault else "a Model")
 
 
-def _random(run: _Run) -> Finding:
-    if run.random:
-        used = ", ".join(run.random)
+def _loads(left: _Left) -> Finding:
+    """Importing is no place to change anything: with other methods it happens in another order."""
+    wrong = [f"changes settings ({_some(left.settings)})"] if left.settings else []
+    wrong += [f"puts hooks on all modules or optimizers ({_some(left.hooks)})"] if left.hooks else []
+    wrong += [f"replaces code of others ({_some(left.patches)})"] if left.patches else []
+    wrong += [f"uses or seeds global generators ({_some(left.random)})"] if left.random else []
+    if wrong:
+        return _finding("loads", False, f"its import {' and '.join(wrong)}; do so within the function, and undo it")
+    return _finding("loads", True, "it can be imported")
+
+
+def _random(left: _Left) -> Finding:
+    if left.random:
+        used = _some(left.random)
         message = f"it uses or seeds global generators ({used}); draw from torch.Generator().manual_seed(config.seed)"
         return _finding("global random state", False, message)
     return _finding("global random state", True, "left as it was")
 
 
-def _settings(run: _Run) -> Finding:
-    if run.settings:
-        message = f"it changes settings and does not restore them ({', '.join(run.settings)}); use a context manager"
-        return _finding("torch settings", False, message)
-    return _finding("torch settings", True, "left as they were")
+def _process(left: _Left) -> Finding:
+    """In a suite what it leaves there is lost: the method has a process of its own, and its weights are loaded elsewhere."""
+    wrong = []
+    if left.settings:
+        wrong.append(f"changes settings and does not restore them ({_some(left.settings)}); use a context manager")
+    if left.hooks:
+        wrong.append(f"leaves hooks on all modules or optimizers ({_some(left.hooks)}); remove them when it ends")
+    if left.patches:
+        wrong.append(
+            f"replaces code of others ({_some(left.patches)}); use a subclass or a copy, as a suite does not see it"
+        )
+    if wrong:
+        return _finding("process", False, f"it {'; it '.join(wrong)}")
+    return _finding("process", True, "its settings, hooks and code are left as they were")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + f" and {len(names) - 3} more" * (len(names) > 3)
 
 
 def _shape(tuned: Model, world: World, device: str) -> Finding:

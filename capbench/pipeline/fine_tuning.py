@@ -20,10 +20,10 @@ from capbench.methods.opened import recording
 from capbench.methods.specs import registry
 from capbench.methods.specs.user_code import one_line
 from capbench.models.base import Model
-from capbench.pipeline import isolated
 from capbench.pipeline.answers import alike, answers
 from capbench.pipeline.budget import counting
 from capbench.pipeline.build import build, load_model, with_weights
+from capbench.pipeline.isolated import called_apart
 from capbench.pipeline.process_state import Settings
 from capbench.pipeline.recording import Curves, Progress, fit_meta
 from capbench.pipeline.snapshots import Snapshots
@@ -45,7 +45,7 @@ class Handed:
 def carry_out(step: FineTune, store: Store, progress: Progress) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The fine-tuned weights and what was recorded. Raises MethodError, one line, for a method that cannot be judged."""
     if step.method.is_the_users:
-        (handed,) = isolated.fine_tune([step], store, progress)
+        (handed,) = called_apart([step], store, progress)
         if isinstance(handed, Exception):
             raise handed
     else:
@@ -60,7 +60,7 @@ def build_apart(steps: Sequence[FineTune], store: Store, progress: Progress, *, 
     """
     return [
         _kept(step, store, handed)
-        for step, handed in zip(steps, isolated.fine_tune(steps, store, progress, most=most), strict=True)
+        for step, handed in zip(steps, called_apart(steps, store, progress, most=most), strict=True)
     ]
 
 

@@ -31,7 +31,7 @@ _TICKS = 10  # training steps reported at once
 _LIVES = 2  # a process that dies is started once more: it may have been the machine's fault
 
 
-def fine_tune(
+def called_apart(
     steps: Sequence[FineTune], store: Store, progress: Progress, *, most: int = 1
 ) -> list[Handed | Exception]:
     """What the method of these steps returns for each, or why it did not; all are called in one new process.

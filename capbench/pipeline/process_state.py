@@ -12,12 +12,15 @@ import random
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.modules import module as _modules
 from torch.optim import optimizer as _optimizers
+
+from capbench.store.places import is_library
 
 Access = tuple[Callable[[], Any], Callable[[Any], Any]]  # how to read and write
 
@@ -133,20 +136,39 @@ class Patches:
 
     def changed(self) -> list[str]:
         """Dotted names of what was replaced since, or added to a class."""
-        now, owners = _functions(), {owner for owner, _ in self._before}
-        replaced = [where for where, value in self._before.items() if now.get(where) is not value]
-        added = [where for where in now.keys() - self._before.keys() if where[0] in owners and _is_class(where[0])]
-        return sorted(f"{_dotted(owner)}.{name}" for owner, name in {*replaced, *added})
+        return sorted(f"{_dotted(owner)}.{name}" for owner, name in self._differing())
 
     def restore(self) -> None:
         """Restore them."""
-        now, owners = _functions(), {owner for owner, _ in self._before}
-        for (owner, name), value in self._before.items():
-            if now.get((owner, name)) is not value:
-                setattr(owner, name, value)
-        for owner, name in now.keys() - self._before.keys():
-            if owner in owners and _is_class(owner):
+        for owner, name in self._differing():
+            if (owner, name) in self._before:
+                setattr(owner, name, self._before[owner, name])
+            else:
                 delattr(owner, name)
+
+    def _differing(self) -> set[tuple[Any, str]]:
+        now, classes = _functions(), {owner for owner, _ in self._before if _is_class(owner)}
+        added = {where for where in now.keys() - self._before.keys() if where[0] in classes}
+        replaced = {where for where, value in self._before.items() if now.get(where) is not value}
+        return {where for where in added | replaced if not _by_a_library(where[0], now.get(where))}
+
+
+def _by_a_library(owner: Any, function: object) -> bool:
+    """Whether torch changed itself: it puts functions around those of optimizers when they are used."""
+    if _dotted(owner).startswith("capbench"):
+        return False
+    code = getattr(function, "__code__", None)
+    if code is None or not any(map(is_library, Path(code.co_filename).parents)):
+        return False
+    inner = [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if _holds_something(cell)]
+    return all(_by_a_library(owner, part) for part in inner if isinstance(part, types.FunctionType))
+
+
+def _holds_something(cell: types.CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:  # empty
+        return False
 
 
 def _functions() -> dict[tuple[Any, str], Any]:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from capbench.check.process import ProcessState, unharmed
 from cli_runs import in_folder, run
 
 from capbench.check import Finding, check_method
 from capbench.errors import UsageError
+from capbench.pipeline.process_state import ProcessState, unharmed
 from capbench.training.loop import fit
 
 Method = Callable[..., Any]
@@ -272,8 +272,8 @@ BAD: dict[Method, dict[str, str]] = {
     compiled_block: {"shape": "(torch.compile); put `blocks.0._orig_mod` back in place of `blocks.0`"},
     quantized: {"shape": "(quantization)"},
     twice_the_steps: {"budget": "32 optimizer steps of config.steps = 16"},
-    no_more_gradients: {"torch settings": "(torch.set_grad_enabled)"},
-    many_settings: {"torch settings": "(torch.set_num_threads, torch.use_deterministic_algorithms)"},
+    no_more_gradients: {"process": "(torch.set_grad_enabled)"},
+    many_settings: {"process": "(torch.set_num_threads, torch.use_deterministic_algorithms)"},
 }
 
 
@@ -284,7 +284,7 @@ def test_what_is_wrong_with_a_method_is_found_and_nothing_else_is(method: Method
     found = failed(method)
     assert found.keys() == BAD[method].keys()
     assert [words for check, words in BAD[method].items() if words not in found[check]] == []
-    assert before.changed_settings() == before.changed_random() == []
+    assert before.settings.changed() == before.generators.changed() == []
 
 
 def test_what_cannot_be_loaded_is_a_finding_and_no_known_form_a_usage_error(tmp_path: Path) -> None:
@@ -309,10 +309,10 @@ def test_the_state_of_the_process_is_put_back_also_after_an_error() -> None:
         torch.set_grad_enabled(False)
         torch.set_default_dtype(torch.float64)
         random.random(), np.random.rand(), torch.rand(1)
-        assert before.changed_random() == ["random", "numpy.random", "torch"]
-        assert before.changed_settings() == ["torch.set_grad_enabled", "torch.set_default_dtype"]
+        assert before.generators.changed() == ["random", "numpy.random", "torch"]
+        assert before.settings.changed() == ["torch.set_grad_enabled", "torch.set_default_dtype"]
         1 / 0  # noqa: B018
-    assert before.changed_settings() == before.changed_random() == []
+    assert before.settings.changed() == before.generators.changed() == []
 
 
 # ---- the command

@@ -44,6 +44,9 @@ STEPS_OF = {
     "training/loop.py": EVERY,
     "measure/accuracy.py": EVERY,
     "pipeline/build.py": EVERY,
+    "pipeline/recording.py": EVERY,  # imported by build.py
+    "pipeline/fine_tuning.py": {"finetune", "finetune tracr", "finetune max"},
+    "pipeline/isolated.py": set(),
     "models/base.py": EVERY,  # imported by training.py
     "configs.py": EVERY,
     "tasks/base.py": EVERY,
@@ -166,6 +169,8 @@ PACKAGE = {
     "models/deep/inner.py": "import capbench.configs\n",
     "measure/accuracy.py": "x = 1\n",
     "pipeline/build.py": "import capbench.training.loop\nfrom capbench.results import x\n",
+    "pipeline/recording.py": "x = 1\n",
+    "pipeline/fine_tuning.py": "x = 1\n",
     "tasks/one.py": "from capbench.tasks import two\n",
     "tasks/two.py": "def f():\n    if f:\n        from capbench.tasks.three import x\n",
     "tasks/three.py": "from typing import TYPE_CHECKING\nimport capbench.tasks.one\nimport torch\n",  # a circle
