@@ -132,13 +132,16 @@ class Run:
         return Ended(code=code if in_time else None, out=out, trained=tuple(trained), seconds=seconds)
 
     def others(self) -> list[int]:
-        """Processes of the run that are still there."""
+        """Processes of the run that are still there: of its session, or with its environment."""
         found = []
-        for path in Path("/proc").glob("[0-9]*/stat"):
+        for path in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
-                if int(session) == self.pid and state != "Z":
-                    found.append(int(path.parent.name))
+                state, _, _, session = (path / "stat").read_text().rpartition(")")[2].split()[:4]
+                ours = (
+                    int(session) == self.pid or f"CAMPAIGN_LOG={self._log}".encode() in (path / "environ").read_bytes()
+                )
+                if ours and state != "Z":
+                    found.append(int(path.name))
         return found
 
 

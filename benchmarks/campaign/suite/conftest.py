@@ -13,17 +13,13 @@ SIZES = {
     "n_heads": 1,
     "n_blocks": 1,
     "batch_size": 16,
-    "pretrain_steps": 200,
-    "finetune_steps": 150,
-    "revive_steps": 100,
-    "revive_every": 50,
-    "watch_every": 50,
+    "pretrain_steps": 120,
+    "finetune_steps": 90,
+    "revive_steps": 60,
+    "revive_every": 30,
+    "watch_every": 30,
     "n_evaluate": 64,
-    "n_select": 64,
     "n_watch": 32,
-    "prune_ks": (1, 2, 5),
-    "prune_most": 5,
-    "random_draws": 1,
 }
 
 
