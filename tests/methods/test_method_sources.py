@@ -13,6 +13,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
+from tiny_study import tuned
 
 from capbench import PUBLIC
 from capbench.errors import MethodError
@@ -20,6 +21,8 @@ from capbench.methods.specs import sources
 from capbench.methods.specs.built_in import BUILT_IN
 from capbench.methods.specs.registry import find, load
 from capbench.methods.specs.schemes import scheme_of
+from capbench.pipeline.executors.on_ray import sources as on_ray
+from capbench.pipeline.steps import FineTune
 from capbench.store.imports import libraries
 from capbench.store.syntax import file_digest
 
@@ -248,6 +251,17 @@ def test_a_module_counts_wherever_python_would_find_it(
     assert find("mine.py:tune") != before
     write(elsewhere__capbench_test_lib="X = 1\n")
     assert find("mine.py:tune") == before
+
+
+def test_modules_elsewhere_go_to_the_nodes_of_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    write(mine="from capbench_test_lib import X\ndef tune(m, t, c): return X\n", elsewhere__capbench_test_lib="X = 1\n")
+    on_path(monkeypatch)
+    ref = find("mine.py:tune")
+    step = tuned(ref)
+    moved = on_ray.relocated(step, on_ray.unpack(on_ray.needed_by(step).read(), Path("node").resolve()))
+    write(elsewhere__capbench_test_lib="X = 2\n")  # after it was sent
+    assert isinstance(moved, FineTune) and moved.method.spec != ref.spec
+    assert find(moved.method.spec).digest == ref.digest and load(moved.method)(None, None, None) == 1
 
 
 def test_packages_elsewhere_count_as_far_as_they_are_imported(monkeypatch: pytest.MonkeyPatch) -> None:
