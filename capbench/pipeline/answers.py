@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 
@@ -14,19 +15,34 @@ _STRINGS = 16  # of each stream
 _RTOL, _ATOL = 1e-4, 1e-5  # another order of sums moves float32 logits by less
 
 
+class Question(NamedTuple):
+    """Strings of one stream. tokens: Int[batch pos]; position: where the answer is predicted."""
+
+    tokens: torch.Tensor
+    position: int
+
+
+def questions(tasks: Mapping[str, Task], *, seed: int = 0) -> dict[str, Question]:
+    """16 strings of each task, by name: always the same."""
+    return {
+        name: Question(task.sample(_STRINGS, torch.Generator().manual_seed(seed)).tokens, task.answer_pos)
+        for name, task in tasks.items()
+    }
+
+
 @torch.no_grad()
-def answers(model: Model, tasks: Mapping[str, Task], *, seed: int = 0) -> dict[str, torch.Tensor]:
-    """The logits of a model in evaluation mode on 16 strings of each task, on the CPU, by name.
+def answers(model: Model, asked: Mapping[str, Question]) -> dict[str, torch.Tensor]:
+    """The logits of a model in evaluation mode for these strings, on the CPU, by name. Raises what the model raises.
 
     `NAME.everywhere`, Float[batch pos vocab]: `model(tokens)`. `NAME.answer`, Float[batch vocab]: `model.answer_logits`, which
-    some architectures compute in another way. Raises what the model raises.
+    some architectures compute in another way.
     """
     found: dict[str, torch.Tensor] = {}
     device = device_of(model)
-    for name, task in tasks.items():
-        tokens = task.sample(_STRINGS, torch.Generator().manual_seed(seed)).tokens.to(device)
+    for name, (tokens, position) in asked.items():
+        tokens = tokens.to(device)
         found[f"{name}.everywhere"] = model(tokens).float().cpu()
-        found[f"{name}.answer"] = model.answer_logits(tokens, task.answer_pos).float().cpu()
+        found[f"{name}.answer"] = model.answer_logits(tokens, position).float().cpu()
     return found
 
 

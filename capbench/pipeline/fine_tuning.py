@@ -20,7 +20,7 @@ from capbench.methods.opened import recording
 from capbench.methods.specs import registry
 from capbench.methods.specs.user_code import one_line
 from capbench.models.base import Model
-from capbench.pipeline.answers import alike, answers
+from capbench.pipeline.answers import Question, alike, answers, questions
 from capbench.pipeline.budget import counting
 from capbench.pipeline.build import build, load_model, with_weights
 from capbench.pipeline.isolated import called_apart
@@ -29,7 +29,6 @@ from capbench.pipeline.recording import Curves, Progress, fit_meta
 from capbench.pipeline.snapshots import Snapshots
 from capbench.pipeline.steps import FineTune
 from capbench.store.store import Store
-from capbench.tasks.base import Task
 from capbench.training.loop import keeping, observing
 
 
@@ -78,6 +77,7 @@ def call(step: FineTune, store: Store, progress: Progress) -> Handed:
     """Call the method in this process, and watch it. Raises MethodError for a method that fails."""
     snapshots = Snapshots(store.root, step.key)
     base = load_model(step.base, store)
+    asked = _asked(step)
     settings = Settings()
     with counting() as budget, recording() as opened:
         curves = Curves(step.watch, step.watch_every, progress, budget=budget)
@@ -91,7 +91,7 @@ def call(step: FineTune, store: Store, progress: Progress) -> Handed:
     meta = {**found, "diverged": diverged, "curves": curves.as_json(), "budget": budget.as_json()}
     meta |= {"steps": budget.steps, **snapshots.spent()}
     meta |= opened.told(registry.files(step.method), own=(store.root,))
-    return Handed(weights=weights, meta=meta, answers={} if diverged else _answers(step, model))
+    return Handed(weights=weights, meta=meta, answers={} if diverged else _answers(step, model, asked))
 
 
 def _tuned(step: FineTune, base: Model) -> Model:
@@ -107,20 +107,20 @@ def _tuned(step: FineTune, base: Model) -> Model:
     return returned.checked(tuned, base, name, device=step.train.device).eval()
 
 
-def _answers(step: FineTune, model: Model) -> dict[str, torch.Tensor]:
+def _answers(step: FineTune, model: Model, asked: Mapping[str, Question]) -> dict[str, torch.Tensor]:
     try:
-        return answers(model, _streams(step))
+        return answers(model, asked)
     except Exception as error:
         raise MethodError(
             f"method {step.method.name!r} returned a model that cannot answer: {one_line(error)}"
         ) from error
 
 
-def _streams(step: FineTune) -> dict[str, Task]:
-    """What a fine-tuned model is asked: a hook may act on some prompts only."""
+def _asked(step: FineTune) -> dict[str, Question]:
+    """What a fine-tuned model is asked: strings of all streams, as a hook may act on some prompts only."""
     task = step.task
-    found = {"target": task.target, "retain": task.retain, "forget": task.forget}
-    return found if task.others is None else {**found, "others": task.others}
+    streams = {"target": task.target, "retain": task.retain, "forget": task.forget}
+    return questions(streams if task.others is None else {**streams, "others": task.others})
 
 
 def accepted(step: FineTune, store: Store, handed: Handed) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -146,7 +146,7 @@ def _check_answers(step: FineTune, store: Store, handed: Handed) -> None:
             f"the largest is {largest:.3g}: keep them small enough for float32"
         )
     device = next(iter(handed.weights.values())).device
-    fresh = answers(with_weights(step, store, handed.weights).to(device), _streams(step))
+    fresh = answers(with_weights(step, store, handed.weights).to(device), _asked(step))
     if not alike(handed.answers, fresh):
         raise MethodError(
             f"method {name!r} returned a model that its weights do not tell all about: saved and loaded, it answers differently "

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
+from capbench.pipeline import processes
 from capbench.pipeline.clock import Clock
 from capbench.pipeline.executors.base import Executor
 from capbench.pipeline.executors.inline import Inline
 from capbench.pipeline.executors.on_ray.cluster import RayCluster
 from capbench.pipeline.executors.pool import Pool
-from capbench.pipeline.steps import Step
+from capbench.pipeline.steps import FineTune, Step
 from capbench.store.store import Store
 
 
@@ -74,6 +75,8 @@ class Plan:
         if not missing:
             return {}
         clock = Clock(deadline, progress)
+        if ray is None and any(isinstance(step, FineTune) and step.method.is_the_users for step in missing):
+            processes.warm_up()  # while the base models are made
         executor: Executor
         if ray is not None:
             from capbench.pipeline.executors.on_ray.executor import RayExecutor

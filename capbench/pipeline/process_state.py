@@ -128,6 +128,35 @@ def _global_hooks() -> dict[str, dict[Any, Any]]:
     }
 
 
+@contextlib.contextmanager
+def standard() -> Iterator[None]:
+    """Compute as in a new process, whatever a conftest.py, a plugin or a test left in this one; afterwards that is back."""
+    settings, hooks = Settings(), Hooks()
+    for found in _global_hooks().values():
+        found.clear()
+    torch.set_grad_enabled(True)
+    for name, value in _STANDARD.items():
+        read, write = _SETTINGS[name]
+        if read() != value:
+            write(value)
+    try:
+        yield
+    finally:
+        hooks.restore()
+        settings.restore()
+
+
+_STANDARD: dict[str, Any] = {
+    "torch.set_default_dtype": torch.float32,
+    "torch.set_default_device": torch.device("cpu"),
+    "torch.set_flush_denormal": False,
+    "torch.use_deterministic_algorithms": (False, False),
+    "torch.autograd.set_detect_anomaly": False,
+    "torch.set_autocast_enabled('cpu')": (False, torch.bfloat16),
+    "torch.set_float32_matmul_precision": "highest",
+}
+
+
 class Patches:
     """The functions of capbench and torch at the time of its making: those of modules, and those of classes."""
 

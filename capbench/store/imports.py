@@ -92,7 +92,7 @@ def _roots(top: str, near: Iterable[Near], *, loaded: bool) -> list[Path]:
         if (folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file():
             return [folder]
     module = sys.modules.get(top) if loaded else None
-    spec = _spec(top) if module is None else getattr(module, "__spec__", None)
+    spec = spec_of(top) if module is None else getattr(module, "__spec__", None)
     if place := getattr(module, "__file__", None) or (spec.origin if spec is not None and spec.has_location else None):
         file = Path(place)
         return [file.parents[1] if file.name == "__init__.py" else file.parent] if is_the_users(file) else []
@@ -100,11 +100,27 @@ def _roots(top: str, near: Iterable[Near], *, loaded: bool) -> list[Path]:
     return [*parts, *(n.folder for n in near if n.only in ("", top) and n.folder not in parts)]
 
 
-def _spec(top: str) -> ModuleSpec | None:
-    """Where Python would find a module that was not imported; what this process has imported does not count."""
+def spec_of(module: str) -> ModuleSpec | None:
+    """Where Python would find a module, without importing it or the packages that it lies in; None if there is none.
+
+    What this process has imported does not count.
+    """
+    parts, found, path = module.split("."), None, None
+    for n in range(1, len(parts) + 1):
+        found = _found(".".join(parts[:n]), path)
+        if found is None or (n < len(parts) and found.submodule_search_locations is None):
+            return None
+        folders = found.submodule_search_locations
+        path = list(
+            getattr(folders, "_path", folders) or ()
+        )  # that of a namespace looks its parent up among what is imported
+    return found
+
+
+def _found(name: str, path: list[str] | None) -> ModuleSpec | None:
     for finder in sys.meta_path:
         with suppress(ImportError, ValueError, AttributeError):  # of what has no source
-            if (found := finder.find_spec(top, None)) is not None:
+            if (found := finder.find_spec(name, path)) is not None:
                 return found
     return None
 

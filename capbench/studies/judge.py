@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from capbench.errors import NoAnswerError
 from capbench.pipeline.steps import Step
 from capbench.results import Control, Measurement, Record, Status, Verdict
 from capbench.studies.base import Study
 from capbench.studies.lab import Bench, Lab, Reading
 from capbench.verdicts import claims
-from capbench.verdicts.capability import objection
+from capbench.verdicts.capability import objection, unchanged
 
 
 class InvalidClaimError(Exception):
@@ -89,12 +90,20 @@ class Judge:
                         f"method {self.method or 'of the base model'!r}, seed {seed}: training diverged "
                         f"('{name}', step {meta.get('steps', 0)}); lower its rate"
                     )
+                if meta.get("changed") is False:
+                    self._measurements.append(unchanged(name, seed))
 
         def work() -> None:
             for seed, steps in self.steps.items():
                 bench = Bench(study=self.study, seed=seed)
                 for reading, names in readings:
-                    self._measurements += self.lab.read(reading, bench, {name: steps[name] for name in names})
+                    try:
+                        self._measurements += self.lab.read(reading, bench, {name: steps[name] for name in names})
+                    except NoAnswerError as error:
+                        models = ", ".join(map(repr, names))
+                        raise InvalidClaimError(
+                            f"method {self.method or 'of the base model'!r}, seed {seed}: a model answers NaN ({models}): {error}"
+                        ) from error
 
         self.timed(work)
 

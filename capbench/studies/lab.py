@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from capbench.pipeline.executors.base import as_in_a_new_process
 from capbench.pipeline.steps import Step, describe
 from capbench.results import Measurement, measurement_from_dict, to_dict
 from capbench.store.code import name_digest, reading_code, remember_sources
@@ -110,8 +111,9 @@ class Lab:
         def carry_out() -> tuple[dict[str, Any], dict[str, Any]]:
             # Where the study's models are trained, they are read too: at paper scale a reading takes minutes on a CPU.
             models = {name: self.built(step, bench.study.device) for name, step in steps.items()}
-            measured = reading(replace(bench, lab=self), **models, **(arguments or {}))
-            return {}, {"measurements": to_dict(tuple(measured))}
+            with as_in_a_new_process():
+                measured = tuple(reading(replace(bench, lab=self), **models, **(arguments or {})))
+            return {}, {"measurements": to_dict(measured)}
 
         kept = self.store.get_or_build(key_of(config), carry_out, kind="Reading", config=config)
         return tuple(measurement_from_dict(m) for m in kept.meta["measurements"])

@@ -13,6 +13,7 @@ from capbench.results import Capability, CapabilityState, Evidence, FinetunedSta
 from capbench.verdicts.tools import ABSENT, BEHAVIOUR, PRESENT, UNCLEAR, Readings, Rule, Tool, Toolbox
 
 KEPT, GONE = 0.90, 0.50  # accuracy: a behaviour is kept at or above, gone at or below
+_CHANGED = "weights_changed"
 SEPARATES = 0.95  # AUC from which a tool may decide a claim
 
 
@@ -29,6 +30,11 @@ def objection(toolbox: Toolbox, scale: str, measured: Iterable[str]) -> str:
                 f"{tool.auc[scale]:.2f}, {SEPARATES} is needed"
             )
     return ""
+
+
+def unchanged(model: str, seed: int) -> Measurement:
+    """The measurement that stands for a fine-tuned model with the very weights of its base model; others have none."""
+    return Measurement(name=f"{model}.{_CHANGED}", value=0.0, unit="share", n=0, seed=seed)
 
 
 def capabilities(
@@ -81,6 +87,9 @@ def assess(measurements: Iterable[Measurement], toolbox: Toolbox, *, scale: str)
     uncalibrated = tuple(tool.name for tool in read if tool.votes and scale not in tool.auc)
     if uncalibrated:
         reason += f"; uncalibrated at scale {scale}: {', '.join(uncalibrated)}"
+    tuned = lowest.partition(".")[0]
+    if values.get(f"{tuned}.{_CHANGED}", {}).keys() == values[lowest].keys():
+        reason = f"no weight changed: {reason}"
     means = {name: fmean(by_seed.values()) for name, by_seed in values.items()}
     return Assessment(
         state=state, finetuned=_finetuned(means), evidence=evidence, reason=reason, uncalibrated=uncalibrated

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from pathlib import Path
 
 from capbench.errors import MethodError
 from capbench.methods.specs import arguments, depends, sources
 from capbench.methods.specs.base import Located, Method, Scheme, UserFiles
-from capbench.methods.specs.user_code import attribute_of, make_cwd_importable, one_line
+from capbench.methods.specs.user_code import attribute_of, make_cwd_importable
+from capbench.store.imports import spec_of
 from capbench.store.places import LIBRARIES, names_ours
 
 
@@ -58,11 +58,8 @@ class Module(Scheme):
 
 def module_file(spec: str, module: str) -> Path:
     """The file of a module, for the method `spec`. Raises MethodError if there is no such module."""
-    try:
-        make_cwd_importable()
-        found = importlib.util.find_spec(module)
-    except (Exception, SystemExit) as error:  # finding a.b.c imports a and a.b
-        raise MethodError(f"method {spec!r}: there is no module {module!r} ({one_line(error)})") from error
+    make_cwd_importable()
+    found = spec_of(module)
     if found is None or found.origin is None:
         raise MethodError(f"method {spec!r}: there is no module {module!r} on the Python path")
     return Path(found.origin)
@@ -73,7 +70,7 @@ def module_files(module: str) -> UserFiles:
     if module.partition(".")[0] in ("capbench", "__main__", *sys.stdlib_module_names):
         return UserFiles()
     found = sys.modules.get(module)
-    spec = importlib.util.find_spec(module) if found is None else None
+    spec = spec_of(module) if found is None else None
     path = spec.origin if spec is not None else getattr(found, "__file__", None)
     if path is None or path.startswith(LIBRARIES):
         return UserFiles()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from capbench.errors import CapbenchError
@@ -63,6 +64,13 @@ def build_step(step: Step, store: Store, progress: Callable[[int], object]) -> N
     from capbench.pipeline.build import build
 
     build(step, store, progress)
+
+
+def as_in_a_new_process() -> AbstractContextManager[None]:
+    """What is computed in this block hangs on no setting or hook that the user's code left in this process; imports torch."""
+    from capbench.pipeline.process_state import standard
+
+    return standard()
 
 
 def build_stack(

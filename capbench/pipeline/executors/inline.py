@@ -39,13 +39,14 @@ class Inline:
             return {}
         steps, self.running = self.running, []
         limit_threads()
-        if self._stack == 1:
-            found = {step.key: self._build(step) for step in steps}
-        else:
-            apart = [step for step in steps if isinstance(step, FineTune) and step.method.is_the_users]
-            found = self._together([step for step in steps if step not in apart])
-            for spec in dict.fromkeys(step.method.spec for step in apart):
-                found |= self._apart([step for step in apart if step.method.spec == spec])
+        with base.as_in_a_new_process():
+            if self._stack == 1:
+                found = {step.key: self._build(step) for step in steps}
+            else:
+                apart = [step for step in steps if isinstance(step, FineTune) and step.method.is_the_users]
+                found = self._together([step for step in steps if step not in apart])
+                for spec in dict.fromkeys(step.method.spec for step in apart):
+                    found |= self._apart([step for step in apart if step.method.spec == spec])
         return {key: why for key, why in found.items() if why is not None}
 
     def _together(self, steps: list[Step]) -> dict[str, str | None]:
