@@ -42,6 +42,9 @@ jax.config.update("jax_disable_most_optimizations", True)  # what runs here is c
 
 CHECKS = itertools.count(1)
 
+INEXACT = pytest.mark.filterwarnings("ignore::capbench.models.tracr.RaspWarning")  # compiled as by Tracr, all the same
+DIFFER = ("selector_width_causal", "numbers_to_numbers")  # from their programs; all others must not warn
+
 LIBRARY, SPECIAL = rasp_programs.library(), rasp_programs.special()
 OWN = rasp_programs.tracrs_own() if THOROUGH else {}
 
@@ -138,12 +141,16 @@ def check(case: Case, **options: Any) -> TracrTransformer:
     return model
 
 
-@pytest.mark.parametrize("name", [*LIBRARY, *OWN])
+def named(*names: str) -> list[Any]:
+    return [pytest.param(name, marks=INEXACT) if name in DIFFER else name for name in names]
+
+
+@pytest.mark.parametrize("name", named(*LIBRARY, *OWN))
 def test_every_function_of_tracrs_library(name: str) -> None:
     check({**LIBRARY, **OWN}[name])
 
 
-@pytest.mark.parametrize("name", SPECIAL)
+@pytest.mark.parametrize("name", named(*SPECIAL))
 def test_programs_of_one_kind_of_part(name: str) -> None:
     model = check(SPECIAL[name])
     blocks: Any = model.blocks
@@ -233,6 +240,7 @@ def test_other_bos_and_pad_tokens() -> None:
     assert model.apply(["<s>", "a", "c", "b:"]).decoded[:3] == ["<s>", pytest.approx(1), pytest.approx(0.5)]
 
 
+@INEXACT
 def test_mlp_exactness_is_passed_on() -> None:
     case = LIBRARY["frac_prevs"]._replace(program=rasp.Map(lambda x: x > 0.4, lib.make_frac_prevs(TOKENS == "a")))
     largest = [float(ours(case, mlp_exactness=e).state_dict()["blocks.1.mlp_in.weight"].abs().max()) for e in (10, 50)]

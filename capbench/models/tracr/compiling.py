@@ -6,9 +6,9 @@ jax, haiku and tracr are imported only to compile: a compiled model needs none o
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -17,7 +17,9 @@ import numpy as np
 import torch
 
 from capbench.errors import UsageError
+from capbench.models.tracr import arguments
 from capbench.models.tracr.assembling import compile_with_tracr
+from capbench.models.tracr.checking import RaspWarning, difference
 from capbench.models.tracr.config import TracrConfig, Value
 from capbench.models.tracr.transformer import TracrTransformer
 
@@ -46,6 +48,12 @@ def compile_rasp(
     residual stream by these labels; here they are renumbered within the program, and labels have a number only to distinguish
     expressions of the same name ('count:0').
 
+    The model equals Tracr's, which computes some programs inexactly without saying so: a map from classes to numbers makes no
+    negative ones (0 instead); counts above 9 run into one another, unless mlp_exactness is above 100; classes are not averaged;
+    a causal model sees no later positions. So program and model are compared on a sample of strings (a few milliseconds), and a
+    RaspWarning tells of a string on which they differ. A program that is right only at some positions of some strings, and asked
+    there only, says so: `program.annotated(asked=function)`, from a string without BOS to positions, the first being 0.
+
     Raises UsageError if Tracr is not installed or cannot compile this program, or if an argument is impossible.
     """
     rasp = _installed().rasp
@@ -54,38 +62,32 @@ def compile_rasp(
             f"a program must be a RASP sequence operation (tracr.rasp.rasp.SOp), got an object of type {type(program).__name__}"
         )
     name = f"program {program.name!r}"
-    tokens = set(vocab)
-    if not tokens:
-        raise UsageError(f"{name}: vocab is empty; it must have at least one token")
-    for role, token in (("compiler_bos", compiler_bos), ("compiler_pad", compiler_pad)):
-        if not isinstance(token, str) or not token:
-            raise UsageError(f"{name}: {role} {token!r} must be a nonempty string")
-        if token in tokens:
-            raise UsageError(f"{name}: {role} {token!r} is in the vocab; it must not be one of its tokens")
-    if compiler_bos == compiler_pad:
-        raise UsageError(f"{name}: compiler_bos and compiler_pad are both {compiler_bos!r}; they must differ")
-    _require_one_order(name, [*tokens, compiler_bos, compiler_pad])
-    if not isinstance(max_seq_len, int) or max_seq_len < 1:
-        raise UsageError(f"{name}: max_seq_len {max_seq_len!r} must be a number of tokens, 1 or more")
+    given = arguments.checked(name, vocab, max_seq_len, causal, compiler_bos, compiler_pad, mlp_exactness)
     if isinstance(program, (rasp.TokensType, rasp.IndicesType)):
         raise UsageError(f"{name}: it returns its input unchanged; there is nothing to compile")
     numbered, labels = _numbered(program)
     try:
-        assembled = compile_with_tracr(
-            numbered,
-            tokens,
-            max_seq_len,
-            causal=causal,
-            compiler_bos=compiler_bos,
-            compiler_pad=compiler_pad,
-            mlp_exactness=mlp_exactness,
-        )
+        with np.errstate(over="ignore"):  # told below
+            assembled = compile_with_tracr(
+                numbered,
+                given.tokens,
+                given.max_seq_len,
+                causal=given.causal,
+                compiler_bos=compiler_bos,
+                compiler_pad=compiler_pad,
+                mlp_exactness=given.mlp_exactness,
+            )
     except REFUSALS as error:
         reason = re.sub(r"<tracr\.rasp\.rasp\.(\w+) object at 0x\w+>", r"\1", " ".join(str(error).split()))
         if not isinstance(error, NotImplementedError) or not reason:
             reason = f"{type(error).__name__}: {reason}".removesuffix(": ")
         raise UsageError(f"{name}: Tracr cannot compile it: {reason}") from error
-    return from_tracr(assembled, program.name, _without_numbers(assembled.residual_labels, labels))
+    model = from_tracr(assembled, program.name, _without_numbers(assembled.residual_labels, labels))
+    if not all(bool(weights.isfinite().all()) for weights in model.state_dict().values()):
+        raise UsageError(f"{name}: its weights are too large for single precision; mlp_exactness is {mlp_exactness!r}")
+    if (differs := difference(model, program)) is not None:
+        warnings.warn(f"{name}: the compiled model differs from it: {differs}", RaspWarning, stacklevel=2)
+    return model
 
 
 def from_tracr(
@@ -154,19 +156,6 @@ def _numbered(program: rasp.SOp) -> tuple[rasp.SOp, dict[str, str]]:
         return done[id(expr)]
 
     return copied(program), {expr.label: expr.name for expr in done.values() if isinstance(expr, rasp.SOp)}
-
-
-def _require_one_order(name: str, tokens: list[Value]) -> None:
-    """Tracr sorts tokens, numbers by value and other pairs by text. If that is no order, it silently miscompiles."""
-    from tracr.craft.bases import BasisDirection
-
-    ordered = sorted(BasisDirection("tokens", cast(Any, token)) for token in tokens)
-    for first, second in itertools.combinations(ordered, 2):
-        if not first < second or second < first:
-            raise UsageError(
-                f"{name}: Tracr cannot sort the vocab (see {first.value!r} and {second.value!r}): it compares numbers by value, "
-                "but a number and a string by their text; use tokens of one type"
-            )
 
 
 def _unembedding(assembled: AssembledTransformerModel) -> np.ndarray:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from capbench.errors import UsageError
 from capbench.models.attention import future_mask
 from capbench.models.base import Activations, Model, hooked
-from capbench.models.tracr import factorised
+from capbench.models.tracr import factorised, ties
 from capbench.models.tracr.config import TracrConfig, Value
 
 
@@ -96,7 +96,10 @@ class TracrTransformer(Model):
         return logits, Activations(torch.stack(halves[::2]), torch.stack(maps) if attention else None)
 
     def answer_logits(self, tokens: Int[Tensor, "batch pos"], position: int) -> Float[Tensor, "batch outputs"]:
-        """`forward` at one position, in less than half the time: see factorised.py."""
+        """`forward` at one position, in less than half the time: see factorised.py.
+
+        Where the program has no value, the answer is that of `apply` (ties.py); `forward` leaves it to rounding.
+        """
         if hooked(self):
             return super().answer_logits(tokens, position)
         self._check(tokens)
@@ -116,22 +119,28 @@ class TracrTransformer(Model):
         of_blocks = [(block.query, block.key, block.value, block.mlp_in) for block in blocks]
         readers = [torch.cat([linear.weight for linear in linears]) for linears in of_blocks]
         bias = [torch.cat([linear.bias for linear in linears]) for linears in of_blocks]
-        return factorised.answer_logits(tokens, position, shape, sources, self.unembedding, readers, bias)
+        logits = factorised.answer_logits(tokens, position, shape, sources, self.unembedding, readers, bias)
+        ties.settle(self, tokens, logits, position)
+        return logits
 
     def apply(self, tokens: Sequence[Value]) -> Output:  # type: ignore[override]
         """Run the program on one string of tokens, BOS first, as Tracr's AssembledTransformerModel.apply does.
+
+        Where the program has no value, as where Aggregate selects no position, the answer is any class: ties.py says which.
 
         Raises UsageError for a missing BOS, an unknown token, or a string longer than the program was compiled for.
         """
         ids = torch.tensor([self.encode(tokens)], device=self.unembedding.device)
         with torch.no_grad():
             halves, maps = self._halves(ids)
-            logits = F.linear(halves[-1], self.unembedding)[0]
+            logits = F.linear(halves[-1], self.unembedding)
         outputs = self.config.outputs
         if outputs is None:
-            decoded: list[Value] = logits[:, 0].tolist()
+            decoded: list[Value] = logits[0, :, 0].tolist()
         else:
-            decoded = [outputs[i] for i in logits.argmax(-1).tolist()]
+            if not hooked(self):
+                ties.settle_all(self, ids, logits)
+            decoded = [outputs[i] for i in logits[0].argmax(-1).tolist()]
         return Output(
             decoded=[self.config.bos, *decoded[1:]],  # as in Tracr: the value at BOS is unspecified
             residuals=[half[0] for half in halves[1:]],

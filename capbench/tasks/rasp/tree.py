@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from numbers import Integral
 from typing import Any
 
 from capbench.errors import UsageError
@@ -146,11 +147,15 @@ class RaspProgram:
 
     def __post_init__(self) -> None:
         _require_values("program", self.output)
+        if not isinstance(self.vocab, tuple):
+            raise UsageError(f"vocab {self.vocab!r} must be a tuple of distinct tokens, all integers or all strings")
         kinds = {type(token) for token in self.vocab}
         if len(set(self.vocab)) != len(self.vocab) or kinds not in ({int}, {str}):
             raise UsageError(f"vocab {self.vocab!r} must be distinct tokens, all integers or all strings")
-        if not isinstance(self.max_seq_len, int) or self.max_seq_len < 1:
-            raise UsageError(f"max_seq_len {self.max_seq_len!r} must be a number of tokens, 1 or more")
+        length = self.max_seq_len
+        if not isinstance(length, Integral) or isinstance(length, bool) or length < 1:
+            raise UsageError(f"max_seq_len {length!r} must be a number of tokens, 1 or more")
+        object.__setattr__(self, "max_seq_len", int(length))  # it may be numpy's
         if isinstance(self.output, (Tokens, Indices)):
             raise UsageError(
                 f"the program returns its {type(self.output).__name__} unchanged: there is nothing to compile"

@@ -17,13 +17,15 @@ from capbench.errors import UsageError
 if TYPE_CHECKING:
     from tracr.rasp import rasp
 
+_LARGEST_EXACT = 9  # the largest count that Tracr compiles exactly
+
 
 def count(letter: str) -> rasp.SOp:
     """Counter: at index 1 the occurrences of `letter`, at index 0 the number of other letters, elsewhere 0.
 
     The selector fires where the indicator of the letter (0 or 1) equals the index. Expects two letters or more.
     """
-    return _told(_occurrences(letter))
+    return _told(_occurrences(letter), letter)
 
 
 def relabelled_count(letter: str, shift: int, classes: int) -> rasp.SOp:
@@ -35,7 +37,7 @@ def relabelled_count(letter: str, shift: int, classes: int) -> rasp.SOp:
 
     if shift % classes == 0:
         raise UsageError(f"shift {shift} must not be a multiple of {classes}: it would hide nothing")
-    return _told(rasp.Map(lambda number: (number + shift) % classes, _occurrences(letter)).named("shown"))
+    return _told(rasp.Map(lambda number: (number + shift) % classes, _occurrences(letter)).named("shown"), letter)
 
 
 def _occurrences(letter: str) -> rasp.SOp:
@@ -46,12 +48,18 @@ def _occurrences(letter: str) -> rasp.SOp:
     return rasp.SelectorWidth(rasp.Select(indicator, rasp.indices, rasp.Comparison.EQ).named("hits")).named("count")
 
 
-def _told(answer: rasp.SOp) -> rasp.SOp:
-    """The answer, written to the residual stream by an attention head that attends to its own position."""
+def _told(answer: rasp.SOp, letter: str) -> rasp.SOp:
+    """The answer, written to the residual stream by an attention head that attends to its own position.
+
+    Compiled, larger counts of the letter run into one another, and so do those at index 0; no task asks for them.
+    """
     from tracr.rasp import rasp
 
+    def asked(string: Sequence[str]) -> list[int]:
+        return [1] if string.count(letter) <= _LARGEST_EXACT else []
+
     itself = rasp.Select(rasp.indices, rasp.indices, rasp.Comparison.EQ).named("same_index")
-    return rasp.Aggregate(itself, answer).named("answer")
+    return rasp.Aggregate(itself, answer).named("answer").annotated(asked=asked)
 
 
 def kth_largest(k: int) -> rasp.SOp:

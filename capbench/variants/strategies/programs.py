@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from numbers import Integral
 from typing import Any
 
 from hypothesis import strategies as st
@@ -60,11 +61,13 @@ def rasp_programs(
 
     Raises UsageError for fewer than 1 operation, and for a vocab or length that no program has.
     """
-    if not isinstance(max_operations, int) or max_operations < 1:
+    if not isinstance(max_operations, Integral) or isinstance(max_operations, bool) or max_operations < 1:
         raise UsageError(f"max_operations {max_operations!r} must be a number of operations, 1 or more")
+    if not isinstance(vocab, Iterable):
+        raise UsageError(f"vocab {vocab!r} must be distinct tokens, all integers or all strings")
     tokens: tuple[int | str, ...] = tuple(vocab)
     RaspProgram(output=_identity(_input(tokens)), vocab=tokens, max_seq_len=max_seq_len)  # refuses impossible values
-    return _programs(max_operations, tokens, max_seq_len)
+    return _programs(int(max_operations), tokens, int(max_seq_len))
 
 
 @dataclass
