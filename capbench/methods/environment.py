@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import FrameType
 
@@ -61,4 +62,9 @@ def _by_the_user(frame: FrameType | None) -> bool:
     """Whether code of the user's made this call, apart from Python's own `os` and its mappings."""
     while frame is not None and frame.f_globals.get("__name__") in ("os", "collections.abc", "_collections_abc"):
         frame = frame.f_back
-    return frame is not None and is_the_users(Path(frame.f_code.co_filename))
+    return frame is not None and _is_the_users(frame.f_code.co_filename)
+
+
+@cache
+def _is_the_users(file: str) -> bool:
+    return is_the_users(Path(file))

@@ -56,6 +56,7 @@ class Opened:
         """
         known = {_real(path) for path in declared}
         caches, ours = Path(user_cache_dir()), {_real(path) for path in (*own, ROOT)}
+        home = _real(os.path.expanduser("~"))  # what is hidden there are programs' settings and caches
         downloads = {_real(caches / name) for name in _DOWNLOADS}
         theirs = {path.parent for path in known} | downloads | {_real(self.where)}
         nobodys = set(map(_real, (*_SYSTEM, sys.prefix, sys.base_prefix, tempfile.gettempdir(), str(caches))))
@@ -64,10 +65,10 @@ class Opened:
             if any(file == path or path in file.parents for path in known) or not file.is_file() or self._is_new(file):
                 return False
             # The innermost folder says whose a file is: a project may lie in /usr/src, and hold a virtual environment.
-            for place in file.parents:
+            for place in (file, *file.parents):
                 if place in ours or is_library(place):
                     return False
-                if place in theirs or place in nobodys:
+                if place in theirs or place in nobodys or (place.parent == home and place.name.startswith(".")):
                     return place in theirs
             return True
 

@@ -90,18 +90,25 @@ def test_a_file_is_noted_however_it_is_read(way: str, data: Path) -> None:
     assert later.read == set() and opened.undeclared([data / "mine.py"]) == [str(data / name)]
 
 
-def test_files_that_are_written_temporary_or_of_no_user_are_not_noted(folder: Path, data: Path) -> None:
+def test_files_that_are_written_temporary_or_of_no_user_are_not_noted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (folder / "log.txt").touch()
     (folder / "cache").mkdir()
     (folder / "cache" / "model.json").touch()
-    for place in (".venv/lib/python3/site-packages", "dist-packages"):
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    hidden = folder / "home" / ".config" / "words.txt"
+    for place in (".venv/lib/python3/site-packages", "dist-packages", "home/.config", "home/.cache/huggingface"):
         (folder / place).mkdir(parents=True)
         (folder / place / "words.txt").touch()
+    downloaded = folder / "home" / ".cache" / "huggingface" / "words.txt"
     time.sleep(AGE)
     with recording() as opened:
         for place in (".venv/lib/python3/site-packages", "dist-packages", "cache"):
             for file in (folder / place).iterdir():
                 file.read_text()
+        hidden.read_text()
+        downloaded.read_text()
         with open("log.txt", "a") as log:
             log.write("now")
         Path("log.txt").read_text()
@@ -116,8 +123,8 @@ def test_files_that_are_written_temporary_or_of_no_user_are_not_noted(folder: Pa
         open(os.dup(1), closefd=True).close()
         with pytest.raises(FileNotFoundError):
             Path("missing.json").read_text()
-    assert opened.undeclared([], own=[folder / "cache"]) == []
-    assert opened.undeclared([]) == [str(folder / "cache" / "model.json")]
+    assert opened.undeclared([], own=[folder / "cache"]) == [str(downloaded)]
+    assert opened.undeclared([downloaded]) == [str(folder / "cache" / "model.json")]
 
 
 def test_a_method_may_lie_among_temporary_files(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ class Checkpoints(Prefixed):
 
     prefix = "checkpoints:"
     form = "checkpoints:DIR"
+    users = False
 
     def find(self, spec: str) -> Located:
         """Hash the folder. Raises UsageError if the spec names none, MethodError if its manifest cannot be read."""
