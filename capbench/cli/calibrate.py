@@ -32,14 +32,15 @@ def _calibrate(namespace: argparse.Namespace) -> int:
 
     from capbench.session import making
     from capbench.session.options.at_once import at_once
-    from capbench.store.store import Store, default_root
+    from capbench.session.options.cache import cache_shown, opened
+    from capbench.store.store import default_root
     from capbench.studies.calibration.factory import pool
     from capbench.studies.calibration.thresholds import setting
 
     given = Given.read("calibrate", namespace)
     options = given.checked()
     how = at_once(given, options)
-    store = Store(default_root(options["cache"]))
+    store = opened(default_root(options["cache"]), cache_shown(given))
 
     def make(plan: Plan) -> Mapping[str, str]:
         return making.make(plan, store, at_once=how, say=lambda words: print(words, file=sys.stderr, flush=True))

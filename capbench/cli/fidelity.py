@@ -43,9 +43,10 @@ def _fidelity(namespace: argparse.Namespace) -> int:
     from capbench.fidelity.run import replicate
     from capbench.report import check_directory
     from capbench.session.options.at_once import at_once
+    from capbench.session.options.cache import cache_shown, opened
     from capbench.session.options.checked import find_method
     from capbench.session.report import run_info
-    from capbench.store.store import Store, default_root
+    from capbench.store.store import default_root
     from capbench.studies import registry
     from capbench.studies.base import FineTuningStudy
     from capbench.studies.pcfg.study import PcfgStudy
@@ -70,7 +71,7 @@ def _fidelity(namespace: argparse.Namespace) -> int:
         )
     except MethodError as error:
         raise UsageError(f"--method={options['method']}: {error}") from None
-    store, report = Store(default_root(options["cache"])), options["report"]
+    store, report = opened(default_root(options["cache"]), cache_shown(given)), options["report"]
     if report is not None:
         check_directory(Path(report))
 

@@ -70,6 +70,29 @@ def _made(strategy: Callable[[], SearchStrategy[Variant]]) -> SearchStrategy[Var
     return strategy()
 
 
+_SHOWS_ONLY = (
+    *("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test"),
+    *("cacheshow", "markers", "help", "version"),
+)
+
+
+def no_test_runs(config: pytest.Config) -> bool:
+    """Whether pytest was told only to show something: what it collects or sets up, its options …"""
+    return any(getattr(config.option, name, None) for name in _SHOWS_ONLY)
+
+
+def may_run(item: pytest.Item) -> bool:
+    """Whether the marks skip, skipif and xfail(run=False) let a test run, as pytest itself decides before the test's fixtures."""
+    skipping = item.config.pluginmanager.get_plugin("skipping")
+    if skipping is None:  # -p no:skipping: the marks mean nothing
+        return True
+    try:
+        skipping.pytest_runtest_setup(item)
+    except (Exception, pytest.skip.Exception, pytest.fail.Exception):  # xfail's derives from fail's. Or a wrong mark
+        return False
+    return True
+
+
 def asked_for(item: pytest.Item, options: Options) -> bool:
     """Whether the options ask for a selected test: extended tests, tests on variants and a task of one's own are optional."""
     marker = item.get_closest_marker("claim")

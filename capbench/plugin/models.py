@@ -1,4 +1,4 @@
-"""Make the models of all collected tests before the first test runs."""
+"""Make the models of all collected tests that will run, before the first one does."""
 
 from __future__ import annotations
 
@@ -9,39 +9,55 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capbench.errors import CapbenchError, UsageError
-from capbench.plugin.items import claim_of, strategy_of
+from capbench.plugin.items import claim_of, may_run, no_test_runs, strategy_of
 
 if TYPE_CHECKING:
     from capbench.session.run import CapbenchSession, Collected
 
+_LEFT_OUT: pytest.StashKey[bool] = pytest.StashKey()  # of an item that was not expected to run
 
-def make_models(session: pytest.Session, ours: CapbenchSession) -> None:
-    """Make the models that the collected tests need. Ends the run if the cache fails."""
-    collected = needing_models(session.items)
+
+def make_models(config: pytest.Config, items: Iterable[pytest.Item], ours: CapbenchSession) -> None:
+    """Make the models that these tests need. Ends the run if the cache fails."""
+    collected = needing_models(items)
     if not collected.tests and not collected.on_variants:
         return
-    reporter = session.config.pluginmanager.getplugin("terminalreporter")
-    capture = session.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
         try:
             ours.prepare(collected, say=reporter.write_line if reporter else lambda line: None)
         except UsageError as error:  # a cache or a cluster that cannot be used
             raise pytest.UsageError(str(error)) from None
         except CapbenchError as error:  # the cache: an artefact of another format, a full disk
-            pytest.exit(f"capbench: nothing was tested: {error}", returncode=1)
+            pytest.exit(f"capbench: nothing was tested: {error} ({ours.options.cache_shown})", returncode=1)
+
+
+def make_late(item: pytest.Item, ours: CapbenchSession) -> None:
+    """Make the models of a test that runs after all: its condition to skip it holds no longer."""
+    if item.stash.get(_LEFT_OUT, False) and not no_test_runs(item.config):
+        ours.models.prepare(needing_models([item]).tests, say=lambda line: None)
 
 
 def needing_models(items: Iterable[pytest.Item]) -> Collected:
-    """The tests that need models. One whose marker is wrong is omitted here; its setup reports it."""
+    """The tests that need models, without those whose marks let them not run.
+
+    One whose marker is wrong is omitted here, too; its setup reports it.
+    """
     from capbench.session.run import Collected
 
     tests, on_variants = [], []
     for item in items:
+        if not {"judge", "variants"} & set(getattr(item, "fixturenames", ())):
+            continue
+        if left_out := not may_run(item):
+            item.stash[_LEFT_OUT] = left_out
+            continue
         with contextlib.suppress(UsageError):
-            if "judge" in getattr(item, "fixturenames", ()):
+            if "judge" in item.fixturenames:  # type: ignore[attr-defined]
                 params = item.callspec.params  # type: ignore[attr-defined]
                 tests.append((claim_of(item), params.get("case"), params["capbench_method"]))
-            elif "variants" in getattr(item, "fixturenames", ()):
+            else:
                 method = item.callspec.params["capbench_method"]  # type: ignore[attr-defined]
                 on_variants.append((claim_of(item), strategy_of(item), method))
     return Collected(tests, on_variants)

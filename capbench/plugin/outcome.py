@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from capbench.plugin.attempts import attempt_of, test_of
+from capbench.plugin.benchmarks import BENCHMARK
 
 if TYPE_CHECKING:
     from capbench.expectations.watch import Watch
     from capbench.studies.judge import Judge
     from capbench.variants.judging import VariantsJudge
 
-_BENCHMARK = pytest.StashKey[Any]()
-
-
-def benchmarked(request: pytest.FixtureRequest) -> Callable[[Callable[[], None]], None]:
-    """A function that runs its argument once under pytest-benchmark."""
-
-    def timed(work: Callable[[], None]) -> None:
-        # Requested only now: pytest-benchmark warns about a fixture that is not used.
-        benchmark = request.node.stash[_BENCHMARK] = request.getfixturevalue("benchmark")
-        benchmark.pedantic(work, rounds=1, iterations=1)
-
-    return timed
+FAILED_SUBTESTS: pytest.StashKey[list[str]] = pytest.StashKey()  # of an item: their exceptions, one line each
 
 
 def tell(
@@ -40,6 +31,8 @@ def tell(
         broken = not isinstance(call.excinfo.value, (InvalidClaimError, pytest.skip.Exception))
         own_line = not broken or isinstance(call.excinfo.value, CapbenchError)  # a full disk and the like
         made.invalidate(str(call.excinfo.value) if own_line else f"the test failed: {call.excinfo.exconly()}")
+    elif failed := item.stash.get(FAILED_SUBTESTS, []):
+        made.invalidate(f"{len(failed)} of its subtests failed: {failed[0]}")
     record = made.record()
     expected = watch.outcome(record, broken=broken)
     status, line = record.verdict.status, outcome_line(record)
@@ -56,7 +49,8 @@ def tell(
             report.longrepr = line
     report.capbench_status = str(status)
     report.capbench_record = to_dict(record)
-    benchmark = item.stash.get(_BENCHMARK, None)
+    report.capbench_test, report.capbench_attempt = test_of(item), attempt_of(item)
+    benchmark = item.stash.get(BENCHMARK, None)
     if benchmark is not None:
         v = record.verdict
         benchmark.extra_info.update(claim=record.id, status=str(status), effect=v.effect, margin=v.margin)

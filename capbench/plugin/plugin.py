@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from capbench.errors import UsageError
+from capbench.plugin.attempts import number_tests
+from capbench.plugin.benchmarks import ClaimsAreBenchmarks, benchmarked, has_benchmarks
 from capbench.plugin.expecting import Expecting
-from capbench.plugin.items import asked_for, claim_of, strategy_of
+from capbench.plugin.items import asked_for, claim_of, no_test_runs, strategy_of
 from capbench.plugin.keys import JUDGE, SESSION
-from capbench.plugin.models import make_models
+from capbench.plugin.models import make_late, make_models
 from capbench.plugin.options import add_options, read_options
-from capbench.plugin.outcome import benchmarked, tell
+from capbench.plugin.outcome import FAILED_SUBTESTS, tell
 from capbench.plugin.places import portable_id
 from capbench.plugin.reporter import Reporter
 
 if TYPE_CHECKING:
     from capbench.studies.judge import Case, Judge
     from capbench.variants.judging import VariantsJudge
+
+_RUNNING: pytest.StashKey[bool] = pytest.StashKey()  # of an item
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,13 +56,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Reporter(config, session), "capbench-reporter")
         if options.expect:
             config.pluginmanager.register(Expecting(config, session), "capbench-expecting")
-        if not config.option.collectonly and not hasattr(config, "workerinput"):
+        if has_benchmarks(config):
+            config.pluginmanager.register(ClaimsAreBenchmarks(config), "capbench-benchmarks")
+        runs = not no_test_runs(config) and not hasattr(config, "workerinput")
+        if runs:
             _ = session.baseline  # reports a baseline that cannot be used before anything is computed
             _ = session.variants.replayed  # and an unknown variant
-        if options.report and not config.option.collectonly and not hasattr(config, "workerinput"):
+        if options.report and runs:
             _ = session.models.store  # reports a cache that cannot be used before the folder is made
             session.prepare_report()
-            if config.option.xmlpath is None:
+            if getattr(config.option, "xmlpath", "") is None:  # there is none with -p no:junitxml
                 config.option.xmlpath = str(session.report_folder / "junit.xml")
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
@@ -81,6 +88,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     options = config.stash[SESSION].options
+    number_tests(items)
     kept: list[pytest.Item] = []
     dropped: list[pytest.Item] = []
     for item in items:
@@ -96,11 +104,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Make every model that the collected tests need, before the first test runs."""
-    if session.config.option.collectonly or (
+    if no_test_runs(session.config) or (
         session.testsfailed and not session.config.option.continue_on_collection_errors
     ):
         return
-    make_models(session, session.config.stash[SESSION])
+    make_models(session.config, session.items, session.config.stash[SESSION])
 
 
 @pytest.fixture
@@ -115,15 +123,16 @@ def case() -> Case:
 def judge(request: pytest.FixtureRequest, capbench_method: str, case: Case) -> Judge:
     """Decides one claim for one method: measure, check controls, decide. See capbench/studies/judge.py."""
     item = request.node
-    timed = benchmarked(request) if request.config.pluginmanager.hasplugin("benchmark") else lambda work: work()
+    timed = benchmarked(request) if has_benchmarks(request.config) else lambda work: work()
     try:
         claim = claim_of(item)
     except UsageError as error:
         pytest.fail(str(error), pytrace=False)
     from capbench.session.judging import judge_of
 
-    models = request.config.stash[SESSION].models
-    made = judge_of(models, claim, case, capbench_method, nodeid=portable_id(item), timed=timed)
+    session = request.config.stash[SESSION]
+    make_late(item, session)
+    made = judge_of(session.models, claim, case, capbench_method, nodeid=portable_id(item), timed=timed)
     item.stash[JUDGE] = made
     return made
 
@@ -142,10 +151,25 @@ def variants(request: pytest.FixtureRequest, capbench_method: str) -> VariantsJu
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """While a test runs, reports are of its subtests."""
+    item.stash[FAILED_SUBTESTS] = []
+    item.stash[_RUNNING] = True
+    try:
+        return (yield)
+    finally:
+        item.stash[_RUNNING] = False
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     report = yield
     made = item.stash.get(JUDGE, None)
     if made is None or call.when != "call":
+        return report
+    if item.stash.get(_RUNNING, False):
+        if report.failed and call.excinfo is not None:
+            item.stash[FAILED_SUBTESTS].append(call.excinfo.exconly())
         return report
     tell(report, made, item, call, item.config.stash[SESSION].watch)
     return report

@@ -50,6 +50,11 @@ def make(
         missing = [step for step in missing if step.key not in filled.taken]
     if not missing:
         return {}
+    if store.has_weak_locks:
+        say(
+            "capbench: warning: the cache's file system has no locks, files stand in for them; if a killed run left one, "
+            f"remove {str(store.root / 'locks')!r}"
+        )
     costs = Costs(plan, store, missing, stack=stack)
     steps = f"{costs.steps} training steps"
     if kept := sum(costs.kept.values()):

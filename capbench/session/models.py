@@ -10,6 +10,7 @@ from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
 from capbench.session.making import make
 from capbench.session.options.at_once import AtOnce
+from capbench.session.options.cache import opened
 from capbench.session.refusals import Refusals
 from capbench.session.studies import Studies
 from capbench.store.store import Store
@@ -29,7 +30,7 @@ class Models:
 
     @cached_property
     def store(self) -> Store:
-        return Store(self.options.root)
+        return opened(self.options.root, self.options.cache_shown)
 
     @cached_property
     def lab(self) -> Lab:

@@ -17,18 +17,20 @@ class Recorder:
     """Collects the records of a run as its tests end, including those of pytest-xdist workers."""
 
     def __init__(self) -> None:
-        self._given: list[Mapping[str, Any]] = []
+        self._given: dict[str, tuple[int, Mapping[str, Any]]] = {}  # by test: the attempt, and its record
 
     def __len__(self) -> int:
         return len(self._given)
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Add the record of one test, given as plain data."""
-        self._given.append(record)
+    def add(self, record: Mapping[str, Any], *, test: str, attempt: int = 0) -> None:
+        """Add the record of one test, given as plain data; of several attempts at a test the last one counts."""
+        if test not in self._given or self._given[test][0] <= attempt:
+            self._given[test] = attempt, record
 
     def records(self) -> tuple[Record, ...]:
         """Sorted by test, not by arrival, so that a run's file does not depend on how its tests were distributed."""
-        return tuple(record_from_dict(r) for r in sorted(self._given, key=lambda r: str(r["nodeid"])))
+        given = [record for _, record in self._given.values()]
+        return tuple(record_from_dict(r) for r in sorted(given, key=lambda r: str(r["nodeid"])))
 
 
 def run_info(

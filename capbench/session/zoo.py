@@ -9,8 +9,9 @@ from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Pretrain
 from capbench.session.making import make
+from capbench.session.options.cache import opened
 from capbench.session.run import CapbenchSession, Collected
-from capbench.store.store import Store, beside
+from capbench.store.store import beside
 from capbench.zoo import bundle
 from capbench.zoo.command import Selection, recorded
 
@@ -61,7 +62,9 @@ def rekey(run: CapbenchSession, collected: Collected, folder: Path, *, say: Call
 
     steps = base_models(run, collected)
     old = outdated(folder, steps)
-    store = Store(beside(run.options.root, "retrained"))  # holds no model taken from the package
+    store = opened(
+        beside(run.options.root, "retrained"), run.options.cache_shown
+    )  # holds no model taken from the package
     for error in make(Plan(old.values()), store, at_once=run.options.at_once, say=say, bundled=False).values():
         raise CapbenchError(error)
     made = rekey(folder, steps, store)

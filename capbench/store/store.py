@@ -30,6 +30,7 @@ from platformdirs import user_cache_dir
 from capbench.errors import CapbenchError, UsageError
 from capbench.store.files import sync, write_durably
 from capbench.store.keys import canonical, plain, sha256
+from capbench.store.locks import lock_type
 
 if TYPE_CHECKING:  # torch is imported only where tensors are handled: reading metadata must not cost seconds
     import torch
@@ -102,6 +103,18 @@ class Store:
             raise UsageError(
                 f"cannot use {str(root)!r} as the cache directory: {cause}; give a writable one"
             ) from error
+        try:
+            self._lock_type = lock_type(self.root / "locks")
+        except OSError as error:
+            raise UsageError(
+                f"cannot use {str(root)!r} as the cache directory: files there cannot be locked ({error.strerror}); "
+                "give one on another file system"
+            ) from error
+
+    @property
+    def has_weak_locks(self) -> bool:
+        """Whether the file system has no locks, so that the existence of a file stands in for one."""
+        return self._lock_type is not FileLock
 
     def has(self, key: str) -> bool:
         """Whether a complete artefact is present. Cheap: its checksums are not verified."""
@@ -209,10 +222,11 @@ class Store:
 
     @contextmanager
     def _locked(self, key: str, *, timeout: float) -> Iterator[bool]:
-        path = str(self.root / "locks" / f"{self._place(key).name}.lock")
+        kind = "held" if self.has_weak_locks else "lock"  # apart: a lock's file may stay when it is released
+        path = str(self.root / "locks" / f"{self._place(key).name}.{kind}")
         # One object per thread: re-entrant there, and it keeps other threads out. And one per process: a forked child
         # must not believe that it holds its parent's locks.
-        lock, held = vars(_LOCKS).setdefault(f"{os.getpid()}:{path}", FileLock(path)), False
+        lock, held = vars(_LOCKS).setdefault(f"{os.getpid()}:{path}", self._lock_type(path)), False
         with ExitStack() as stack:
             with _explained(f"lock artefact {key} with {path!r}"), suppress(Timeout):
                 stack.enter_context(lock.acquire(timeout=timeout))

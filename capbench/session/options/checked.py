@@ -18,6 +18,7 @@ from capbench.methods.specs.checkpoints import Checkpoints
 from capbench.methods.specs.distinct import distinct
 from capbench.pipeline.executors.on_ray import cluster
 from capbench.session.options.at_once import AtOnce, at_once
+from capbench.session.options.cache import cache_shown
 from capbench.session.options.given import Given
 from capbench.store.store import beside, default_root
 from capbench.studies.pcfg.own import TaskSpec
@@ -39,6 +40,7 @@ class Options:
     device: str
     at_once: AtOnce
     cache: str | None
+    cache_shown: str  # how its place was given
     report: str | None
     command: str  # the command line, for the report
     precision: Precision = "float32"
@@ -90,6 +92,7 @@ class Options:
             device=found["device"],
             at_once=at_once(given, found, workers=workers),
             cache=found.get("cache"),
+            cache_shown=cache_shown(given),
             report=found.get("report"),
             command=command,
             precision=found.get("precision") or "float32",
