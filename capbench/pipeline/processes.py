@@ -10,10 +10,16 @@ from functools import cache
 from multiprocessing.context import ForkServerContext
 from typing import Any
 
+from capbench.pipeline import sockets
+
 
 @cache
 def context() -> ForkServerContext:
-    """Processes of this context are forked from a server: after torch was used, a fork may hang."""
+    """Processes of this context are forked from a server: after torch was used, a fork may hang.
+
+    Raises UsageError where no folder can be used for their sockets.
+    """
+    sockets.make_room()
     found = multiprocessing.get_context("forkserver")
     # The first is what creating an optimizer imports.
     found.set_forkserver_preload(["torch._dynamo", "capbench.pipeline.fine_tuning"])

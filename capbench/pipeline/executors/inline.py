@@ -6,6 +6,8 @@ import contextlib
 import functools
 import time
 
+from capbench.errors import UsageError
+from capbench.pipeline import sockets
 from capbench.pipeline.clock import Clock, OutOfTime
 from capbench.pipeline.cores import limit_threads
 from capbench.pipeline.executors import base
@@ -24,6 +26,8 @@ class Inline:
     def __init__(self, store: Store, clock: Clock, *, stack: int = 1) -> None:
         self._store, self._clock, self._stack = store, clock, stack
         self.running: list[Step] = []
+        with contextlib.suppress(UsageError):  # only trainings on a GPU have processes, which draw their data
+            sockets.make_room()
 
     @property
     def free(self) -> int:

@@ -14,11 +14,15 @@ from typing import Any
 import ray
 
 from capbench.errors import UsageError
+from capbench.pipeline import sockets
 from capbench.pipeline.executors.on_ray import temp_folder
 from capbench.pipeline.executors.on_ray.cluster import RayCluster, check_answers
 
 # No usage statistics; tasks that ask for no GPU keep the devices they see.
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+# The bytes that Ray adds to the folder for temporary files.
+_OF_RAY = len("/ray/session_2026-01-01_00-00-00_123456_1234567/sockets/plasma_store")
 
 
 @contextmanager
@@ -35,6 +39,8 @@ def connected(cluster: RayCluster, *, cores: int) -> Iterator[None]:
     given: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if cluster.address is None:
         given |= {"address": "local", "num_cpus": cores, "include_dashboard": False}
+        if "RAY_TMPDIR" not in os.environ:
+            given["_temp_dir"] = os.path.join(sockets.folder(_OF_RAY), "ray")
     else:
         check_answers(cluster.option, cluster.address)
         given |= {"address": cluster.address}
