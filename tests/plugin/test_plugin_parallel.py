@@ -11,7 +11,7 @@ from test_plugin_expect import MODEL, UNDECIDED, expect
 from test_plugin_expect import TESTS as EXPECTED
 from test_plugin_variants import ALWAYS
 from test_plugin_variants import TESTS as ON_VARIANTS
-from tiny_suite import comparable, lines_with, results, run, trained, write_suite
+from tiny_suite import comparable, lines_with, record, results, run, trained, write_suite
 
 TESTS = """
 def by_prior(study, seed, case):
@@ -45,6 +45,17 @@ def test_revived(judge):
 def test_plain():
     pass
 """
+AGAIN = """
+import pathlib
+
+@pytest.mark.claim("par.again", source="Fig. 0", needs=lambda study, seed, case: {})
+@pytest.mark.flaky(reruns=1)
+def test_again(judge, pytestconfig):
+    seen = pathlib.Path(f"{pytestconfig.option.capbench_report}.seen")
+    held = seen.exists()
+    seen.touch()
+    judge.decide(at_least([float(held)], 0.5, "attempt"))
+"""
 STEPS = 10  # initialised, two bases, tuned, reft: five models for each of two seeds
 READINGS = 8  # two cases of the base and one reading of each other test, on two seeds
 
@@ -55,7 +66,7 @@ def suite(pytester: pytest.Pytester) -> None:
 
 
 def test_values_variants_and_expectations_do_not_depend_on_jobs_or_xdist(pytester: pytest.Pytester) -> None:
-    write_suite(pytester, TESTS + EXPECTED + ON_VARIANTS + ALWAYS)
+    write_suite(pytester, TESTS + EXPECTED + ON_VARIANTS + ALWAYS + AGAIN)
     option = expect(
         pytester, "claim out.refuted -> refuted", "claim out.s* -> invalid", "claim out.refutd -> refuted",
         "claim model.extended* -> refuted", "verdict * -> deleted",
@@ -67,14 +78,16 @@ def test_values_variants_and_expectations_do_not_depend_on_jobs_or_xdist(pyteste
             *(f"--capbench-cache={name} cache", f"--capbench-report={name}"),
         )
         deselected = 0 if name == "xdist" else 1
-        result.assert_outcomes(passed=4 + 1 + 2, failed=1 + 1 + 1, xfailed=2, errors=2, deselected=deselected)
+        result.assert_outcomes(passed=4 + 1 + 2 + 1, failed=1 + 1 + 1, xfailed=2, errors=2, deselected=deselected)
+        assert result.parseoutcomes()["rerun"] == 1
         assert not lines_with(result, "INTERNALERROR")
         assert result.stdout.str().count("claims at scale small") == 1  # one table, one report
         assert len(lines_with(result, f"FAILED {MODEL} (full): {UNDECIDED}")) == 1 and result.ret == 1
         (line,) = lines_with(result, " matches no ")  # the extended claim was collected, by the workers too
         assert line.startswith("warning: mine.toml: [[claim]] 'out.refutd' matches no collected claim")
     one, jobs, xdist = (results(pytester, name) for name in ways)
-    assert len(one.records) == 4 + 6 + 3
+    assert len(one.records) == 4 + 6 + 3 + 1
+    assert record(one, "par.again").verdict.effect == 1.0  # the last attempt's
     assert {r.claim for r in one.records if r.trials} == {"var.positive", "var.always"}
     assert comparable(one) == comparable(jobs)
     assert comparable(one) == comparable(xdist)
