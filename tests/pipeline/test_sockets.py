@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from capbench.errors import UsageError
-from capbench.pipeline.executors import sockets
+from capbench.pipeline import sockets
 
 ROOT = Path(__file__).parents[2]
 LONG = "long" * 30
 PROGRAM = """
 import multiprocessing, multiprocessing.connection, sys, tempfile
-from capbench.pipeline.executors.sockets import make_room
+from capbench.pipeline.sockets import make_room
 if __name__ == "__main__":
     make_room()
     process = multiprocessing.get_context("forkserver").Process(target=print, args=("made",), kwargs={"flush": True})
