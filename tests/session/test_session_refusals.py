@@ -47,6 +47,7 @@ def models(tmp_path: Path) -> Models:
         seeds=2,
         methods={"fits": adapter(tmp_path / "fits", [0]), "does not": adapter(tmp_path / "odd", [9])},
         task=None,
+        cache_shown="--capbench-cache",
         studies=BUILT_IN,
         device="cpu",
         precision="float32",
