@@ -52,8 +52,8 @@ def make(
         return {}
     if store.has_weak_locks:
         say(
-            "capbench: warning: the cache's file system has no locks, files stand in for them; if a killed run left one, "
-            f"remove {str(store.root / 'locks')!r}"
+            "capbench: warning: the cache's file system has no locks, files stand in for them; a killed run may leave one, as "
+            f"{str(store.root / 'locks' / 'KEY.held')!r}, which keeps later runs waiting until you remove it"
         )
     costs = Costs(plan, store, missing, stack=stack)
     steps = f"{costs.steps} training steps"

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -368,6 +369,25 @@ def test_what_cannot_be_is_one_line(pytester: pytest.Pytester, options: str, par
     assert result.ret == pytest.ExitCode.USAGE_ERROR and len(errors) == 1, errors
     assert [part for part in parts if part.replace("{port}", port) not in errors[0]] == []
     assert trained(pytester) == 0 if (pytester.path / "cache").exists() else True
+
+
+@needs_ray
+@pytest.mark.parametrize("usual", ["/tmp", "/" + "long" * 30])
+def test_its_own_cluster_has_its_sockets_where_their_paths_fit(monkeypatch: pytest.MonkeyPatch, usual: str) -> None:
+    from capbench.pipeline.executors.on_ray import connection
+
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(connection.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(connection.ray, "init", lambda **options: given.update(options))
+    monkeypatch.setattr(connection.ray, "shutdown", lambda: None)
+    monkeypatch.setattr(tempfile, "tempdir", usual)
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    with connection.connected(RayCluster(), cores=1):
+        assert given["_temp_dir"] == "/tmp/ray"
+    given.clear()
+    monkeypatch.setenv("RAY_TMPDIR", "/elsewhere")  # Ray reads it, and names a path that is too long
+    with connection.connected(RayCluster(), cores=1):
+        assert "_temp_dir" not in given
 
 
 def test_without_ray_its_name_is_told(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
