@@ -175,6 +175,8 @@ def test_only_compiling_knows_jax() -> None:
     compiling = {"capbench.models.tracr.assembling", "capbench.models.tracr.compiling"}
     assert users({"jax", "haiku"}) == compiling
     assert users({"tracr"}) == compiling | {
+        "capbench.models.tracr.arguments",
+        "capbench.models.tracr.checking",
         "capbench.tasks.tracr.programs",
         "capbench.tasks.rasp",  # for a type only
         "capbench.tasks.rasp.running",

@@ -24,6 +24,8 @@ from capbench.models.tracr.compiling import _numbered
 from capbench.tasks.rasp import RaspProgram, build, interpret
 from capbench.variants.strategies.programs import rasp_programs
 
+jax.config.update("jax_disable_most_optimizations", True)  # what runs here is compiled for a few strings
+
 THOROUGH = bool(os.environ.get("CAPBENCH_THOROUGH"))
 BOS = "compiler_bos"
 
