@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from campaign import runs
-from campaign.trials import KINDS, Campaign, Trial
+from campaign.trials import KINDS, Campaign, NotAllowedError, Trial
 from speed.machine import machine
 from speed.rows import Row, row
 
@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--trials", type=int, default=100, metavar="N", help="kills, and flipped bits; others fewer (100)"
     )
+    parser.add_argument("--minutes", type=float, default=math.inf, metavar="M", help="begin no trial later than that")
     parser.add_argument("--only", metavar="WORDS", default="", help="kinds of trials whose names hold these words")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments and bits (0)")
     parser.add_argument("--out", type=Path, default=OUT, metavar="OUT.json")
@@ -55,16 +56,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     missing: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         campaign = Campaign(Path(folder), random.Random(given.seed))
-        for name, (share, trial) in kinds.items():
+        for name in in_turn({name: math.ceil(share * given.trials) for name, (share, _) in kinds.items()}):
+            if name in missing or time.monotonic() - began > 60 * given.minutes:
+                continue
             try:
-                for _ in range(math.ceil(share * given.trials)):
-                    found[name].append(trial(campaign))
-                    for line in found[name][-1].wrong:
-                        print(f"{name}, trial {len(found[name])}: {line}", flush=True)
-            except OSError as error:
+                found[name].append(kinds[name][1](campaign))
+            except NotAllowedError as error:
                 missing[name] = str(error)
-            wrong = sum(bool(one.wrong) for one in found[name])
-            print(f"{name}: {wrong} of {len(found[name])} trials ended wrong {missing.get(name, '')}", flush=True)
+                continue
+            except Exception as error:  # the others go on
+                found[name].append(Trial(wrong=[f"the trial itself failed: {error!r}"]))
+            for line in found[name][-1].wrong:
+                print(f"{name}, trial {len(found[name])}: {line}", flush=True)
+    found = {name: found[name] for name in kinds if name in found}
+    for name, trials in found.items():
+        print(f"{name}: {sum(bool(one.wrong) for one in trials)} of {len(trials)} trials ended wrong")
+    for name, why in missing.items():
+        print(f"{name}: not tried: {why}")
     about = {
         "trials": {name: [vars(one) for one in trials if one.wrong] for name, trials in found.items()},
         "where": {name: Counter(one.where for one in trials if one.where) for name, trials in found.items()},
@@ -73,6 +81,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     content = {"machine": here, "rows": rows(found), "missing": missing, "faults": about}
     write_whole(given.out, json.dumps(content, indent=1) + "\n")
     return 1 if any(one.wrong for trials in found.values() for one in trials) else 0
+
+
+def in_turn(numbers: dict[str, int]) -> list[str]:
+    """Each name so many times, spread evenly: a campaign that is cut short has some of everything."""
+    spread = [((i + 0.5) / number, name) for name, number in numbers.items() for i in range(number)]
+    return [name for _, name in sorted(spread)]
 
 
 def rows(found: dict[str, list[Trial]]) -> list[Row]:

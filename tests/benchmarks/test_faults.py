@@ -111,6 +111,12 @@ def test_tracebacks_are_seen(line: str, odd: bool) -> None:
     assert bool(ended(out=f"first\n{line}\nlast").trace) is odd
 
 
+def test_a_campaign_that_is_cut_short_has_some_of_everything() -> None:
+    order = faults.in_turn({"often": 10, "rarely": 2, "once": 1})
+    assert Counter(order) == {"often": 10, "rarely": 2, "once": 1}
+    assert Counter(order[:7]) == {"often": 5, "rarely": 1, "once": 1}
+
+
 def test_the_table_counts_trials_that_ended_wrong() -> None:
     (row,) = faults.rows({"a flipped bit": [Trial(wrong=[]), Trial(wrong=["one", "two"])], "not tried": []})
     assert (row["value"], row["unit"], row["aim"]) == (1, "of 2", "0")
