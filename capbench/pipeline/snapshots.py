@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from capbench.store.files import remove_drafts, write_whole
-from capbench.store.store import DamagedArtefact, partial_folder
+from capbench.store.store import DamagedArtefact, Store, partial_folder
 from capbench.training.stacking.share import Spent, stopwatch
 
 if TYPE_CHECKING:  # the progress of a training can be read without torch
@@ -162,6 +162,16 @@ class Snapshots:
         what = f"snapshot {str(self._file)!r} {why}: not used, the training starts over"
         with suppress(SnapshotWarning):
             warnings.warn(what, SnapshotWarning, stacklevel=3)
+
+
+def remove_finished(store: Store) -> None:
+    """Remove the snapshots of artefacts that exist: a process that was killed right after saving one could not."""
+    for folder in (store.root / "partial").glob("*/"):
+        with suppress(ValueError):  # its name is no key
+            if store.has(folder.name):
+                with store.try_lock(folder.name) as free:
+                    if free:
+                        shutil.rmtree(folder, ignore_errors=True)
 
 
 def steps_kept(root: Path, key: str) -> int:

@@ -13,6 +13,7 @@ from capbench.pipeline.cores import limit_threads
 from capbench.pipeline.costs import Costs
 from capbench.pipeline.executors.on_ray.cluster import RayCluster
 from capbench.pipeline.plan import Plan
+from capbench.pipeline.snapshots import remove_finished
 from capbench.session.options.at_once import AtOnce
 from capbench.store.store import DamagedArtefact, Store
 from capbench.zoo import bundle
@@ -36,6 +37,7 @@ def make(
     """
     jobs, stack = at_once.jobs, at_once.stack
     limit_threads()
+    remove_finished(store)
     with warnings.catch_warnings(record=True) as damaged:
         warnings.simplefilter("always", DamagedArtefact)
         missing = plan.missing(store)

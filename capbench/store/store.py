@@ -260,9 +260,12 @@ class Store:
     def _publish(self, place: Path, files: Mapping[str, bytes]) -> None:
         """Write the files and make them durable in a temporary directory, then rename that to `place`."""
         for path in (self.root / "tmp").iterdir():  # left by dead processes: of this key, which is locked here, or old
-            with suppress(FileNotFoundError):  # another process may be sweeping too
-                if path.name.startswith(f"{place.name}.") or time.time() - path.stat().st_mtime > STALE_SECONDS:
-                    shutil.rmtree(path, ignore_errors=True)
+            with suppress(FileNotFoundError, ValueError):  # another process may be sweeping too; it is no key
+                # As far in the future is old too: the clock was set back. Who writes holds the lock, whatever the clock says.
+                if path.name.startswith(f"{place.name}.") or abs(time.time() - path.stat().st_mtime) > STALE_SECONDS:
+                    with self.try_lock(path.name.partition(".")[0]) as free:
+                        if free:
+                            shutil.rmtree(path, ignore_errors=True)
         # Not tempfile.mkdtemp: its mode 0700 would close a cache that is shared with a group.
         temporary = self.root / "tmp" / f"{place.name}.{uuid.uuid4().hex}"
         try:

@@ -26,6 +26,8 @@ from capbench.pipeline import snapshots
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.snapshots import Snapshots, SnapshotWarning, steps_kept
 from capbench.pipeline.steps import Pretrain, Step
+from capbench.session.making import make
+from capbench.session.options.at_once import AtOnce
 from capbench.store.store import Store
 from capbench.training.loop import batches, fit, keeping, next_token_loss
 
@@ -326,6 +328,17 @@ def test_what_was_left_long_ago_is_swept(every: Callable[[int], None], methods: 
     os.utime(old, (time.time() - 31 * 24 * 3600,) * 2)
     run(store, step, stop_after=20)
     assert recent.exists() and not old.exists()
+
+
+def test_snapshots_that_a_killed_process_left_beside_its_artefact_are_removed(tmp_path: Path) -> None:
+    store, unfinished = Store(tmp_path), tmp_path / "partial" / "ab12"
+    assert Plan([BASE]).run(store, jobs=1) == {}
+    for folder in (left := tmp_path / "partial" / BASE.key, unfinished, tmp_path / "partial" / "No Key"):
+        folder.mkdir(parents=True)
+        (folder / "0.snapshot").write_text("")
+    (tmp_path / "partial" / "file").touch()
+    assert make(Plan([BASE]), store, at_once=AtOnce(jobs=1, stack=1), say=print) == {}
+    assert not left.exists() and unfinished.exists()
 
 
 # ---- kill -9

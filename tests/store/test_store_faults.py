@@ -228,6 +228,20 @@ def test_old_temporary_directories_are_swept_and_those_in_use_are_not(store: Sto
     assert [path.name for path in (store.root / "tmp").iterdir()] == [recent.name]
 
 
+def test_a_temporary_directory_is_swept_though_the_clock_was_set_back_and_never_while_its_key_is_locked(
+    store: Store,
+) -> None:
+    year = 365 * 24 * 3600.0
+    for name, age in (("future-key.1", -year), ("old-key.1", year)):
+        (store.root / "tmp" / name).mkdir()
+        os.utime(store.root / "tmp" / name, (time.time() - age,) * 2)
+    with worker("hold", store.root, "old-key") as process:
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        saved(store)
+        assert [path.name for path in (store.root / "tmp").iterdir()] == ["old-key.1"]
+        process.kill()
+
+
 # ---- file system trouble
 
 
