@@ -29,8 +29,16 @@ def _default_device(device: torch.device) -> None:
     torch.set_default_device(None if device.type == "cpu" else device)  # a mode for the CPU would slow every call
 
 
+def _environment() -> dict[str, str]:
+    """Without what libraries set for themselves when a part of them is imported."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OF_LIBRARIES)}
+
+
+_OF_LIBRARIES = ("TORCH", "PYTORCH", "TRITON", "KINETO")
+
+
 def _set_environment(before: Mapping[str, str]) -> None:
-    for name in os.environ.keys() - before.keys():
+    for name in _environment().keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
 
@@ -81,7 +89,7 @@ _SETTINGS: dict[str, Access] = {
     "torch.backends.cuda.enable_mem_efficient_sdp": (_CUDA.mem_efficient_sdp_enabled, _CUDA.enable_mem_efficient_sdp),
     "numpy.seterr": (np.geterr, lambda before: np.seterr(**before)),
     "os.chdir": (os.getcwd, os.chdir),
-    "os.environ": (lambda: dict(os.environ), _set_environment),
+    "os.environ": (_environment, _set_environment),
     "sys.setrecursionlimit": (sys.getrecursionlimit, sys.setrecursionlimit),
 }
 
@@ -228,7 +236,7 @@ _PATCHED = (
     "random",
 )
 _PATCHED_BELOW = ("torch.nn.modules.", "torch.optim.", "torch.utils.data.")
-_CODE = (types.FunctionType, types.BuiltinFunctionType, type)
+_CODE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, type)
 
 
 def _is_code(value: object) -> bool:

@@ -16,6 +16,7 @@ from cli_runs import in_folder, run
 
 from capbench.check import Finding, check_method
 from capbench.errors import UsageError
+from capbench.models.gpt import Gpt
 from capbench.pipeline.process_state import ProcessState, unharmed
 from capbench.training.loop import fit
 
@@ -244,6 +245,27 @@ def many_settings(model: Any, task: Any, config: Any) -> Any:
     return tuned
 
 
+def hooks_everything(model: Any, task: Any, config: Any) -> Any:
+    tuned = fitted(model, task, config)
+    torch.nn.modules.module.register_module_forward_hook(lambda module, given, out: None)
+    return tuned
+
+
+def patches_a_class(model: Any, task: Any, config: Any) -> Any:
+    """As a method does that wants other answers; the second time it is patched already."""
+    tuned = fitted(model, task, config)
+    if not hasattr(Gpt, "_answers"):
+        Gpt._answers = Gpt.answer_logits  # type: ignore[attr-defined]
+        Gpt.answer_logits = lambda self, tokens, position: self._answers(tokens, position)  # type: ignore[method-assign]
+    return tuned
+
+
+def patches_a_function(model: Any, task: Any, config: Any) -> Any:
+    tuned = fitted(model, task, config)
+    torch.nn.functional.relu = torch.nn.functional.gelu
+    return tuned
+
+
 BAD: dict[Method, dict[str, str]] = {
     mutates: {"input": "it changes weights of the model that it is given (token_embedding.weight, …)"},
     in_place: {"input": "what it returns shares weights with the model that it is given"},
@@ -274,6 +296,11 @@ BAD: dict[Method, dict[str, str]] = {
     twice_the_steps: {"budget": "32 optimizer steps of config.steps = 16"},
     no_more_gradients: {"process": "(torch.set_grad_enabled)"},
     many_settings: {"process": "(torch.set_num_threads, torch.use_deterministic_algorithms)"},
+    hooks_everything: {"process": "leaves hooks on all modules or optimizers (_global_forward_hooks)"},
+    patches_a_class: {
+        "process": "replaces code of others (capbench.models.gpt.Gpt._answers, capbench.models.gpt.Gpt.answer_logits)"
+    },
+    patches_a_function: {"process": "replaces code of others (torch.nn.functional.relu)"},
 }
 
 
@@ -282,9 +309,24 @@ def test_what_is_wrong_with_a_method_is_found_and_nothing_else_is(method: Method
     CALLS.clear()
     before = ProcessState()
     found = failed(method)
-    assert found.keys() == BAD[method].keys()
+    assert found.keys() == BAD[method].keys(), found
     assert [words for check, words in BAD[method].items() if words not in found[check]] == []
     assert before.settings.changed() == before.generators.changed() == []
+    assert before.patches.changed() == before.hooks.changed() == []
+
+
+def test_what_an_import_changes_is_said_of_the_import(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import copy, torch\nfrom capbench import fit\nfrom capbench.models.gpt import Gpt\n"
+        "torch.set_default_dtype(torch.float64)\ntorch.manual_seed(3)\nGpt.forward = None\n"
+        "def tune(model, task, config):\n    fit(tuned := copy.deepcopy(model), task, config)\n    return tuned\n"
+    )
+    before = ProcessState()
+    found = {f.check: f.message for f in check_method(f"{tmp_path / 'mine.py'}:tune") if not f.ok}
+    assert found.keys() == {"loads"}
+    for words in ("(torch.set_default_dtype)", "(capbench.models.gpt.Gpt.forward)", "global generators (torch)"):
+        assert words in found["loads"]
+    assert before.patches.changed() == before.settings.changed() == before.generators.changed() == []
 
 
 def test_what_cannot_be_loaded_is_a_finding_and_no_known_form_a_usage_error(tmp_path: Path) -> None:
