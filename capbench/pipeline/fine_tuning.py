@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from capbench.errors import MethodError
-from capbench.methods import returned
 from capbench.methods.base import FineTuneMethod
 from capbench.methods.opened import recording
+from capbench.methods.returned import checked
 from capbench.methods.specs import registry
 from capbench.methods.specs.user_code import one_line
 from capbench.models.base import Model
@@ -104,7 +104,7 @@ def _tuned(step: FineTune, base: Model) -> Model:
         raise
     except (Exception, SystemExit) as error:
         raise MethodError(f"method {name!r} failed: {one_line(error)}") from error
-    return returned.checked(tuned, base, name, device=step.train.device).eval()
+    return checked(tuned, base, name, device=step.train.device).eval()
 
 
 def _answers(step: FineTune, model: Model, asked: Mapping[str, Question]) -> dict[str, torch.Tensor]:

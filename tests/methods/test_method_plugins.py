@@ -322,7 +322,7 @@ def test_an_adapter_of_another_configuration_or_code_is_another_method(code: Pat
         ("peft:gone.json", "there is no file 'gone.json'"),
         ("peft:empty", "there is no file 'empty/adapter_config.json'"),
         ("peft:bad.json", "bad.json is not JSON"),
-        ("peft:bytes.json", "bytes.json is not JSON"),
+        ("peft:bytes.json", "bytes.json is not UTF-8"),
         ("peft:list.json", "list.json holds a list"),
     ],
 )
