@@ -204,7 +204,7 @@ def test_steps_of_one_method_share_a_process_and_others_do_not(
 @pytest.mark.skipif(os.environ.get("CAPBENCH_THOROUGH") != "1", reason="starts a Ray cluster")
 def test_on_ray_nothing_is_touched_either(store: Store, methods: Path, alone: dict[str, Any]) -> None:
     steps: list[Step] = [tuned(find(f"{methods}:poisons")), *HONEST]
-    assert Plan(steps).run(store, jobs=1, ray=RayCluster(address="")) == {}
+    assert Plan(steps).run(store, jobs=1, ray=RayCluster(address=None)) == {}
     assert everything_in(store, HONEST) == alone
 
 
