@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rasp_programs import ABC, INDICES, LT, TOKENS, TRUE
+from rasp_programs import ABC, EQ, INDICES, LT, TOKENS, TRUE
 from tracr.compiler import lib
 from tracr.rasp import rasp
 
@@ -42,6 +42,12 @@ DIFFERENT: dict[str, tuple[Any, Any, int, dict[str, Any]]] = {  # name: program,
     "means of classes": (rasp.Aggregate(EVERYWHERE, TOKENS), {1, 2, 3}, 3, {}),
     "means of some classes": (rasp.Aggregate(rasp.Select(INDICES, INDICES, LT), TOKENS), {1, 5}, 4, {}),
     "averages that a map rounds": (rasp.numerical(rasp.Map(lambda x: 3 * x - 1, SHARE)), ABC, 4, {}),
+    "keys made of numbers, which BOS has too": (
+        rasp.SelectorWidth(rasp.Select(rasp.Map(lambda x: x > 0, SHARE), rasp.Map(lambda x: x > 0, SHARE), EQ)),
+        ABC,
+        3,
+        {},
+    ),
     "a causal count": (rasp.SelectorWidth(EVERYWHERE), ABC, 4, {"causal": True}),
     "the last token, causally": (lib.make_reverse(TOKENS), ABC, 4, {"causal": True}),
     "a small exactness": (lib.make_hist(), ABC, 6, {"mlp_exactness": 1}),

@@ -50,9 +50,10 @@ def compile_rasp(
 
     The model equals Tracr's, which computes some programs inexactly without saying so: a map from classes to numbers makes no
     negative ones (0 instead); counts above 9 run into one another, unless mlp_exactness is above 100; classes are not averaged;
-    a causal model sees no later positions. So program and model are compared on a sample of strings (a few milliseconds), and a
-    RaspWarning tells of a string on which they differ. A program that is right only at some positions of some strings, and asked
-    there only, says so: `program.annotated(asked=function)`, from a string without BOS to positions, the first being 0.
+    keys made of numbers are selected at BOS, too; a causal model sees no later positions. So program and model are compared on a
+    sample of strings (a few milliseconds), and a RaspWarning names a string on which they differ. A program that is right only
+    at some positions of some strings, and asked there only, says so: `program.annotated(asked=function)`, from a string without
+    BOS to positions, the first being 0.
 
     Raises UsageError if Tracr is not installed or cannot compile this program, or if an argument is impossible.
     """

@@ -41,8 +41,9 @@ def settle(model: TracrTransformer, tokens: Int[Tensor, "batch pos"], logits: Te
 
 @torch.no_grad()
 def settle_all(model: TracrTransformer, tokens: Int[Tensor, "batch pos"], logits: Tensor) -> None:
-    """The same for logits [batch, pos, outputs] at every position."""
+    """The same for logits [batch, pos, outputs] at every position except BOS, whose answer is not used."""
     undecided = _undecided(model.config, logits)
+    undecided[:, 0] = False
     strings = undecided.any(-1)
     if strings.any():
         settled = _settled(model, tokens[strings])
@@ -50,16 +51,15 @@ def settle_all(model: TracrTransformer, tokens: Int[Tensor, "batch pos"], logits
 
 
 def _undecided(config: TracrConfig, logits: Tensor) -> Tensor:
-    """Of each row, [...]: whether it is only leaks and rounding. Where all logits are 0, the first class is the answer anyway."""
+    """Of each row, [...]: whether it is only leaks and rounding. Where all are 0, rounding may have taken the leaks."""
     if config.outputs is None or len(config.outputs) < 2:
         return torch.zeros(logits.shape[:-1], dtype=torch.bool, device=logits.device)
-    size = logits.abs().amax(-1)
-    return (size > 0) & (size < _leak(config))
+    return logits.abs().amax(-1) < _leak(config)
 
 
 def _leak(config: TracrConfig) -> float:
-    """More than attention leaks: Tracr's selected positions score 50 or more above the others, before the usual scaling."""
-    return 1e-6 + 2 * config.max_seq_len * math.exp(-50 / math.sqrt(config.key_size))
+    """More than rounding and what attention leaks: in Tracr selected positions score 50 or more above others, before scaling."""
+    return 1e-4 + 2 * config.max_seq_len * math.exp(-50 / math.sqrt(config.key_size))
 
 
 def _settled(model: TracrTransformer, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos outputs"]:

@@ -29,6 +29,7 @@ from capbench.tasks.rasp import (
     Tokens,
     Value,
     expressions,
+    is_numerical,
 )
 
 _LARGEST = 4  # the largest computed class; small, so that spaces stay small
@@ -50,6 +51,7 @@ def rasp_programs(
 
     - classes are never averaged: they are aggregated from the one position that a query names;
     - a value that may be None (no position was named) is never compared and never becomes a number;
+    - a class made of a number is never a key, and neither is what is made of it;
     - averages (of indicators) are added, or compared with a threshold that Tracr's rounding respects; other numbers are mapped,
       too.
 
@@ -100,13 +102,18 @@ def _programs(draw: st.DrawFn, max_operations: int, vocab: tuple[int | str, ...]
         """The operands to choose from: for the last operation those that lead to the tokens, else all."""
         return [v for v in values if Tokens() in expressions(v)] if last else values
 
+    def averaged() -> list[Value]:
+        return [value for value in reading(pool.binary) if not _at_bos(value)]
+
     def affine() -> Affine:
         a, b, modulo = draw(st.sampled_from(_AFFINE))
         return Affine(a=a, b=b, modulo=modulo)
 
     def select(keys: list[Value]) -> Select:
         comparison = draw(st.sampled_from([*COMPARISONS]))
-        return Select(keys=one_of(keys), queries=one_of(pool.classes), comparison=comparison)
+        return Select(
+            keys=one_of([key for key in keys if not _at_bos(key)]), queries=one_of(pool.classes), comparison=comparison
+        )
 
     def position() -> Select:
         return Select(keys=Indices(), queries=one_of(pool.classes), comparison="==")
@@ -120,7 +127,7 @@ def _programs(draw: st.DrawFn, max_operations: int, vocab: tuple[int | str, ...]
         last = i == operations - 1
         # Operations on numbers get a large share: they need numbers to be there first, so few programs would have any otherwise.
         kinds = ["map", "sequence map", "width", "fetch", "indicator", "indicator"]
-        if reading(pool.binary):
+        if averaged():
             kinds += ["average"] * 5
         if reading(pool.binary + pool.whole):
             kinds += ["number to number", "number to class"]
@@ -147,7 +154,7 @@ def _programs(draw: st.DrawFn, max_operations: int, vocab: tuple[int | str, ...]
                 made = Map(function=function, of=one_of(reading(pool.classes)), numerical=True)
                 goes_to = pool.binary
             case "average":
-                values = one_of(reading(pool.binary))
+                values = one_of(averaged())
                 made = Aggregate(select=select(pool.classes), values=values)
                 # For an indicator that is never 0 Tracr does not expect the average 0 of an empty selection.
                 goes_to = pool.averages if 0 in _may_be(values, vocab, max_seq_len) else pool.sums
@@ -174,6 +181,24 @@ def _input(vocab: tuple[int | str, ...]) -> Value:
     """The tokens, as integers."""
     letters = bool(vocab) and all(isinstance(token, str) for token in vocab)
     return Map(function=Rank(values=vocab), of=Tokens()) if letters else Tokens()
+
+
+def _at_bos(value: Value) -> bool:
+    """Whether it may have a value at BOS, which Tracr then takes for a position like others.
+
+    Tracr computes a map of numbers there, too, from the number 0. So as a key it would be selected there, and an average of
+    nothing would be its own.
+    """
+    match value:
+        case Map():
+            return is_numerical(value.of) or _at_bos(value.of)
+        case SequenceMap() | LinearSequenceMap():
+            return _at_bos(value.first) or _at_bos(value.second)
+        case SelectorWidth() | Aggregate():
+            own = isinstance(value, Aggregate) and _at_bos(value.values)
+            return own or _at_bos(value.select.keys) or _at_bos(value.select.queries)
+        case _:
+            return False
 
 
 def _identity(value: Value) -> Value:
