@@ -16,7 +16,7 @@ from capbench.check.findings import Finding
 from capbench.check.worlds import World, compiled, grammar
 from capbench.configs import TrainConfig
 from capbench.errors import MethodError
-from capbench.methods import returned
+from capbench.methods.returned import form_fault, weights_fault
 from capbench.methods.specs import registry
 from capbench.methods.specs.arguments import Value
 from capbench.methods.specs.user_code import one_line
@@ -158,7 +158,7 @@ def _parameters(signature: inspect.Signature) -> str:
 
 
 def _returned(tuned: Any) -> Finding:
-    fault = returned.form_fault(tuned)
+    fault = form_fault(tuned)
     return _finding("returns", fault is None, f"it {fault}" if fault else "a Model")
 
 
@@ -202,7 +202,7 @@ def _some(names: list[str]) -> str:
 
 
 def _shape(tuned: Model, world: World, device: str) -> Finding:
-    fault = returned.weights_fault(tuned, world.base(), device=device)
+    fault = weights_fault(tuned, world.base(), device=device)
     kept = "names, shapes and types of the weights are those of the base model"
     return _finding("shape", fault is None, f"it {fault}" if fault else kept)
 
