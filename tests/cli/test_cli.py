@@ -102,7 +102,7 @@ print(*sorted({m.split(".")[0] for m in sys.modules} & {"torch", "jax", "safeten
         ("fidelity --table pcfg-counting --budget-minutes nan", ["--budget-minutes=nan", "above 0"]),
         ("fidelity --table tracr --budget-minutes inf", ["--budget-minutes=inf", "number of minutes"]),
         ("fidelity --table tracr --budget-minutes 5m", ["--budget-minutes=5m", "number of minutes"]),
-        ("fidelity --table tracr --method lorra", ["'lorra'", "full, bitfit, dora"]),
+        ("fidelity --table tracr --method lorra", ["--method=lorra", "full, bitfit, dora"]),
         ("fidelity --table tracr --method gone.py:tune", ["gone.py"]),
         ("fidelity --table tracr --report mine.py", ["'mine.py'", "a file"]),
         ("fidelity --table tracr --cache mine.py", ["'mine.py'", "a file"]),

@@ -81,6 +81,10 @@ def test_cuda_on_a_machine_without_it_is_a_usage_error(pytester: pytest.Pytester
 
 
 def test_a_package_that_breaks_when_imported_is_no_traceback(pytester: pytest.Pytester) -> None:
+    """It is imported only where the method is called."""
+    result = run(pytester, "--capbench-method=breaks.gone:tune")
+    assert lines_with(result, "breaks.gone:tune", "there is no module 'breaks.gone'")
+    pytester.path.joinpath("breaks", "mod.py").write_text("def tune(model, task, config):\n    return model\n")
     result = run(pytester, "--capbench-method=breaks.mod:tune")
     assert lines_with(result, "breaks.mod:tune", "this package breaks")
     assert not lines_with(result, "Traceback")
