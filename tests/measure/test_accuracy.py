@@ -6,7 +6,9 @@ import pytest
 import torch
 from hand_made import SYMBOLS, Knows, Repeat
 
+from capbench.errors import NoAnswerError
 from capbench.measure.accuracy import accuracy, predictions, sample
+from capbench.models.base import Model
 
 EVERY = set(range(SYMBOLS))
 
@@ -104,3 +106,16 @@ def test_a_sample_is_set_by_its_seed_alone() -> None:
     assert first.equal(sample(Repeat(), 50, 1).tokens)
     assert not first.equal(other)
     assert len(first) == 50
+
+
+@pytest.mark.parametrize("wrong", [1, 3])
+def test_logits_that_are_nan_are_no_answers(wrong: int) -> None:
+    class Overflown(Model):
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            logits = torch.zeros(*tokens.shape, 5)
+            logits[:wrong, :, 2] = torch.nan
+            logits[wrong:] = torch.inf  # the first of several infinite ones is an answer
+            return logits
+
+    with pytest.raises(NoAnswerError, match=f"its answers are NaN on {wrong} of 4 strings"):
+        accuracy(Overflown(), Repeat(), Repeat().batch([1, 2, 3, 4]))

@@ -12,6 +12,7 @@ import pytest
 from report_example import record
 from tiny import study
 
+from capbench.errors import NoAnswerError
 from capbench.pipeline.steps import Step
 from capbench.results import Curve, Measurement, Status
 from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge, outcome_line
@@ -99,6 +100,24 @@ def test_the_measuring_is_what_is_timed() -> None:
 
     judge(seeds=(0,), timed=timed).measure((reading, ["one"]))
     assert events == ["before", "reading", "after"]
+
+
+def test_a_model_that_answers_nan_makes_the_claim_invalid() -> None:
+    def reading(bench: Bench, one: Any) -> list[Measurement]:
+        raise NoAnswerError("its answers are NaN on 3 of 8 strings")
+
+    with pytest.raises(
+        InvalidClaimError, match=r"seed 0: a model answers NaN \('one'\): its answers are NaN on 3 of 8"
+    ):
+        judge().measure((reading, ["one"]))
+
+
+def test_a_model_with_the_weights_of_its_base_is_measured_as_that() -> None:
+    steps = {seed: needs(STUDY, seed, CASE) for seed in (0, 1)}
+    metas = {steps[0]["one"].key: {"changed": True}, steps[1]["one"].key: {"changed": False}}
+    j = judge(seeds=(0, 1), lab=FakeLab(metas))
+    j.measure((GAIN, ["one"]))
+    assert [(m.name, m.seed, m.value) for m in j._measurements if m.name != "gain"] == [("one.weights_changed", 1, 0.0)]
 
 
 def test_a_quantity_without_a_value_on_some_seed_makes_the_claim_invalid() -> None:

@@ -198,6 +198,17 @@ def test_evidence_of_a_compiled_model_names_its_own_tools() -> None:
     ]
 
 
+def test_a_method_that_changed_no_weight_on_any_seed_says_so_beside_its_verdict() -> None:
+    kept = [with_values(values((1.0, 1.0)), seed=seed) for seed in (0, 1)]
+    untouched = [with_values({capability.unchanged("tuned", seed).name: 0.0}, seed=seed) for seed in (0, 1)]
+    assert only(*kept).reason == "behaviour kept"
+    assert only(*kept, untouched[0]).reason == "behaviour kept"  # on the other seed it did
+    found = only(*kept, *untouched)
+    assert (found.verdict, found.reason) == (INTACT, "no weight changed: behaviour kept")
+    other = [with_values({capability.unchanged("control", seed).name: 0.0}, seed=seed) for seed in (0, 1)]
+    assert only(*kept, *other).reason == "behaviour kept"  # another model than the one that is judged
+
+
 # ---- which records belong together
 
 
