@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from capbench.pipeline.fine_tuning import Handed
 
 _POLL = 0.2  # seconds between looks at the clock
+_ALL = -1  # in place of a step's index
 _TICKS = 10  # training steps reported at once
 _LIVES = 2  # a process that dies is started once more: it may have been the machine's fault
 
@@ -64,6 +65,8 @@ def _once(steps: Sequence[FineTune], store: Store, progress: Progress, most: int
             i, outcome = _read(line.recv_bytes())
             if outcome is None:
                 progress(i)
+            elif i == _ALL:
+                return dict.fromkeys(range(len(steps)), outcome)
             else:
                 found[i] = outcome
     except (EOFError, ConnectionError):
@@ -102,8 +105,10 @@ def _serve(line: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which ends this process
     try:
         environ, steps, root, most = line.recv()
-    except Exception as error:
-        raise SystemExit(f"capbench: a step cannot be read in another process: {one_line(error)}") from None
+    except Exception as error:  # a class of the user's that cannot be imported there
+        words = f"a task or model cannot be read in the method's process: {one_line(error)}"
+        line.send_bytes(json.dumps({"step": _ALL, "failed": words}).encode())
+        return
     processes.die_when_left(line)
     os.environ.clear()
     os.environ.update(environ)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from recall import Recall
 from tiny_study import BASE, START, TRAIN, revived, tuned
 
 from capbench.methods.specs.registry import find
@@ -249,6 +251,19 @@ def test_a_process_is_new_for_every_call_and_ends_with_it(store: Store, methods:
     for pid, _ in lines:
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid), 0)
+
+
+def test_a_task_that_only_this_process_knows_is_said_in_one_line(store: Store, methods: Path) -> None:
+    """One that a notebook defines, for instance."""
+    module = types.ModuleType("only_here")
+    module.Task = type("Task", (Recall,), {"__module__": "only_here"})  # type: ignore[attr-defined]
+    step = tuned(find(f"{methods}:trained"))
+    step = replace(step, task=replace(step.task, retain=module.Task()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "only_here", module)
+        line = Plan([step]).run(store, jobs=1)[step.key]
+    assert "cannot be read in the method's process: ModuleNotFoundError: No module named 'only_here'" in line
+    assert "\n" not in line
 
 
 # ---- the weights must tell all
