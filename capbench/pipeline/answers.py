@@ -9,7 +9,7 @@ import torch
 
 from capbench.measure.accuracy import device_of
 from capbench.models.base import Model
-from capbench.tasks.base import Task
+from capbench.tasks.finetuning import FineTuningTask
 
 _STRINGS = 16  # of each stream
 _RTOL, _ATOL = 1e-4, 1e-5  # another order of sums moves float32 logits by less
@@ -22,11 +22,13 @@ class Question(NamedTuple):
     position: int
 
 
-def questions(tasks: Mapping[str, Task], *, seed: int = 0) -> dict[str, Question]:
-    """16 strings of each task, by name: always the same."""
+def questions(task: FineTuningTask, *, seed: int = 0) -> dict[str, Question]:
+    """16 strings of each stream of a task, by name, always the same: a hook may act on some prompts only."""
+    streams = {"target": task.target, "retain": task.retain, "forget": task.forget, "others": task.others}
     return {
-        name: Question(task.sample(_STRINGS, torch.Generator().manual_seed(seed)).tokens, task.answer_pos)
-        for name, task in tasks.items()
+        name: Question(stream.sample(_STRINGS, torch.Generator().manual_seed(seed)).tokens, stream.answer_pos)
+        for name, stream in streams.items()
+        if stream is not None
     }
 
 

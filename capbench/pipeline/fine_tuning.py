@@ -77,7 +77,7 @@ def call(step: FineTune, store: Store, progress: Progress) -> Handed:
     """Call the method in this process, and watch it. Raises MethodError for a method that fails."""
     snapshots = Snapshots(store.root, step.key)
     base = load_model(step.base, store)
-    asked = _asked(step)
+    asked = questions(step.task)
     settings = Settings()
     with counting() as budget, recording() as opened:
         curves = Curves(step.watch, step.watch_every, progress, budget=budget)
@@ -116,13 +116,6 @@ def _answers(step: FineTune, model: Model, asked: Mapping[str, Question]) -> dic
         ) from error
 
 
-def _asked(step: FineTune) -> dict[str, Question]:
-    """What a fine-tuned model is asked: strings of all streams, as a hook may act on some prompts only."""
-    task = step.task
-    streams = {"target": task.target, "retain": task.retain, "forget": task.forget}
-    return questions(streams if task.others is None else {**streams, "others": task.others})
-
-
 def accepted(step: FineTune, store: Store, handed: Handed) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The weights and metadata to keep.
 
@@ -146,7 +139,7 @@ def _check_answers(step: FineTune, store: Store, handed: Handed) -> None:
             f"the largest is {largest:.3g}: keep them small enough for float32"
         )
     device = next(iter(handed.weights.values())).device
-    fresh = answers(with_weights(step, store, handed.weights).to(device), _asked(step))
+    fresh = answers(with_weights(step, store, handed.weights).to(device), questions(step.task))
     if not alike(handed.answers, fresh):
         raise MethodError(
             f"method {name!r} returned a model that its weights do not tell all about: saved and loaded, it answers differently "

@@ -266,7 +266,15 @@ def patches_a_function(model: Any, task: Any, config: Any) -> Any:
     return tuned
 
 
+def own_answers(model: Any, task: Any, config: Any) -> Any:
+    """Only the answers, not the logits elsewhere."""
+    tuned = fitted(model, task, config)
+    tuned.answer_logits = lambda tokens, position: tuned(tokens)[:, position].flip(-1)
+    return tuned
+
+
 BAD: dict[Method, dict[str, str]] = {
+    own_answers: {"weights tell all": "saved and loaded, it answers differently"},
     mutates: {"input": "it changes weights of the model that it is given (token_embedding.weight, …)"},
     in_place: {"input": "what it returns shares weights with the model that it is given"},
     same_model: {"input": "work on copy.deepcopy(model)"},
