@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+# A run within a test forgets what it imports, and with this module the server that new processes are forked from: starting
+# another one takes seconds.
+import multiprocessing.forkserver
+import multiprocessing.popen_forkserver
+import multiprocessing.resource_tracker  # noqa: F401
 import os
 import shutil
 import tempfile

@@ -274,7 +274,7 @@ def test_a_missing_or_binary_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no results at"):
         load(tmp_path)
     (tmp_path / "results.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="results.json' is UTF-16, not UTF-8"):
+    with pytest.raises(UsageError, match=r"results\.json' is UTF-16, not UTF-8"):
         load(tmp_path)
     (tmp_path / "file").write_text(json.dumps({}))
     with pytest.raises(UsageError):
