@@ -88,8 +88,9 @@ def test_a_planted_fault_is_shrunk_to_a_few_words(
 
 
 def test_a_variant_that_fails_is_kept_and_tried_first_the_next_time(
-    tmp_path: Path, pytestconfig: pytest.Config
+    tmp_path: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("hypothesis.core.global_force_seed", None)  # that of a run within another test stays
     if pytestconfig.getoption("hypothesis_seed") is not None:
         pytest.skip("with a seed Hypothesis keeps nothing")
     drawn = next(drawn for drawn in twenty(WEAK) if drawn.variant.task.q == -1)
