@@ -40,7 +40,7 @@ def program(method: Path, calls: int, *, apart: bool) -> None:
 
     if not apart:
         MethodRef.is_the_users = False  # type: ignore[assignment, method-assign]
-    study = PcfgCounter(preset=replace(small(), finetune_steps=300), method=find(f"{method}:tune"))
+    study = PcfgCounter(preset=replace(small(), finetune_steps=30), method=find(f"{method}:tune"))
     steps: list[Step] = []
     for seed in range(calls):
         tuned = study.finetuned(seed, prior="low", c_tr=1.0, lr="small")
