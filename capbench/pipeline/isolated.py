@@ -14,10 +14,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from capbench.errors import CapbenchError, MethodError
+from capbench.errors import MethodError
 from capbench.methods.specs.user_code import one_line
 from capbench.pipeline import processes
 from capbench.pipeline.cores import limit_threads
+from capbench.pipeline.executors.base import died, why
 from capbench.pipeline.process_state import seed_everything
 from capbench.pipeline.recording import Progress
 from capbench.pipeline.steps import FineTune
@@ -44,8 +45,7 @@ def called_apart(
         found = _once(steps, store, progress, most)
         if len(found) == len(steps):
             return [found[i] for i in range(len(steps))]
-    why = "the process that made '{}' died (out of memory, killed, or it exited by itself)"
-    return [found.get(i, MethodError(why.format(step.label))) for i, step in enumerate(steps)]
+    return [found.get(i, MethodError(died(step.label))) for i, step in enumerate(steps)]
 
 
 def _once(steps: Sequence[FineTune], store: Store, progress: Progress, most: int) -> dict[int, Handed | Exception]:
@@ -144,10 +144,8 @@ class _Served:
         step = self._steps[i]
         try:
             handed = call(step, self._store, self._tick)
-        except CapbenchError as error:
-            self._send({"step": i, "failed": str(error)})
         except Exception as error:
-            self._send({"step": i, "failed": f"'{step.label}' failed: {one_line(error)}"})
+            self._send({"step": i, "failed": why(step.label, error)})
         else:
             self._tick(0, flush=True)
             self._hand_over(i, handed)
