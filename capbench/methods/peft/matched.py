@@ -179,12 +179,15 @@ def _excluded(adapter: Any, names: list[str]) -> Iterator[str]:
         wanted = [name for name in names if re.fullmatch(targets, name)]
     else:
         wanted = [name for name in names if any(matches(t, name) for t in targets)]
-    if isinstance(excluded, str):
-        lost = [] if any(re.fullmatch(excluded, name) for name in wanted) else [excluded]
-    else:
-        lost = [e for e in sorted(excluded) if not any(matches(e, name) for name in wanted)]
-    if lost:
+    if lost := _lost(excluded, wanted):
         yield f"exclude_modules {_quoted(lost)} matched nothing that target_modules names"
+
+
+def _lost(given: str | Collection[str], names: Collection[str]) -> list[str]:
+    """Those of the given names that match none of `names`; a string is one pattern for all of a name."""
+    if isinstance(given, str):
+        return [] if any(re.fullmatch(given, name) for name in names) else [given]
+    return [g for g in sorted(given) if not any(matches(g, name) for name in names)]
 
 
 def _saved(adapter: Any, wrapped: nn.Module) -> Iterator[str]:
@@ -198,11 +201,7 @@ def _saved(adapter: Any, wrapped: nn.Module) -> Iterator[str]:
 
 def _feedforward(adapter: Any, adapted: list[str]) -> Iterator[str]:
     given = getattr(adapter, "feedforward_modules", None) or ()
-    if isinstance(given, str):
-        lost = [] if any(re.fullmatch(given, name) for name in adapted) else [given]
-    else:
-        lost = [g for g in sorted(given) if not any(matches(g, name) for name in adapted)]
-    if lost:
+    if lost := _lost(given, adapted):
         yield f"feedforward_modules {_quoted(lost)} matched nothing that target_modules names"
 
 
