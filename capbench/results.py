@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SCHEMA = 7
+SCHEMA = 8
 # Schema 1 had no grids; 1 and 2 no expectations and no evidence per seed; 1 to 3 no variants; 1 to 4 no user-defined task;
-# 1 to 5 neither studies nor what was not calibrated; 1 to 6 no warnings. Otherwise they are the same.
-READABLE = (1, 2, 3, 4, 5, 6, SCHEMA)
+# 1 to 5 neither studies nor what was not calibrated; 1 to 6 no warnings; 1 to 7 neither how an interval was found, nor states per
+# seed, nor collateral damage. Otherwise they are the same.
+READABLE = (1, 2, 3, 4, 5, 6, 7, SCHEMA)
 
 
 # Entries of a protocol that are not part of a case's name: the numbers behind its names, and how they were computed.
@@ -30,12 +31,21 @@ class Status(StrEnum):
 
 
 class CapabilityState(StrEnum):
-    """What fine-tuning did to the pretraining capability."""
+    """What fine-tuning did to the pretraining capability. destroyed: it went, and everything else with it."""
 
     INTACT = "intact"
     WRAPPED = "wrapped"
     DELETED = "deleted"
+    DESTROYED = "destroyed"
     UNDECIDED = "undecided"
+
+
+class CollateralState(StrEnum):
+    """What fine-tuning did to the other families and operands that the base model knew, at worst."""
+
+    KEPT = "kept"
+    DAMAGED = "damaged"
+    LOST = "lost"
 
 
 class FinetunedState(StrEnum):
@@ -139,7 +149,10 @@ class Control:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The verdict on a claim. margin: signed distance of the effect to the threshold, positive if the claim holds."""
+    """The verdict on a claim. margin: signed distance of the effect to the threshold, positive if the claim holds.
+
+    how: how the interval was found, in words. provisional: from a single seed, so that the interval rests on the prior alone.
+    """
 
     status: Status
     effect: float | None
@@ -151,6 +164,8 @@ class Verdict:
     per_seed: tuple[float | None, ...] = ()
     what: str = ""  # the quantity compared, in words
     reason: str = ""
+    how: str = ""
+    provisional: bool = False
 
     def __post_init__(self) -> None:
         _require_finite(self.what, self.effect, self.threshold, self.margin, *(self.ci or ()), *self.per_seed)
@@ -230,10 +245,29 @@ class Evidence:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Collateral:
+    """What became of the other families and operands that the base model knew.
+
+    worst: the one that suffered most; value: its accuracy as a share of the base model's, the mean over seeds; per_seed: the
+    worst share on each seed, None where it was not measured.
+    """
+
+    state: CollateralState
+    worst: str
+    value: float | None
+    per_seed: Mapping[int, float | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require_finite(self.worst, self.value, *self.per_seed.values())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Capability:
     """The joint verdict of all tools on one model × task × protocol × method.
 
-    uncalibrated: the tools with a vote that were read, but never calibrated for this study and scale.
+    per_seed: the state on each seed, from which the verdict was counted. collateral: None where the base model knew nothing else,
+    or where it was not measured. provisional: from a single seed. uncalibrated: the tools with a vote that were read, but never
+    calibrated for this study and scale.
     """
 
     model: str
@@ -246,6 +280,9 @@ class Capability:
     reason: str = ""
     study: str = ""
     uncalibrated: tuple[str, ...] = ()
+    per_seed: Mapping[int, CapabilityState] = field(default_factory=dict)
+    collateral: Collateral | None = None
+    provisional: bool = False
 
     @property
     def id(self) -> str:
@@ -328,7 +365,7 @@ def from_json(text: str) -> Results:
 def record_from_dict(raw: Mapping[str, Any]) -> Record:
     """The inverse of `to_dict` for one record (also used to send records between pytest-xdist processes)."""
     names = {f.name for f in dataclasses.fields(Verdict)}
-    verdict = {k: raw[k] for k in names}
+    verdict = {k: raw[k] for k in names & raw.keys()}
     verdict |= {
         "status": Status(raw["status"]),
         "ci": tuple(raw["ci"]) if raw["ci"] else None,
@@ -369,12 +406,19 @@ def _capability(raw: Mapping[str, Any]) -> Capability:
             "verdict": CapabilityState(raw["verdict"]),
             "finetuned": FinetunedState(raw["finetuned"]) if raw["finetuned"] else None,
             "uncalibrated": tuple(raw.get("uncalibrated", ())),
+            "per_seed": {int(seed): CapabilityState(state) for seed, state in raw.get("per_seed", {}).items()},
+            "collateral": _collateral(raw["collateral"]) if raw.get("collateral") else None,
             "evidence": tuple(
                 Evidence(**{**e, "per_seed": {int(k): v for k, v in e.get("per_seed", {}).items()}})
                 for e in raw["evidence"]
             ),
         }
     )
+
+
+def _collateral(raw: Mapping[str, Any]) -> Collateral:
+    per_seed = {int(seed): value for seed, value in raw["per_seed"].items()}
+    return Collateral(**{**raw, "state": CollateralState(raw["state"]), "per_seed": per_seed})
 
 
 def _refuse_constant(name: str) -> float:

@@ -305,7 +305,7 @@ def test_a_file_from_before_variants_is_read(schema: int) -> None:
     after = from_json(json.dumps(raw))
     expected = "refuted: deletes" if schema == 3 else ""
     assert after.records == (dataclasses.replace(tried(), trials=()), record(expected=expected))
-    assert json.loads(to_json(after))["schema"] == SCHEMA == 7
+    assert json.loads(to_json(after))["schema"] == SCHEMA == 8
 
 
 def test_trials_are_read_back_with_their_status_and_specification() -> None:

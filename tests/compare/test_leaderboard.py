@@ -45,7 +45,7 @@ def test_verdicts_are_counted_and_measurements_averaged() -> None:
         verdict("deleted", None, probing=0.1, behaviour=0.2),
     )
     (row,) = leaderboard([of("full", *verdicts, seconds=12.0)]).standings
-    assert row.verdicts == {"intact": 0, "wrapped": 2, "deleted": 1, "undecided": 0}
+    assert row.verdicts == {"intact": 0, "wrapped": 2, "deleted": 1, "destroyed": 0, "undecided": 0}
     assert row.finetuned == {"amplified": 0, "shortcut": 1, "learned": 1, "not learned": 0}
     assert (row.models, row.revival, row.retention, row.o_pt) == (3, 5.0, 0.5, pytest.approx(0.1))
     assert (row.steps, row.tokens, row.seconds) == (None, None, 12.0)
