@@ -69,13 +69,14 @@ def leaderboard(runs: Sequence[Results]) -> Leaderboard:
 
 
 def to_text(found: Leaderboard) -> str:
-    """Two tables, as one would be too wide for a terminal: what came out, and what the tools measured."""
+    """Several tables, as one would be too wide for a terminal: states, the fine-tuned task, and what the tools measured."""
     from tabulate import tabulate
 
     head, rows = cells(found)
     parts = [f"methods at scale {line(found.scale)}"]
-    counts = 2 + len(CapabilityState) + len(FinetunedState)
-    for columns in (range(counts), (0, *range(counts, len(head)))):
+    states = 2 + len(CapabilityState)
+    counts = states + len(FinetunedState)
+    for columns in (range(states), (0, *range(states, counts)), (0, *range(counts, len(head)))):
         align = ["left", *["right"] * (len(columns) - 1)]
         shown = [[row[i] for i in columns] for row in rows]
         names = [head[i] for i in columns]
