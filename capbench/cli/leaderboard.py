@@ -29,7 +29,8 @@ def add(commands: Any) -> None:
 
 
 def _leaderboard(namespace: argparse.Namespace) -> int:
-    from capbench.compare.leaderboard import FORMATS, leaderboard
+    from capbench.compare.leaderboard.build import leaderboard
+    from capbench.compare.leaderboard.show import FORMATS
 
     options = Given.read("leaderboard", namespace).checked()
     form = output.chosen(FORMATS, options["format"])

@@ -24,12 +24,15 @@ STEPS = (50, 90, 95)  # per cent: the levels whose steps are reported
 def finetuning_curves(bench: Bench[Study], tuned: Built) -> Iterator[Measurement]:
     """What fine-tuning cost, and accuracy and gradient norms meanwhile, as the training loop recorded them.
 
-    finetuning.steps: of the optimizer; finetuning.tokens: that passed with gradients, finetuning.forward_tokens: without.
+    finetuning.steps: of the optimizer; finetuning.tokens: that passed with gradients, finetuning.forward_tokens: without;
+    finetuning.seconds: of the training itself, on the machine that made the model, whenever that was.
     No curves for methods with a loop of their own.
     """
     for name, count in tuned.meta["budget"].items():
         unit = "steps" if name == "steps" else "tokens"
         yield number(bench, f"finetuning.{name}", count, unit, 0, "fine-tuning")
+    if (seconds := tuned.meta.get("seconds")) is not None:
+        yield number(bench, "finetuning.seconds", seconds, "seconds", 0, "fine-tuning")
     for series, points in tuned.meta["curves"].items():
         if len(points) > 1:
             yield curve_of(bench, "fine-tuning", series, points, x_label="fine-tuning step", y_label="accuracy")

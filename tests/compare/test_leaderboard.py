@@ -1,4 +1,4 @@
-"""Methods side by side: counts of verdicts, means of what was measured, the newest run of each."""
+"""Methods side by side: counts of states, what was measured case by case, costs, the newest run of each."""
 
 from __future__ import annotations
 
@@ -13,9 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs_example import STATES, claim, healthy, run, saved, verdict
 
-from capbench.compare.leaderboard import leaderboard, to_json, to_markdown, to_text
+from capbench.compare.leaderboard.build import leaderboard
+from capbench.compare.leaderboard.show import to_json, to_markdown, to_text
+from capbench.compare.leaderboard.summary import score
 from capbench.errors import UsageError
-from capbench.results import Capability, Measurement, Record, Results
+from capbench.results import (
+    Capability,
+    CapabilityState,
+    Collateral,
+    CollateralState,
+    Evidence,
+    Measurement,
+    Record,
+    Results,
+)
 
 Captured = pytest.CaptureFixture[str]
 
@@ -28,33 +39,122 @@ def of(method: str, *verdicts: Capability, records: tuple[Record, ...] = (), **i
     return run(*records, *named, run_id=f"run of {method}", methods=(method,), **info)
 
 
-def cost(steps: float, tokens: float, seed: int, lr: str, name: str = "a.b") -> Record:
-    found = (("finetuning.steps", steps), ("finetuning.tokens", tokens))
-    return claim(
-        name,
-        (1.0, 1.0),
-        protocol={"lr": lr},
-        measurements=tuple(Measurement(name=n, value=v, unit="", n=0, seed=seed) for n, v in found),
+def cost(seed: int, lr: str, name: str = "a.b", **numbers: float) -> Record:
+    found = tuple(
+        Measurement(name=f"finetuning.{what}", value=v, unit="", n=0, seed=seed) for what, v in numbers.items()
     )
+    protocol = {"prior": "low", "lr": lr}
+    return claim(name, (1.0, 1.0), model="gpt", task="counter", protocol=protocol, measurements=found)
 
 
-def test_verdicts_are_counted_and_measurements_averaged() -> None:
+def by_seed(states: str, **tools: dict[int, float | None]) -> Capability:
+    """A verdict with a state per seed ('WWI': wrapped, wrapped, intact) and what each tool measured on each."""
+    known = {state[0].upper(): state for state in ("wrapped", "deleted", "intact", "undecided")}
+    evidence = tuple(
+        Evidence(tool=tool, value=0.5, unit="ratio", reading="unclear", rule="", per_seed=values)
+        for tool, values in tools.items()
+    )
+    per_seed = {seed: CapabilityState(known[letter]) for seed, letter in enumerate(states)}
+    return dataclasses.replace(verdict("undecided"), evidence=evidence, per_seed=per_seed)
+
+
+def test_states_and_what_became_of_all_else_are_counted() -> None:
+    damaged = Collateral(state=CollateralState.DAMAGED, worst="CC", value=0.7, per_seed={0: 0.6, 1: 0.8})
     verdicts = (
-        verdict("wrapped", "shortcut", revival=6.0, probing=0.9, behaviour=0.0),
-        verdict("wrapped", "learned", revival=4.0, behaviour=0.1),
-        verdict("deleted", None, probing=0.1, behaviour=0.2),
+        verdict("wrapped", "shortcut"),
+        verdict("wrapped", "learned"),
+        dataclasses.replace(verdict("deleted", None), collateral=damaged),
     )
-    (row,) = leaderboard([of("full", *verdicts, seconds=12.0)]).standings
+    (row,) = leaderboard([of("full", *verdicts)]).standings
     assert row.verdicts == {"intact": 0, "wrapped": 2, "deleted": 1, "destroyed": 0, "undecided": 0}
     assert row.finetuned == {"amplified": 0, "shortcut": 1, "learned": 1, "not learned": 0}
-    assert (row.models, row.revival, row.retention, row.o_pt) == (3, 5.0, 0.5, pytest.approx(0.1))
-    assert (row.steps, row.tokens, row.seconds) == (None, None, 12.0)
+    assert row.collateral == {"kept": 0, "damaged": 1, "lost": 0}
+    assert row.cases[2].tools["collateral"].value == pytest.approx(0.7)
 
 
-def test_a_model_that_several_tests_looked_at_costs_its_steps_once() -> None:
-    records = (cost(100, 8000, 0, "small"), cost(100, 8000, 0, "small", "a.c"), cost(400, 2000, 0, "large"))
-    (row,) = leaderboard([of("full", verdict("intact"), records=records)]).standings
-    assert (row.steps, row.tokens) == (250, 5000)
+def test_a_tool_counts_only_on_the_seeds_that_lost_the_behaviour() -> None:
+    """The intact seed 2 is nothing to revive; seed 1 was censored, so it is missing and no number."""
+    found = leaderboard([of("full", by_seed("WWI", revival={0: 4.0, 1: None, 2: 1.0}))])
+    (case,) = found.standings[0].cases
+    cell = case.tools["revival"]
+    assert (case.lost, cell.value, cell.per_seed, cell.missing) == ((0, 1), 4.0, {0: 4.0}, 1)
+    assert "4.00 (1 missing)" in to_text(found)
+
+
+def test_where_nothing_was_lost_there_is_nothing_to_revive() -> None:
+    found = leaderboard([of("a", by_seed("III", revival={0: 1.0})), of("b", by_seed("DDD", revival={0: 1.0}))])
+    assert found.standings[0].cases[0].tools["revival"].value is None
+    last = to_text(found).splitlines()[-2:]
+    assert [row.split()[:2] for row in last] == [["a", "intact"], ["b", "1.00"]] and "(2 missing)" in last[1]
+
+
+def test_an_old_run_without_states_by_seed_goes_by_its_behaviour() -> None:
+    old = by_seed("", behaviour={0: 0.95, 1: 0.1}, revival={0: 1.0, 1: 7.0})
+    (case,) = leaderboard([of("full", old, seeds=(0, 1))]).standings[0].cases
+    assert (case.lost, case.tools["revival"].value) == ((1,), 7.0)
+    assert case.tools["behaviour"].value == pytest.approx(0.525)  # the behaviour itself is read on all seeds
+
+
+def test_unlike_cases_stand_apart() -> None:
+    high, low = by_seed("WW", revival={0: 8.0, 1: 8.0}), by_seed("WW", revival={0: 2.0, 1: 2.0})
+    found = leaderboard([of("full", high, low)])
+    assert [case.tools["revival"].value for case in found.standings[0].cases] == [8.0, 2.0]
+    assert "5.00" not in to_text(found)
+
+
+def test_a_model_that_several_tests_looked_at_costs_its_training_once() -> None:
+    """Seeds 0 and 1 of one model (100 and 300 steps: 200), and another model on one seed (400): 600 in all."""
+    records = (
+        cost(0, "0", steps=100, tokens=8000, seconds=3.0),
+        cost(0, "0", "a.c", steps=100, tokens=8000, seconds=3.0),
+        cost(1, "0", steps=300, tokens=8000, seconds=5.0),
+        cost(0, "1", steps=400, tokens=2000),
+    )
+    (row,) = leaderboard([of("full", verdict("intact"), verdict("intact"), records=records, seconds=9.0)]).standings
+    assert (row.cost.steps, row.cost.tokens) == (600, 10000)
+    assert row.cost.seconds is None  # one of them did not say: missing, and never the time of the run
+
+
+def test_costs_are_those_of_the_models_that_all_methods_have() -> None:
+    one, two = (dataclasses.replace(cost(0, lr, steps=1), method="a") for lr in "01")
+    both = of("a", verdict("intact"), verdict("intact"), records=(one, two))
+    records = (dataclasses.replace(one, method="b"),)
+    found = leaderboard([both, of("b", verdict("intact"), verdict("intact"), records=records)])
+    assert [row.cost.steps for row in found.standings] == [1, 1]  # not 2 and 1
+
+
+# ---- the summary
+
+
+def test_a_score_is_the_mean_over_cases_with_an_interval_over_seeds() -> None:
+    """Case a is .5 on average whatever its number of seeds, b is .9: .7. Drawn with replacement, a is 0, .5 or 1."""
+    found = score({"a": {0: 0.0, 1: 1.0}, "b": {0: 0.9, 1: 0.9, 2: 0.9}, "nothing": {}})
+    assert (found.value, found.cases) == (pytest.approx(0.7), 2)
+    assert found.ci == pytest.approx((0.45, 0.95))
+    assert score({"a": {0: 0.0, 1: 1.0}, "b": {0: 0.9}}).ci is None  # one seed has no spread
+    assert (score({}).value, score({}).ci, score({}).cases) == (None, None, 0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.lists(st.floats(0, 1), min_size=2, max_size=4), min_size=1, max_size=4))
+def test_the_interval_of_a_score_lies_within_the_values_and_around_the_mean(cases: list[list[float]]) -> None:
+    found = score({str(i): dict(enumerate(values)) for i, values in enumerate(cases)})
+    assert found.value is not None and found.ci is not None
+    low, high = (sum(map(end, cases)) / len(cases) for end in (min, max))
+    assert low - 1e-9 <= found.ci[0] <= found.value + 1e-9 and found.value - 1e-9 <= found.ci[1] <= high + 1e-9
+
+
+def test_only_cases_that_all_methods_share_are_scored_and_undecided_seeds_are_no_part() -> None:
+    a = of("a", by_seed("DDU", behaviour={0: 0.0, 1: 0.2}), by_seed("DDD", behaviour={0: 1.0, 1: 1.0}))
+    b = of("b", by_seed("WDD", behaviour={0: 0.5, 1: 0.5}))
+    found = leaderboard([a, b])
+    first, second = found.standings
+    assert found.shared == 1 and "(1 are in all)" in found.notes[0]
+    assert (first.accuracy.value, second.accuracy.value) == (pytest.approx(0.1), pytest.approx(0.5))
+    assert (first.deleted.value, second.deleted.value) == (1.0, pytest.approx(2 / 3))
+
+
+# ---- runs and methods
 
 
 def test_the_newest_run_of_a_method_wins_and_the_other_is_named() -> None:
@@ -66,6 +166,19 @@ def test_the_newest_run_of_a_method_wins_and_the_other_is_named() -> None:
         (row,) = found.standings
         assert (row.run_id, row.verdicts["intact"]) == ("newer", 1)
         assert found.notes == ("full: run run of full is omitted, as newer is newer",)
+
+
+def test_two_methods_of_one_name_are_told_apart() -> None:
+    def made(key: str, **info: Any) -> Results:
+        known = dataclasses.replace(cost(0, "0"), method="mine.py:f", artefacts={"tuned/0": key})
+        return of("mine.py:f", verdict("intact"), records=(known,), **info)
+
+    first, again, other = made("k", seeds=(0, 1)), made("k", seeds=(0,)), made("other", seeds=(0,))
+    for later, differs in ((again, False), (other, True)):
+        later = dataclasses.replace(later, run=dataclasses.replace(later.run, run_id="s"))
+        note = leaderboard([first, later]).notes[0]
+        assert "run of mine.py:f is omitted, as s is newer" in note
+        assert ("they made different models" in note) is differs
 
 
 def test_the_same_run_given_twice_is_one_run() -> None:
@@ -80,9 +193,10 @@ def test_several_methods_of_one_run_get_a_row_each() -> None:
 
 def test_methods_that_were_judged_on_other_models_or_seeds_are_noted() -> None:
     found = leaderboard([of("a", verdict("intact")), of("b", verdict("intact"), verdict("deleted"), seeds=(0,))])
-    assert len(found.notes) == 2
+    assert len(found.notes) == 3
     assert "not all methods were judged on the same models (1 are in all)" in found.notes[0]
     assert "seeds" in found.notes[1]
+    assert found.notes[2] == "provisional, from one seed: b"
     assert leaderboard([of("a", verdict("intact")), of("b", verdict("deleted"))]).notes == ()
 
 
@@ -94,13 +208,14 @@ def test_scales_are_not_mixed() -> None:
 
 
 def test_every_form_holds_every_method_and_a_missing_value_is_a_dash() -> None:
-    found = leaderboard([of("a", verdict("intact")), of("mine.py:f|g", verdict("deleted", probing=0.1))])
+    found = leaderboard([of("a", verdict("wrapped")), of("mine.py:f|g", verdict("deleted", probing=0.1))])
     text = to_text(found)
     assert max(map(len, text.splitlines())) <= 120
     assert [row.split() for row in text.splitlines() if row.startswith("a ")] == [
-        ["a", "1", "1", "0", "0", "0", "0"],
+        ["a", "1", "0", "1", "0", "0", "0", "0", "0", "0"],
         ["a", "0", "1", "0", "0"],
-        ["a", "–", "–", "–", "–", "–", "4987"],
+        ["a", "–", "–", "–", "–", "–"],
+        ["a", "–", "(3", "missing)"],
     ]
     assert "| mine.py:f\\|g | 1 | 0 | 0 | 1 |" in to_markdown(found)
     assert [row["method"] for row in json.loads(to_json(found))["standings"]] == ["a", "mine.py:f|g"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +153,11 @@ def record(found: Results, claim: str, method: str | None = None) -> Record:
 
 def comparable(found: Results) -> list[dict[str, Any]]:
     """All that must be the same however the tests were run: everything but the run's own data and the times."""
-    return [{**to_dict(r), "seconds": None} for r in found.records] + [to_dict(c) for c in found.capabilities]
+    timeless = [
+        replace(r, seconds=0.0, measurements=tuple(m for m in r.measurements if m.unit != "seconds"))
+        for r in found.records
+    ]
+    return [to_dict(item) for item in (*timeless, *found.capabilities)]
 
 
 def trained(pytester: pytest.Pytester, cache: str = "cache") -> int:

@@ -67,7 +67,7 @@ READINGS: dict[str, tuple[Reading, list[str], set[str], list[tuple[str, int]]]] 
     "finetuning_curves": (
         shared_readings.finetuning_curves,
         ["tuned"],
-        {"finetuning.largest_gradient", "finetuning.steps", "finetuning.tokens", "finetuning.forward_tokens"},
+        {f"finetuning.{what}" for what in ("largest_gradient", "steps", "tokens", "forward_tokens", "seconds")},
         [("gradient", 3)]
         + [(f"O_{o}, C_Te {c}", 4) for o in ("PT", "FT") for c in C_TE],  # three steps, and before them
     ),
@@ -299,10 +299,12 @@ def test_fine_tuning_curves_have_a_line_per_watch_where_the_method_trains(tmp_pa
     numbers = {m.name: m.value for m in found if m.curve is None}
     assert gradient.x == (1, 2, 3)
     assert numbers.pop("finetuning.largest_gradient") == max(y for y in gradient.y if y is not None) > 0
+    recorded = Store(tmp_path).meta(step.key) or {}
+    assert numbers.pop("finetuning.seconds") == recorded["seconds"] > 0  # of the training, not of this reading
     tokens = 3 * STUDY.preset.batch_size * STUDY.setting.seq_len  # each string of three batches passes once
     assert numbers == {"finetuning.steps": 3, "finetuning.tokens": tokens, "finetuning.forward_tokens": 0}
 
 
 def test_a_method_that_trains_nothing_has_no_curve_of_gradients(store: Store) -> None:
-    found = {m.name: m.value for m in read("finetuning_curves", store, s=UNTUNED)}
+    found = {m.name: m.value for m in read("finetuning_curves", store, s=UNTUNED) if m.unit != "seconds"}
     assert found == {"finetuning.steps": 0, "finetuning.tokens": 0, "finetuning.forward_tokens": 0}

@@ -99,7 +99,7 @@ READINGS: dict[str, Row] = {
         shared_readings.finetuning_curves,
         COUNTER,
         ("tuned",),
-        {"finetuning.largest_gradient", "finetuning.steps", "finetuning.tokens", "finetuning.forward_tokens"},
+        {f"finetuning.{what}" for what in ("largest_gradient", "steps", "tokens", "forward_tokens", "seconds")},
         {},
     ),
 }

@@ -1,0 +1,87 @@
+"""One case of a method: which seeds lost the behaviour, and what each tool measured on these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from capbench.compare.leaderboard.standings import Case, Cell, Cost
+from capbench.compare.pairing import mean
+from capbench.results import Capability, CapabilityState, Collateral, Evidence, Record, Results
+from capbench.verdicts.capability import KEPT
+from capbench.verdicts.statistics import interval
+from capbench.verdicts.tools import BEHAVIOUR
+
+COLLATERAL = "collateral"  # the name of its column, beside those of the tools
+_COSTS = {"steps": "finetuning.steps", "tokens": "finetuning.tokens", "seconds": "finetuning.seconds"}
+
+
+def cases(run: Results, method: str) -> tuple[Case, ...]:
+    """Every model on which the run judged this method, by name."""
+    records = [r for r in run.records if r.method == method]
+    found = [_case(c, records, run) for c in run.capabilities if c.method == method]
+    return tuple(sorted(found, key=lambda case: case.name))
+
+
+def _case(judged: Capability, records: Iterable[Record], run: Results) -> Case:
+    tools = {e.tool: e for e in judged.evidence}
+    states = judged.per_seed or ({run.run.seeds[0]: judged.verdict} if len(run.run.seeds) == 1 else {})
+    behaviour = tools.get(BEHAVIOUR)
+    seeds = sorted({*states, *(behaviour.per_seed if behaviour else ())}) or sorted(run.run.seeds)
+    lost = tuple(seed for seed in seeds if _lost(seed, states, behaviour))
+    cells = {name: _cell(e, seeds if name == BEHAVIOUR else lost) for name, e in sorted(tools.items())}
+    if judged.collateral is not None:
+        cells[COLLATERAL] = _collateral(judged.collateral)
+    return Case(
+        model=judged.model,
+        id=judged.id,
+        state=judged.verdict,
+        finetuned=judged.finetuned,
+        collateral=judged.collateral and judged.collateral.state,
+        states=dict(states),
+        lost=lost,
+        provisional=judged.provisional or len(seeds) == 1,
+        tools=cells,
+        cost=_cost(judged, records),
+    )
+
+
+def _lost(seed: int, states: Mapping[int, CapabilityState], behaviour: Evidence | None) -> bool:
+    """Whether the behaviour is not what it was; by the seed's state, else by its accuracy, else by the mean (old runs)."""
+    if seed in states:
+        return states[seed] is not CapabilityState.INTACT
+    value = (behaviour.per_seed.get(seed) if behaviour.per_seed else behaviour.value) if behaviour else None
+    return value is None or value < KEPT
+
+
+def _cell(evidence: Evidence, seeds: Sequence[int]) -> Cell:
+    if not evidence.per_seed:  # a run that holds means only
+        value = evidence.value if seeds else None
+        return Cell(value=value, ci=None, unit=evidence.unit, per_seed={}, missing=len(seeds) if value is None else 0)
+    return _over(evidence.per_seed, seeds, evidence.unit)
+
+
+def _collateral(found: Collateral) -> Cell:
+    if found.per_seed:
+        return _over(found.per_seed, sorted(found.per_seed), "share")
+    return Cell(value=found.value, ci=None, unit="share", per_seed={}, missing=0)
+
+
+def _over(per_seed: Mapping[int, float | None], seeds: Sequence[int], unit: str) -> Cell:
+    known = {seed: value for seed in seeds if (value := per_seed.get(seed)) is not None}
+    return Cell(
+        value=mean(known.values()),
+        ci=interval(list(known.values())) if known else None,
+        unit=unit,
+        per_seed=known,
+        missing=len(seeds) - len(known),
+    )
+
+
+def _cost(judged: Capability, records: Iterable[Record]) -> Cost:
+    """Means over seeds; a model that several tests looked at counts once."""
+    mine = [r for r in records if (r.model, r.task, r.protocol) == (judged.model, judged.task, judged.protocol)]
+    found: dict[str, dict[int, float]] = {name: {} for name in _COSTS.values()}
+    for measured in (m for record in mine for m in record.measurements):
+        if measured.name in found and measured.is_number and measured.value is not None:
+            found[measured.name][measured.seed] = measured.value
+    return Cost(**{what: mean(found[name].values()) for what, name in _COSTS.items()})
