@@ -12,8 +12,8 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "show",
         allow_abbrev=False,
-        help="show the claims and capability verdicts of a run",
-        description="Show the claims and capability verdicts of a run as the end of pytest's output does.",
+        help="show the capability verdicts and claims of a run",
+        description="Show the capability verdicts and claims of a run as the end of pytest's output does.",
     )
     parser.add_argument("of", metavar="RUN", help="a run folder or its results.json")
     parser.set_defaults(run=_show)
@@ -25,5 +25,6 @@ def _show(given: argparse.Namespace) -> int:
 
     run = load(Path(given.of))
     heading = f"{line(run.run.run_id)}, {line(run.run.start)}: {answer(run)}"
-    print("\n\n".join(filter(None, [heading, claim_table(run), variant_table(run), capability_table(run)])))
+    verdicts = capability_table(run) if run.capabilities else ""
+    print("\n\n".join(filter(None, [heading, verdicts, claim_table(run), variant_table(run)])))
     return 0

@@ -1,13 +1,18 @@
-"""Claims as benchmarks of pytest-benchmark: what each measures is timed."""
+"""Claims as benchmarks of pytest-benchmark: what each measures is timed, and the table of times is shown if asked for."""
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 
 BENCHMARK: pytest.StashKey[Any] = pytest.StashKey()  # of an item: its fixture, once it is used
+TIMED: pytest.StashKey[set[str]] = (
+    pytest.StashKey()
+)  # of the configuration: pytest-benchmark's names of the timed claims
 
 
 def has_benchmarks(config: pytest.Config) -> bool:
@@ -21,6 +26,7 @@ def benchmarked(request: pytest.FixtureRequest) -> Callable[[Callable[[], None]]
     def timed(work: Callable[[], None]) -> None:
         # Requested only now: pytest-benchmark warns about a fixture that is not used.
         benchmark = request.node.stash[BENCHMARK] = request.getfixturevalue("benchmark")
+        request.config.stash.setdefault(TIMED, set()).add(benchmark.fullname)
         if (
             found := request.config.pluginmanager.get_plugin("pytest-benchmark")
         ) is not None:  # only the last attempt counts
@@ -30,10 +36,22 @@ def benchmarked(request: pytest.FixtureRequest) -> Callable[[Callable[[], None]]
     return timed
 
 
+def _named(config: pytest.Config) -> bool:
+    """Whether the command line, the environment or the configuration file holds an option of pytest-benchmark."""
+    words = [*map(str, config.invocation_params.args), *config.getini("addopts")]
+    words += shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))
+    return any(word.startswith("--benchmark-") for word in words)
+
+
 class ClaimsAreBenchmarks:
-    """With --benchmark-only and --benchmark-skip, which go by the fixtures that tests name, claims are benchmarks too."""
+    """With --benchmark-only and --benchmark-skip, which go by the fixtures that tests name, claims are benchmarks too.
+
+    In pytest-benchmark's table, which gives each claim 220 columns for its only round, they stand where one of its options is
+    given. Other benchmarks always do.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
+        self._shown = _named(config)
         self._asked = config.getoption("benchmark_only", False) or config.getoption("benchmark_skip", False)
 
     @pytest.hookimpl(wrapper=True)
@@ -50,3 +68,13 @@ class ClaimsAreBenchmarks:
         finally:
             for names in lists:
                 names.remove("benchmark")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_benchmark_group_stats(self, config: pytest.Config) -> Generator[None, Any, Any]:
+        """What the table shows; the files of pytest-benchmark are made from all benchmarks."""
+        groups = yield
+        if self._shown:
+            return groups
+        claims = config.stash.get(TIMED, set())
+        kept = [(name, [bench for bench in found if bench["fullname"] not in claims]) for name, found in groups]
+        return [(name, found) for name, found in kept if found]

@@ -68,12 +68,11 @@ class Reporter:
 
         results = self._session.results()
         section("capbench")
+        if results.capabilities:
+            say(f"{capability_table(results)}\n")
         say(claim_table(results))
         if tried := variant_table(results):
             say(f"\n{tried}")
-        if results.capabilities:
-            say("")
-            say(capability_table(results))
         for line in results.warnings:
             say(f"\nwarning: {line}", yellow=True)
         if report:

@@ -76,11 +76,12 @@ def render(results: Results) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"breakable": breakable, "number": _number, "signed": _signed, "pairs": words.pairs}
+    headline, *findings = words.findings(results)
     page = environment.get_template("report.html.j2").render(
         results=results,
         run=results.run,
-        answer=words.answer(results),
-        fates=words.fates(results),
+        headline=headline,
+        findings=findings,
         facts=facts(results.run),
         several_methods=len(words.methods(results)) > 1,
         entries=[entry(i, record) for i, record in enumerate(words.in_order(results.records), 1)],
@@ -95,6 +96,8 @@ def render(results: Results) -> str:
         interval=lambda ci: words.typeset(words.interval(ci)),
         threshold=lambda verdict: words.typeset(words.threshold(verdict)),
         subject=words.subject,
+        case=words.case,
+        by_seed=words.by_seed,
         treatment=words.treatment,
         duration=words.duration,
         bar_size=BAR,

@@ -1,4 +1,4 @@
-"""Markdown summary of a run, GitHub-flavoured: the answer, the two tables, and how the run was made."""
+"""Markdown summary of a run, GitHub-flavoured: the answers, verdicts on capabilities, claims, and how the run was made."""
 
 from __future__ import annotations
 
@@ -16,25 +16,23 @@ SPECIAL = re.compile(r"[\\`*\[|~&]|(?<!\w)_|_(?!\w)|<(?=[A-Za-z/!?])")  # what G
 def summary(results: Results) -> str:
     """The whole of summary.md."""
     run = results.run
-    parts = [f"# capbench: {escape(run.run_id)}", f"**{escape(answer(results))}**"]
+    parts = [f"# capbench: {escape(run.run_id)}"]
     if results.capabilities:
-        parts.append("\n".join(f"- {escape(fate)}" for fate in fates(results)))
+        parts.append("\n".join(f"- **{escape(fate)}**" for fate in fates(results)))
+    parts.append(f"**{escape(answer(results))}**")
     parts += [f"**Warning:** {escape(line)}." for line in results.warnings]
+    if results.capabilities:
+        parts.append(f"## Capabilities (scale: {escape(run.scale)})")
+        parts.append(table(*capability_rows(results), numbers_from=99))
     parts.append(f"## Claims (scale: {escape(run.scale)})")
     if results.records:
-        head, rows = claim_rows(results)
-        status = head.index("status")
-        marked = [[*row[:status], f"{ICONS[row[status].split()[0]]} {row[status]}", *row[status + 1 :]] for row in rows]
-        parts.append(table(head, marked, numbers_from=head.index("effect")))
+        parts.append(_claims(results))
         parts.extend(_reasons(results))
     else:
         parts.append("Nothing was measured.")
     if found := tried(results):
         parts.append(f"## Variants (scale: {escape(run.scale)})")
         parts += [part for each in found for part in _variants(each)]
-    if results.capabilities:
-        parts.append(f"## Capabilities (scale: {escape(run.scale)})")
-        parts.append(table(*capability_rows(results), numbers_from=99))
     parts.append("## Run")
     parts.append(table(["", ""], [list(fact) for fact in facts(run)], numbers_from=2))
     if run.task is not None:
@@ -58,6 +56,18 @@ def facts(run: RunInfo) -> list[tuple[str, str]]:
         ("Python, torch", f"{run.python}, {run.torch or DASH}"),
         ("command", run.command),
     ]
+
+
+def _claims(results: Results) -> str:
+    """The claim table with an icon for each status, and how each interval was found where the run says so."""
+    head, rows = claim_rows(results)
+    status, effect = head.index("status"), head.index("effect")
+    rows = [[*row[:status], f"{ICONS[row[status].split()[0]]} {row[status]}", *row[status + 1 :]] for row in rows]
+    numbers_to = len(head)
+    if any(record.verdict.how for record in results.records):
+        head = [*head, "interval found by"]
+        rows = [[*row, line(r.verdict.how) or DASH] for row, r in zip(rows, in_order(results.records), strict=True)]
+    return table(head, rows, numbers_from=effect, numbers_to=numbers_to)
 
 
 def _reasons(results: Results) -> list[str]:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 
 from capbench.report.words import (
     DASH,
+    PROVISIONAL,
+    brief,
+    by_seed,
+    collateral,
     expectation,
     in_order,
     interval,
@@ -15,64 +20,83 @@ from capbench.report.words import (
     methods,
     number,
     seeds,
+    state,
     subject,
     threshold,
     treatment,
 )
-from capbench.results import Record, Results
+from capbench.results import Capability, Record, Results
 
 WIDTH = 120
 METHOD = 28  # columns for a method's name before it is folded
+MODEL = 34  # for a model and its case
+STAR = "*"  # marks what is provisional, as the word would cost every row a line
+SHORT = 18  # for a state and what belongs to it
 GAP = 2  # columns between two cells, and around a head, in tabulate's 'simple' format
 
 
 def claim_table(results: Results) -> str:
-    """One row per record: status, effect with interval, threshold and margin. Names the scale in its first line."""
+    """One row per record: status, effect with interval, threshold and margin; beneath, how the intervals were found.
+
+    Names the scale in its first line.
+    """
     title = f"claims at scale {line(results.run.scale)}, {seeds(results.run.seeds)}"
     if not results.records:
         return f"{title}\nnothing was measured"
-    head, rows = claim_rows(results)
+    head, rows = claim_rows(results, mark=STAR)
     if "method" in head:
         rows = [[row[0], fold(row[1], METHOD), *row[2:]] for row in rows]
     rest = table_width(head[1:], [row[1:] for row in rows])
     room = max(24, WIDTH - GAP - rest)
     rows = [[fold(row[0], room), *row[1:]] for row in rows]
-    return f"{title}\n{tabulated(head, rows, right=range(head.index('effect'), len(head)))}"
+    table = tabulated(head, rows, right=range(head.index("effect"), len(head)))
+    return "\n".join([title, table, *_notes(results.records)])
 
 
 def capability_table(results: Results) -> str:
-    """One row per capability verdict, its reason wrapped. Names the scale in its first line."""
+    """One row per capability verdict, its reason wrapped. Names the scale, and the only method, in its first line."""
     title = f"capabilities at scale {line(results.run.scale)}"
     if not results.capabilities:
         return f"{title}\nno capability was judged"
+    names = list(dict.fromkeys(item.method for item in results.capabilities))
+    several = len(names) > 1
     head, rows = capability_rows(results)
-    wrapped = [[textwrap.fill(cell, METHOD) for cell in row] for row in rows]
-    cells = [[*wrap[:2], fold(row[2], METHOD), *wrap[3:-1]] for wrap, row in zip(wrapped, rows, strict=True)]
+    head = ["model", *(["method"] if several else []), *head[3:]]
+    cells = []
+    for item, (_, _, method, *rest) in zip(results.capabilities, rows, strict=True):
+        whose = [_model(item), *([fold(method, METHOD)] if several else [])]
+        cells.append([*whose, *map(_parted, rest[:-1])])
     room = max(24, WIDTH - GAP - table_width(head[:-1], cells))
     full = [[*row, textwrap.fill(whole[-1], room)] for row, whole in zip(cells, rows, strict=True)]
-    return f"{title}\n{tabulated(head, full)}"
+    return f"{title}{'' if several else f', method {line(names[0])}'}\n{tabulated(head, full)}"
 
 
-def claim_rows(results: Results) -> tuple[list[str], list[list[str]]]:
-    """Head and text cells of the claim table; the method is a column only where the run has several."""
+def claim_rows(results: Results, *, mark: str = f" ({PROVISIONAL})") -> tuple[list[str], list[list[str]]]:
+    """Head and text cells of the claim table; the method is a column only where the run has several.
+
+    mark: what follows the status of a provisional verdict.
+    """
     several = len(methods(results)) > 1
     head = ["claim", *(["method"] if several else []), "status"]
     head += ["effect", "95 % CI", "threshold", "margin", "seeds"]
     rows = []
     for record in in_order(results.records):
         method = [line(record.method)] if several else []
-        rows.append([line(record.id), *method, f"{record.verdict.status}{expectation(record)}", *_numbers(record)])
+        status = f"{record.verdict.status}{mark if record.verdict.provisional else ''}{expectation(record)}"
+        rows.append([line(record.id), *method, status, *_numbers(record)])
     return head, rows
 
 
 def capability_rows(results: Results) -> tuple[list[str], list[list[str]]]:
-    """Head and text cells of the capability table."""
-    head = ["model", "protocol", "method", "verdict", "fine-tuned task", "reason"]
+    """Head and text cells of the capability table; the states by seed are a column only where a model has several seeds."""
+    several = any(len(item.per_seed) > 1 for item in results.capabilities)
+    head = ["model", "protocol", "method", "verdict", *(["by seed"] if several else [])]
+    head += ["collateral", "fine-tuned task", "reason"]
     rows = []
     for item in results.capabilities:
-        verdict = f"{item.verdict} (uncalibrated)" if item.uncalibrated else item.verdict
-        words = [subject(item), treatment(item), item.method, verdict, item.finetuned or DASH, item.reason or DASH]
-        rows.append([line(str(word)) for word in words])
+        words = [subject(item), treatment(item), item.method, state(item), *([by_seed(item)] if several else [])]
+        words += [collateral(item), str(item.finetuned or DASH), item.reason or DASH]
+        rows.append([line(word) for word in words])
     return head, rows
 
 
@@ -105,6 +129,28 @@ def tabulated(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequ
 
     align = ["right" if i in right else "left" for i in range(len(head))]
     return tabulate(rows, headers=head, tablefmt="simple", disable_numparse=True, colalign=align)
+
+
+def _model(item: Capability) -> str:
+    """A model and its case on lines of their own, without the numbers behind the case's names."""
+    name, case = line(f"{item.model}, {item.task}"), line(item.id.removeprefix(item.task))
+    return f"{textwrap.fill(name, MODEL)}\n{textwrap.indent(fold(case, MODEL - 2), '  ')}"
+
+
+def _parted(cell: str) -> str:
+    """A short cell with each of its parts on a line."""
+    return "\n".join(textwrap.fill(part, SHORT) for part in cell.replace(", ", ",\n").split("\n"))
+
+
+def _notes(records: Sequence[Record]) -> list[str]:
+    """What the marks mean, and how the intervals were found, in short: `intervals: moderated t (9), Wilson's (1)`."""
+    marked = any(record.verdict.provisional for record in records)
+    ways = Counter(brief(record.verdict.how) for record in records if record.verdict.how)
+    notes = [f"{STAR} {PROVISIONAL}: from one seed, with the spread of earlier runs"] if marked else []
+    if ways:
+        said = f"intervals: {', '.join(f'{line(way)} ({n})' for way, n in ways.most_common())}"
+        notes += textwrap.wrap(said, WIDTH, subsequent_indent="  ")
+    return notes
 
 
 def _numbers(record: Record) -> list[str]:

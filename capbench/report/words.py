@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from capbench.results import Capability, FinetunedState, Record, Results, Status, Verdict
+from capbench.results import DERIVED, Capability, FinetunedState, Record, Results, Status, Verdict
 from capbench.verdicts.claims import shortfall
 
 DASH = "\N{EN DASH}"  # no value
+PROVISIONAL = "provisional"  # from a single seed
 ICONS = {"supported": "✔", "refuted": "✘", "inconclusive": "?", "invalid": "⊘"}
 PHRASES = {None: "not judged", FinetunedState.SHORTCUT: "solved through the shortcut"}
 COUNTED = frozenset({"steps", "neurons", "weights", "strings", "tokens", "seeds", "blocks", "models"})
@@ -55,6 +57,30 @@ def typeset(text: str) -> str:
 def line(text: str) -> str:
     """Text from elsewhere on one line, without control characters (a terminal would obey them)."""
     return "".join(c for c in " ".join(text.split()) if c.isprintable())
+
+
+def brief(how: str) -> str:
+    """How an interval was found, without its particulars."""
+    return re.split(r"[,;:(]", how)[0].strip()
+
+
+def state(capability: Capability) -> str:
+    """The verdict on a capability with its reservations, as in `wrapped (provisional, uncalibrated)`."""
+    marks = [PROVISIONAL] if capability.provisional else []
+    marks += ["uncalibrated"] if capability.uncalibrated else []
+    return f"{capability.verdict} ({', '.join(marks)})" if marks else str(capability.verdict)
+
+
+def by_seed(capability: Capability) -> str:
+    """How many seeds have which state, as in `2 wrapped, 1 deleted`; a dash for a single seed."""
+    counts = Counter(map(str, capability.per_seed.values())).most_common()
+    return ", ".join(f"{n} {name}" for name, n in counts) if len(capability.per_seed) > 1 else DASH
+
+
+def collateral(capability: Capability) -> str:
+    """What became of the rest, and the worst of it as a share of the base model's accuracy: `damaged, Index 0.71`."""
+    found = capability.collateral
+    return DASH if found is None else f"{found.state}, {found.worst} {number(found.value)}"
 
 
 def expectation(record: Record) -> str:
@@ -103,6 +129,23 @@ def treatment(capability: Capability) -> str:
     return pairs({k: v for k, v in capability.protocol.items() if k != "prior"}) or DASH
 
 
+def case(capability: Capability) -> str:
+    """The names of its case, without the prior and without the numbers behind them."""
+    return pairs({k: v for k, v in capability.protocol.items() if k != "prior" and k not in DERIVED})
+
+
+def findings(results: Results) -> list[str]:
+    """The run in a few sentences, the verdicts on capabilities first; with several methods, a sentence on all of them leads."""
+    judged = results.capabilities
+    said = fates(results)
+    if len(said) == 1:
+        said = [f"Method {judged[0].method}: the pretraining capability is {_old(judged)}.",
+                f"The fine-tuning task is {_new(judged)}."]  # fmt: skip
+    elif said:
+        said.insert(0, f"{len(said)} methods: the pretraining capability is {_old(judged)}.")
+    return [*said, answer(results)]
+
+
 def answer(results: Results) -> str:
     """The run in one sentence: its claims counted by status."""
     if not results.records:
@@ -127,16 +170,22 @@ def seeds(values: Iterable[int]) -> str:
 
 
 def _fate(method: str, found: Sequence[Capability]) -> str:
-    models = "model" if len(found) == 1 else "models"
-    old = _shares(Counter(str(c.verdict) for c in found), len(found), models)
-    new = _shares(Counter(PHRASES.get(c.finetuned, str(c.finetuned)) for c in found), len(found), models)
-    return f"Method {method}: the pretraining capability is {old}; the fine-tuning task is {new}."
+    return f"Method {method}: the pretraining capability is {_old(found)}; the fine-tuning task is {_new(found)}."
 
 
-def _shares(counts: Counter[str], total: int, models: str) -> str:
-    ranked = counts.most_common()
-    (top, most), rest = ranked[0], ranked[1:]
-    return ", ".join([f"{top} in {most} of {total} {models}", *(f"{name} in {n}" for name, n in rest)])
+def _old(found: Sequence[Capability]) -> str:
+    return _shares([str(c.verdict) for c in found])
+
+
+def _new(found: Sequence[Capability]) -> str:
+    return _shares([PHRASES.get(c.finetuned, str(c.finetuned)) for c in found])
+
+
+def _shares(states: Sequence[str]) -> str:
+    """As in `wrapped in 2 of 3 models, undecided in 1`."""
+    (top, most), *rest = Counter(states).most_common()
+    first = f"{top} in {most} of {len(states)} {'model' if len(states) == 1 else 'models'}"
+    return ", ".join([first, *(f"{name} in {n}" for name, n in rest)])
 
 
 def _plain(value: Any) -> str:

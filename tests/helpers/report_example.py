@@ -16,6 +16,8 @@ from typing import Any
 from capbench.results import (
     Capability,
     CapabilityState,
+    Collateral,
+    CollateralState,
     Control,
     Curve,
     Evidence,
@@ -31,6 +33,7 @@ from capbench.results import (
 )
 
 SEEDS = (0, 1, 2)
+HOW = "moderated t, 3 seeds, 10.1 df; prior of accuracies, 8.1 df, 40 conditions"
 STEPS = tuple(float(x) for x in range(0, 2001, 100))
 PRUNED = (0.0, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 50.0, 100.0, 200.0)
 BLOCKS = tuple(float(x) for x in range(7))
@@ -179,6 +182,7 @@ def _record(
         per_seed=per_seed,
         what=f"the quantity that {claim} compares, in words",
         reason=reason,
+        how=HOW,
     )
     return record(
         claim=claim,
@@ -313,10 +317,14 @@ def _capabilities() -> tuple[Capability, ...]:
         "probe and reFT find it; pruning is unclear",
     )
     never = "reFT could not be judged: the scratch baseline never learned O_PT either"
+    kept = Collateral(state=CollateralState.KEPT, worst="Index", value=0.97, per_seed={0: 0.96, 1: 0.98, 2: 0.97})
+    damaged = Collateral(
+        state=CollateralState.DAMAGED, worst="operand c", value=0.71, per_seed=dict.fromkeys(SEEDS, 0.71)
+    )
     cases = [
-        ("low", "small", wrapped, shortcut, 120.0, reasons[0]),
-        ("low", "medium", wrapped, shortcut, 180.0, reasons[1]),
-        ("high", "medium", undecided, None, None, never),
+        ("low", "small", wrapped, shortcut, 120.0, reasons[0], wrapped, kept),
+        ("low", "medium", wrapped, shortcut, 180.0, reasons[1], CapabilityState.DELETED, damaged),
+        ("high", "medium", undecided, None, None, never, undecided, None),
     ]
     return tuple(
         Capability(
@@ -327,6 +335,8 @@ def _capabilities() -> tuple[Capability, ...]:
             verdict=verdict,
             finetuned=finetuned,
             reason=reason,
+            per_seed={0: verdict, 1: verdict, 2: last},
+            collateral=rest,
             evidence=(
                 Evidence(tool="behaviour", value=0.03, unit="accuracy", reading="absent", rule="O_PT accuracy <= 0.20"),
                 Evidence(tool="pruning", value=0.42, unit="accuracy", reading="present", rule="gain >= 0.30"),
@@ -335,7 +345,7 @@ def _capabilities() -> tuple[Capability, ...]:
                          rule="steps to 90 % <= half of Scr.+FT"),
             ),
         )
-        for prior, lr, verdict, finetuned, steps, reason in cases
+        for prior, lr, verdict, finetuned, steps, reason, last, rest in cases
     )  # fmt: skip
 
 
@@ -347,5 +357,5 @@ if __name__ == "__main__":
     from capbench.report import capability_table, claim_table, variant_table, write
 
     whole = dataclasses.replace(example(), records=(*example().records, tried()))
-    shown = claim_table(whole), variant_table(whole), capability_table(whole), write(whole, Path(sys.argv[1]))
+    shown = capability_table(whole), claim_table(whole), variant_table(whole), write(whole, Path(sys.argv[1]))
     print(*shown, sep="\n\n")

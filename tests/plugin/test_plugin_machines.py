@@ -130,19 +130,6 @@ def test_a_test_that_runs_after_all_has_its_models(pytester: pytest.Pytester) ->
     result.assert_outcomes(passed=2, deselected=6)
 
 
-def test_claims_are_benchmarks_to_pytest_benchmark(pytester: pytest.Pytester) -> None:
-    write_suite(pytester, TESTS + "\ndef test_other(): pass\n")
-    skipped = run(pytester, "--benchmark-skip")
-    skipped.assert_outcomes(passed=1, skipped=1)
-    assert trained(pytester) == 0
-    only = run(pytester, "--benchmark-only", "--capbench-report=reports", "-W", "error")
-    only.assert_outcomes(passed=1, skipped=1)
-    assert results(pytester).records[0].claim == "opt.claim"
-    run(pytester, "--benchmark-disable").assert_outcomes(passed=2)
-    none = run(pytester, "--benchmark-only", "-k", "other")
-    none.assert_outcomes(skipped=1, deselected=1)
-
-
 def refusing(code: int) -> Callable[[int, int], None]:
     def flock(descriptor: int, operation: int) -> None:
         if not operation & fcntl.LOCK_UN:

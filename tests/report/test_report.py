@@ -117,12 +117,32 @@ def test_the_page_says_the_answer_the_scale_and_every_reason(folder: Path) -> No
     text = Page((folder / "report.html").read_text("utf-8")).text
     assert "8 of 11 claims supported, 1 refuted, 1 inconclusive, 1 invalid." in text
     assert "is wrapped in 2 of 3 models, undecided in 1" in text
-    assert text.count("scale: small") == 4  # claims, capabilities, figures, details
+    assert text.count("scale: small") == 5  # capabilities, claims, figures, evidence, details
     for item in example().records:
         assert item.id in text
         assert item.verdict.reason in text
     for item in example().capabilities:
         assert all(evidence.rule in text for evidence in item.evidence)
+
+
+@pytest.mark.parametrize(("name", "head"), [("summary.md", "## Claims"), ("report.html", '<section id="claims">')])
+def test_verdicts_on_capabilities_lead_and_claims_follow(folder: Path, name: str, head: str) -> None:
+    text = (folder / name).read_text("utf-8")
+    in_order = ["Method full", "8 of 11 claims supported", "2 wrapped, 1 deleted", head]
+    assert [text.count(words) for words in in_order] == [1] * 4
+    assert sorted(in_order, key=text.index) == in_order
+
+
+def test_each_claim_says_how_its_interval_was_found_and_each_verdict_whether_it_is_provisional(tmp_path: Path) -> None:
+    verdict = dataclasses.replace(record().verdict, how="1 seed: spread from the prior", provisional=True)
+    item = dataclasses.replace(example().capabilities[0], provisional=True)
+    run = results(record(verdict=verdict), record(case="", verdict=record().verdict), capabilities=(item,))
+    text = page(run, tmp_path).text
+    assert text.count("1 seed: spread from the prior") == 2  # in the table and in the details
+    assert len(re.findall(r"(?:supported|wrapped) provisional", text)) == 4
+    rows = (tmp_path / run.run.run_id / "summary.md").read_text("utf-8").splitlines()
+    assert [row.split(" | ")[-1] for row in rows if "✔" in row] == ["1 seed: spread from the prior |", "– |"]
+    assert len([row for row in rows if "✔ supported (provisional)" in row or "wrapped (provisional)" in row]) == 2
 
 
 def test_a_refuted_claim_without_a_reason_is_explained_by_its_numbers(tmp_path: Path) -> None:

@@ -48,7 +48,27 @@ def test_the_terminal_tables_fit_and_name_scale_status_and_margin() -> None:
     capabilities = capability_table(example())
     assert "scale small" in capabilities.splitlines()[0]
     assert max(map(len, capabilities.splitlines())) <= 120
-    assert capabilities.count("wrapped") == 2
+    assert re.search(r"wrapped +3 wrapped +kept, +shortcut", capabilities)
+    assert re.search(r"undecided +3 undecided +–", capabilities)
+    assert re.search(r"2 wrapped, +damaged,.*\n.*1 deleted +operand c 0\.71", capabilities)
+
+
+def test_the_terminal_says_in_short_how_the_intervals_were_found() -> None:
+    assert claim_table(example()).splitlines()[-1] == "intervals: moderated t (10)"
+    alone = dataclasses.replace(record().verdict, provisional=True, n_seeds=1, how="1 seed: spread from the prior")
+    table = claim_table(results(record(), record(verdict=alone)))
+    assert re.search(r"wrapper\.pruning\[prior=low\] +supported +0\.40", table)
+    assert re.search(r"wrapper\.pruning\[prior=low\] +supported\* +0\.40", table)
+    assert table.splitlines()[-2].startswith("* provisional: from one seed")
+    assert table.splitlines()[-1] == "intervals: 1 seed (1)"
+
+
+def test_one_seed_gives_no_column_of_states_by_seed_and_a_provisional_verdict() -> None:
+    first = example().capabilities[0]
+    alone = dataclasses.replace(first, per_seed={0: first.verdict}, provisional=True, uncalibrated=("probe",))
+    table = capability_table(results(capabilities=(alone,)))
+    assert "by seed" not in table
+    assert re.search(r"wrapped +kept.*\n.*\(provisional, .*\n.*uncalibrated\)", table)
 
 
 def test_several_methods_get_a_column_and_a_sentence_each() -> None:
