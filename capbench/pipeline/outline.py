@@ -50,6 +50,14 @@ def outline(plan: Plan, store: Store, *, jobs: int, stack: int = 1, bundled: fro
     return "\n".join([table, "", *_totals(plan, costs, jobs, stack, len(absent))])
 
 
+def total(plan: Plan, store: Store, *, jobs: int, stack: int = 1, bundled: frozenset[str] = frozenset()) -> str:
+    """The cost of a plan in one line, under the conditions of `outline`."""
+    missing = [step for step in plan.in_order() if not (store.has(step.key) or step.key in bundled)]
+    costs = Costs(plan, store, missing, stack=stack)
+    time = (costs.about(jobs) or "time unknown") if costs.steps else "no training"
+    return f"{len(missing)} of {len(plan.steps)} models to make, {costs.steps} training steps, {time}"
+
+
 def _groups(plan: Plan) -> list[tuple[tuple[str, str], list[Step]]]:
     found: dict[tuple[str, str], list[Step]] = {}
     for step in plan.in_order():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 from capbench.errors import CapbenchError, UsageError
 from capbench.plugin.items import claim_of, may_run, no_test_runs, strategy_of
+from capbench.plugin.keys import JUDGE
 
 if TYPE_CHECKING:
     from capbench.session.run import CapbenchSession, Collected
@@ -22,15 +23,34 @@ def make_models(config: pytest.Config, items: Iterable[pytest.Item], ours: Capbe
     collected = needing_models(items)
     if not collected.tests and not collected.on_variants:
         return
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    capture = config.pluginmanager.get_plugin("capturemanager")
-    with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
+    with _speaking(config) as say:
         try:
-            ours.prepare(collected, say=reporter.write_line if reporter else lambda line: None)
+            ours.prepare(collected, say=say)
         except UsageError as error:  # a cache or a cluster that cannot be used
             raise pytest.UsageError(str(error)) from None
         except CapbenchError as error:  # the cache: an artefact of another format, a full disk
             pytest.exit(f"capbench: nothing was tested: {error} ({ours.options.cache_shown})", returncode=1)
+
+
+def make_further(item: pytest.Item, ours: CapbenchSession) -> None:
+    """Make the models of the next seeds of a test whose claim is undecided, and give them to its judge."""
+    from capbench.session.judging import look_again
+    from capbench.studies.judge import Judge
+
+    judge = item.stash[JUDGE]
+    assert isinstance(judge, Judge)  # of claims on variants none goes on
+    with _speaking(item.config) as say:
+        say(f"capbench: {judge.record().id} is undecided at {len(judge.steps)} seeds, and takes more")
+        look_again(ours.models, judge, item.callspec.params["capbench_method"], say=say)  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def _speaking(config: pytest.Config) -> Iterator[Callable[[str], None]]:
+    """What writes a line to the terminal, where there is one, and no output is captured meanwhile: of a progress bar, say."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
+        yield reporter.write_line if reporter else lambda line: None
 
 
 def make_late(item: pytest.Item, ours: CapbenchSession) -> None:

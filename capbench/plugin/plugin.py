@@ -13,7 +13,7 @@ from capbench.plugin.benchmarks import ClaimsAreBenchmarks, benchmarked, has_ben
 from capbench.plugin.expecting import Expecting
 from capbench.plugin.items import asked_for, claim_of, no_test_runs, strategy_of
 from capbench.plugin.keys import JUDGE, SESSION
-from capbench.plugin.models import make_late, make_models
+from capbench.plugin.models import make_further, make_late, make_models
 from capbench.plugin.options import add_options, read_options
 from capbench.plugin.outcome import FAILED_SUBTESTS, tell
 from capbench.plugin.places import portable_id
@@ -159,6 +159,17 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         return (yield)
     finally:
         item.stash[_RUNNING] = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    """A test whose claim is undecided is run again with more seeds, if they were asked for and there is a look left."""
+    result = yield
+    made = pyfuncitem.stash.get(JUDGE, None)
+    if made is None or not made.goes_on or pyfuncitem.stash.get(FAILED_SUBTESTS, []):
+        return result
+    make_further(pyfuncitem, pyfuncitem.config.stash[SESSION])
+    return pyfuncitem.ihook.pytest_pyfunc_call(pyfuncitem=pyfuncitem)  # which comes here again
 
 
 @pytest.hookimpl(wrapper=True)

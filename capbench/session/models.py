@@ -45,15 +45,16 @@ class Models:
         steps, _ = self.steps(tests)
         self.errors |= self.make(Plan(steps), say=say)
 
-    def steps(self, tests: Iterable[Test]) -> tuple[list[Step], list[str]]:
+    def steps(self, tests: Iterable[Test], seeds: Iterable[int] = ()) -> tuple[list[Step], list[str]]:
         """The models that the tests need, and one line for each reason why those of a test cannot be made, or be determined.
 
-        What a method refuses is kept in `errors`, and nothing else that only its tests need is among the models.
+        seeds: if none are given, those of every claim. What a method refuses is kept in `errors`, and nothing else that only its
+        tests need is among the models.
         """
         steps: list[Step] = []
         blocked: dict[str, None] = {}
         for claim, case, method in tests:
-            needed, why = self.studies.needed(claim, case or Case(), method)
+            needed, why = self.studies.needed(claim, case or Case(), method, seeds)
             found = [step for by_name in needed.values() for step in by_name.values()]
             if refused := self.refused(found):
                 blocked |= dict.fromkeys(refused.values())

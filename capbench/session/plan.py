@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from capbench.pipeline.outline import outline
+from capbench.pipeline.outline import outline, total
 from capbench.pipeline.plan import Plan
 from capbench.session.run import CapbenchSession, Collected
 from capbench.zoo import bundle
@@ -22,6 +22,13 @@ def plan(run: CapbenchSession, collected: Collected, *, say: Callable[[str], Non
     bundled = frozenset[str]() if run.options.retrain else bundle.keys()
     at_once = run.options.at_once
     say(outline(needed, run.models.store, jobs=at_once.jobs, stack=at_once.stack, bundled=bundled))
+    if run.options.auto:
+        more, _ = run.models.steps(collected.tests, run.studies.most)
+        most = Plan([*more, *needed.steps.values()])
+        first = (f"seeds=auto, {len(run.studies.seeds)} seeds first", needed)
+        for words, each in (first, (f"at most, if every claim takes {len(run.studies.most)} seeds", most)):
+            cost = total(each, run.models.store, jobs=at_once.jobs, stack=at_once.stack, bundled=bundled)
+            say(f"{words}: {cost}")
     return wrong
 
 
@@ -31,6 +38,11 @@ def train(run: CapbenchSession, collected: Collected, *, say: Callable[[str], No
     if not steps and not collected.on_variants and not wrong:
         say(_NO_MODELS)
     run.prepare(collected, say=say)
+    if run.options.auto:
+        say(
+            f"capbench: seeds=auto: these are the models of the first {len(run.studies.seeds)} seeds; a run of the tests makes "
+            "those of further seeds, for claims that are still undecided"
+        )
     why = list(dict.fromkeys([*wrong, *run.models.errors.values()]))
     if unmade := run.variants.unmade(collected.on_variants):
         why.append(

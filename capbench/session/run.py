@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from capbench.expectations.watch import Watch
 from capbench.methods.specs.checkpoints import Checkpoints
 from capbench.methods.specs.registry import MethodRef
 from capbench.pipeline.steps import describe
-from capbench.results import Results, RunInfo
+from capbench.results import Record, Results, RunInfo
 from capbench.session.doubts import doubts
 from capbench.session.models import Models, Tests
 from capbench.session.options.checked import Options
@@ -100,8 +100,10 @@ class CapbenchSession:
     def header(self) -> list[str]:
         """Lines for the top of the terminal output, with one for each method that cannot be used."""
         o = self.options
+        seeds, most = len(self.studies.seeds), len(self.studies.most)
+        up_to = f" to {most}" if most > seeds else ""
         lines = [
-            f"capbench: {__version__}, scale {o.scale}, {len(self.studies.seeds)} seed{'s' * (len(self.studies.seeds) > 1)}, "
+            f"capbench: {__version__}, scale {o.scale}, {seeds}{up_to} seed{'s' * (most > 1)}, "
             f"method {', '.join(o.methods)}, device {o.device}, cache {o.root}"
             + (f", expecting {o.expect.name}" if o.expect else "")
         ]
@@ -128,20 +130,23 @@ class CapbenchSession:
         """The run so far."""
         records = self.recorder.records()
         return Results(
-            run=self._run_info(),
+            run=self._run_info(records),
             records=records,
             capabilities=self.studies.capabilities(records),
             warnings=doubts(records, self.models.store) if records else (),
         )
 
-    def _run_info(self) -> RunInfo:
-        o = self.options
+    def _run_info(self, records: Sequence[Record]) -> RunInfo:
+        o, of_every_claim = self.options, self.studies.seeds
+        further = {
+            seed for r in records for seed in r.seeds if seed in self.studies.most
+        }  # a variant has one of its own
         return run_info(
             run_id=self.report_folder.name,
             device=o.device,
             jobs=o.at_once.jobs,
             scale=o.scale,
-            seeds=self.studies.seeds,
+            seeds=tuple(sorted({*of_every_claim, *further})),
             methods=tuple(self.studies.name(m) for m in o.methods),
             command=o.command,
             started=self.started,

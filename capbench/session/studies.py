@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from capbench.studies.base import Study
 from capbench.studies.judge import Case, Claim
 from capbench.studies.pcfg.factory import own
 from capbench.studies.pcfg.own import PcfgOwn, TaskSpec
+from capbench.verdicts import looks
 from capbench.verdicts.capability import capabilities
 from capbench.verdicts.tools import Toolbox
 
@@ -29,7 +30,8 @@ class Studies:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.scale = options.scale
-        self.seeds = tuple(range(options.seeds))
+        self.seeds = tuple(range(options.seeds))  # of every claim
+        self.most = tuple(range(looks.SEEDS[-1])) if options.auto else self.seeds  # of a claim that stays undecided
         self._made: dict[tuple[str, str], Study | UsageError] = {}
 
     def method(self, spec: str) -> MethodRef | MethodError:
@@ -57,15 +59,17 @@ class Studies:
             return ""
         return f"{found.task_name}[{case}]"
 
-    def needed(self, claim: Claim, case: Case, method: str) -> tuple[dict[int, Mapping[str, Step]], str]:
-        """The test's steps by seed and name, and ''; or no steps, and why."""
+    def needed(
+        self, claim: Claim, case: Case, method: str, seeds: Iterable[int] = ()
+    ) -> tuple[dict[int, Mapping[str, Step]], str]:
+        """The test's steps by seed and name, and ''; or no steps, and why. seeds: if none are given, those of every claim."""
         if method and isinstance(error := self.method(method), MethodError):
             return {}, str(error)
         study = self._study(claim.study, method)
         if isinstance(study, UsageError):
             return {}, str(study)
         try:
-            return {seed: claim.needs(study, seed, case) for seed in self.seeds}, ""
+            return {seed: claim.needs(study, seed, case) for seed in tuple(seeds) or self.seeds}, ""
         except Exception as error:  # a mistake in one suite must not stop the others
             return {}, f"the models of {claim.id}[{case}] cannot be determined: {one_line(error)}"
 

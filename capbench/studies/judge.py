@@ -14,6 +14,7 @@ from capbench.studies.base import Study
 from capbench.studies.lab import Bench, Lab, Reading
 from capbench.verdicts import claims
 from capbench.verdicts.capability import objection, unchanged
+from capbench.verdicts.looks import ONLY, Look
 
 
 class InvalidClaimError(Exception):
@@ -61,7 +62,10 @@ class Claim:
 
 @dataclass(kw_only=True)
 class Judge:
-    """Given to a test: `measure` once, then `control`, `require` and `decide`. `record` is what the report gets."""
+    """Given to a test: `measure` once, then `control`, `require` and `decide`. `record` is what the report gets.
+
+    look: at which error rate the claim is decided. While `goes_on` says so, the test is run again with more seeds.
+    """
 
     claim: Claim
     case: Case
@@ -72,6 +76,7 @@ class Judge:
     steps: Mapping[int, Mapping[str, Step]]  # by seed
     blocked: str = ""  # why the models could not be made, if so
     timed: Callable[[Callable[[], None]], None] = lambda work: work()
+    look: Look = ONLY
     verdict: Verdict | None = None
     _measurements: list[Measurement] = field(default_factory=list)
     _controls: list[Control] = field(default_factory=list)
@@ -148,6 +153,22 @@ class Judge:
             self.verdict = claims.invalid(doubt)
         else:
             self.verdict = claims.all_of(*conditions)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the claim is undecided, and there is a look at more seeds left."""
+        return self.verdict is not None and self.verdict.status is Status.INCONCLUSIVE and not self.look.last
+
+    def look_again(self, look: Look, steps: Mapping[int, Mapping[str, Step]], *, blocked: str = "") -> None:
+        """Forget what was found, and take the models of further seeds: the test is to be run again, with all seeds.
+
+        What was read of the others is in the lab's store. blocked: why their models could not be made, if so.
+        """
+        self.look, self.blocked = look, blocked
+        self.steps = {**self.steps, **steps}
+        self.verdict = None
+        for found in (self._measurements, self._controls, self._asked):
+            found.clear()
 
     def record(self) -> Record:
         """Everything about this test. A test that ended without a verdict is invalid."""

@@ -177,6 +177,11 @@ class VariantsJudge:
             study=self.claim.study,
         )
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is more to try: never, as every variant has one seed of its own."""
+        return False
+
     def invalidate(self, reason: str) -> None:
         """Make the verdict invalid."""
         self.verdict = claims.invalid(reason)

@@ -20,11 +20,13 @@ from capbench.pipeline.executors.on_ray import cluster
 from capbench.session.options.at_once import AtOnce, at_once
 from capbench.session.options.cache import cache_shown
 from capbench.session.options.given import Given
+from capbench.session.options.values import AUTO
 from capbench.store.store import beside, default_root
 from capbench.studies.pcfg.own import TaskSpec
 from capbench.studies.pcfg.own_file import find_task
 from capbench.studies.registry import BUILT_IN, Table
 from capbench.studies.scales import SCALES
+from capbench.verdicts import looks
 
 VARIANTS = 12  # that a claim is tried on by default
 
@@ -34,7 +36,7 @@ class Options:
     """What a run is asked for. methods: spec as given -> the method, or why it cannot be used."""
 
     scale: str
-    seeds: int
+    seeds: int  # of every claim
     methods: Mapping[str, registry.MethodRef | MethodError]
     extended: bool
     device: str
@@ -43,6 +45,7 @@ class Options:
     cache_shown: str  # how its place was given
     report: str | None
     command: str  # the command line, for the report
+    auto: bool = False  # further seeds for claims that are undecided
     precision: Precision = "float32"
     studies: Table = field(default_factory=lambda: BUILT_IN)  # by name, those of plugins too
     baseline: str | None = None
@@ -81,6 +84,7 @@ class Options:
         return cls(
             scale=found["scale"],
             seeds=_seeds(given, found, judged[1] if judged else None),
+            auto=found.get("seeds") == AUTO,
             methods=_methods(
                 given,
                 specs,
@@ -170,20 +174,23 @@ def _methods(
 
 
 def _seeds(given: Given, found: Mapping[str, Any], judged: Manifest | None) -> int:
-    """How many: as given, else those of the folder that is judged, else the scale's."""
+    """How many each claim has: as given, else those of the folder that is judged, else the scale's."""
+    auto = found.get("seeds") == AUTO
+    asked: int | None = looks.SEEDS[0] if auto else found.get("seeds")
     if judged is None:
-        return found.get("seeds") or SCALES[found["scale"]]
+        return asked or SCALES[found["scale"]]
     folder = given.shown("checkpoints")
     if judged.scale != found["scale"]:
         raise UsageError(
             f"{folder}: exported at scale {judged.scale!r}, this run has {found['scale']!r}; "
             f"use {given.typed('scale')}={judged.scale}"
         )
-    seeds: int = found.get("seeds") or len(judged.seeds)
-    if beyond := sorted(set(range(seeds)) - set(judged.seeds)):
+    seeds = asked or len(judged.seeds)
+    most = looks.SEEDS[-1] if auto else seeds
+    if beyond := sorted(set(range(most)) - set(judged.seeds)):
         raise UsageError(
-            f"{given.typed('seeds')}={seeds}: {given.text('checkpoints')!r} was exported with --seeds={len(judged.seeds)} "
-            f"(it has no seed {beyond[0]}); export with --seeds={seeds}"
+            f"{given.typed('seeds')}={given.text('seeds')}: {given.text('checkpoints')!r} was exported with "
+            f"--seeds={len(judged.seeds)} (it has no seed {beyond[0]}); export with --seeds={most}"
         )
     return seeds
 

@@ -17,6 +17,7 @@ _METHOD = (
     "fine-tuning method: a built-in name, the name of an entry point capbench.methods{hook}, pkg.mod:attr, file.py:attr or "
     "peft:adapter_config.json"
 )
+_SEEDS = "the scale's; small: 3"
 _VARIANT_TASKS = "variants have tasks of their own"
 
 GROUPS: dict[str, tuple[Option, ...]] = {
@@ -80,9 +81,17 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="seeds",
             value="N",
-            takers=(*SUITES, EXPORT, BUILD, FIDELITY),
+            takers=SUITES,
+            type=values.count_or_auto,
+            otherwise=_SEEDS,
+            help="number of seeds; auto: 3, then 5, 8 and 12 for claims that are still undecided, with no more errors in all",
+        ),
+        Option(
+            name="seeds",
+            value="N",
+            takers=(EXPORT, BUILD, FIDELITY),
             type=values.count,
-            otherwise="the scale's; small: 3",
+            otherwise=_SEEDS,
             help="number of seeds",
         ),
         Option(

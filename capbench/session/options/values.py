@@ -49,6 +49,17 @@ def count(option: str, given: str) -> int:
     return int(given)
 
 
+AUTO = "auto"
+
+
+def count_or_auto(option: str, given: str) -> int | str:
+    """A whole number of at least 1; or `AUTO`: as many as it takes."""
+    try:
+        return given if given == AUTO else count(option, given)
+    except UsageError as error:
+        raise UsageError(f"{error}, or {AUTO}") from None
+
+
 def seeds(option: str, given: str) -> tuple[int, ...]:
     """Whole numbers, each once."""
     parts = given.split(",")
