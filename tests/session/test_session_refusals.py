@@ -45,6 +45,7 @@ def models(tmp_path: Path) -> Models:
     options: Any = SimpleNamespace(
         scale="smoke",
         seeds=2,
+        auto=False,
         methods={"fits": adapter(tmp_path / "fits", [0]), "does not": adapter(tmp_path / "odd", [9])},
         task=None,
         cache_shown="--capbench-cache",

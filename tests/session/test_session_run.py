@@ -13,7 +13,14 @@ from capbench.session.run import CapbenchSession
 
 
 def begun(reports: Path) -> CapbenchSession:
-    given: dict[str, Any] = {"scale": "smoke", "seeds": 1, "methods": {}, "report": str(reports), "task": None}
+    given: dict[str, Any] = {
+        "scale": "smoke",
+        "seeds": 1,
+        "auto": False,
+        "methods": {},
+        "report": str(reports),
+        "task": None,
+    }
     at_once: Any = SimpleNamespace(jobs=1)
     options: Any = SimpleNamespace(**given, device="cpu", command="pytest", at_once=at_once, expect=None)
     return CapbenchSession(options)

@@ -20,7 +20,7 @@ SPEC = TaskSpec(setting=PcfgSetting(text_len=8, numbers={"C": 5}))
 
 def studies(scale: str = "small", task: TaskSpec | None = None) -> Studies:
     options: Any = SimpleNamespace(
-        scale=scale, seeds=1, methods={}, task=task, studies=BUILT_IN, device="cpu", precision="float32"
+        scale=scale, seeds=1, auto=False, methods={}, task=task, studies=BUILT_IN, device="cpu", precision="float32"
     )
     return Studies(options)
 
