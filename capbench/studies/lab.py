@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -77,6 +77,38 @@ class Bench(Generic[S_co]):
 
 # A reading takes the bench and one Built per step name; it must depend on nothing else, since its result is kept.
 Reading = Callable[..., Iterable[Measurement]]
+R = TypeVar("R", bound=Reading)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A reading of one model, `model`, that another reading reads of each of its models and that is kept on its own.
+
+    arguments: those of each time, given the study. What a part gives of a base model is the same for every method.
+    """
+
+    reading: Reading
+    arguments: Callable[[Any], Sequence[Mapping[str, str | None]]] = lambda study: ({},)
+
+
+_PARTS: dict[Reading, Part] = {}
+
+
+def made_of(
+    part: Reading, arguments: Callable[[Any], Sequence[Mapping[str, str | None]]] | None = None
+) -> Callable[[R], R]:
+    """Declares a reading that is made of what this part gives of each of its models (see `Part`)."""
+
+    def declared(reading: R) -> R:
+        _PARTS[reading] = Part(reading=part) if arguments is None else Part(reading=part, arguments=arguments)
+        return reading
+
+    return declared
+
+
+def part_of(reading: Reading) -> Part | None:
+    """What a reading is made of, if it was declared."""
+    return _PARTS.get(reading)
 
 
 class Lab:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from capbench.measure.revive import RevivalCurve, fastest, speed_up, steps_to
 from capbench.results import Curve, Measurement
 from capbench.studies.base import FineTuningPreset, Study
-from capbench.studies.lab import Bench, Built
+from capbench.studies.lab import Bench, Built, Reading
 
 
 class Reviving(Study, Protocol):
@@ -79,6 +80,17 @@ def revival(bench: Bench[Reviving], **curves: Built) -> Iterator[Measurement]:
     if by_kind["retained"]:
         reached = max(value for points in by_kind["retained"].values() for _, value in points)
         yield number(bench, "revival.retain_only", reached, "accuracy", preset.n_watch, "revival")
+
+
+def by_model(bench: Bench[Study], part: Reading, models: Mapping[str, Built]) -> Iterator[Measurement]:
+    """What a part gives of each model, read once for each: `<model>.<name>`, in the part's order, model beside model."""
+    read = [
+        [replace(m, name=f"{name}.{m.name}", series=m.series and f"{name} {m.series}") for m in found]
+        for name, built in models.items()
+        for found in [bench.read(part, {"model": built})]
+    ]
+    for row in zip(*read, strict=True):
+        yield from row
 
 
 def accuracy_number(bench: Bench[Study], name: str, value: float, n: int) -> Measurement:

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from capbench.results import Curve, Measurement
-from capbench.studies.lab import Bench, Built
-from capbench.studies.readings import accuracy_number, curve_of, number
+from capbench.studies.lab import Bench, Built, made_of
+from capbench.studies.readings import accuracy_number, by_model, curve_of, number
 from capbench.studies.seeds import subseed
 
 if TYPE_CHECKING:
@@ -20,27 +20,32 @@ if TYPE_CHECKING:
     from capbench.tasks.pcfg.task import PcfgTask
 
 
-def behaviour(bench: Bench[PcfgStudy], **models: Built) -> Iterator[Measurement]:
-    """Accuracy of each model on O_PT and O_FT at C_Te 0 and 1: `<model>.O_PT.c_te0` and so on (Fig. 5, 6, Table 5)."""
+def accuracies(bench: Bench[PcfgStudy], model: Built) -> Iterator[Measurement]:
+    """Accuracy of one model on O_PT and O_FT at C_Te 0 and 1: what `behaviour` is made of."""
     from capbench.measure.accuracy import accuracy
 
     for operand_name, operand in zip(("O_PT", "O_FT"), bench.study.operands, strict=True):
         for c_te in (0, 1):
             task, batch = _sample(bench, operand, c_te, bench.study.preset.n_evaluate)
-            for name, built in models.items():
-                yield Measurement(
-                    name=f"{name}.{operand_name}.c_te{c_te}",
-                    value=accuracy(built.model, task, batch),
-                    unit="accuracy",
-                    n=len(batch.tokens),
-                    seed=bench.seed,
-                    group="accuracy",
-                    series=f"{name} {operand_name} C_Te {c_te}",
-                )
+            yield Measurement(
+                name=f"{operand_name}.c_te{c_te}",
+                value=accuracy(model.model, task, batch),
+                unit="accuracy",
+                n=len(batch.tokens),
+                seed=bench.seed,
+                group="accuracy",
+                series=f"{operand_name} C_Te {c_te}",
+            )
 
 
-def families(bench: Bench[PcfgStudy], **models: Built) -> Iterator[Measurement]:
-    """Accuracy per family token and operand on natural strings: `<model>.<family>.<operand>`, `<model>.T` (App. B.2)."""
+@made_of(accuracies)
+def behaviour(bench: Bench[PcfgStudy], **models: Built) -> Iterator[Measurement]:
+    """Accuracy of each model on O_PT and O_FT at C_Te 0 and 1: `<model>.O_PT.c_te0` and so on (Fig. 5, 6, Table 5)."""
+    yield from by_model(bench, accuracies, models)
+
+
+def accuracies_by_family(bench: Bench[PcfgStudy], model: Built) -> Iterator[Measurement]:
+    """Accuracy of one model per family token and operand: what `families` is made of."""
     from capbench.measure.accuracy import accuracy, sample
 
     study = bench.study
@@ -49,8 +54,13 @@ def families(bench: Bench[PcfgStudy], **models: Built) -> Iterator[Measurement]:
             asked = token if operand is None else f"{token}.{operand}"
             task = study.evaluation(operand or study.operands[0], c_te=None, family=token)
             batch = sample(task, study.preset.n_evaluate, subseed(bench.seed, f"evaluate {asked}"))
-            for name, built in models.items():
-                yield accuracy_number(bench, f"{name}.{asked}", accuracy(built.model, task, batch), len(batch.tokens))
+            yield accuracy_number(bench, asked, accuracy(model.model, task, batch), len(batch.tokens))
+
+
+@made_of(accuracies_by_family)
+def families(bench: Bench[PcfgStudy], **models: Built) -> Iterator[Measurement]:
+    """Accuracy per family token and operand on natural strings: `<model>.<family>.<operand>`, `<model>.T` (App. B.2)."""
+    yield from by_model(bench, accuracies_by_family, models)
 
 
 def wrong_answers(bench: Bench[PcfgStudy], tuned: Built) -> Iterator[Measurement]:
@@ -131,6 +141,44 @@ def pruning(bench: Bench[PcfgStudy], tuned: Built) -> Iterator[Measurement]:
         yield Measurement(name=name, value=value, unit=unit, n=preset.n_evaluate, seed=bench.seed, group="pruning")
 
 
+def description_length(bench: Bench[PcfgStudy], model: Built, token: str | None) -> Iterator[Measurement]:
+    """Probes of one model for the answer to O_PT, by block: what `probing` is made of.
+
+    `bits by block` and `accuracy by block` on the evaluation split; `block`: the one with the fewest bits on the selection
+    split; `bits`: its bits on the evaluation split; `accuracy`: the best of any block.
+    """
+    from capbench.measure.probe import Probe, code_length, features
+
+    study, blocks = bench.study, bench.study.preset.probe_blocks
+    tasks = {
+        split: study.evaluation(study.operands[0], c_te=None, family=token, split=split)
+        for split in ("select", "evaluate")
+    }
+    batches = {split: _draw(task, blocks[-1], subseed(bench.seed, f"probe {split}")) for split, task in tasks.items()}
+    task = tasks["evaluate"]
+    classes = task.n_answers
+    labels = {split: batch.targets[:, task.answer_pos] - task.first_answer for split, batch in batches.items()}
+    x = {split: features(model.model, batch, task.answer_pos) for split, batch in batches.items()}
+    length = {split: code_length(x[split], labels[split], classes, blocks=blocks).tolist() for split in x}
+    layers = range(len(length["select"]))
+    chosen = min(layers, key=length["select"].__getitem__)
+    right = Probe.fitted(x["select"], labels["select"], classes).accuracy(x["evaluate"], labels["evaluate"]).tolist()
+    for name, values in (("bits by block", length["evaluate"]), ("accuracy by block", right)):
+        curve = Curve(x=tuple(map(float, layers)), y=tuple(values), x_label="block", y_label=name)
+        yield Measurement(name=name, value=None, unit="", n=blocks[-1], seed=bench.seed, curve=curve)
+    for name, value in (("bits", length["evaluate"][chosen]), ("block", chosen), ("accuracy", max(right))):
+        yield number(bench, name, value, "", blocks[-1], "probing")
+
+
+def _as_it_is(study: PcfgStudy) -> list[dict[str, str | None]]:
+    return [{"token": None}]
+
+
+def _under_each_token(study: PcfgJailbreak) -> list[dict[str, str | None]]:
+    return [{"token": token} for token in (study.family, *study.jailbreaks)]
+
+
+@made_of(description_length, _as_it_is)
 def probing(bench: Bench[PcfgStudy], base: Built, tuned: Built, never: Built, initial: Built) -> Iterator[Measurement]:
     """Can a probe read the answer for O_PT off the residual stream at the answer position? (Fig. 8)
 
@@ -142,15 +190,17 @@ def probing(bench: Bench[PcfgStudy], base: Built, tuned: Built, never: Built, in
     yield from _probing(bench, models)
 
 
+@made_of(description_length, _as_it_is)
 def retention(bench: Bench[PcfgStudy], base: Built, tuned: Built, never: Built) -> Iterator[Measurement]:
     """`probing` without the control of a random initialisation."""
     yield from _probing(bench, {"base": base, "tuned": tuned, "never": never})
 
 
+@made_of(description_length, _under_each_token)
 def probing_by_token(bench: Bench[PcfgJailbreak], base: Built, tuned: Built, never: Built) -> Iterator[Measurement]:
     """`probing` under each family token of the jailbreak study: `probing.<token>.retention` and so on (App. E.2)."""
-    for token in (bench.study.family, *bench.study.jailbreaks):
-        yield from _probing(bench, {"base": base, "tuned": tuned, "never": never}, token)
+    for arguments in _under_each_token(bench.study):
+        yield from _probing(bench, {"base": base, "tuned": tuned, "never": never}, **arguments)
 
 
 def _probing(bench: Bench[PcfgStudy], models: Mapping[str, Built], token: str | None = None) -> Iterator[Measurement]:
@@ -190,35 +240,6 @@ def _probing(bench: Bench[PcfgStudy], models: Mapping[str, Built], token: str | 
         "probing",
         note="" if range_ > 0 else "the pretrained model holds no more than the never-taught one",
     )
-
-
-def description_length(bench: Bench[PcfgStudy], model: Built, token: str | None) -> Iterator[Measurement]:
-    """Probes of one model for the answer to O_PT, by block: what `probing` is made of.
-
-    `bits by block` and `accuracy by block` on the evaluation split; `block`: the one with the fewest bits on the selection
-    split; `bits`: its bits on the evaluation split; `accuracy`: the best of any block.
-    """
-    from capbench.measure.probe import Probe, code_length, features
-
-    study, blocks = bench.study, bench.study.preset.probe_blocks
-    tasks = {
-        split: study.evaluation(study.operands[0], c_te=None, family=token, split=split)
-        for split in ("select", "evaluate")
-    }
-    batches = {split: _draw(task, blocks[-1], subseed(bench.seed, f"probe {split}")) for split, task in tasks.items()}
-    task = tasks["evaluate"]
-    classes = task.n_answers
-    labels = {split: batch.targets[:, task.answer_pos] - task.first_answer for split, batch in batches.items()}
-    x = {split: features(model.model, batch, task.answer_pos) for split, batch in batches.items()}
-    length = {split: code_length(x[split], labels[split], classes, blocks=blocks).tolist() for split in x}
-    layers = range(len(length["select"]))
-    chosen = min(layers, key=length["select"].__getitem__)
-    right = Probe.fitted(x["select"], labels["select"], classes).accuracy(x["evaluate"], labels["evaluate"]).tolist()
-    for name, values in (("bits by block", length["evaluate"]), ("accuracy by block", right)):
-        curve = Curve(x=tuple(map(float, layers)), y=tuple(values), x_label="block", y_label=name)
-        yield Measurement(name=name, value=None, unit="", n=blocks[-1], seed=bench.seed, curve=curve)
-    for name, value in (("bits", length["evaluate"][chosen]), ("block", chosen), ("accuracy", max(right))):
-        yield number(bench, name, value, "", blocks[-1], "probing")
 
 
 def _sample(bench: Bench[PcfgStudy], operand: str, c_te: int, n: int) -> tuple[PcfgTask, Batch]:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from capbench.results import Grid, Measurement
-from capbench.studies.lab import Bench, Built
-from capbench.studies.readings import accuracy_number, curve_of, number
+from capbench.studies.lab import Bench, Built, made_of
+from capbench.studies.readings import accuracy_number, by_model, curve_of, number
 from capbench.studies.seeds import subseed
 
 if TYPE_CHECKING:
@@ -25,21 +25,26 @@ if TYPE_CHECKING:
 TITLES = {"base": "compiled", "tuned": "fine-tuned", "never": "compiled for O_FT"}
 
 
-def behaviour(bench: Bench[TracrStudy], **models: Built) -> Iterator[Measurement]:
-    """Accuracy of each model on O_PT and O_FT, on the same strings: `<model>.O_PT.c_te0` and so on (Table 3).
-
-    There is no prompt: both operands' answers are looked for in the one answer that the model gives.
-    """
+def accuracies(bench: Bench[TracrStudy], model: Built) -> Iterator[Measurement]:
+    """Accuracy of one model on O_PT and O_FT: what `behaviour` is made of."""
     from capbench.measure.accuracy import predictions
 
     for c_te in (0, 1):
         task, batch = _sample(bench, "O_PT", c_te)
         right = {"O_PT": _answers(task, batch), "O_FT": _answers(*_sample(bench, "O_FT", c_te))}
-        for name, built in models.items():
-            given = predictions(built.model, task, batch)
-            for operand, answers in right.items():
-                value = float((given == answers).float().mean())
-                yield accuracy_number(bench, f"{name}.{operand}.c_te{c_te}", value, len(given))
+        given = predictions(model.model, task, batch)
+        for operand, answers in right.items():
+            value = float((given == answers).float().mean())
+            yield accuracy_number(bench, f"{operand}.c_te{c_te}", value, len(given))
+
+
+@made_of(accuracies)
+def behaviour(bench: Bench[TracrStudy], **models: Built) -> Iterator[Measurement]:
+    """Accuracy of each model on O_PT and O_FT, on the same strings: `<model>.O_PT.c_te0` and so on (Table 3).
+
+    There is no prompt: both operands' answers are looked for in the one answer that the model gives.
+    """
+    yield from by_model(bench, accuracies, models)
 
 
 def weight_pruning(bench: Bench[TracrStudy], tuned: Built) -> Iterator[Measurement]:
