@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
-from capbench.compare.pairing import differences, mean, subtracted
+from capbench.compare.changes import Change, change
+from capbench.compare.pairing import mean, subtracted
+from capbench.compare.quantities import RATIO, kind_of_claim
 from capbench.compare.rows import RANK, ClaimRow, Outcome
 from capbench.results import Record, Status, Verdict
-from capbench.verdicts.statistics import interval
+
+BY_ROUNDING = "the status differs, but the effect moved by no more than rounding does"
 
 
 def claim_row(a: Record | None, b: Record | None) -> ClaimRow:
@@ -28,8 +32,19 @@ def claim_row(a: Record | None, b: Record | None) -> ClaimRow:
         effect_b=b.verdict.effect if b else None,
         threshold_a=a.verdict.threshold if a else None,
         threshold_b=b.verdict.threshold if b else None,
+        provisional=any(_provisional(record) for record in (a, b) if record is not None),
     )
     return row if a is None or b is None else _compared(row, a, b)
+
+
+def by_seed(record: Record) -> dict[int, float | None]:
+    """The effect on each seed; empty where the run recorded none."""
+    values = record.verdict.per_seed
+    return dict(zip(record.seeds, values, strict=True)) if len(record.seeds) == len(values) else {}
+
+
+def _provisional(record: Record) -> bool:
+    return record.verdict.provisional or record.verdict.n_seeds == 1 or len(record.seeds) == 1
 
 
 def _compared(row: ClaimRow, a: Record, b: Record) -> ClaimRow:
@@ -41,8 +56,7 @@ def _compared(row: ClaimRow, a: Record, b: Record) -> ClaimRow:
         note = f"different conditions decide: A {va.what} {va.direction}, B {vb.what} {vb.direction}"
         row = replace(row, note=note, threshold_a=None, threshold_b=None)
         return replace(row, outcome=_by_status(row) or Outcome.CHANGED)
-    row = _effects(row, a, b)
-    return replace(row, outcome=_by_status(row) or _by_effect(row))
+    return _effects(row, a, b)
 
 
 def _invalid(row: ClaimRow, a: Verdict, b: Verdict) -> ClaimRow:
@@ -57,45 +71,64 @@ def _invalid(row: ClaimRow, a: Verdict, b: Verdict) -> ClaimRow:
 def _effects(row: ClaimRow, a: Record, b: Record) -> ClaimRow:
     """The row with the effects of the seeds that both have, and their differences."""
     sign = 1 if a.verdict.direction == ">=" else -1
-    left, right = _by_seed(a), _by_seed(b)
-    found = differences(left, right)
-    if found:
-        by_seed = tuple(found.values())
-        change = mean(sign * value for value in by_seed)
-        # The interval of the differences with its sign turned, so that comparing B with A gives exactly the opposite.
-        ci = interval(by_seed)
-        return replace(
+    left, right = by_seed(a), by_seed(b)
+    found = change(kind_of_claim(a.verdict), left, right)
+    if found.by_seed:
+        row = replace(
             row,
-            effect_a=mean(value for seed in found if (value := left[seed]) is not None),
-            effect_b=mean(value for seed in found if (value := right[seed]) is not None),
-            seeds=tuple(found),
-            differences=by_seed,
-            change=change,
-            ci=ci and (ci if sign > 0 else (-ci[1], -ci[0])),
+            kind=found.kind,
+            effect_a=_effect(found, left),
+            effect_b=_effect(found, right),
+            seeds=tuple(found.by_seed),
+            differences=tuple(found.by_seed.values()),
+            change=None if found.mean is None else sign * found.mean,
+            # With its sign turned, so that comparing B with A gives exactly the opposite.
+            ci=found.ci and (found.ci if sign > 0 else (-found.ci[1], -found.ci[0])),
+            noise=found.noise,
+            provisional=row.provisional or len(found.by_seed) == 1,
         )
+        return _outcome(row, found, sign * found.beyond)
     if (left and right) or set(a.seeds) != set(b.seeds):
-        return replace(row, note="no seed in common has an effect in both runs")
+        row = replace(row, note="no seed in common has an effect in both runs")
+        return replace(row, outcome=_by_status(row) or Outcome.NOT_COMPARABLE)
     whole = subtracted(b.verdict.effect, a.verdict.effect)  # a run that holds means only
-    return replace(row, change=None if whole is None else sign * whole)
+    row = replace(row, change=None if whole is None else sign * whole)
+    same = Outcome.NOT_COMPARABLE if whole is None else Outcome.CHANGED if whole else Outcome.UNCHANGED
+    return replace(row, outcome=_by_status(row) or same)
 
 
-def _by_seed(record: Record) -> dict[int, float | None]:
-    values = record.verdict.per_seed
-    return dict(zip(record.seeds, values, strict=True)) if len(record.seeds) == len(values) else {}
+def _effect(found: Change, values: dict[int, float | None]) -> float | None:
+    """The mean over the seeds that both have; of ratios the geometric one."""
+    known = [value for seed in found.by_seed if (value := values[seed]) is not None]
+    if found.kind != RATIO:
+        return mean(known)
+    average = mean(map(math.log, known))
+    return None if average is None else math.exp(average)
 
 
-def _by_status(row: ClaimRow) -> Outcome | None:
-    """None where the status is the same."""
+def _outcome(row: ClaimRow, found: Change, beyond: int) -> ClaimRow:
+    """Better or worse where the interval of the change lies beyond rounding; otherwise just changed, if anything is."""
+    if found.alone and not found.told:
+        seeds = ", ".join(map(str, found.alone))
+        row = replace(row, note=f"on most seeds only one run has an effect ({seeds})")
+        return replace(row, outcome=_by_status(row, fell=True) or Outcome.CHANGED)
+    if beyond:
+        return replace(row, outcome=Outcome.IMPROVED if beyond > 0 else Outcome.WORSE)
+    if row.status_a is not row.status_b:
+        moved = row.threshold_a != row.threshold_b
+        note = "the threshold moved" if moved else "" if row.provisional else BY_ROUNDING
+        return replace(row, outcome=Outcome.CHANGED, note=note)
+    return replace(row, outcome=Outcome.CHANGED if any(row.differences) else Outcome.UNCHANGED)
+
+
+def _by_status(row: ClaimRow, *, fell: bool = False) -> Outcome | None:
+    """Where no effects can be set side by side, the statuses must tell; None where they are the same.
+
+    From supported to refuted the interval went from one side of a threshold to the other, which is more than a hair; to or from
+    inconclusive an end may have moved by rounding. fell: that is told, too, as more than rounding is known to differ.
+    """
     if row.status_a is row.status_b or row.status_a is None or row.status_b is None:
         return None
+    if not fell and Status.INCONCLUSIVE in (row.status_a, row.status_b):
+        return Outcome.CHANGED
     return Outcome.WORSE if RANK[row.status_b] < RANK[row.status_a] else Outcome.IMPROVED
-
-
-def _by_effect(row: ClaimRow) -> Outcome:
-    """Better or worse if the interval of the change excludes zero, or there is none; otherwise just changed."""
-    if row.change is None:
-        return Outcome.NOT_COMPARABLE
-    if row.change == 0 and not any(row.differences):
-        return Outcome.UNCHANGED
-    low, high = row.ci or (row.change, row.change)
-    return Outcome.IMPROVED if low > 0 else Outcome.WORSE if high < 0 else Outcome.CHANGED

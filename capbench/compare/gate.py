@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from capbench.compare.quantities import moved
 from capbench.compare.rows import ClaimRow, Comparison, Outcome, VerdictRow
 from capbench.errors import UsageError
-from capbench.report.words import line, number
+from capbench.report.words import line
 
 FORMS = "verdict, status, margin:-0.05 (or another number of at most 0) or none"
 SHOWN = 6  # rows named in the one line; the tables show all
@@ -17,7 +18,10 @@ SHOWN = 6  # rows named in the one line; the tables show all
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """status: a claim's status got worse; verdict: that, or a capability verdict changed; fall: a margin fell by more."""
+    """status: a claim's status got worse; verdict: that, or a capability verdict changed; fall: a margin fell by more.
+
+    Each only by more than rounding can do.
+    """
 
     words: tuple[str, ...]
     verdict: bool = False
@@ -41,18 +45,13 @@ class Gate:
         )
 
     def found(self, comparison: Comparison) -> tuple[str, ...]:
-        """What counts as a regression, one text per claim or verdict."""
+        """What counts as a regression, one text per claim or verdict. Nothing provisional does, nor what rounding can do."""
         claims = [f"{line(row.id)} {_end(row)}" for row in comparison.claims if self._fails(row)]
-        verdicts = [_verdict(row) for row in comparison.verdicts if self.verdict and _gone(row)]
+        verdicts = [_verdict(row) for row in comparison.verdicts if self.verdict and row.regressed]
         return (*claims, *verdicts)
 
     def _fails(self, row: ClaimRow) -> bool:
-        if self.status and row.status_fell:
-            return True
-        if self.fall is None or row.outcome in (Outcome.ONLY_A, Outcome.ONLY_B):
-            return False
-        # A margin that can no longer be compared (invalid, or another condition decides) fell if the status did.
-        return row.status_fell if row.change is None else row.change < -self.fall
+        return (self.status and row.regressed) or (self.fall is not None and row.fell_by(self.fall))
 
 
 def sentence(failed: Sequence[str], gate: Gate) -> str:
@@ -71,25 +70,22 @@ def _fall(option: str, form: str) -> float:
     raise UsageError(f"{option}={form}: unknown form; known: {FORMS}")
 
 
-def _gone(row: VerdictRow) -> bool:
-    return row.verdict_changed or row.outcome is Outcome.ONLY_A
-
-
 def _end(row: ClaimRow) -> str:
     if row.outcome is Outcome.ONLY_A:
         return "is only in A"
     if row.status_a is not row.status_b:
         return f"{row.status_a} → {row.status_b}"
-    return f"margin {number(row.change, sign=True)}"
+    return f"margin {moved(row.kind, row.change)}"
 
 
 def _verdict(row: VerdictRow) -> str:
     name = line(row.id)
     if row.outcome is Outcome.ONLY_A:
         return f"{name} is only in A"
-    ends = []
-    if row.verdict_a is not row.verdict_b:
-        ends.append(f"{row.verdict_a} → {row.verdict_b}")
-    if row.finetuned_a is not row.finetuned_b:
-        ends.append(f"fine-tuned task {row.finetuned_a or 'between'} → {row.finetuned_b or 'between'}")
+    changes = {
+        "verdict": ("", row.verdict_a, row.verdict_b),
+        "fine-tuned task": ("fine-tuned task ", row.finetuned_a or "between", row.finetuned_b or "between"),
+        "collateral": ("collateral ", row.collateral_a, row.collateral_b),
+    }
+    ends = [f"{words}{a} → {b}" for what in row.beyond for words, a, b in [changes[what]]]
     return f"{name} {', '.join(ends)}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from capbench.results import CapabilityState, FinetunedState, RunInfo, Status
+from capbench.results import CapabilityState, CollateralState, FinetunedState, RunInfo, Status
 
 RANK: Mapping[Status | None, int] = {
     Status.REFUTED: 0,
@@ -43,9 +43,12 @@ class ClaimRow:
     """One claim in both runs.
 
     seeds:       those that both runs have; effects, differences and change are about these alone.
+    kind:        of the quantity; ratios are compared as natural logarithms, and so are the next four.
     differences: B's effect minus A's, one per seed of `seeds`; empty where the runs hold no effects per seed.
     change:      of the margin at the same threshold: mean of the differences, positive if better for the claim.
-    ci:          95 % bootstrap interval of the change over the seeds; None for fewer than two.
+    ci:          95 % moderated t interval of the change over the seeds; None for fewer than two.
+    noise:       the standard deviation that rounding alone gives the change.
+    provisional: one of the runs, or what they share, has one seed only: shown, but never a regression.
     note:        what keeps the two from being compared, or what else differs.
     """
 
@@ -60,26 +63,45 @@ class ClaimRow:
     effect_a: float | None = None
     effect_b: float | None = None
     seeds: tuple[int, ...] = ()
+    kind: str = ""
     differences: tuple[float, ...] = ()
     change: float | None = None
     ci: tuple[float, float] | None = None
+    noise: float | None = None
+    provisional: bool = False
     threshold_a: float | None = None
     threshold_b: float | None = None
     note: str = ""
 
     @property
     def status_fell(self) -> bool:
-        """Whether the claim's status got worse, or it can no longer be decided, or is gone."""
+        """Whether the claim's status got worse, or it can no longer be decided, or is gone; by rounding or not."""
         if self.outcome in (Outcome.LOST, Outcome.ONLY_A):
             return True
         if self.status_a not in RANK or self.status_b not in RANK:
             return False
         return RANK[self.status_b] < RANK[self.status_a]
 
+    @property
+    def regressed(self) -> bool:
+        """Whether the status fell, and by more than rounding can do."""
+        return self.status_fell and self.outcome is not Outcome.CHANGED and not self.provisional
+
+    def fell_by(self, margin: float) -> bool:
+        """Whether all of the interval of the margin's change lies below -margin, and below what rounding does."""
+        if self.provisional or self.outcome in (Outcome.ONLY_A, Outcome.ONLY_B):
+            return False
+        if self.ci is None or self.noise is None:  # a margin that cannot be compared fell if the status did
+            return self.regressed
+        return self.ci[1] < -max(margin, self.noise)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceRow:
-    """What one tool says in both runs. differences: as for a claim, in the tool's unit; difference: their mean."""
+    """What one tool says in both runs. differences: as for a claim, but in the tool's unit; difference: their mean.
+
+    moved: the readings differ by more than rounding does, or too few of them can be set side by side to tell.
+    """
 
     tool: str
     unit: str
@@ -90,11 +112,17 @@ class EvidenceRow:
     seeds: tuple[int, ...] = ()
     differences: tuple[float, ...] = ()
     difference: float | None = None
+    moved: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerdictRow:
-    """One capability verdict in both runs. evidence: of the tools that both used."""
+    """One capability verdict in both runs.
+
+    evidence: of the tools that both used, then accuracies on the fine-tuning task, then collateral damage.
+    beyond: what changed by more than rounding can do, of 'verdict', 'fine-tuned task' and 'collateral'.
+    provisional: one of the runs has one seed only: shown, but never a regression.
+    """
 
     id: str
     model: str
@@ -105,14 +133,17 @@ class VerdictRow:
     verdict_b: CapabilityState | None
     finetuned_a: FinetunedState | None = None
     finetuned_b: FinetunedState | None = None
+    collateral_a: CollateralState | None = None
+    collateral_b: CollateralState | None = None
     evidence: tuple[EvidenceRow, ...] = ()
+    beyond: tuple[str, ...] = ()
+    provisional: bool = False
     note: str = ""
 
     @property
-    def verdict_changed(self) -> bool:
-        """Whether the verdict, or what became of the fine-tuning task, differs; moved evidence alone does not count."""
-        both = self.verdict_a is not None and self.verdict_b is not None
-        return both and (self.verdict_a, self.finetuned_a) != (self.verdict_b, self.finetuned_b)
+    def regressed(self) -> bool:
+        """Whether the verdict is gone, or changed by more than rounding can do."""
+        return not self.provisional and (self.outcome is Outcome.ONLY_A or bool(self.beyond))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,7 @@ def compare(a: Results, b: Results) -> Comparison:
         )
     )
     verdicts = tuple(
-        verdict_row(left, right)
+        verdict_row(left, right, a.records, b.records)
         for left, right in paired(
             a.capabilities,
             b.capabilities,
@@ -102,6 +102,11 @@ def _notes(a: Results, b: Results) -> tuple[str, ...]:
         shared = sorted(set(a.run.seeds) & set(b.run.seeds))
         kept = f"on seeds {_listed(map(str, shared))} only" if shared else "on no seeds, as they share none"
         notes.append(f"effects are compared {kept}; statuses and verdicts are those of each run's own seeds")
+    alone = [name for name, run in (("A", a), ("B", b)) if len(run.run.seeds) == 1]
+    if alone:
+        notes.append(
+            f"provisional, as {' and '.join(alone)} {'have' if len(alone) > 1 else 'has'} one seed: nothing here is a regression"
+        )
     return tuple(notes)
 
 

@@ -7,13 +7,16 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
+from capbench.compare.quantities import moved
 from capbench.compare.rows import ClaimRow, Comparison, EvidenceRow, Outcome, VerdictRow
 from capbench.report.markdown import escape, table
 from capbench.report.terminal import GAP, WIDTH, fold
-from capbench.report.words import DASH, interval, line, number, seeds
+from capbench.report.words import DASH, line, number, seeds
 from capbench.results import to_dict
 
-SCHEMA = 1  # of a comparison as JSON
+SCHEMA = (
+    2  # of a comparison as JSON; schema 1 had no kinds, no noise, nothing provisional, and compared ratios as they are
+)
 CELL = 24  # columns of a terminal for a cell before it is folded
 CLAIMS = ("claim", "outcome", "status", "effect", "change of margin", "B - A per seed")
 VERDICTS = ("capability", "outcome", "verdict", "fine-tuned task", "tools")
@@ -90,20 +93,25 @@ def _facts(found: Comparison) -> list[list[str]]:
 
 def _claim(row: ClaimRow, several: bool) -> list[str]:
     effect = _change(number(row.effect_a), number(row.effect_b))
-    change = number(row.change, sign=True) + (f" {interval(row.ci)}" if row.ci else "")
-    by_seed = ", ".join(number(value, sign=True) for value in row.differences) or DASH
-    return [_name(row, several), str(row.outcome), _change(row.status_a, row.status_b), effect, change, by_seed]
+    by_seed = ", ".join(moved(row.kind, value) for value in row.differences) or DASH
+    change = moved(row.kind, row.change, row.ci)
+    return [_name(row, several), _outcome(row), _change(row.status_a, row.status_b), effect, change, by_seed]
 
 
 def _verdict(row: VerdictRow, several: bool) -> list[str]:
-    tools = "; ".join(_tool(item) for item in row.evidence) or DASH
+    shown = [item for item in row.evidence if item.reading_a or any(item.differences) or item.difference]
+    tools = "; ".join(_tool(item) for item in shown) or DASH
     return [
         _name(row, several),
-        str(row.outcome),
+        _outcome(row),
         _change(row.verdict_a, row.verdict_b),
         _change(row.finetuned_a, row.finetuned_b),
         tools + (f" ({row.note})" if row.note else ""),
     ]
+
+
+def _outcome(row: ClaimRow | VerdictRow) -> str:
+    return f"{row.outcome}; provisional" if row.provisional else str(row.outcome)
 
 
 def _tool(item: EvidenceRow) -> str:

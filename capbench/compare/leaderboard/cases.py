@@ -36,7 +36,7 @@ def _case(judged: Capability, records: Iterable[Record], run: Results) -> Case:
         id=judged.id,
         state=judged.verdict,
         finetuned=judged.finetuned,
-        collateral=judged.collateral and judged.collateral.state,
+        collateral=judged.collateral.state if judged.collateral else None,
         states=dict(states),
         lost=lost,
         provisional=judged.provisional or len(seeds) == 1,

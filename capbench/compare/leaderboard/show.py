@@ -81,7 +81,10 @@ def _summary(found: Leaderboard) -> Table:
         + [_whole(value) for value in (row.cost.steps, row.cost.tokens, row.cost.seconds)]
         for row in found.standings
     ]
-    return Table(title=f"over the {found.shared} models that all methods were judged on", head=head, rows=rows)
+    title = (
+        f"over the {found.shared} models that all were judged on; steps, tokens and seconds of fine-tuning each once"
+    )
+    return Table(title=title, head=head, rows=rows)
 
 
 def _tool(found: Leaderboard, tool: str) -> Table:

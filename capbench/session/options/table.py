@@ -251,8 +251,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             repeatable=True,
             default="verdict",
             needs="baseline",
-            help="what counts as a regression. verdict: a capability verdict or fine-tuned state changed, or a claim's status "
-            "got worse; status: only the latter; margin:-0.05: a claim's margin fell by more than that; none",
+            help="what counts as a regression, by more than rounding can do and never from one seed. verdict: a capability "
+            "verdict, fine-tuned state or collateral damage changed, or a claim's status got worse; status: only the latter; "
+            "margin:-0.05: a claim's margin fell by more than that; none",
         ),
     ),
     "Options of single commands": (
