@@ -17,6 +17,7 @@ import pytest
 import safetensors.torch  # noqa: F401
 import scipy.stats  # noqa: F401
 import torch
+from fresh import printed
 
 import capbench.methods.returned  # `build` takes it from its package, which keeps an old one
 from capbench.cli.main import main
@@ -128,10 +129,9 @@ def run(pytester: pytest.Pytester, *options: str, process: bool = False, **more:
 
 def planned(pytester: pytest.Pytester, *arguments: str) -> str:
     """What `capbench plan` says of a suite's models with one seed, in a process of its own: it hashes files anew."""
-    command = str(Path(sys.executable).with_name("capbench"))
-    done = pytester.run(command, "plan", "--cache=cache", "--seeds=1", *arguments, timeout=100)
-    assert done.ret == 0, done.errlines
-    return next(line for line in done.outlines if " in the cache" in line)
+    words = ["plan", "--cache=cache", "--seeds=1", *arguments]
+    said = printed(f"from capbench.cli.main import main\nassert main({words!r}) == 0\n", pytester.path)
+    return next(line for line in said.splitlines() if " in the cache" in line)
 
 
 def folders(pytester: pytest.Pytester, name: str = "reports") -> list[Path]:

@@ -38,7 +38,7 @@ def test_a_network_of_ones_own_is_pretrained_and_fine_tuned(pytester: pytest.Pyt
     write_suite(pytester, TESTS)
     network = pytester.path / "network.py"
     shutil.copy(ROOT / "examples" / "recall" / "network.py", network)
-    first = run(pytester, "--capbench-report=reports", "--capbench-seeds=1", process=True)
+    first = run(pytester, "--capbench-report=reports", "--capbench-seeds=1")
     first.assert_outcomes(passed=1)
     assert lines_with(first, "3 of 3 models to make") and trained(pytester) >= 3
     found = record(results(pytester), "mine.recurrent")

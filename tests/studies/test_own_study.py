@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from fresh import printed
 from tiny_suite import folders, lines_with, planned, record, results, run, trained
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +30,7 @@ def edit(file: Path, old: str, new: str) -> None:
 
 def test_it_runs_and_its_verdict_says_that_its_tool_is_uncalibrated(recall: Path, pytester: pytest.Pytester) -> None:
     options = ("recall", "--capbench-scale=smoke", "--capbench-seeds=1")
-    first = run(pytester, *options, "--capbench-report=reports", process=True)
+    first = run(pytester, *options, "--capbench-report=reports")
     first.assert_outcomes(passed=1)
     assert lines_with(first, "3 of 3 models to make") and trained(pytester) >= 3
     found = results(pytester)
@@ -40,7 +39,7 @@ def test_it_runs_and_its_verdict_says_that_its_tool_is_uncalibrated(recall: Path
     assert verdict.id == "recall first to last[lr=medium]" and verdict.model == "gru-24"
     assert [e.tool for e in verdict.evidence] == ["behaviour", "reading"]
     assert verdict.uncalibrated == ("reading",) and verdict.reason.endswith("; uncalibrated at scale smoke: reading")
-    assert lines_with(first, f"{verdict.verdict} (uncalibrated)")
+    assert lines_with(first, f"  {verdict.verdict}  ", "recall first to last") and lines_with(first, "(uncalibrated)")
     (folder,) = folders(pytester)
     for file in ("report.html", "summary.md"):
         assert "uncalibrated" in (folder / file).read_text()
@@ -62,11 +61,8 @@ print(json.dumps([step.key for step in (made.base.start, made.base, made)]))
 def keys(folder: Path) -> list[str]:
     """Those of a fresh process, which has imported neither the network nor what it imports."""
     edit(folder / "study.py", "from network import RecurrentConfig\n", "from sizes import RecurrentConfig\n")
-    command = [sys.executable, "-c", KEYS]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    found: list[str] = json.loads(printed(KEYS, folder))
     edit(folder / "study.py", "from sizes import RecurrentConfig\n", "from network import RecurrentConfig\n")
-    assert ended.returncode == 0, ended.stderr
-    found: list[str] = json.loads(ended.stdout)
     return found
 
 
