@@ -81,8 +81,9 @@ def _summary(found: Leaderboard) -> Table:
         + [_whole(value) for value in (row.cost.steps, row.cost.tokens, row.cost.seconds)]
         for row in found.standings
     ]
+    models = "model" if found.shared == 1 else "models"
     title = (
-        f"over the {found.shared} models that all were judged on; steps, tokens and seconds of fine-tuning each once"
+        f"over the {found.shared} {models} that all were judged on; steps, tokens and seconds of fine-tuning each once"
     )
     return Table(title=title, head=head, rows=rows)
 
