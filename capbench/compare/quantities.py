@@ -45,9 +45,10 @@ def moved(kind: str, change: float | None, ci: tuple[float, float] | None = None
     """A change on the scale of its kind, with its interval: `+0.05 [0.01, 0.09]`, of a ratio as a factor `×1.20 [1.05, 1.40]`."""
     if change is None or kind != RATIO:
         return number(change, sign=True) + (f" {interval(ci)}" if ci else "")
-    factors = f" {interval((_factor(ci[0]), _factor(ci[1])))}" if ci else ""
-    return f"×{number(_factor(change))}{factors}"
+    factors = f" {interval((factor(ci[0]), factor(ci[1])))}" if ci else ""
+    return f"×{number(factor(change))}{factors}"
 
 
-def _factor(log: float) -> float:
+def factor(log: float) -> float:
+    """The ratio of which this is the logarithm."""
     return math.exp(min(log, 700.0))  # beyond, no float has it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,20 @@ def test_a_tool_counts_only_on_the_seeds_that_lost_the_behaviour() -> None:
     found = leaderboard([of("full", by_seed("WWI", revival={0: 4.0, 1: None, 2: 1.0}))])
     (case,) = found.standings[0].cases
     cell = case.tools["revival"]
-    assert (case.lost, cell.value, cell.per_seed, cell.missing) == ((0, 1), 4.0, {0: 4.0}, 1)
+    assert (case.lost, cell.value, cell.per_seed, cell.missing) == ((0, 1), pytest.approx(4.0), {0: 4.0}, 1)
     assert "4.00 (1 missing)" in to_text(found)
+
+
+def test_a_cell_has_a_t_interval_over_seeds_of_ratios_as_factors() -> None:
+    """.4 .5 .6: .5, deviation .1; t(2) = 4.303, so 4.303 * .1 / sqrt(3) = .248. Ratios 1 2 4: 2, deviation ln 2 of the logarithms."""
+    known = by_seed("WWW", revival={0: 1.0, 1: 2.0, 2: 4.0}, probing={0: 0.4, 1: 0.5, 2: 0.6})
+    probing = dataclasses.replace(known.evidence[1], unit="retention")
+    found = leaderboard([of("a", dataclasses.replace(known, evidence=(known.evidence[0], probing)))])
+    tools = found.standings[0].cases[0].tools
+    assert tools["probing"].ci == pytest.approx((0.5 - 0.2484, 0.5 + 0.2484), abs=1e-4)
+    factor = math.exp(4.3027 * math.log(2) / math.sqrt(3))
+    assert tools["revival"].value == pytest.approx(2.0)
+    assert tools["revival"].ci == pytest.approx((2 / factor, 2 * factor), rel=1e-4)
 
 
 def test_where_nothing_was_lost_there_is_nothing_to_revive() -> None:
@@ -91,14 +104,14 @@ def test_where_nothing_was_lost_there_is_nothing_to_revive() -> None:
 def test_an_old_run_without_states_by_seed_goes_by_its_behaviour() -> None:
     old = by_seed("", behaviour={0: 0.95, 1: 0.1}, revival={0: 1.0, 1: 7.0})
     (case,) = leaderboard([of("full", old, seeds=(0, 1))]).standings[0].cases
-    assert (case.lost, case.tools["revival"].value) == ((1,), 7.0)
+    assert (case.lost, case.tools["revival"].value) == ((1,), pytest.approx(7.0))
     assert case.tools["behaviour"].value == pytest.approx(0.525)  # the behaviour itself is read on all seeds
 
 
 def test_unlike_cases_stand_apart() -> None:
     high, low = by_seed("WW", revival={0: 8.0, 1: 8.0}), by_seed("WW", revival={0: 2.0, 1: 2.0})
     found = leaderboard([of("full", high, low)])
-    assert [case.tools["revival"].value for case in found.standings[0].cases] == [8.0, 2.0]
+    assert [case.tools["revival"].value for case in found.standings[0].cases] == pytest.approx([8.0, 2.0])
     assert "5.00" not in to_text(found)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from capbench.compare.intervals import over_seeds
 from capbench.compare.leaderboard.standings import Case, Cell, Cost
 from capbench.compare.pairing import mean
 from capbench.results import Capability, CapabilityState, Collateral, Evidence, Record, Results
-from capbench.verdicts.capability import KEPT
-from capbench.verdicts.statistics import interval
 from capbench.verdicts.tools import BEHAVIOUR
 
+KEPT = 0.90  # accuracy from which a behaviour is kept, in runs that recorded no state by seed
 COLLATERAL = "collateral"  # the name of its column, beside those of the tools
 _COSTS = {"steps": "finetuning.steps", "tokens": "finetuning.tokens", "seconds": "finetuning.seconds"}
 
@@ -68,13 +68,8 @@ def _collateral(found: Collateral) -> Cell:
 
 def _over(per_seed: Mapping[int, float | None], seeds: Sequence[int], unit: str) -> Cell:
     known = {seed: value for seed in seeds if (value := per_seed.get(seed)) is not None}
-    return Cell(
-        value=mean(known.values()),
-        ci=interval(list(known.values())) if known else None,
-        unit=unit,
-        per_seed=known,
-        missing=len(seeds) - len(known),
-    )
+    value, ci = over_seeds(list(known.values()), unit)
+    return Cell(value=value, ci=ci, unit=unit, per_seed=known, missing=len(seeds) - len(known))
 
 
 def _cost(judged: Capability, records: Iterable[Record]) -> Cost:

@@ -10,7 +10,7 @@ from capbench.results import CapabilityState, CollateralState, FinetunedState
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What one tool measured on one case: the mean over the seeds that count, and its 95 % interval over them.
+    """What one tool measured on one case: the mean over the seeds that count (of ratios the geometric), and its 95 % interval.
 
     A tool counts on the seeds on which the behaviour was lost; the behaviour itself, and collateral damage, on all.
     per_seed: the values that were measured on these. missing: how many of them have no value, as it was censored or not measured;
