@@ -30,6 +30,7 @@ from capbench.results import (
 )
 
 Captured = pytest.CaptureFixture[str]
+UNITS = {"behaviour": "accuracy", "probing": "retention"}  # of the other tools: ratio
 
 
 def of(method: str, *verdicts: Capability, records: tuple[Record, ...] = (), **info: Any) -> Results:
@@ -52,7 +53,7 @@ def by_seed(states: str, **tools: dict[int, float | None]) -> Capability:
     """A verdict with a state per seed ('WWI': wrapped, wrapped, intact) and what each tool measured on each."""
     known = {state[0].upper(): state for state in ("wrapped", "deleted", "intact", "undecided")}
     evidence = tuple(
-        Evidence(tool=tool, value=0.5, unit="ratio", reading="unclear", rule="", per_seed=values)
+        Evidence(tool=tool, value=0.5, unit=UNITS.get(tool, "ratio"), reading="unclear", rule="", per_seed=values)
         for tool, values in tools.items()
     )
     per_seed = {seed: CapabilityState(known[letter]) for seed, letter in enumerate(states)}
@@ -83,10 +84,11 @@ def test_a_tool_counts_only_on_the_seeds_that_lost_the_behaviour() -> None:
 
 
 def test_a_cell_has_a_t_interval_over_seeds_of_ratios_as_factors() -> None:
-    """.4 .5 .6: .5, deviation .1; t(2) = 4.303, so 4.303 * .1 / sqrt(3) = .248. Ratios 1 2 4: 2, deviation ln 2 of the logarithms."""
+    """.4 .5 .6: .5, deviation .1; t(2) = 4.303, so 4.303 * .1 / sqrt(3) = .248. Ratios 1 2 4: 2, and their logarithms
+    deviate by ln 2.
+    """
     known = by_seed("WWW", revival={0: 1.0, 1: 2.0, 2: 4.0}, probing={0: 0.4, 1: 0.5, 2: 0.6})
-    probing = dataclasses.replace(known.evidence[1], unit="retention")
-    found = leaderboard([of("a", dataclasses.replace(known, evidence=(known.evidence[0], probing)))])
+    found = leaderboard([of("a", known)])
     tools = found.standings[0].cases[0].tools
     assert tools["probing"].ci == pytest.approx((0.5 - 0.2484, 0.5 + 0.2484), abs=1e-4)
     factor = math.exp(4.3027 * math.log(2) / math.sqrt(3))
@@ -104,7 +106,7 @@ def test_where_nothing_was_lost_there_is_nothing_to_revive() -> None:
 def test_an_old_run_without_states_by_seed_goes_by_its_behaviour() -> None:
     old = by_seed("", behaviour={0: 0.95, 1: 0.1}, revival={0: 1.0, 1: 7.0})
     (case,) = leaderboard([of("full", old, seeds=(0, 1))]).standings[0].cases
-    assert (case.lost, case.tools["revival"].value) == ((1,), pytest.approx(7.0))
+    assert case.lost == (1,) and case.tools["revival"].value == pytest.approx(7.0)
     assert case.tools["behaviour"].value == pytest.approx(0.525)  # the behaviour itself is read on all seeds
 
 
