@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from capbench.compare.changes import Change, change
+from capbench.compare.conditions import moved_for
 from capbench.compare.pairing import mean, subtracted
 from capbench.compare.quantities import RATIO, kind_of_claim
 from capbench.compare.rows import RANK, ClaimRow, Outcome
@@ -55,7 +56,7 @@ def _compared(row: ClaimRow, a: Record, b: Record) -> ClaimRow:
         # A claim of several conditions shows the worst one, which may differ between the runs.
         note = f"different conditions decide: A {va.what} {va.direction}, B {vb.what} {vb.direction}"
         row = replace(row, note=note, threshold_a=None, threshold_b=None)
-        return replace(row, outcome=_by_status(row) or Outcome.CHANGED)
+        return replace(row, outcome=_by_condition(row, a, b) or _by_status(row) or Outcome.CHANGED)
     return _effects(row, a, b)
 
 
@@ -119,6 +120,20 @@ def _outcome(row: ClaimRow, found: Change, beyond: int) -> ClaimRow:
         note = "the threshold moved" if moved else "" if row.provisional else BY_ROUNDING
         return replace(row, outcome=Outcome.CHANGED, note=note)
     return replace(row, outcome=Outcome.CHANGED if any(row.differences) else Outcome.UNCHANGED)
+
+
+def _by_condition(row: ClaimRow, a: Record, b: Record) -> Outcome | None:
+    """By the condition that decides the worse of two runs, where the other run holds it, too; None where it does not."""
+    if a.verdict.status is b.verdict.status:
+        return None
+    worse = b if RANK[b.verdict.status] < RANK[a.verdict.status] else a
+    moved = moved_for(a, b, by_seed(worse))
+    if moved is None:
+        return None
+    as_the_status = 1 if worse is a else -1
+    if moved != as_the_status:
+        return Outcome.CHANGED
+    return Outcome.IMPROVED if moved > 0 else Outcome.WORSE
 
 
 def _by_status(row: ClaimRow, *, fell: bool = False) -> Outcome | None:

@@ -189,6 +189,28 @@ def test_effects_of_different_conditions_are_not_compared() -> None:
     assert (hair.outcome, hair.regressed, found.regressed) == (Outcome.CHANGED, False, True)
 
 
+@pytest.mark.parametrize(("values", "fails"), [((0.90, 0.96, 0.92), False), ((0.60, 0.70, 0.65), True)])
+def test_a_condition_that_decides_only_in_one_run_is_found_in_the_other(values: tuple[float, ...], fails: bool) -> None:
+    """In A the first condition is shown, in B the second, as it is inconclusive now; the measurements hold it for both."""
+
+    def measuring(first: tuple[float, ...], second: tuple[float, ...], shown: str, status: Status) -> Record:
+        kept = [
+            Measurement(name=name, value=value, unit="accuracy", n=9, seed=seed)
+            for name, per_seed in (("one", first), ("two", second))
+            for seed, value in enumerate(per_seed)
+        ]
+        record = claim(
+            "a.b", {"one": first, "two": second}[shown], 0.9, what=f"{shown} accuracy", measurements=tuple(kept)
+        )
+        return dataclasses.replace(record, verdict=dataclasses.replace(record.verdict, status=status))
+
+    a = measuring((0.97, 0.98, 0.99), (0.92, 0.97, 0.93), "one", Status.SUPPORTED)
+    b = measuring((0.96, 0.98, 0.99), values, "two", Status.INCONCLUSIVE)
+    found = row(a, b)
+    assert (found.outcome is Outcome.WORSE) is found.regressed is fails
+    assert (row(b, a).outcome is Outcome.IMPROVED) is fails
+
+
 def test_without_a_seed_in_common_nothing_is_compared() -> None:
     comparison = compare(run(claim("a.b", YES)), run(claim("a.b", YES, seeds=(5, 6, 7)), seeds=(5, 6, 7)))
     assert [r.outcome for r in comparison.claims] == [Outcome.NOT_COMPARABLE]
