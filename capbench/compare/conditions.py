@@ -34,7 +34,7 @@ def moved_for(a: Record, b: Record, effects: Mapping[int, float | None]) -> int 
     return found.pop() if len(found) == 1 else None
 
 
-def _measured(record: Record) -> dict[str, Values]:
+def _measured(record: Record) -> Mapping[str, Values]:
     found: dict[str, dict[int, float]] = {}
     for measured in record.measurements:
         if measured.is_number and measured.value is not None:
