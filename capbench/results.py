@@ -13,7 +13,7 @@ from typing import Any
 SCHEMA = 8
 # Schema 1 had no grids; 1 and 2 no expectations and no evidence per seed; 1 to 3 no variants; 1 to 4 no user-defined task;
 # 1 to 5 neither studies nor what was not calibrated; 1 to 6 no warnings; 1 to 7 neither how an interval was found, nor states per
-# seed, nor collateral damage. Otherwise they are the same.
+# seed, nor collateral damage, nor bounds (a censored revival stood there as a plain value). Otherwise they are the same.
 READABLE = (1, 2, 3, 4, 5, 6, 7, SCHEMA)
 
 
@@ -106,6 +106,7 @@ class Measurement:
     """One number measured on one model, or one picture of it: at most one of curve and grid.
 
     value: None if the quantity does not exist (a revival that never happened); never a placeholder such as 0.0.
+    bound: '>=' or '<=' where only a bound is known, which is then the value (a time that was censored); '' for a plain value.
     unit:  'accuracy' (0..1), 'bits/sample', 'steps', 'neurons', 'ratio', 'retention' …
     n:     number of evaluation strings.
     group: the figure it belongs to: 'fine-tuning', 'pruning', 'probing', 'revival', 'accuracy', 'attention' …
@@ -122,9 +123,11 @@ class Measurement:
     curve: Curve | None = None
     grid: Grid | None = None
     note: str = ""
+    bound: str = ""
 
     def __post_init__(self) -> None:
         _require_finite(self.name, self.value)
+        _require_bound(self.name, self.value, self.bound)
         if self.curve is not None and self.grid is not None:
             raise ValueError(f"{self.name or 'a measurement'} must have a curve or a grid, not both")
 
@@ -231,7 +234,12 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """The reading of one tool for one model; reading: 'present', 'absent' or 'unclear'."""
+    """The reading of one tool for one model; reading: 'present', 'absent', 'unclear' or 'not measured'.
+
+    value: the mean over seeds. Where some are bounds it is a bound too, on every seed's, as `bound` says ('>=' or '<='); None
+    where they bound nothing together. per_seed: None where it was not measured or has no value. bounds: the seeds whose value
+    is only a bound.
+    """
 
     tool: str
     value: float | None
@@ -239,9 +247,14 @@ class Evidence:
     reading: str
     rule: str  # the documented threshold
     per_seed: Mapping[int, float | None] = field(default_factory=dict)
+    bound: str = ""
+    bounds: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require_finite(self.tool, self.value, *self.per_seed.values())
+        _require_bound(self.tool, self.value, self.bound)
+        for seed, bound in self.bounds.items():
+            _require_bound(f"{self.tool}, seed {seed}", self.per_seed.get(seed), bound)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -409,7 +422,13 @@ def _capability(raw: Mapping[str, Any]) -> Capability:
             "per_seed": {int(seed): CapabilityState(state) for seed, state in raw.get("per_seed", {}).items()},
             "collateral": _collateral(raw["collateral"]) if raw.get("collateral") else None,
             "evidence": tuple(
-                Evidence(**{**e, "per_seed": {int(k): v for k, v in e.get("per_seed", {}).items()}})
+                Evidence(
+                    **{
+                        **e,
+                        "per_seed": {int(k): v for k, v in e.get("per_seed", {}).items()},
+                        "bounds": {int(k): v for k, v in e.get("bounds", {}).items()},
+                    }
+                )
                 for e in raw["evidence"]
             ),
         }
@@ -430,6 +449,13 @@ def _require_finite(name: str, *values: float | None) -> None:
     for value in values:
         if value is not None and not math.isfinite(value):
             raise ValueError(f"{name or 'a result'} must be a finite number or None, got {value!r}")
+
+
+def _require_bound(name: str, value: float | None, bound: str) -> None:
+    if bound not in ("", ">=", "<="):
+        raise ValueError(f"{name or 'a result'}: bound {bound!r} must be '>=', '<=' or ''")
+    if bound and value is None:
+        raise ValueError(f"{name or 'a result'}: a bound needs a value, got bound {bound!r} and no value")
 
 
 def _fields(value: Any) -> list[tuple[str, Any]]:

@@ -10,8 +10,9 @@
 
     [[verdict]]                             # about a capability verdict
     pattern = "pcfg counter*"               # against task and case, as in pcfg counter a to b[prior=low,c_tr=1,lr=small]
-    expect = "deleted"                      # intact, wrapped, deleted or undecided; or a list of them
+    expect = "deleted"                      # intact, wrapped, deleted, destroyed or undecided; or a list of them
     finetuned = ["learned", "shortcut"]     # optional: what became of the fine-tuned task
+    collateral = "kept"                     # optional: what became of all else, where the base model knew anything else
     reason = "the method deletes"           # `because`, if given, is about `undecided`
 
 In a pattern `*` stands for any text and `?` for one character; nothing else is special, not even brackets. The whole id must
@@ -29,17 +30,18 @@ from typing import Any
 
 from capbench.errors import UsageError
 from capbench.reading import EncodingError, read_text
-from capbench.results import CapabilityState, FinetunedState, Status
+from capbench.results import CapabilityState, CollateralState, FinetunedState, Status
 
 PAPER = "paper"
 BUILT_IN = ("preserve", "delete")  # files of these names lie beside this module
 STATUSES = tuple(map(str, Status))
 STATES = tuple(map(str, CapabilityState))
 FINETUNED = tuple(map(str, FinetunedState))
+COLLATERAL = tuple(map(str, CollateralState))
 UNDECIDABLE = {"claim": str(Status.INVALID), "verdict": str(CapabilityState.UNDECIDED)}  # the ends `because` is about
 KEYS = {
     "claim": ("pattern", "expect", "reason", "because"),
-    "verdict": ("pattern", "expect", "reason", "because", "finetuned"),
+    "verdict": ("pattern", "expect", "reason", "because", "finetuned", "collateral"),
 }
 
 
@@ -53,6 +55,7 @@ class Expectation:
     reason: str
     because: tuple[str, ...] = ()
     finetuned: tuple[str, ...] = ()
+    collateral: tuple[str, ...] = ()
     own: bool = True
 
 
@@ -144,6 +147,7 @@ def _entry(raw: Mapping[str, Any], kind: str, where: str, own: bool) -> Expectat
         reason=_text(raw, "reason", where),
         because=because,
         finetuned=_words(raw, "finetuned", where, FINETUNED) if "finetuned" in raw else (),
+        collateral=_words(raw, "collateral", where, COLLATERAL) if "collateral" in raw else (),
         own=own,
     )
 

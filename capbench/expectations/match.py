@@ -48,6 +48,8 @@ def of_verdict(entries: Sequence[Expectation], found: Capability) -> Outcome | N
     holds = _fits(entry, str(found.verdict), found.reason)
     if entry.finetuned:
         holds = holds and str(found.finetuned) in entry.finetuned
+    if entry.collateral and found.collateral is not None:
+        holds = holds and str(found.collateral.state) in entry.collateral
     return _outcome(entry, str(found.verdict), holds)
 
 
@@ -75,10 +77,12 @@ def _outcome(entry: Expectation, status: str, holds: bool) -> Outcome:
 
 
 def _wanted(entry: Expectation, status: str) -> str:
-    """What was expected and not found, as in `deleted or undecided as 'behaviour gone*', fine-tuned task learned`."""
+    """What was expected and not found, as in `deleted or undecided as 'gone*', fine-tuned task learned, all else kept`."""
     wanted = " or ".join(entry.expect)
     if entry.because and status == UNDECIDABLE[entry.kind]:
         wanted += f" as {' or '.join(map(repr, entry.because))}"
     if entry.finetuned:
         wanted += f", fine-tuned task {' or '.join(entry.finetuned)}"
+    if entry.collateral:
+        wanted += f", all else {' or '.join(entry.collateral)}"
     return wanted

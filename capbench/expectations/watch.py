@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from capbench.expectations.files import Expectations
 from capbench.expectations.match import Outcome, find, of_claim, of_verdict, unmatched
-from capbench.results import Capability, Record
+from capbench.results import Capability, Collateral, Record
 
 
 class Watch:
@@ -42,7 +42,8 @@ class Watch:
             outcome = of_verdict(entries, found)
             if outcome is not None and not outcome.holds:
                 new = f", fine-tuned task {found.finetuned or 'between the classes'}"
-                lines.append(f"{found.id} ({found.method}): {found.verdict}{new}: {found.reason}; {outcome.line}")
+                ends = f"{found.verdict}{new}{_collateral(found.collateral)}"
+                lines.append(f"{found.id} ({found.method}): {ends}: {found.reason}; {outcome.line}")
         judged = {(c.id, c.method) for c in capabilities}
         missing = {(model, r.method): r for r in records if not r.measurements and (model := _model(r))}
         for (model, method), record in missing.items():
@@ -64,6 +65,14 @@ class Watch:
             for entries, names, what in sought
             for e in unmatched(entries, names)
         ]
+
+
+def _collateral(found: Collateral | None) -> str:
+    """`, all else damaged (worst: I.c, 0.71 of before)`; '' where the base model knew nothing else."""
+    if found is None:
+        return ""
+    share = "" if found.value is None else f", {found.value:.2f} of before"
+    return f", all else {found.state} (worst: {found.worst}{share})"
 
 
 def _model(record: Record) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 RevivalCurve = Sequence[tuple[int, float]]  # (training step, accuracy 0..1)
 
@@ -18,18 +19,30 @@ def fastest(curves: Iterable[RevivalCurve], accuracy: float) -> int | None:
     return min(reached, default=None)
 
 
-def speed_up(revival: int | None, baseline: int | None, *, budget: int) -> tuple[float | None, str]:
-    """Baseline steps ÷ revival steps, and a note on the ratio if either was censored at `budget` steps.
+@dataclass(frozen=True, kw_only=True)
+class SpeedUp:
+    """Baseline steps ÷ revival steps. bound: '>=' or '<=' where it is only a bound; note: why, or why there is no value."""
 
-    Baseline censored: a lower bound. Revival censored: an upper bound. Both: None. A revival that needed no step gives None
-    too: nothing was lost.
+    value: float | None
+    bound: str = ""
+    note: str = ""
+
+
+def speed_up(revival: int | None, baseline: int | None, *, budget: int) -> SpeedUp:
+    """How much sooner than its baseline a revival got there; None: it did not in `budget` steps, so that more is needed.
+
+    Baseline censored: the speed-up is at least budget ÷ revival. Revival censored: at most baseline ÷ budget. Both: nothing is
+    known. A revival that needed no step has no speed-up either: nothing was lost.
     """
     if revival == 0:
-        return None, "nothing to revive: the accuracy was reached before the first step"
+        return SpeedUp(value=None, note="nothing to revive: the accuracy was reached before the first step")
     if revival is None and baseline is None:
-        return None, f"neither the revival nor its baseline reached the accuracy in {budget} steps"
+        note = f"censored: neither the revival nor its baseline reached the accuracy in {budget} steps"
+        return SpeedUp(value=None, note=note)
     if revival is None:
-        return (baseline or 0) / budget, f"an upper bound: the revival did not reach the accuracy in {budget} steps"
+        note = f"censored: the revival did not reach the accuracy in {budget} steps"
+        return SpeedUp(value=(baseline or 0) / budget, bound="<=", note=note)
     if baseline is None:
-        return budget / revival, f"a lower bound: the baseline did not reach the accuracy in {budget} steps"
-    return baseline / revival, ""
+        note = f"censored: the baseline did not reach the accuracy in {budget} steps"
+        return SpeedUp(value=budget / revival, bound=">=", note=note)
+    return SpeedUp(value=baseline / revival)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from capbench.errors import NoAnswerError
 from capbench.pipeline.steps import Step
 from capbench.results import Control, Measurement, Record, Status, Verdict
+from capbench.studies import collateral
 from capbench.studies.base import Study
 from capbench.studies.lab import Bench, Lab, Reading
 from capbench.verdicts import claims
@@ -81,10 +83,14 @@ class Judge:
     _measurements: list[Measurement] = field(default_factory=list)
     _controls: list[Control] = field(default_factory=list)
     _asked: list[str] = field(default_factory=list)
+    _others: bool = False  # whether collateral damage was measured
     _started: float = field(default_factory=time.perf_counter)
 
     def measure(self, *readings: tuple[Reading, Sequence[str]]) -> None:
-        """Carry out readings on every seed: pairs of a reading and the names of the models that it is given."""
+        """Carry out readings on every seed: pairs of a reading and the names of the models that it is given.
+
+        Collateral damage is measured besides, of every fine-tuned model (see `Toolbox.collateral`).
+        """
         if self.blocked:
             raise InvalidClaimError(self.blocked)
         for seed, steps in self.steps.items():
@@ -102,15 +108,25 @@ class Judge:
             for seed, steps in self.steps.items():
                 bench = Bench(study=self.study, seed=seed)
                 for reading, names in readings:
-                    try:
+                    with self._answered(seed, names):
                         self._measurements += self.lab.read(reading, bench, {name: steps[name] for name in names})
-                    except NoAnswerError as error:
-                        models = ", ".join(map(repr, names))
-                        raise InvalidClaimError(
-                            f"method {self.method or 'of the base model'!r}, seed {seed}: a model answers NaN ({models}): {error}"
-                        ) from error
+                if not self._others:
+                    with self._answered(seed, steps):
+                        self._measurements += collateral.measured(self.lab, bench, steps)
+            self._others = True
 
         self.timed(work)
+
+    @contextmanager
+    def _answered(self, seed: int, names: Iterable[str]) -> Iterator[None]:
+        """A model that answers NaN makes the claim invalid."""
+        try:
+            yield
+        except NoAnswerError as error:
+            models = ", ".join(map(repr, names))
+            raise InvalidClaimError(
+                f"method {self.method or 'of the base model'!r}, seed {seed}: a model answers NaN ({models}): {error}"
+            ) from error
 
     def __getitem__(self, name: str) -> list[float]:
         """A measured quantity, one value per seed. A quantity that has no value on some seed makes the claim invalid."""
@@ -144,13 +160,19 @@ class Judge:
             raise InvalidClaimError(reason)
 
     def decide(self, *conditions: Verdict) -> None:
-        """The verdict, unless a control failed, or the calibration of a tool that was asked. All conditions must hold."""
+        """The verdict, unless a control failed, or the calibration of a tool that was asked. All conditions must hold.
+
+        A model that lost everything says nothing about what fine-tuning does to a capability: a claim about one is invalid, or
+        inconclusive where it is so on some seeds only.
+        """
         failed = [c for c in self._controls if not c.passed]
         if failed:
             c = failed[0]
             self.verdict = claims.invalid(f"control failed: {c.name} is {c.value:.3g}, expected {c.expected}")
         elif doubt := objection(self.study.toolbox, self.study.preset.name, self._asked):
             self.verdict = claims.invalid(doubt)
+        elif lost := collateral.destroyed(self._measurements, self.study.toolbox, self.steps):
+            self.verdict = claims.of_destroyed(claims.all_of(*conditions), lost, len(self.steps))
         else:
             self.verdict = claims.all_of(*conditions)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from capbench.measure.revive import RevivalCurve, fastest, speed_up, steps_to
+from capbench.measure.revive import RevivalCurve, SpeedUp, fastest, speed_up, steps_to
 from capbench.results import Curve, Measurement
 from capbench.studies.base import FineTuningPreset, Study
 from capbench.studies.lab import Bench, Built, Reading
@@ -49,8 +49,8 @@ def revival(bench: Bench[Reviving], **curves: Built) -> Iterator[Measurement]:
     """Steps to 50, 90 and 95 % of reFT, Scr.+FT and Scr. at each reviver rate, and their ratios (Fig. 9).
 
     The models are named `reft_<rate>`, `scrft_<rate>`, `scr_<rate>`, and `retained_<rate>` for a revival without any example
-    of O_PT. revival.ratio compares each at its fastest rate. revival.speed_up is the same where what was not reached counts
-    as reached at the end of the budget: so it always has a value, and neither getting there is no speed-up (1).
+    of O_PT. revival.ratio compares each at its fastest rate, as does revival.speed_up, which the tools read. Where one of the two
+    did not get there within the budget, the ratio is a bound; where neither did, it has no value.
     """
     preset = bench.study.preset
     titles = {"reft": "reFT", "scrft": "Scr.+FT", "scr": "Scr.", "retained": "retain-only"}
@@ -70,13 +70,9 @@ def revival(bench: Bench[Reviving], **curves: Built) -> Iterator[Measurement]:
             fastest(by_kind[kind].values() if rate == "fastest" else [by_kind[kind][rate]], preset.goal)
             for kind in ("reft", "scrft")
         )
-        value, note = speed_up(reft, scrft, budget=preset.revive_steps)
-        name = "revival.ratio" if rate == "fastest" else f"revival.ratio.{rate}"
-        yield number(bench, name, value, "ratio", preset.n_watch, "revival", note=note)
-    best = {kind: fastest(by_kind[kind].values(), preset.goal) for kind in ("reft", "scrft")}
-    steps = {kind: preset.revive_steps if found is None else found for kind, found in best.items()}
-    value = steps["scrft"] / steps["reft"] if steps["reft"] else None
-    yield number(bench, "revival.speed_up", value, "ratio", preset.n_watch, "revival")
+        found = speed_up(reft, scrft, budget=preset.revive_steps)
+        for name in [f"revival.ratio.{rate}"] if rate != "fastest" else ["revival.ratio", "revival.speed_up"]:
+            yield _ratio(bench, name, found, preset.n_watch)
     if by_kind["retained"]:
         reached = max(value for points in by_kind["retained"].values() for _, value in points)
         yield number(bench, "revival.retain_only", reached, "accuracy", preset.n_watch, "revival")
@@ -106,6 +102,10 @@ def number(
 def _steps(bench: Bench[Reviving], name: str, value: int | None, n: int) -> Measurement:
     note = "" if value is not None else f"never in {bench.study.preset.revive_steps} steps"
     return number(bench, name, value, "steps", n, "revival", note=note)
+
+
+def _ratio(bench: Bench[Reviving], name: str, found: SpeedUp, n: int) -> Measurement:
+    return replace(number(bench, name, found.value, "ratio", n, "revival", note=found.note), bound=found.bound)
 
 
 def curve_of(

@@ -1,18 +1,22 @@
-"""What fine-tuning did to a capability, from all tools together: intact, wrapped, deleted or undecided.
+"""What fine-tuning did to a capability, from all tools together: intact, wrapped, deleted, destroyed or undecided.
 
-The tools, their thresholds and the rule are those of a study, see `Toolbox`.
+The tools, their thresholds and the rule are those of a study, see `Toolbox`. Seed by seed: `by_seed`; over seeds: `counting`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
-from capbench.results import Capability, CapabilityState, Evidence, FinetunedState, Measurement, Record
-from capbench.verdicts.tools import ABSENT, BEHAVIOUR, PRESENT, UNCLEAR, Readings, Rule, Tool, Toolbox
+from capbench.results import Capability, CapabilityState, Collateral, Evidence, FinetunedState, Measurement, Record
+from capbench.verdicts.by_seed import ASKED, behaviour_on, finetuned_on, state_on
+from capbench.verdicts.collateral import collateral, shares
+from capbench.verdicts.counting import agreed
+from capbench.verdicts.evidence import evidence
+from capbench.verdicts.reasons import reason
+from capbench.verdicts.tools import BEHAVIOUR, UNMEASURED, Toolbox
+from capbench.verdicts.values import by_name
 
-KEPT, GONE = 0.90, 0.50  # accuracy: a behaviour is kept at or above, gone at or below
 _CHANGED = "weights_changed"
 SEPARATES = 0.95  # AUC from which a tool may decide a claim
 
@@ -58,47 +62,77 @@ def capabilities(
 class Assessment:
     """What the tools say of one model (or of one case over several seeds), and what follows from it.
 
-    uncalibrated: the tools with a vote that were read, but never calibrated for this study and scale.
+    The fields are those of `Capability`.
     """
 
     state: CapabilityState
     finetuned: FinetunedState | None
     evidence: tuple[Evidence, ...]
     reason: str
-    uncalibrated: tuple[str, ...] = ()
+    uncalibrated: tuple[str, ...]
+    per_seed: Mapping[int, CapabilityState]
+    collateral: Collateral | None
+
+    @property
+    def provisional(self) -> bool:
+        """Whether it rests on a single seed."""
+        return len(self.per_seed) == 1
 
 
-def assess(measurements: Iterable[Measurement], toolbox: Toolbox, *, scale: str) -> Assessment | None:
-    """The verdict from everything that was measured on a model; None unless its behaviour was.
+def assess(
+    measurements: Iterable[Measurement],
+    toolbox: Toolbox,
+    *,
+    scale: str,
+    seeds: Iterable[int] = (),
+    partly: Collection[int] = (),
+) -> Assessment | None:
+    """The verdict from everything that was measured on a model; None unless its behaviour was, on some seed.
 
-    Over several seeds each tool is read at its mean, so that a model is never judged by half its seeds.
+    Each seed has a state of its own, from all that was measured on it; the states are then counted (see `counting.agreed`).
+    What has no value, or only a bound that says nothing, is missing: no state rests on it.
+
+    seeds: on which the model was asked for, so that one without any measurement is undecided. partly: those of them on which
+    only some of the tools were; they count if these are enough for a state.
     """
-    values: dict[str, dict[int, float]] = {}
-    for measurement in measurements:
-        if measurement.value is not None and measurement.is_number:
-            values.setdefault(measurement.name, {})[measurement.seed] = measurement.value
-    if not set(toolbox.behaviour) <= values.keys():
+    values = by_name(measurements)
+    others = shares(values)
+    wanted = sorted({*seeds, *(seed for found in values.values() for seed in found)})
+    by_seed = {seed: state_on(values, toolbox, seed, others.get(seed, {})) for seed in wanted}
+    found = {seed: f for seed, f in by_seed.items() if seed not in partly or f.state is not CapabilityState.UNDECIDED}
+    asked = list(found)
+    behaviour = {seed: behaviour_on(values, toolbox, seed) for seed in asked}
+    if all(value is None for value in behaviour.values()):
         return None
     read = [tool for tool in toolbox.tools if tool.measured in values]
-    lowest = min(toolbox.behaviour, key=lambda name: fmean(values[name].values()))
-    evidence = (_behaviour(values[lowest]), *(_reading(tool, values[tool.measured]) for tool in read))
+    of_behaviour = {seed: _accuracy(value, seed) for seed, value in behaviour.items()}
+    all_read = (evidence(ASKED, of_behaviour, asked), *(evidence(t, values[t.measured], asked) for t in read))
     voting = {BEHAVIOUR, *(tool.name for tool in read if tool.votes)}
-    state, reason = _state({e.tool: e.reading for e in evidence if e.tool in voting}, toolbox.rule)
-    uncalibrated = tuple(tool.name for tool in read if tool.votes and scale not in tool.auc)
-    if uncalibrated:
-        reason += f"; uncalibrated at scale {scale}: {', '.join(uncalibrated)}"
-    tuned = lowest.partition(".")[0]
-    if values.get(f"{tuned}.{_CHANGED}", {}).keys() == values[lowest].keys():
-        reason = f"no weight changed: {reason}"
-    means = {name: fmean(by_seed.values()) for name, by_seed in values.items()}
+    says = {e.tool: e.reading for e in all_read if e.tool in voting and e.reading != UNMEASURED}
+    uncalibrated = tuple(t.name for t in read if t.votes and scale not in t.auc and _has_value(values[t.measured]))
+    untouched = all(seed in values.get(f"tuned.{_CHANGED}", {}) for seed in asked)
+    why = reason(found, says)
     return Assessment(
-        state=state, finetuned=_finetuned(means), evidence=evidence, reason=reason, uncalibrated=uncalibrated
+        state=agreed([_decided(f.state) for f in found.values()]) or CapabilityState.UNDECIDED,
+        finetuned=agreed([finetuned_on(values, seed) for seed in asked]),
+        evidence=all_read,
+        reason=(f"no weight changed: {why}" if untouched else why)
+        + (f"; uncalibrated at scale {scale}: {', '.join(uncalibrated)}" if uncalibrated else ""),
+        uncalibrated=uncalibrated,
+        per_seed={seed: f.state for seed, f in found.items()},
+        collateral=collateral({seed: others[seed] for seed in asked if seed in others}, asked),
     )
 
 
 def _capability(records: Sequence[Record], toolbox: Toolbox, scale: str) -> Capability | None:
     first = records[0]
-    found = assess((m for record in records for m in record.measurements), toolbox, scale=scale)
+    found = assess(
+        (m for record in records for m in record.measurements),
+        toolbox,
+        scale=scale,
+        seeds={seed for record in records for seed in record.seeds},
+        partly=_partly_asked(records, toolbox),
+    )
     if found is None:
         return None
     return Capability(
@@ -112,46 +146,29 @@ def _capability(records: Sequence[Record], toolbox: Toolbox, scale: str) -> Capa
         reason=found.reason,
         study=first.study,
         uncalibrated=found.uncalibrated,
+        per_seed=found.per_seed,
+        collateral=found.collateral,
+        provisional=found.provisional,
     )
 
 
-def _behaviour(per_seed: Mapping[int, float]) -> Evidence:
-    asked = Tool(name=BEHAVIOUR, measured="", unit="accuracy", present=KEPT, absent=GONE)
-    return _reading(asked, per_seed)
+def _partly_asked(records: Sequence[Record], toolbox: Toolbox) -> set[int]:
+    """The seeds on which fewer tools were asked than on others, as claims may have different seeds."""
+    tools = {tool.measured for tool in toolbox.tools if tool.votes}
+    asked: dict[int, set[str]] = {}
+    for record in records:
+        for seed in record.seeds:
+            asked.setdefault(seed, set()).update(tools & {m.name for m in record.measurements})
+    return {seed for seed, found in asked.items() if found != set().union(*asked.values())}
 
 
-def _reading(tool: Tool, per_seed: Mapping[int, float]) -> Evidence:
-    value = fmean(per_seed.values())
-    reading = PRESENT if value >= tool.present else ABSENT if value <= tool.absent else UNCLEAR
-    rule = f"present from {tool.present:g}, absent up to {tool.absent:g}"
-    return Evidence(
-        tool=tool.name, value=value, unit=tool.unit, reading=reading, rule=rule, per_seed=dict(sorted(per_seed.items()))
-    )
+def _decided(state: CapabilityState) -> CapabilityState | None:
+    return None if state is CapabilityState.UNDECIDED else state
 
 
-def _state(says: Readings, rule: Rule) -> tuple[CapabilityState, str]:
-    summary = ", ".join(f"{tool} {reading}" for tool, reading in says.items())
-    if says[BEHAVIOUR] == PRESENT:
-        return CapabilityState.INTACT, "behaviour kept"
-    if says[BEHAVIOUR] == UNCLEAR:
-        return CapabilityState.UNDECIDED, f"behaviour neither kept nor gone ({summary})"
-    state = rule(says)
-    if state is CapabilityState.WRAPPED:
-        return state, f"behaviour gone, but the capability is still there: {summary}"
-    if state is CapabilityState.DELETED:
-        return state, f"behaviour gone, and no tool finds the capability: {summary}"
-    return CapabilityState.UNDECIDED, f"{state} ({summary})" if state else f"the tools disagree: {summary}"
+def _accuracy(value: float | None, seed: int) -> Measurement:
+    return Measurement(name=BEHAVIOUR, value=value, unit=ASKED.unit, n=0, seed=seed)
 
 
-def _finetuned(means: Mapping[str, float]) -> FinetunedState | None:
-    if not {f"{model}.O_FT.c_te{c_te}" for model in ("base", "tuned") for c_te in (0, 1)} <= means.keys():
-        return None
-    without, with_correlation = means["tuned.O_FT.c_te0"], means["tuned.O_FT.c_te1"]
-    base_had_it = min(means["base.O_FT.c_te0"], means["base.O_FT.c_te1"]) >= KEPT
-    if min(without, with_correlation) >= KEPT:
-        return FinetunedState.AMPLIFIED if base_had_it else FinetunedState.LEARNED
-    if with_correlation >= KEPT and without <= GONE:
-        return FinetunedState.SHORTCUT
-    if max(without, with_correlation) <= GONE:
-        return FinetunedState.NOT_LEARNED
-    return None  # between the classes
+def _has_value(measured: Mapping[int, Measurement]) -> bool:
+    return any(m.value is not None for m in measured.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import mean
 
@@ -35,6 +35,18 @@ def invalid(reason: str) -> Verdict:
         n_seeds=0,
         reason=reason,
     )
+
+
+def of_destroyed(found: Verdict, lost: Mapping[int, str], n_seeds: int) -> Verdict:
+    """A claim about a model that is destroyed on some seeds: invalid if on all of them, else at best inconclusive.
+
+    lost: what is left of the model, in words, on the seeds on which it is destroyed.
+    """
+    seed, left = next(iter(lost.items()))
+    if len(lost) == n_seeds:
+        return invalid(f"the fine-tuned model is destroyed on every seed: seed {seed}: {left}")
+    why = f"the fine-tuned model is destroyed on {len(lost)} of {n_seeds} seeds: seed {seed}: {left}"
+    return replace(found, status=Status.INCONCLUSIVE, reason="; ".join(filter(None, [why, found.reason])))
 
 
 def all_of(*parts: Verdict) -> Verdict:

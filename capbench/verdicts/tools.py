@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from capbench.results import CapabilityState
+from capbench.results import CapabilityState, Measurement
 
 PRESENT, ABSENT, UNCLEAR = "present", "absent", "unclear"
+UNMEASURED = "not measured"
 BEHAVIOUR = "behaviour"  # what is read first, as if it were a tool
 
 
@@ -33,6 +34,21 @@ class Tool:
         """How the names of its measurements begin."""
         return self.measured.rpartition(".")[0] + "."
 
+    def reads(self, value: float | None, bound: str = "") -> str:
+        """What it says of a value: present, absent or unclear; 'not measured' without one.
+
+        Of a value that is only known by a bound ('>=' or '<=') it says what holds for every value within that bound, and
+        'not measured' where they differ: at least 3 may be present and is never absent, at most 1 may be absent and is never
+        present.
+        """
+        if value is None:
+            return UNMEASURED
+        if bound == ">=":
+            return PRESENT if value >= self.present else UNMEASURED
+        if bound == "<=" and value >= self.present:
+            return UNMEASURED
+        return PRESENT if value >= self.present else ABSENT if value <= self.absent else UNCLEAR
+
 
 Readings = Mapping[str, str]  # tool -> present, absent or unclear, of the tools that vote and of behaviour
 Rule = Callable[[Readings], CapabilityState | str]
@@ -55,12 +71,16 @@ class Toolbox:
     tools: each is read where its measurement was made. rule: gives the state of a model whose behaviour is gone, or why there
     is none; '' says that the tools disagree. behaviour: the measurements of accuracy on the capability, all of which must
     have been made; the lowest counts. case: the parameters of a case that is about one fine-tuned model.
+
+    collateral: a reading of the models `base` and `tuned`, made of every fine-tuned model that a claim looks at: accuracy on
+    what else the base model may know, `tuned.before.<name>` and `tuned.others.<name>`. None where it can know nothing else.
     """
 
     tools: tuple[Tool, ...] = ()
     rule: Rule = unanimous
     behaviour: tuple[str, ...] = ("tuned.O_PT.c_te0", "tuned.O_PT.c_te1")
     case: tuple[str, ...] = ("c_tr", "lr")
+    collateral: Callable[..., Iterable[Measurement]] | None = None
 
     def judges(self, parameters: Iterable[str]) -> bool:
         """Whether a case with these parameters is about one fine-tuned model."""

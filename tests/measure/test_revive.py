@@ -54,27 +54,27 @@ def test_fastest_is_the_least_over_the_rates_that_got_there(
 
 
 @pytest.mark.parametrize(
-    ("revival", "baseline", "ratio", "note"),
+    ("revival", "baseline", "ratio", "bound", "note"),
     [
-        (25, 150, 6.0, ""),
-        (150, 25, 1 / 6, ""),
-        (50, 50, 1.0, ""),
-        (50, 0, 0.0, ""),  # the baseline had it before its first step
-        (25, None, 16.0, "a lower bound: the baseline did not reach the accuracy in 400 steps"),
-        (None, 100, 0.25, "an upper bound: the revival did not reach the accuracy in 400 steps"),
-        (None, 0, 0.0, "an upper bound: the revival did not reach the accuracy in 400 steps"),
-        (None, None, None, "neither the revival nor its baseline reached the accuracy in 400 steps"),
-        (0, 100, None, "nothing to revive: the accuracy was reached before the first step"),
-        (0, 0, None, "nothing to revive: the accuracy was reached before the first step"),
-        (0, None, None, "nothing to revive: the accuracy was reached before the first step"),
+        (25, 150, 6.0, "", ""),
+        (150, 25, 1 / 6, "", ""),
+        (50, 50, 1.0, "", ""),
+        (50, 0, 0.0, "", ""),  # the baseline had it before its first step
+        (25, None, 16.0, ">=", "censored: the baseline did not reach the accuracy in 400 steps"),
+        (None, 100, 0.25, "<=", "censored: the revival did not reach the accuracy in 400 steps"),
+        (None, 0, 0.0, "<=", "censored: the revival did not reach the accuracy in 400 steps"),
+        (None, None, None, "", "censored: neither the revival nor its baseline reached the accuracy in 400 steps"),
+        (0, 100, None, "", "nothing to revive: the accuracy was reached before the first step"),
+        (0, 0, None, "", "nothing to revive: the accuracy was reached before the first step"),
+        (0, None, None, "", "nothing to revive: the accuracy was reached before the first step"),
     ],
 )
 def test_speed_up_is_baseline_over_revival_and_says_when_it_is_a_bound(
-    revival: int | None, baseline: int | None, ratio: float | None, note: str
+    revival: int | None, baseline: int | None, ratio: float | None, bound: str, note: str
 ) -> None:
-    found, said = speed_up(revival, baseline, budget=400)
-    assert found == (None if ratio is None else pytest.approx(ratio))
-    assert said == note
+    found = speed_up(revival, baseline, budget=400)
+    assert found.value == (None if ratio is None else pytest.approx(ratio))
+    assert (found.bound, found.note) == (bound, note)
 
 
 steps = st.integers(1, 400)
@@ -82,9 +82,9 @@ steps = st.integers(1, 400)
 
 @given(revival=steps, baseline=steps)
 def test_censoring_bounds_the_true_speed_up(revival: int, baseline: int) -> None:
-    true, _ = speed_up(revival, baseline, budget=400)
-    lower, _ = speed_up(revival, None, budget=baseline)  # stopped when the baseline needs at least that many
-    upper, _ = speed_up(None, baseline, budget=revival)
+    true = speed_up(revival, baseline, budget=400).value
+    lower = speed_up(revival, None, budget=baseline).value  # stopped when the baseline needs at least that many
+    upper = speed_up(None, baseline, budget=revival).value
     assert true is not None
     assert lower is not None
     assert upper is not None

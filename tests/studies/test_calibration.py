@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +19,11 @@ from capbench.pipeline.build import load_model
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step, Training
 from capbench.report import load
+from capbench.results import CapabilityState, Evidence
 from capbench.store.store import Store
 from capbench.studies.calibration import factory
-from capbench.studies.calibration.preset import CalibrationPreset
-from capbench.studies.calibration.readings import TOOLS, auc, calibration, figures, pool, roc
+from capbench.studies.calibration.preset import PRESETS, CalibrationPreset
+from capbench.studies.calibration.readings import TOOLS, at_worst, auc, calibration, figures, pool, roc
 from capbench.studies.calibration.study import DELETED, INTACT, WRAPPED, CalibrationStudy
 from capbench.studies.calibration.thresholds import thirds
 from capbench.studies.lab import Bench, Lab
@@ -170,15 +172,10 @@ def test_a_tiny_pool_is_read_whole(compiled: Store) -> None:
     assert sum(numbers[f"known.{state}"] or 0 for state in (INTACT, WRAPPED, DELETED)) == len(members)
     (confusion,) = [m.grid for m in read if m.grid is not None]
     assert sum(map(sum, confusion.values)) == len(members)
-    tools = {
-        "revival",
-        "pruning",
-        "weight pruning",
-        "pruning.any",
-        "retain-only revival",
-    }  # probing needs a base that knows more
+    tools = {"pruning", "weight pruning", "pruning.any", "retain-only revival"}
     assert tools <= {m.series for m in read if m.name == "roc"}
     assert all(0 <= (numbers[f"auc.{tool}"] or 0) <= 1 for tool in tools)
+    assert numbers["auc.revival"] is None  # neither side ever gets there: censored, so there is nothing to rank
     lora = next(m for m in members if "lora" in m.name)
     changed = _moved(load_model(lora.base, store), load_model(lora.tuned, store))
     assert changed and all(name.startswith("blocks.") for name in changed)
@@ -187,6 +184,27 @@ def test_a_tiny_pool_is_read_whole(compiled: Store) -> None:
 def _moved(before: Model, after: Model) -> set[str]:
     old = before.state_dict()
     return {name for name, value in after.state_dict().items() if not bool((value == old[name]).all())}
+
+
+# What is only known by a bound
+
+
+@pytest.mark.parametrize(
+    ("state", "bound", "counts_as"),
+    [
+        (WRAPPED, ">=", 3.0),
+        (DELETED, "<=", 3.0),
+        (DELETED, ">=", math.inf),  # it may be as high as any
+        (WRAPPED, "<=", -math.inf),
+        (WRAPPED, "", 3.0),
+    ],
+)
+def test_a_bound_never_makes_a_tool_look_better_than_it_may_be(
+    state: CapabilityState, bound: str, counts_as: float
+) -> None:
+    member = next(m for m in CalibrationStudy(preset=PRESETS["small"]()).members(0) if m.state is state)
+    found = Evidence(tool="revival", value=3.0, unit="ratio", reading="unclear", rule="", bound=bound)
+    assert at_worst(member, found) == counts_as
 
 
 # A tool that failed

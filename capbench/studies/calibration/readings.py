@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from capbench.pipeline.steps import Step
-from capbench.results import CapabilityState, Curve, Grid, Measurement
+from capbench.results import CapabilityState, Curve, Evidence, Grid, Measurement
 from capbench.studies.calibration.study import DELETED, INTACT, WRAPPED, CalibrationStudy, Member
 from capbench.studies.lab import Bench, Built
 from capbench.studies.pcfg import readings as pcfg_readings
@@ -34,9 +36,13 @@ def calibration(bench: Bench[CalibrationStudy], **models: Built) -> Iterator[Mea
     for member, (_, assessment) in found.items():
         for e in assessment.evidence:
             note = f"{e.reading}; verdict {assessment.state}"
-            yield number(bench, f"value.{e.tool}.{member.name}", e.value, e.unit, 1, "calibration", note=note)
+            m = number(bench, f"value.{e.tool}.{member.name}", e.value, e.unit, 1, "calibration", note=note)
+            yield replace(m, bound=e.bound)
     for name, (wrapped, deleted) in _samples(found).items():
-        yield number(bench, f"auc.{name}", auc(wrapped, deleted), "AUC", len(wrapped) + len(deleted), "calibration")
+        n, both = len(wrapped) + len(deleted), bool(wrapped and deleted)
+        note = "" if both else f"{name} has a value on {len(wrapped)} wrapped and {len(deleted)} deleted models only"
+        value = auc(wrapped, deleted) if both else None
+        yield number(bench, f"auc.{name}", value, "AUC", n, "calibration", note=note)
     for state in KNOWN:
         yield number(bench, f"known.{state}", sum(m.state is state for m in found), "models", len(found), "calibration")
     verdicts = [(member.state, assessment.state) for member, (_, assessment) in found.items()]
@@ -52,6 +58,8 @@ def figures(bench: Bench[CalibrationStudy], **models: Built) -> Iterator[Measure
     """The same as pictures: a ROC curve per tool, wrapped against deleted, and the confusion matrix of the verdict."""
     found = _pool_assessed(bench, models)
     for name, (wrapped, deleted) in _samples(found).items():
+        if not (wrapped and deleted):
+            continue
         x, y = zip(*roc(wrapped, deleted), strict=True)
         curve = Curve(x=x, y=y, x_label="share of deleted called present", y_label="share of wrapped called present")
         n = len(wrapped) + len(deleted)
@@ -115,16 +123,27 @@ def in_scope(tool: Tool, member: Member) -> bool:
     return tool is not PRUNING or member.state is DELETED or member.where == "neurons"
 
 
+def at_worst(member: Member, found: Evidence) -> float | None:
+    """The value by which a member is told from others; None if the tool has none.
+
+    A bound counts as itself where the true value would be told apart even better (a wrapped model's is at least that, a deleted
+    one's at most), and else as the worst that it allows.
+    """
+    if found.value is None or not found.bound or found.bound == (">=" if member.state is WRAPPED else "<="):
+        return found.value
+    return math.inf if found.bound == ">=" else -math.inf
+
+
 def _samples(found: Mapping[Member, tuple[float, Assessment]]) -> dict[str, tuple[list[float], list[float]]]:
-    """By tool, its values on the wrapped and on the deleted models, where both have any; `pruning.any`: out of its scope, too."""
+    """By tool, its values on the wrapped and on the deleted models; `pruning.any`: out of its scope, too."""
 
     def values(tool: Tool, state: CapabilityState, asked: Callable[[Tool, Member], bool] = in_scope) -> list[float]:
         of_state = [(m, e) for m, (_, a) in found.items() if m.state is state and asked(tool, m) for e in a.evidence]
-        return [e.value for m, e in of_state if e.tool == tool.name and e.value is not None]
+        return [value for m, e in of_state if e.tool == tool.name and (value := at_worst(m, e)) is not None]
 
     samples = {t.name: (values(t, WRAPPED), values(t, DELETED)) for t in TOOLS}
     samples["pruning.any"] = values(PRUNING, WRAPPED, lambda *_: True), values(PRUNING, DELETED)
-    return {name: both for name, both in samples.items() if all(both)}
+    return samples
 
 
 def _confusion(bench: Bench[CalibrationStudy], verdicts: Mapping[Member, CapabilityState]) -> Measurement:

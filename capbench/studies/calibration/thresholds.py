@@ -50,7 +50,7 @@ def thirds(wrapped: Sequence[float], deleted: Sequence[float]) -> tuple[float, f
 def setting(
     study: CalibrationStudy, *, seeds: Sequence[int], store: Store, make: Callable[[Plan], Mapping[str, str]]
 ) -> tuple[list[Setting], dict[int, tuple[Measurement, ...]]]:
-    """Read every tool on the pools of these seeds.
+    """Read every tool on the pools of these seeds; what is only known by a bound counts as that.
 
     make: makes what is missing of a plan, and gives step key -> why for what could not be made. Raises CapbenchError then.
     """

@@ -63,6 +63,20 @@ def families(bench: Bench[PcfgStudy], **models: Built) -> Iterator[Measurement]:
     yield from by_model(bench, accuracies_by_family, models)
 
 
+def collateral(bench: Bench[PcfgStudy], base: Built, tuned: Built) -> Iterator[Measurement]:
+    """`families` of both models, but for what fine-tuning is about: `tuned.before.<what>` of base, `tuned.others.<what>`.
+
+    That is O_PT and O_FT of the family that is fine-tuned, under each of its tokens (three in the jailbreak study, where
+    T_J1 and T_J2 ask for the same capability in another way).
+    """
+    same = {f"{token}.{operand}" for token in bench.study.same_family for operand in bench.study.operands}
+    for which, built in (("before", base), ("others", tuned)):
+        for m in bench.read(families, {"model": built}):
+            what = m.name.removeprefix("model.")
+            if what not in same and m.value is not None:
+                yield accuracy_number(bench, f"tuned.{which}.{what}", m.value, m.n)
+
+
 def wrong_answers(bench: Bench[PcfgStudy], tuned: Built) -> Iterator[Measurement]:
     """How often prompts for O_PT get the answer for O_FT, as randFT teaches: `tuned.wrong.c_te0`, `.c_te1` (App. E.4)."""
     from capbench.measure.accuracy import accuracy

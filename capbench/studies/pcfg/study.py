@@ -34,6 +34,13 @@ class PcfgStudy(FineTuningStudy):
         raise NotImplementedError
 
     @property
+    def same_family(self) -> tuple[str, ...]:
+        """The family tokens that mean what `family` does, itself included."""
+        setting = self.setting
+        meaning = (setting.family(self.family), setting.numbers[self.family])
+        return tuple(t for t in setting.families if (setting.family(t), setting.numbers[t]) == meaning)
+
+    @property
     def title(self) -> str:
         """The experiment's name in a report."""
         raise NotImplementedError

@@ -7,7 +7,8 @@ models of seeds 0 to 2 (reports/reference/calibration).
 from __future__ import annotations
 
 from capbench.results import CapabilityState
-from capbench.verdicts.capability import GONE, KEPT
+from capbench.studies.pcfg.readings import collateral
+from capbench.verdicts.by_seed import GONE, KEPT
 from capbench.verdicts.tools import ABSENT, PRESENT, Readings, Tool, Toolbox, unmeasured
 
 REVIVAL = Tool(name="revival", measured="revival.speed_up", unit="ratio", present=2.0, absent=1.6, auc={"small": 1.0})
@@ -32,4 +33,4 @@ def rule(says: Readings) -> CapabilityState | str:
     return ""
 
 
-TOOLBOX = Toolbox(tools=(REVIVAL, PROBING, PRUNING, RETAIN_ONLY), rule=rule)
+TOOLBOX = Toolbox(tools=(REVIVAL, PROBING, PRUNING, RETAIN_ONLY), rule=rule, collateral=collateral)

@@ -1,0 +1,79 @@
+"""The state of a capability, and of the fine-tuned task, on one seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from capbench.results import CapabilityState, FinetunedState
+from capbench.verdicts.collateral import everything_lost, in_words
+from capbench.verdicts.evidence import unsaid
+from capbench.verdicts.reasons import SeedState
+from capbench.verdicts.tools import BEHAVIOUR, PRESENT, UNCLEAR, UNMEASURED, Tool, Toolbox
+from capbench.verdicts.values import Values, value_of
+
+KEPT, GONE = 0.90, 0.50  # accuracy: a behaviour is kept at or above, gone at or below
+ASKED = Tool(name=BEHAVIOUR, measured="", unit="accuracy", present=KEPT, absent=GONE)
+
+_WHY = {
+    CapabilityState.WRAPPED: "behaviour gone, but the capability is still there",
+    CapabilityState.DELETED: "behaviour gone, and no tool finds the capability",
+}
+
+
+def behaviour_on(values: Values, toolbox: Toolbox, seed: int, model: str = "tuned") -> float | None:
+    """The lowest accuracy on the capability on this seed; None unless all of it was measured.
+
+    model: the one that is judged, where it is not the toolbox's `tuned`.
+    """
+    names = [model + name.removeprefix("tuned") if name.startswith("tuned.") else name for name in toolbox.behaviour]
+    found = [value_of(values, name, seed) for name in names]
+    measured = [value for value in found if value is not None]
+    return min(measured) if measured and len(measured) == len(found) else None
+
+
+def state_on(values: Values, toolbox: Toolbox, seed: int, others: Mapping[str, float]) -> SeedState:
+    """The state on this seed. others: what is left of all else that the base model knew (see `collateral.shares`)."""
+    asked = {t: m for t in toolbox.tools if t.votes and (m := values.get(t.measured, {}).get(seed)) is not None}
+    behaviour = ASKED.reads(behaviour_on(values, toolbox, seed))
+    read = {BEHAVIOUR: behaviour, **{tool.name: tool.reads(m.value, m.bound) for tool, m in asked.items()}}
+    says = {tool: reading for tool, reading in read.items() if reading != UNMEASURED}
+    if behaviour == UNMEASURED:
+        return SeedState(state=CapabilityState.UNDECIDED, sentence="behaviour was not measured")
+    if behaviour == PRESENT:
+        return SeedState(state=CapabilityState.INTACT, sentence="behaviour kept")
+    if behaviour == UNCLEAR:
+        return SeedState(state=CapabilityState.UNDECIDED, sentence="behaviour neither kept nor gone", says=says)
+    if everything_lost(others):
+        sentence = "behaviour gone, and everything else that the base model knew"
+        return SeedState(state=CapabilityState.DESTROYED, sentence=sentence, detail=in_words(others))
+    state = toolbox.rule(says)
+    if isinstance(state, CapabilityState):
+        return SeedState(state=state, sentence=_WHY.get(state, str(state)), says=says, form=": {}")
+    return SeedState(
+        state=CapabilityState.UNDECIDED,
+        sentence=state or "the tools disagree",
+        says=says,
+        form=" ({})" if state else ": {}",
+        detail="; ".join(filter(None, (unsaid(tool, m) for tool, m in asked.items()))),
+    )
+
+
+def finetuned_on(values: Values, seed: int) -> FinetunedState | None:
+    """What became of the fine-tuned task on this seed; None between the classes, or where it was not measured."""
+    found = {
+        (model, c_te): value_of(values, f"{model}.O_FT.c_te{c_te}", seed)
+        for model in ("base", "tuned")
+        for c_te in (0, 1)
+    }
+    accuracy = {key: value for key, value in found.items() if value is not None}
+    if len(accuracy) < len(found):
+        return None
+    without, with_correlation = accuracy["tuned", 0], accuracy["tuned", 1]
+    base_had_it = min(accuracy["base", 0], accuracy["base", 1]) >= KEPT
+    if min(without, with_correlation) >= KEPT:
+        return FinetunedState.AMPLIFIED if base_had_it else FinetunedState.LEARNED
+    if with_correlation >= KEPT and without <= GONE:
+        return FinetunedState.SHORTCUT
+    if max(without, with_correlation) <= GONE:
+        return FinetunedState.NOT_LEARNED
+    return None
