@@ -37,5 +37,7 @@ def destroyed(
         for name in (name for name, step in by_role.items() if isinstance(step, FineTune)):
             behaviour, others = behaviour_on(values, toolbox, seed, name), shares(values, name).get(seed, {})
             if behaviour is not None and behaviour <= GONE and everything_lost(others):
-                found.setdefault(seed, f"'{name}' answers O_PT with accuracy {behaviour:.2f}, and {in_words(others)}")
+                found.setdefault(
+                    seed, f"'{name}' answers O_PT with accuracy {behaviour:.2f}, all else with {in_words(others)}"
+                )
     return found

@@ -191,6 +191,7 @@ class Judge:
         self.verdict = None
         for found in (self._measurements, self._controls, self._asked):
             found.clear()
+        self._others = False
 
     def record(self) -> Record:
         """Everything about this test. A test that ended without a verdict is invalid."""

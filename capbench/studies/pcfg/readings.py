@@ -63,6 +63,7 @@ def families(bench: Bench[PcfgStudy], **models: Built) -> Iterator[Measurement]:
     yield from by_model(bench, accuracies_by_family, models)
 
 
+@made_of(accuracies_by_family)
 def collateral(bench: Bench[PcfgStudy], base: Built, tuned: Built) -> Iterator[Measurement]:
     """`families` of both models, but for what fine-tuning is about: `tuned.before.<what>` of base, `tuned.others.<what>`.
 
@@ -71,10 +72,9 @@ def collateral(bench: Bench[PcfgStudy], base: Built, tuned: Built) -> Iterator[M
     """
     same = {f"{token}.{operand}" for token in bench.study.same_family for operand in bench.study.operands}
     for which, built in (("before", base), ("others", tuned)):
-        for m in bench.read(families, {"model": built}):
-            what = m.name.removeprefix("model.")
-            if what not in same and m.value is not None:
-                yield accuracy_number(bench, f"tuned.{which}.{what}", m.value, m.n)
+        for m in bench.read(accuracies_by_family, {"model": built}):
+            if m.name not in same and m.value is not None:
+                yield accuracy_number(bench, f"tuned.{which}.{m.name}", m.value, m.n)
 
 
 def wrong_answers(bench: Bench[PcfgStudy], tuned: Built) -> Iterator[Measurement]:
