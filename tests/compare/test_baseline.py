@@ -117,7 +117,7 @@ def test_what_was_not_selected_has_not_vanished_and_what_is_gone_has(pytester: p
         result = capbench(AUTO, *options)
         assert result.ret == 0, result.outlines
         assert lines_with(result, "claims of the baseline omitted, as this run did not select them: ")
-    stopped = capbench(AUTO, "-x", "--capbench-extended", one="0.1 0.2")  # the others were never run
+    stopped = capbench(AUTO, "-x", "--capbench-extended", one="0.10 0.11")  # the others were never run
     assert regression(stopped) == "regression (fail on verdict): one.claim supported → refuted"
     write_suite(pytester, TESTS.replace('"two.claim"', '"new.claim"'))
     gone = capbench(AUTO, "--capbench-extended")
@@ -126,7 +126,7 @@ def test_what_was_not_selected_has_not_vanished_and_what_is_gone_has(pytester: p
 
 
 def test_a_run_that_ended_early_is_not_kept(pytester: pytest.Pytester, capbench: Run) -> None:
-    result = capbench(AUTO, "-x", one="0.1 0.2")
+    result = capbench(AUTO, "-x", one="0.10 0.11")
     assert lines_with(result, "baseline: this run was not kept")
     assert not (pytester.path / KEPT / "results.json").exists()
 
