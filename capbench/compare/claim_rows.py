@@ -39,9 +39,16 @@ def claim_row(a: Record | None, b: Record | None) -> ClaimRow:
 
 
 def by_seed(record: Record) -> dict[int, float | None]:
-    """The effect on each seed; empty where the run recorded none."""
+    """The effect on each seed, None where only a bound of it is known; empty where the run recorded none.
+
+    A verdict does not say which effects are bounds; the measurements do, and one of them is mostly the effect itself.
+    """
     values = record.verdict.per_seed
-    return dict(zip(record.seeds, values, strict=True)) if len(record.seeds) == len(values) else {}
+    if len(record.seeds) != len(values):
+        return {}
+    numbers = [m for m in record.measurements if m.is_number]
+    bounds = {(m.seed, m.value) for m in numbers if m.bound} - {(m.seed, m.value) for m in numbers if not m.bound}
+    return {s: None if (s, value) in bounds else value for s, value in zip(record.seeds, values, strict=True)}
 
 
 def _provisional(record: Record) -> bool:

@@ -37,6 +37,6 @@ def moved_for(a: Record, b: Record, effects: Mapping[int, float | None]) -> int 
 def _measured(record: Record) -> Mapping[str, Values]:
     found: dict[str, dict[int, float]] = {}
     for measured in record.measurements:
-        if measured.is_number and measured.value is not None:
+        if measured.is_number and measured.value is not None and not measured.bound:
             found.setdefault(measured.name, {})[measured.seed] = measured.value
     return found

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from capbench.compare.claim_rows import by_seed
 from capbench.compare.pairing import mean
-from capbench.compare.quantities import comparable, kind_of_claim, kind_of_unit
+from capbench.compare.quantities import comparable, kind_of_claim, kind_of_unit, measured
 from capbench.errors import UsageError
 from capbench.results import Results
 from capbench.verdicts.rounding import ANY
@@ -67,7 +67,7 @@ def _figures(a: Results, b: Results) -> Iterator[tuple[str, Values, Values]]:
         for found in judged.evidence:
             earlier = tools.get((judged.id, judged.model, judged.method, found.tool))
             if earlier is not None:
-                yield kind_of_unit(found.unit), earlier.per_seed, found.per_seed
+                yield kind_of_unit(found.unit), measured(earlier), measured(found)
 
 
 def _variance(values: Sequence[float]) -> float:

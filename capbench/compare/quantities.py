@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from capbench.report.words import interval, number
-from capbench.results import Verdict
+from capbench.results import Evidence, Verdict
 
 ACCURACY, DIFFERENCE, RATIO, RETENTION, OTHER = "accuracy", "difference", "ratio", "retention", "any"
 _WORDS = (  # of what a claim's effect is called, the first that fits
@@ -26,6 +26,11 @@ def kind_of_claim(verdict: Verdict) -> str:
 
 def kind_of_unit(unit: str) -> str:
     return _UNITS.get(unit, OTHER)
+
+
+def measured(evidence: Evidence) -> dict[int, float | None]:
+    """What a tool measured on each seed; None where there is no value, or only a bound of it."""
+    return {seed: None if evidence.bounds.get(seed) else value for seed, value in evidence.per_seed.items()}
 
 
 def comparable(kind: str, *runs: Mapping[int, float | None]) -> tuple[str, tuple[Mapping[int, float], ...]]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from capbench.compare.changes import change
 from capbench.compare.pairing import differences, mean, subtracted
-from capbench.compare.quantities import ACCURACY, kind_of_unit
+from capbench.compare.quantities import ACCURACY, kind_of_unit, measured
 from capbench.compare.rows import EvidenceRow, Outcome, VerdictRow
 from capbench.results import Capability, CapabilityState, CollateralState, Evidence, Record
 
@@ -125,9 +125,9 @@ def _measured(judged: Capability, records: Iterable[Record]) -> dict[str, Eviden
         if (r.model, r.task, r.method, r.protocol) == (judged.model, judged.task, judged.method, judged.protocol)
     ]
     found: dict[str, dict[int, float | None]] = {}
-    for measured in (m for record in mine for m in record.measurements):
-        if measured.name in FINETUNED and measured.is_number:
-            found.setdefault(measured.name, {})[measured.seed] = measured.value
+    for m in (m for record in mine for m in record.measurements):
+        if m.name in FINETUNED and m.is_number:
+            found.setdefault(m.name, {})[m.seed] = m.value
     return {
         name: Evidence(
             tool=name.removeprefix("tuned."), value=_mean(values), unit=ACCURACY, reading="", rule="", per_seed=values
@@ -151,8 +151,9 @@ def _collateral(a: Capability, b: Capability) -> tuple[EvidenceRow, ...]:
 
 
 def _row(a: Evidence, b: Evidence, kind: str) -> EvidenceRow:
-    found = differences(a.per_seed, b.per_seed)
-    moved = change(kind, a.per_seed, b.per_seed)
+    left, right = measured(a), measured(b)
+    found = differences(left, right)
+    moved = change(kind, left, right)
     # Means are over the same seeds only if both runs hold values per seed; otherwise they are taken as recorded.
     per_seed = bool(a.per_seed and b.per_seed)
     return EvidenceRow(

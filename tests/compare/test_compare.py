@@ -138,6 +138,21 @@ def test_rounding_is_no_change() -> None:
     assert row(claim("a.b", (0.6, 0.7)), claim("a.b", (0.6 + 1e-13, 0.7))).outcome is Outcome.UNCHANGED
 
 
+def test_a_bound_is_no_value() -> None:
+    """The revival of seed 2 never got there: 20 is the least that its ratio can be."""
+
+    def revived(*ratios: float, bound: str) -> Record:
+        kept = [
+            Measurement(name="revival.ratio", value=v, unit="ratio", n=9, seed=s, bound=bound if s == 2 else "")
+            for s, v in enumerate(ratios)
+        ]
+        return claim("a.b", ratios, 2.0, what="a ratio", measurements=tuple(kept))
+
+    whole = revived(6.0, 6.2, 6.1, bound="")
+    assert row(whole, revived(6.0, 6.2, 20.0, bound=">=")).seeds == (0, 1)
+    assert row(whole, revived(6.0, 6.2, 20.0, bound="")).seeds == (0, 1, 2)
+
+
 YES, MAYBE, NO = (0.68, 0.70, 0.72), (0.48, 0.50, 0.52), (0.08, 0.10, 0.12)
 
 

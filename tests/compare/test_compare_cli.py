@@ -107,7 +107,10 @@ def test_mistakes_are_one_line_and_2(arguments: list[str], parts: list[str], fol
 def test_runs_are_listed_newest_first_and_broken_ones_with_their_reason(folder: Path, capsys: Captured) -> None:
     reports = folder / "reports"
     saved(reports / "old", run(claim("a.b", (1.0, 1.0)), start="2025-01-01T00:00:00+00:00"))
-    saved(reports / "new", run(claim("a.b", (0.10, 0.11, 0.12)), start="2025-03-01T00:00:00Z", methods=("full", "mine.py:f")))
+    saved(
+        reports / "new",
+        run(claim("a.b", (0.10, 0.11, 0.12)), start="2025-03-01T00:00:00Z", methods=("full", "mine.py:f")),
+    )
     saved(reports / "kept" / "middle", run(claim("a.b", (0.0, 1.0)), start="2025-02-01T00:00:00+00:00"))
     saved(reports / "odd", run(start="once"))
     saved(reports / "baseline" / "small-full", healthy())  # a copy, not a run

@@ -83,6 +83,13 @@ def test_a_tool_counts_only_on_the_seeds_that_lost_the_behaviour() -> None:
     assert "4.00 (1 missing)" in to_text(found)
 
 
+def test_a_bound_is_missing_and_no_part_of_the_mean() -> None:
+    known = by_seed("WW", revival={0: 4.0, 1: 20.0})
+    known = dataclasses.replace(known, evidence=(dataclasses.replace(known.evidence[0], bounds={1: ">="}),))
+    cell = leaderboard([of("full", known)]).standings[0].cases[0].tools["revival"]
+    assert (cell.per_seed, cell.missing) == ({0: 4.0}, 1)
+
+
 def test_a_cell_has_a_t_interval_over_seeds_of_ratios_as_factors() -> None:
     """.4 .5 .6: .5, deviation .1; t(2) = 4.303, so 4.303 * .1 / sqrt(3) = .248. Ratios 1 2 4: 2, and their logarithms
     deviate by ln 2.

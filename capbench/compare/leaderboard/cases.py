@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from capbench.compare.intervals import over_seeds
 from capbench.compare.leaderboard.standings import Case, Cell, Cost
 from capbench.compare.pairing import mean
+from capbench.compare.quantities import measured
 from capbench.results import Capability, CapabilityState, Collateral, Evidence, Record, Results
+from capbench.verdicts.by_seed import KEPT
 from capbench.verdicts.tools import BEHAVIOUR
 
-KEPT = 0.90  # accuracy from which a behaviour is kept, in runs that recorded no state by seed
 COLLATERAL = "collateral"  # the name of its column, beside those of the tools
 _COSTS = {"steps": "finetuning.steps", "tokens": "finetuning.tokens", "seconds": "finetuning.seconds"}
 
@@ -57,7 +58,7 @@ def _cell(evidence: Evidence, seeds: Sequence[int]) -> Cell:
     if not evidence.per_seed:  # a run that holds means only
         value = evidence.value if seeds else None
         return Cell(value=value, ci=None, unit=evidence.unit, per_seed={}, missing=len(seeds) if value is None else 0)
-    return _over(evidence.per_seed, seeds, evidence.unit)
+    return _over(measured(evidence), seeds, evidence.unit)
 
 
 def _collateral(found: Collateral) -> Cell:
@@ -76,7 +77,7 @@ def _cost(judged: Capability, records: Iterable[Record]) -> Cost:
     """Means over seeds; a model that several tests looked at counts once."""
     mine = [r for r in records if (r.model, r.task, r.protocol) == (judged.model, judged.task, judged.protocol)]
     found: dict[str, dict[int, float]] = {name: {} for name in _COSTS.values()}
-    for measured in (m for record in mine for m in record.measurements):
-        if measured.name in found and measured.is_number and measured.value is not None:
-            found[measured.name][measured.seed] = measured.value
+    for m in (m for record in mine for m in record.measurements):
+        if m.name in found and m.is_number and m.value is not None:
+            found[m.name][m.seed] = m.value
     return Cost(**{what: mean(found[name].values()) for what, name in _COSTS.items()})
