@@ -26,9 +26,9 @@ def add(commands: Any) -> None:
         "zoo build",
         "build",
         help="train what is not in the cache, and put all into the package",
-        description="Train the base models that the suites need (calibration and variants train their own), and write them "
-        "with a manifest into the package. What is in the cache is not trained again.",
-        epilog=suites.EXIT_CODES.format("a model could not be made, they take more than 30 MB"),
+        description="Train the base models that the suites need (calibration and variants train their own), measure of them what "
+        "is the same for every method, and write all with a manifest into the package. What is in the cache is not made again.",
+        epilog=suites.EXIT_CODES.format("a model could not be made, all take more than 30 MB"),
     )
     build.set_defaults(run=_build)
     verify = suites.add(
@@ -36,9 +36,9 @@ def add(commands: Any) -> None:
         "zoo verify",
         "verify",
         help="check the files, and that they are what the suites ask for",
-        description="Check the manifest, every file (SHA-256, shapes, finite) and that the models are those that the suites ask "
-        "for, made by the code as it is now.",
-        epilog=suites.EXIT_CODES.format("a model is damaged, absent or of another version of the code"),
+        description="Check the manifest, every file (SHA-256, shapes, finite) and that the models, curves and readings are those "
+        "that the suites ask for, made by the code as it is now.",
+        epilog=suites.EXIT_CODES.format("something is damaged, absent or of another version of the code"),
     )
     verify.set_defaults(run=_verify)
     rekey = suites.add(
@@ -47,7 +47,7 @@ def add(commands: Any) -> None:
         "rekey",
         help="give the models the keys of today's code, if training again gives the same bits",
         description="Train again the bundled models whose code changed. If all weights are equal to the bit, write their new "
-        "keys into the manifest; otherwise change nothing.",
+        "keys into the manifest, and measure anew what is bundled with them; otherwise change nothing.",
         epilog=suites.EXIT_CODES.format("a model is damaged, differs or cannot be made"),
     )
     rekey.set_defaults(run=_rekey)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
     from capbench.session.options.checked import Options
-    from capbench.studies.judge import Claim
+    from capbench.studies.judge import Claim, Judge
     from capbench.studies.pcfg.variant import Variant
 
 
@@ -68,6 +69,23 @@ def strategy_of(item: pytest.Item) -> SearchStrategy[Variant]:
 def _made(strategy: Callable[[], SearchStrategy[Variant]]) -> SearchStrategy[Variant]:
     """One strategy for all tests marked with the same function, so that its variants are drawn once."""
     return strategy()
+
+
+def body_of(item: pytest.Item) -> Callable[[Judge], object] | None:
+    """What a test does with its judge, without pytest; None if it takes fixtures besides that and its parameters."""
+    from capbench.studies.judge import Case
+
+    names = item._fixtureinfo.argnames  # type: ignore[attr-defined]
+    given = {"case": Case(), **item.callspec.params}  # type: ignore[attr-defined]
+    if not set(names) <= {"judge", *given}:
+        return None
+    more = {name: given[name] for name in names if name != "judge"}
+
+    def body(judge: Judge) -> None:
+        with suppress(pytest.skip.Exception, pytest.fail.Exception):  # xfail's derives from fail's
+            item.obj(judge=judge, **more)  # type: ignore[attr-defined]
+
+    return body
 
 
 _SHOWS_ONLY = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capbench.errors import CapbenchError, UsageError
-from capbench.plugin.items import claim_of, may_run, no_test_runs, strategy_of
+from capbench.plugin.items import body_of, claim_of, may_run, no_test_runs, strategy_of
 from capbench.plugin.keys import JUDGE
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def needing_models(items: Iterable[pytest.Item]) -> Collected:
     """
     from capbench.session.run import Collected
 
-    tests, on_variants = [], []
+    tests, on_variants, bodies = [], [], []
     for item in items:
         if not {"judge", "variants"} & set(getattr(item, "fixturenames", ())):
             continue
@@ -77,7 +77,8 @@ def needing_models(items: Iterable[pytest.Item]) -> Collected:
             if "judge" in item.fixturenames:  # type: ignore[attr-defined]
                 params = item.callspec.params  # type: ignore[attr-defined]
                 tests.append((claim_of(item), params.get("case"), params["capbench_method"]))
+                bodies.append(body_of(item))
             else:
                 method = item.callspec.params["capbench_method"]  # type: ignore[attr-defined]
                 on_variants.append((claim_of(item), strategy_of(item), method))
-    return Collected(tests, on_variants)
+    return Collected(tests, on_variants, bodies)

@@ -32,7 +32,7 @@ def make(
     """Make a plan's missing models, and report progress. Returns step key -> one line for each that failed.
 
     What there was no time for before the deadline (seconds of time.monotonic()) stays missing. bundled: take base models from the
-    package where it has them. ray: the cluster that makes the others.
+    package, and the curves of revivals that hang on no method, where it has them. ray: the cluster that makes the others.
     Raises UsageError for a cluster that cannot be used.
     """
     jobs, stack = at_once.jobs, at_once.stack
@@ -47,8 +47,8 @@ def make(
         filled = bundle.fill(store, missing)
         for words in filled.warnings:
             say(f"capbench: warning: {words}")
-        if n := len(filled.taken):
-            say(f"capbench: {n} base model{'s' * (n > 1)} taken from the package")
+        if words := str(filled):
+            say(f"capbench: {words} taken from the package")
         missing = [step for step in missing if step.key not in filled.taken]
     if not missing:
         return {}

@@ -16,6 +16,7 @@ from capbench.session.studies import Studies
 from capbench.store.store import Store
 from capbench.studies.judge import Case, Claim
 from capbench.studies.lab import Lab
+from capbench.zoo.bundle import shelf
 
 Test = tuple[Claim, Case | None, str]  # with its method
 Tests = Sequence[Test]
@@ -34,7 +35,7 @@ class Models:
 
     @cached_property
     def lab(self) -> Lab:
-        return Lab(self.store)
+        return Lab(self.store) if self.options.retrain else Lab(self.store, bundled=shelf())
 
     @cached_property
     def _refusals(self) -> Refusals:

@@ -29,14 +29,19 @@ from capbench.session.variants import Variants
 if TYPE_CHECKING:
     from capbench.compare.baseline import Baseline
     from capbench.session.variants import OnVariants
+    from capbench.studies.judge import Judge
 
 
 @dataclass(frozen=True)
 class Collected:
-    """The collected tests that need models: on the studies' own tasks, and on variants of them."""
+    """The collected tests that need models: on the studies' own tasks, and on variants of them.
+
+    bodies: for each of the former, what it does with a judge; None where it takes more than that and its parameters.
+    """
 
     tests: Tests = ()
     on_variants: OnVariants = ()
+    bodies: Sequence[Callable[[Judge], object] | None] = ()
 
 
 class CapbenchSession:

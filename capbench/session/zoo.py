@@ -1,32 +1,36 @@
-"""The base models of collected tests: bundle them, check the bundled ones, or give those new keys."""
+"""The base models of collected tests, and what these measure whatever the method is: bundle it, check it, give it new keys."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.plan import Plan
-from capbench.pipeline.steps import Pretrain
-from capbench.session.making import make
+from capbench.pipeline.steps import Pretrain, Step
+from capbench.session.asked import Measured, measured
+from capbench.session.making import bar, make
 from capbench.session.options.cache import opened
 from capbench.session.run import CapbenchSession, Collected
-from capbench.store.store import beside
+from capbench.store.store import Store, beside
+from capbench.studies.lab import Lab
 from capbench.zoo import bundle
 from capbench.zoo.command import Selection, recorded
+from capbench.zoo.manifest import read
+from capbench.zoo.records import Shelf
 
 
 def build(
     run: CapbenchSession, collected: Collected, folder: Path, *, selection: Selection, say: Callable[[str], None]
 ) -> None:
-    """Make the tests' base models and bundle them. selection: how the tests were chosen.
+    """Make the tests' base models, measure what no method has a part in, and bundle both. selection: how the tests were chosen.
 
-    Raises CapbenchError for a model that cannot be made, UsageError if there is none.
+    Raises CapbenchError for what cannot be made, UsageError if there is no base model.
     """
     o, store = run.options, run.models.store
-    steps = base_models(run, collected)
-    for error in make(Plan(steps), store, at_once=o.at_once, say=say, bundled=False).values():
-        raise CapbenchError(error)
+    steps, more = base_models(run, collected), measured(run, collected)
+    _make(run, [*steps, *more.steps], store, say=say)
+    _read(more, store, say=say)
     made = bundle.build(
         folder,
         steps,
@@ -37,16 +41,21 @@ def build(
         command=recorded(
             selection, scale=o.scale, seeds=o.seeds, extended=o.extended, precision=o.precision, device=o.device
         ),
+        records=more.wanted,
     )
     size, minutes = sum(e.size for e in made.models) / 1e6, sum(e.seconds for e in made.models) / 60
     say(f"capbench: wrote {len(made.models)} base models to {folder}: {size:.1f} MB, {minutes:.0f} min of training")
+    if made.records is not None:
+        say(f"capbench: with {made.records}: {made.records.size / 1000:.1f} kB")
 
 
 def verify(run: CapbenchSession, collected: Collected, folder: Path, *, say: Callable[[str], None]) -> bool:
-    """Check the models in the folder, and that they are the ones the tests need. Returns whether all are ok."""
+    """Check what is in the folder, and that it is what the tests need. Returns whether all is ok."""
     from capbench.zoo.verify import shown, summary, verify
 
-    findings = verify(folder, base_models(run, collected))
+    steps, manifest = base_models(run, collected), read(folder)
+    records = [] if manifest is None or manifest.records is None else measured(run, collected).wanted
+    findings = verify(folder, steps, records)
     for finding in findings:
         say(shown(finding))
     say(summary(folder, findings))
@@ -56,19 +65,28 @@ def verify(run: CapbenchSession, collected: Collected, folder: Path, *, say: Cal
 def rekey(run: CapbenchSession, collected: Collected, folder: Path, *, say: Callable[[str], None]) -> None:
     """Train the bundled models whose code changed again, and give them new keys if the bits are the same.
 
-    Raises CapbenchError, and changes nothing, if one differs or cannot be made.
+    Raises CapbenchError, and changes nothing, if one differs or cannot be made. Curves and readings, if there are any bundled,
+    are then made anew of the bundled models.
     """
-    from capbench.zoo.rekey import outdated, rekey
+    from capbench.zoo.rekey import measured_anew, outdated, rekey
 
     steps = base_models(run, collected)
     old = outdated(folder, steps)
     store = opened(
         beside(run.options.root, "retrained"), run.options.cache_shown
     )  # holds no model taken from the package
-    for error in make(Plan(old.values()), store, at_once=run.options.at_once, say=say, bundled=False).values():
-        raise CapbenchError(error)
+    _make(run, old.values(), store, say=say)
+    before = read(folder)
     made = rekey(folder, steps, store)
     say(f"capbench: {len(old)} of {len(made.models)} base models in {folder} have new keys and the same bits")
+    if before is None or before.records is None:
+        return
+    more, cache = measured(run, collected), run.models.store
+    bundle.fill(cache, Plan(more.steps).missing(cache), folder)
+    _make(run, more.steps, cache, say=say)
+    _read(more, cache, say=say, bundled=Shelf(folder))
+    made = measured_anew(folder, more.wanted, cache)
+    say(f"capbench: {made.records or 'no curves or readings'} beside them, as the code is now")
 
 
 def base_models(run: CapbenchSession, collected: Collected) -> list[Pretrain]:
@@ -80,3 +98,20 @@ def base_models(run: CapbenchSession, collected: Collected) -> list[Pretrain]:
     if not steps:
         raise UsageError("none of the collected tests needs a pretrained model; name other tests")
     return steps
+
+
+def _make(run: CapbenchSession, steps: Iterable[Step], store: Store, *, say: Callable[[str], None]) -> None:
+    """Without the package's. Raises CapbenchError for the first that cannot be made."""
+    for error in make(Plan(steps), store, at_once=run.options.at_once, say=say, bundled=False).values():
+        raise CapbenchError(error)
+
+
+def _read(more: Measured, store: Store, *, say: Callable[[str], None], bundled: Shelf | None = None) -> None:
+    absent = [asked for asked in more.readings if not store.has(asked.wanted.entry.key)]
+    if absent:
+        say(f"capbench: {len(absent)} of {len(more.readings)} readings to make")
+    lab = Lab(store) if bundled is None else Lab(store, bundled=bundled)
+    with bar(len(absent), unit="reading") as progress:
+        for asked in absent:
+            asked.carry_out(lab)
+            progress(1)

@@ -112,10 +112,13 @@ def part_of(reading: Reading) -> Part | None:
 
 
 class Lab:
-    """Models and readings of one run, from the store."""
+    """Models and readings of one run, from the store.
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    bundled: gives, by key, what is kept of a reading that comes with the package; None for others. It is put into the store.
+    """
+
+    def __init__(self, store: Store, *, bundled: Callable[[str], Mapping[str, Any] | None] = lambda key: None) -> None:
+        self.store, self._bundled = store, bundled
         self._built: dict[tuple[str, str], Built] = {}
         remember_sources()
 
@@ -131,24 +134,34 @@ class Lab:
         arguments: Mapping[str, str | None] | None = None,
     ) -> tuple[Measurement, ...]:
         """Carry out a reading, or take its result from the store: it is kept under everything that it depends on."""
-        config = {
-            "reading": name_digest(f"{reading.__module__}:{reading.__qualname__}"),
-            "code": reading_code(frozenset({*_files(reading), *_source(bench.study)})),
-            "study": _description(bench.study),
-            "seed": bench.seed,
-            "steps": {name: step.key for name, step in steps.items()},
-            "arguments": dict(arguments or {}),
-        }
+        config = config_of(reading, bench, steps, arguments or {})
+        key = key_of(config)
 
-        def carry_out() -> tuple[dict[str, Any], dict[str, Any]]:
+        def carry_out() -> tuple[dict[str, Any], Mapping[str, Any]]:
+            if (there := self._bundled(key)) is not None:
+                return {}, there
             # Where the study's models are trained, they are read too: at paper scale a reading takes minutes on a CPU.
             models = {name: self.built(step, bench.study.device) for name, step in steps.items()}
             with as_in_a_new_process():
                 measured = tuple(reading(replace(bench, lab=self), **models, **(arguments or {})))
             return {}, {"measurements": to_dict(measured)}
 
-        kept = self.store.get_or_build(key_of(config), carry_out, kind="Reading", config=config)
+        kept = self.store.get_or_build(key, carry_out, kind="Reading", config=config)
         return tuple(measurement_from_dict(m) for m in kept.meta["measurements"])
+
+
+def config_of(
+    reading: Reading, bench: Bench[Study], steps: Mapping[str, Step], arguments: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """Everything that the result of a reading depends on. Its hash is the key under which that is kept."""
+    return {
+        "reading": name_digest(f"{reading.__module__}:{reading.__qualname__}"),
+        "code": reading_code(frozenset({*_files(reading), *_source(bench.study)})),
+        "study": _description(bench.study),
+        "seed": bench.seed,
+        "steps": {name: step.key for name, step in steps.items()},
+        "arguments": dict(arguments),
+    }
 
 
 def _description(study: Study) -> Any:

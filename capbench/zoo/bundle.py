@@ -1,6 +1,7 @@
 """Taking bundled base models into a cache, and bundling them: one safetensors file each, and a manifest.
 
-A file holds the weights to the bit and, in its own metadata, what the cache keeps beside them (losses, curves, seconds).
+A file holds the weights to the bit and, in its own metadata, what the cache keeps beside them (losses, curves, seconds). What was
+measured on models that no method had a part in is in one more file (see records).
 """
 
 from __future__ import annotations
@@ -8,18 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capbench import __version__
 from capbench.errors import CapbenchError, UsageError
-from capbench.pipeline.steps import Pretrain, Step
+from capbench.pipeline.steps import Pretrain, Revive, Step
 from capbench.store.files import remove_drafts, write_whole
 from capbench.store.store import BUNDLED, Store
-from capbench.zoo.manifest import FOLDER, MODELS, NAME, Entry, Manifest, read
+from capbench.zoo import records as measured
+from capbench.zoo.alike import described
+from capbench.zoo.manifest import FOLDER, MODELS, NAME, RECORDS, Entry, Manifest, counted, read
+from capbench.zoo.records import Wanted
 
 if TYPE_CHECKING:
     import torch
@@ -32,10 +36,21 @@ _META = "capbench"  # the name of our metadata in a safetensors file
 
 @dataclass(frozen=True, kw_only=True)
 class Filled:
-    """taken: keys of the models put into the cache. warnings: a line per model that could not be, or for the manifest."""
+    """What was put into the cache, by key. warnings: a line per model that could not be, for the curves, or the manifest."""
 
-    taken: frozenset[str] = frozenset()
+    models: frozenset[str] = frozenset()
+    curves: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def taken(self) -> frozenset[str]:
+        return self.models | self.curves
+
+    def __str__(self) -> str:
+        """As in '2 base models and 1 curve of a revival'; '' if there is nothing."""
+        n, curves = len(self.models), len(self.curves)
+        models = [f"{n} base model{'s' * (n > 1)}"] if n else []
+        return " and ".join(models + ([counted("Revive", curves)] if curves else []))
 
 
 def fill(store: Store, missing: Iterable[Step], folder: Path | None = None) -> Filled:
@@ -44,7 +59,7 @@ def fill(store: Store, missing: Iterable[Step], folder: Path | None = None) -> F
     folder: that of the manifest (default: the package's), which is only read. A model that is damaged is left to be trained.
     Raises CapbenchError if the store cannot be written.
     """
-    asked = [step for step in missing if isinstance(step, Pretrain)]
+    asked = [step for step in missing if isinstance(step, (Pretrain, Revive))]
     if not asked:
         return Filled()
     folder = FOLDER if folder is None else folder
@@ -52,10 +67,17 @@ def fill(store: Store, missing: Iterable[Step], folder: Path | None = None) -> F
         manifest = read(folder)
     except UsageError as error:
         return Filled(warnings=(f"the base models of the package are not used: {error}",))
-    entries = {} if manifest is None else manifest.by_key
-    taken, warnings = set(), []
+    if manifest is None:
+        return Filled()
+    models, warnings = _models(store, asked, folder, manifest)
+    curves, more = _curves(store, asked, folder, manifest)
+    return Filled(models=frozenset(models), curves=frozenset(curves), warnings=(*warnings, *more))
+
+
+def _models(store: Store, asked: Iterable[Step], folder: Path, manifest: Manifest) -> tuple[set[str], list[str]]:
+    entries, taken, warnings = manifest.by_key, set(), []
     for step in asked:
-        if step.key not in entries:
+        if not isinstance(step, Pretrain) or step.key not in entries:
             continue
         try:
             tensors, meta = load(folder, entries[step.key])
@@ -65,16 +87,37 @@ def fill(store: Store, missing: Iterable[Step], folder: Path | None = None) -> F
         meta[BUNDLED] = True  # its seconds were measured on another machine
         store.save(step.key, kind=type(step).__name__, config=step.config, tensors=tensors, meta=meta)
         taken.add(step.key)
-    return Filled(taken=frozenset(taken), warnings=tuple(warnings))
+    return taken, warnings
+
+
+def _curves(store: Store, asked: Iterable[Step], folder: Path, manifest: Manifest) -> tuple[set[str], list[str]]:
+    """Only of steps that keep no weights: what is bundled of a curve could not be loaded as a model."""
+    bundled = {key for key, entry in manifest.recorded.items() if entry.kind == "Revive"}
+    wanted = [step for step in asked if isinstance(step, Revive) and step.key in bundled]
+    if not wanted or manifest.records is None:
+        return set(), []
+    try:
+        found = measured.load(folder, manifest.records)
+    except CapbenchError as error:
+        return set(), [measured.damaged(manifest.records, error)]
+    for step in wanted:
+        meta = {**found[step.key].meta, BUNDLED: True}
+        store.save(step.key, kind="Revive", config=step.config, tensors={}, meta=meta)
+    return {step.key for step in wanted}, []
 
 
 def keys() -> frozenset[str]:
-    """The keys of the package's models, as its manifest has them; none where that cannot be read."""
+    """The keys of the package's models and curves, as its manifest has them; none where that cannot be read."""
     try:
         manifest = read(FOLDER)
     except UsageError:
-        return frozenset()
-    return frozenset(() if manifest is None else manifest.by_key)
+        manifest = None
+    return frozenset() if manifest is None else frozenset({**manifest.by_key, **manifest.recorded})
+
+
+def shelf() -> measured.Shelf:
+    """The package's readings."""
+    return measured.Shelf(FOLDER)
 
 
 def load(folder: Path, entry: Entry) -> tuple[Tensors, dict[str, Any]]:
@@ -117,8 +160,11 @@ def build(
     seeds: tuple[int, ...],
     extended: bool,
     command: str,
+    records: Iterable[Wanted] = (),
 ) -> Manifest:
-    """Bundle the models of these steps, which must be in the store, in place of those in the folder.
+    """Bundle the models of these steps, and these curves and readings, in place of what is in the folder.
+
+    All must be in the store.
 
     If it is interrupted, every model that the folder's manifest names is there and whole; leftovers are removed by the next
     build. Raises CapbenchError if the models are too large, or cannot be written.
@@ -128,12 +174,6 @@ def build(
         entry, data = _packed(step, store)
         files[entry.file] = data
         entries.append(entry)
-    size = sum(map(len, files.values()))
-    if size > LIMIT:
-        raise CapbenchError(
-            f"{len(files)} base models take {size / 1e6:.1f} MB, more than the {LIMIT / 1e6:g} MB that may be bundled; "
-            "give fewer seeds or suites"
-        )
     manifest = Manifest(
         capbench=__version__,
         torch=metadata.version("torch"),
@@ -143,35 +183,54 @@ def build(
         extended=extended,
         models=tuple(entries),
     )
-    write(folder, manifest, files)
-    return manifest
+    return write(folder, *with_records(manifest, files, records, store))
 
 
-def write(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
-    """Write a manifest and the files of its models, by their paths in the folder, in place of those that are there.
+def with_records(
+    manifest: Manifest, files: Mapping[str, bytes], wanted: Iterable[Wanted], store: Store
+) -> tuple[Manifest, dict[str, bytes]]:
+    """A manifest and its models' files with these curves and readings from the store. Raises CapbenchError if too large."""
+    if every := list(wanted):
+        records, data = measured.packed(every, store)
+        manifest, files = replace(manifest, records=records), {**files, records.file: data}
+    if manifest.size > LIMIT:
+        also = f", with {len(every)} curves and readings," if every else ""
+        raise CapbenchError(
+            f"{len(manifest.models)} base models{also} take {manifest.size / 1e6:.1f} MB, more than the {LIMIT / 1e6:g} MB that "
+            "may be bundled; give fewer seeds or suites"
+        )
+    return manifest, dict(files)
+
+
+def write(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
+    """Write a manifest and the files that it names, by their paths in the folder, in place of those that are there.
 
     Cut off at any moment, as `build` says. Raises CapbenchError if the folder cannot be written.
     """
+    places = [folder, folder / MODELS, folder / RECORDS]
     try:
-        (folder / MODELS).mkdir(parents=True, exist_ok=True)
+        for place in places[: 2 if manifest.records is None else 3]:
+            place.mkdir(parents=True, exist_ok=True)
         # New content has a new name, so that the models before are whole until the manifest no longer names them.
         for path, data in files.items():
             write_whole(folder / path, data)
         write_whole(folder / NAME, manifest.to_json())
-        for file in (folder / MODELS).glob("*.safetensors"):
-            if f"{MODELS}/{file.name}" not in files:
-                file.unlink()
-        for place in (folder, folder / MODELS):
+        for path in unnamed(folder, files):
+            (folder / path).unlink()
+        for place in places:
             remove_drafts(place)
     except OSError as error:
         raise CapbenchError(
             f"'{folder}' cannot be written ({error.strerror or error}); give another directory"
         ) from None
+    return manifest
 
 
-def described(step: Pretrain) -> dict[str, Any]:
-    """A step's configuration, with that of its start written out in place of the start's key."""
-    return {**step.config, "start": step.start.config}
+def unnamed(folder: Path, named: Container[str]) -> list[str]:
+    """The bundled files in a folder, by their paths there, that are not among these: an interrupted build left them."""
+    found = [*(folder / MODELS).glob("*.safetensors"), *(folder / RECORDS).glob("*.json.gz")]
+    paths = sorted(file.relative_to(folder).as_posix() for file in found)
+    return [path for path in paths if path not in named]
 
 
 def _packed(step: Pretrain, store: Store) -> tuple[Entry, bytes]:

@@ -10,9 +10,10 @@ from typing import Any
 from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.steps import Pretrain
 from capbench.store.store import BUNDLED, Store
-from capbench.zoo.alike import without_code
-from capbench.zoo.bundle import described, load, write
+from capbench.zoo.alike import described, without_code
+from capbench.zoo.bundle import load, with_records, write
 from capbench.zoo.manifest import NAME, Entry, Manifest, read
+from capbench.zoo.records import Wanted
 
 _AGAIN = "run capbench zoo build"
 
@@ -33,8 +34,9 @@ def outdated(folder: Path, wanted: Iterable[Pretrain]) -> dict[str, Pretrain]:
 def rekey(folder: Path, wanted: Iterable[Pretrain], store: Store) -> Manifest:
     """Put the models' new keys into the manifest; their weights stay as they are, to the bit.
 
-    store: has each of the `outdated` steps as trained by the code as it is now. Raises CapbenchError, and changes nothing, unless
-    all of these have the bundled weights and curves, bit for bit; or if the folder cannot be written.
+    store: has each of the `outdated` steps as trained by the code as it is now. Curves and readings are left out if a model has
+    a new key: theirs are made of it (see `measured_anew`). Raises CapbenchError, and changes nothing, unless all of these have
+    the bundled weights and curves, bit for bit; or if the folder cannot be written.
     """
     manifest, steps = _manifest(folder), outdated(folder, wanted)
     files, entries = {}, []
@@ -49,9 +51,22 @@ def rekey(folder: Path, wanted: Iterable[Pretrain], store: Store) -> Manifest:
             )
         files[now.file] = (folder / entry.file).read_bytes()
         entries.append(now)
-    renewed = replace(manifest, models=tuple(entries))
-    write(folder, renewed, files)
-    return renewed
+    records = None if steps else manifest.records
+    if records is not None:
+        files[records.file] = (folder / records.file).read_bytes()
+    return write(folder, replace(manifest, models=tuple(entries), records=records), files)
+
+
+def measured_anew(folder: Path, records: Iterable[Wanted], store: Store) -> Manifest:
+    """Put these curves and readings, which must be in the store, in place of those in the folder; its models stay.
+
+    Raises CapbenchError, and changes nothing, if a model is damaged, all are too large, or the folder cannot be written.
+    """
+    manifest = _manifest(folder)
+    for entry in manifest.models:
+        _loaded(folder, entry)
+    files = {entry.file: (folder / entry.file).read_bytes() for entry in manifest.models}
+    return write(folder, *with_records(replace(manifest, records=None), files, records, store))
 
 
 def _manifest(folder: Path) -> Manifest:

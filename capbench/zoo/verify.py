@@ -1,7 +1,8 @@
-"""Checking the bundled base models: files whole, shapes right, of the code and configuration asked for. Imports torch."""
+"""Checking what is bundled: files whole, shapes right, of the code and configuration asked for. Imports torch."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Literal
 from capbench.errors import CapbenchError
 from capbench.pipeline.steps import Pretrain
 from capbench.store.keys import key_of
-from capbench.zoo.alike import without_code
-from capbench.zoo.bundle import LIMIT, described, load
-from capbench.zoo.manifest import MODELS, Entry, read
+from capbench.zoo import records as measured
+from capbench.zoo.alike import described, without_code
+from capbench.zoo.bundle import LIMIT, load, unnamed
+from capbench.zoo.manifest import NAME, Entry, Kind, Manifest, Records, counted, read
+from capbench.zoo.records import Content, Wanted
 
 if TYPE_CHECKING:
     import torch
@@ -22,20 +25,23 @@ Mark = Literal["ok", "old", "absent", "stray", "WRONG"]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What is said of one model. ok: used; old: of another version of the code; absent: asked for, not bundled.
+    """What is said of one model, curve or reading. ok: used; old: of another version of the code; absent: not bundled.
 
-    stray: a file that the manifest does not name, left by an interrupted build.
+    stray: a file that the manifest does not name, left by an interrupted build. measured: of how many curves and readings this is
+    said; 0: it is said of a model or a file.
     """
 
     what: str
     mark: Mark
     message: str
+    measured: int = 0
 
 
-def verify(folder: Path, wanted: Iterable[Pretrain]) -> list[Finding]:
+def verify(folder: Path, wanted: Iterable[Pretrain], records: Iterable[Wanted] = ()) -> list[Finding]:
     """One finding per bundled model, per model that is wanted and not bundled, and per stray file.
 
-    wanted: the base models that the suites need, as they are now. Raises UsageError if the manifest is damaged.
+    wanted, records: the base models that the suites need, and what they measure of models that no method had a part in, as they
+    are now. Of a bundle without curves and readings none are asked. Raises UsageError if the manifest is damaged.
     """
     steps = {step.key: step for step in wanted}
     manifest = read(folder)
@@ -55,7 +61,9 @@ def verify(folder: Path, wanted: Iterable[Pretrain]) -> list[Finding]:
         for key, step in steps.items()
         if key not in bundled
     ]
-    return [*findings, *_stray(folder, entries), *_size(entries)]
+    if manifest is not None and manifest.records is not None:
+        findings += _of_records(folder, manifest.records, {each.entry.key: each for each in records})
+    return [*findings, *_stray(folder, manifest), *_size(manifest)]
 
 
 def shown(finding: Finding) -> str:
@@ -65,9 +73,13 @@ def shown(finding: Finding) -> str:
 
 def summary(folder: Path, findings: Iterable[Finding]) -> str:
     """One line for all."""
-    marks = [finding.mark for finding in findings]
+    findings = list(findings)
+    marks = [finding.mark for finding in findings if not finding.measured]
     ok, old, absent, wrong = (marks.count(mark) for mark in ("ok", "old", "absent", "WRONG"))
     words = f"{folder}: {ok} base models ok, {old} old, {absent} absent, {wrong} wrong"
+    recorded = {mark: sum(f.measured for f in findings if f.mark == mark) for mark in ("ok", "old", "absent", "WRONG")}
+    if any(recorded.values()):
+        words += "; curves and readings: {ok} ok, {old} old, {absent} absent, {WRONG} wrong".format(**recorded)
     stray = marks.count("stray")
     if stray:
         words += f", {stray} {'files' if stray > 1 else 'file'} left over"
@@ -76,7 +88,7 @@ def summary(folder: Path, findings: Iterable[Finding]) -> str:
             f"; {old} of {ok + old} models were made by another version of the code and will be retrained; "
             "run capbench zoo build, or rekey if they train to the same weights"
         )
-    elif absent or wrong or stray:
+    elif any(finding.mark != "ok" for finding in findings):
         words += "; run capbench zoo build"
     return words
 
@@ -143,15 +155,52 @@ def _key(entry: Entry) -> str:
     return key_of({**entry.config, "start": key_of(entry.config.get("start") or {})})
 
 
-def _stray(folder: Path, entries: Iterable[Entry]) -> Iterator[Finding]:
-    known = {entry.file for entry in entries}
-    for file in sorted((folder / MODELS).glob("*.safetensors")):
-        if (path := f"{MODELS}/{file.name}") not in known:
-            yield Finding(what=path, mark="stray", message="the manifest does not name it; the next build removes it")
+def _of_records(folder: Path, records: Records, wanted: Mapping[str, Wanted]) -> Iterator[Finding]:
+    """What is as it should be is counted; the others are said one by one."""
+    try:
+        content = measured.load(folder, records)
+    except CapbenchError as error:
+        yield Finding(what=records.file, mark="WRONG", message=str(error), measured=len(records.entries))
+        return
+    now = {each.entry.alike: key for key, each in wanted.items()}
+    ok: Counter[Kind] = Counter()
+    replaced: set[str] = set()
+    for entry in records.entries:
+        if fault := _wrong(entry.key, content[entry.key], wanted.get(entry.key)):
+            yield Finding(what=entry.label, mark="WRONG", message=fault, measured=1)
+        elif entry.key in wanted:
+            ok[entry.kind] += 1
+        elif entry.alike in now:
+            replaced.add(now[entry.alike])
+            made_by = "made by another version of the code: not used"
+            yield Finding(what=entry.label, mark="old", message=made_by, measured=1)
+        else:
+            asked = "no suite asks for it as it is: not used"
+            yield Finding(what=entry.label, mark="old", message=asked, measured=1)
+    for kind, n in sorted(ok.items(), reverse=True):
+        yield Finding(what=counted(kind, n), mark="ok", message="as the suites ask for", measured=n)
+    for key in wanted.keys() - records.by_key.keys() - replaced:
+        absent = "asked for by the suites, but not bundled"
+        yield Finding(what=wanted[key].entry.label, mark="absent", message=absent, measured=1)
 
 
-def _size(entries: Iterable[Entry]) -> Iterator[Finding]:
-    if (size := sum(entry.size for entry in entries)) > LIMIT:
-        yield Finding(
-            what=MODELS, mark="WRONG", message=f"{size / 1e6:.1f} MB in all; at most {LIMIT / 1e6:g} MB may be bundled"
-        )
+def _wrong(key: str, content: Content, wanted: Wanted | None) -> str:
+    """What is wrong with a curve or reading; '' if nothing is."""
+    if (its := key_of(content.config)) != key:
+        return f"its configuration has the key {its}, not the manifest's {key}"
+    if wanted is not None and wanted.entry.kind == "Revive" and not content.meta.get("curves"):
+        return "it has no curve"
+    return ""
+
+
+def _stray(folder: Path, manifest: Manifest | None) -> Iterator[Finding]:
+    known = {entry.file for entry in (manifest.models if manifest is not None else ())}
+    known |= {manifest.records.file} if manifest is not None and manifest.records is not None else set()
+    for path in unnamed(folder, known):
+        yield Finding(what=path, mark="stray", message="the manifest does not name it; the next build removes it")
+
+
+def _size(manifest: Manifest | None) -> Iterator[Finding]:
+    if manifest is not None and manifest.size > LIMIT:
+        said = f"{manifest.size / 1e6:.1f} MB in all; at most {LIMIT / 1e6:g} MB may be bundled"
+        yield Finding(what=NAME, mark="WRONG", message=said)

@@ -18,7 +18,7 @@ from capbench.pipeline.steps import Step
 from capbench.results import Measurement
 from capbench.store.store import Store
 from capbench.studies import readings as shared_readings
-from capbench.studies.lab import Bench, Built, Lab, Reading
+from capbench.studies.lab import Bench, Built, Lab, Reading, part_of
 from capbench.studies.pcfg import readings as pcfg_readings
 from capbench.studies.pcfg.study import PcfgCounter
 
@@ -170,6 +170,26 @@ def test_a_reading_that_was_kept_is_not_made_again(
     assert first == once(name)
     monkeypatch.setattr(Lab, "built", lambda *_: pytest.fail("read again"))
     assert Lab(Store(store.root)).read(reading, bench, models) == first
+
+
+@pytest.mark.parametrize("name", [name for name, (reading, *_) in READINGS.items() if part_of(reading)])
+def test_a_reading_reads_the_parts_that_it_was_declared_to_be_made_of(name: str, store: Store, once: Once) -> None:
+    """And of each model once, under a name of its own in no key: for every other reading that is in the store."""
+    reading, models = READINGS[name][0], named(*READINGS[name][1])
+    asked = []
+
+    class Noting(Lab):
+        def read(self, reading: Any, bench: Any, steps: Any, arguments: Any = None) -> tuple[Measurement, ...]:
+            asked.append((reading, steps, arguments or {}))
+            return super().read(reading, bench, steps, arguments)
+
+    bench = Bench(study=STUDY, seed=0, lab=Noting(store))
+    built_ones = {model: Built(step=step, store=store) for model, step in models.items()}
+    assert tuple(reading(bench, **built_ones)) == once(name)
+    part = part_of(reading)
+    assert part is not None and asked == [
+        (part.reading, {"model": step}, arguments) for step in models.values() for arguments in part.arguments(STUDY)
+    ]
 
 
 # ---- what a kept reading depends on

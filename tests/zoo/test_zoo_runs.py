@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from tiny_suite import MAKING, Ended, capbench, lines_with, run, trained, write_suite
+from tiny_suite import MAKING, Ended, capbench, comparable, lines_with, results, run, trained, write_suite
 from tiny_zoo import same
 
 import capbench.zoo.bundle as bundle
@@ -64,7 +64,7 @@ def test_a_run_takes_what_was_built_unless_told_to_train(suite: pytest.Pytester)
     assert built.ret == 0 and lines_with(built, "wrote 2 base models to zoo: 0.0 MB"), built.err
     found = read(suite.path / "zoo")
     assert found is not None and found.command == "capbench zoo build --scale=small --seeds=2 test_tiny.py"
-    assert trained(suite) == 4  # two initialisations, two base models
+    assert trained(suite) == 6  # two initialisations, two base models, and what is read of these
 
     plain = run(suite, "--capbench-cache=other")
     assert plain.ret == 0 and lines_with(plain, "2 base models taken from the package")
@@ -76,6 +76,67 @@ def test_a_run_takes_what_was_built_unless_told_to_train(suite: pytest.Pytester)
     assert all(same(kept[0], other, key) for other in kept[1:] for key in found.by_key)
     again = run(suite, "--capbench-cache=other", "--capbench-retrain")
     assert again.ret == 0 and not lines_with(again, "to make")
+
+
+MEASURED = """
+from capbench.studies.lab import made_of
+from capbench.studies.readings import by_model
+
+def size(bench, model):
+    yield number(bench, "size", sum(p.numel() for p in model.model.parameters()))
+
+@made_of(size)
+def sizes(bench, **models):
+    yield from by_model(bench, size, models)
+
+def curves(study, seed, case):
+    found = tuned(study, seed, case)
+    revive = lambda start: tiny(study).revival(start, seed, lr="medium")
+    scratch = tiny(study).initialised(seed)
+    return {**found, "reft_medium": revive(found["tuned"]), "scr_medium": revive(scratch)}
+
+@about_method("of.curves", needs=curves)
+@pytest.mark.parametrize("names", [["base", "tuned"]])
+def test_curves(judge, names):
+    judge.measure((values, []))
+    judge.require(judge["one"][0] == 1, "it is read of no model")
+    judge.measure((sizes, names), (weights, ["tuned"]))
+    judge.decide(at_least(judge["base.size"], 1, "it"))
+
+@about_method("of.more")
+def test_more(judge, tmp_path):
+    judge.measure((weights, ["base"]))
+"""
+
+
+def test_curves_and_readings_that_hang_on_no_method_are_built_and_taken(suite: pytest.Pytester) -> None:
+    """The curve of Scr. and what is read of base models alone, from within a reading of several models too."""
+    write_suite(suite, TESTS + MEASURED)
+    built = build(suite)
+    assert built.ret == 0 and lines_with(built, "with 2 curves of revivals and 6 readings"), built.err
+    assert lines_with(verify(suite), "2 curves of revivals: as the suites ask for")
+    assert lines_with(verify(suite), "zoo: 2 base models ok", "curves and readings: 8 ok, 0 old, 0 absent, 0 wrong")
+    plain = run(suite, "--capbench-cache=other", "--capbench-report=taken")
+    assert lines_with(plain, "2 base models and 2 curves of revivals taken from the package")
+    documents = list(Store(suite.path / "other").documents())
+    taken = [d["kind"] for _, d in documents if d["meta"].get("bundled")]
+    assert sorted(taken) == ["Pretrain"] * 2 + ["Reading"] * 6 + ["Revive"] * 2
+    run(suite, "--capbench-cache=other", "--capbench-report=made", "--capbench-retrain")
+    assert comparable(results(suite, "taken")) == comparable(results(suite, "made"))
+    assert not any(d["meta"].get("bundled") for _, d in Store(suite.path / "other/retrained").documents())
+
+
+def test_rekey_measures_anew(suite: pytest.Pytester) -> None:
+    write_suite(suite, TESTS + MEASURED)
+    assert build(suite).ret == 0
+    before = read(suite.path / "zoo")
+    older(suite.path / "zoo")
+    done = capbench(suite, "zoo", "rekey", "test_tiny.py", "--from=zoo", "--cache=new", "--jobs=1")
+    assert done.ret == 0 and lines_with(done, "2 of 2 base models in zoo have new keys"), done.err
+    assert lines_with(done, "2 curves of revivals and 6 readings beside them")
+    after = read(suite.path / "zoo")
+    assert before is not None and after is not None and after.recorded == before.recorded
+    assert verify(suite).ret == 0
 
 
 def test_the_recorded_command_makes_the_same_models_again(suite: pytest.Pytester) -> None:
