@@ -61,7 +61,7 @@ def _states(found: Leaderboard) -> Table:
     states, collateral = [str(s) for s in CapabilityState], [str(s) for s in CollateralState]
     rows = [
         [line(row.method), *map(str, [row.models, *(row.verdicts[s] for s in states)])]
-        + [str(row.collateral[s]) for s in collateral]
+        + [str(row.collateral[s]) if any(row.collateral.values()) else DASH for s in collateral]
         for row in found.standings
     ]
     title = f"models: what became of the capability, and of all else that they knew ({', '.join(collateral)})"
