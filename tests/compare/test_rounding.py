@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs_example import claim, run
+from runs_example import claim, run, verdict
 
 from capbench.compare.changes import change
 from capbench.compare.gate import Gate
@@ -17,7 +17,7 @@ from capbench.compare.noise import noise
 from capbench.compare.runs import compare
 from capbench.errors import UsageError
 from capbench.report.write import load
-from capbench.results import Record, Results, Status
+from capbench.results import Capability, Record, Results, Status
 from capbench.verdicts.rounding import ANY, MOST, Rounding, rounding
 
 SEEDS = 3
@@ -87,6 +87,26 @@ def test_two_runs_that_differ_in_rounding_raise_few_alarms_though_their_statuses
     for form in ("verdict", "margin:0", "margin:-0.05"):
         alarms = Gate.parse("--fail-on", [form]).found(compare(run(*a), run(*b)))
         assert len(alarms) <= 0.05 * len(a), form
+
+
+def test_verdicts_that_rounding_changed_raise_few_alarms() -> None:
+    """Readings around two thresholds: many verdicts change, and few of these changes are more than rounding."""
+    random = np.random.default_rng(3)
+
+    def judged(i: int, values: list[float]) -> Capability:
+        state = "wrapped" if min(values) >= 0.6 else "deleted" if max(values) <= 0.4 else "undecided"
+        known = verdict(state, "shortcut", probing=0.5)
+        probing = dataclasses.replace(known.evidence[0], unit="retention", per_seed=dict(enumerate(values)))
+        return dataclasses.replace(known, task=f"t{i}", evidence=(probing,))
+
+    pairs = []
+    for i in range(600):
+        place = random.uniform(0.3, 0.7)
+        pairs.append([judged(i, [place + value for value in values]) for values in drawn(random, "retention")])
+    a, b = zip(*pairs, strict=True)
+    changed = [before.verdict is not after.verdict for before, after in pairs]
+    assert sum(changed) > 60  # or the next line would say nothing
+    assert len(Gate.parse("--fail-on", None).found(compare(run(*a), run(*b)))) <= 0.05 * sum(changed)
 
 
 # ---- how it is measured
