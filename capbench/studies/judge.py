@@ -10,12 +10,13 @@ from typing import Any
 
 from capbench.errors import NoAnswerError
 from capbench.pipeline.steps import Step
-from capbench.results import Control, Measurement, Record, Status, Verdict
+from capbench.results import CapabilityState, Control, Measurement, Record, Status, Verdict
 from capbench.studies import collateral
 from capbench.studies.base import Study
 from capbench.studies.lab import Bench, Lab, Reading
 from capbench.verdicts import claims
-from capbench.verdicts.capability import objection, unchanged
+from capbench.verdicts.by_seed import KEPT
+from capbench.verdicts.capability import assess, objection, unchanged
 from capbench.verdicts.looks import ONLY, Look
 
 
@@ -86,10 +87,15 @@ class Judge:
     _others: bool = False  # whether collateral damage was measured
     _started: float = field(default_factory=time.perf_counter)
 
-    def measure(self, *readings: tuple[Reading, Sequence[str]]) -> None:
+    def measure(
+        self, *readings: tuple[Reading, Sequence[str]], where_lost: Sequence[tuple[Reading, Sequence[str]]] = ()
+    ) -> None:
         """Carry out readings on every seed: pairs of a reading and the names of the models that it is given.
 
         Collateral damage is measured besides, of every fine-tuned model (see `Toolbox.collateral`).
+
+        where_lost: more of them, for a model that does not keep its behaviour on some seed. They look for a capability, and
+        where it shows there is nothing to look for. Whether they were carried out is in `lost`.
         """
         if self.blocked:
             raise InvalidClaimError(self.blocked)
@@ -105,17 +111,24 @@ class Judge:
                     self._measurements.append(unchanged(name, seed))
 
         def work() -> None:
-            for seed, steps in self.steps.items():
-                bench = Bench(study=self.study, seed=seed)
-                for reading, names in readings:
-                    with self._answered(seed, names):
-                        self._measurements += self.lab.read(reading, bench, {name: steps[name] for name in names})
-                if not self._others:
+            self._read(readings)
+            if not self._others:
+                for seed, steps in self.steps.items():
                     with self._answered(seed, steps):
+                        bench = Bench(study=self.study, seed=seed)
                         self._measurements += collateral.measured(self.lab, bench, steps)
             self._others = True
+            if where_lost and self.lost:
+                self._read(where_lost)
 
         self.timed(work)
+
+    def _read(self, readings: Sequence[tuple[Reading, Sequence[str]]]) -> None:
+        for seed, steps in self.steps.items():
+            bench = Bench(study=self.study, seed=seed)
+            for reading, names in readings:
+                with self._answered(seed, names):
+                    self._measurements += self.lab.read(reading, bench, {name: steps[name] for name in names})
 
     @contextmanager
     def _answered(self, seed: int, names: Iterable[str]) -> Iterator[None]:
@@ -127,6 +140,11 @@ class Judge:
             raise InvalidClaimError(
                 f"method {self.method or 'of the base model'!r}, seed {seed}: a model answers NaN ({models}): {error}"
             ) from error
+
+    @property
+    def lost(self) -> bool:
+        """Whether the fine-tuned model does not keep its behaviour on some seed (see `Toolbox.behaviour`)."""
+        return any(value < KEPT for name in self.study.toolbox.behaviour for value in self[name])
 
     def __getitem__(self, name: str) -> list[float]:
         """A measured quantity, one value per seed. A quantity that has no value on some seed makes the claim invalid."""
@@ -165,16 +183,36 @@ class Judge:
         A model that lost everything says nothing about what fine-tuning does to a capability: a claim about one is invalid, or
         inconclusive where it is so on some seeds only.
         """
-        failed = [c for c in self._controls if not c.passed]
-        if failed:
-            c = failed[0]
-            self.verdict = claims.invalid(f"control failed: {c.name} is {c.value:.3g}, expected {c.expected}")
+        if failed := self._failed():
+            self.verdict = claims.invalid(failed)
         elif doubt := objection(self.study.toolbox, self.study.preset.name, self._asked):
             self.verdict = claims.invalid(doubt)
         elif lost := collateral.destroyed(self._measurements, self.study.toolbox, self.steps):
             self.verdict = claims.of_destroyed(claims.all_of(*conditions), lost, len(self.steps))
         else:
             self.verdict = claims.all_of(*conditions)
+
+    def decide_state(self, expected: CapabilityState) -> None:
+        """The verdict on the claim that the fine-tuned model is in this state, unless a control failed.
+
+        The state is that of the report's verdict on the capability, from the same measurements by the same rule. How much each
+        tool may say after its calibration is part of that rule, so a weak one does not make the claim invalid.
+        """
+        study = self.study
+        found = assess(self._measurements, study.toolbox, scale=study.preset.name, seeds=self.steps)
+        if failed := self._failed():
+            self.verdict = claims.invalid(failed)
+        elif found is None:
+            self.verdict = claims.invalid(f"the behaviour was not measured: {', '.join(study.toolbox.behaviour)}")
+        else:
+            self.verdict = claims.state_is(found.state, found.per_seed, expected, found.reason)
+
+    def _failed(self) -> str:
+        """The first control that failed, in words; '' if none did."""
+        for c in self._controls:
+            if not c.passed:
+                return f"control failed: {c.name} is {c.value:.3g}, expected {c.expected}"
+        return ""
 
     @property
     def goes_on(self) -> bool:

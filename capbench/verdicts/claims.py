@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import mean
 
-from capbench.results import Status, Verdict
+from capbench.results import CapabilityState, Status, Verdict
 from capbench.verdicts.statistics import interval, status
 
+AGREE = 0.8  # share of the decided seeds that must be in one state, see `counting.agreed`
 _WORST_FIRST = (Status.INVALID, Status.REFUTED, Status.INCONCLUSIVE, Status.SUPPORTED)
 
 
@@ -47,6 +48,41 @@ def of_destroyed(found: Verdict, lost: Mapping[int, str], n_seeds: int) -> Verdi
         return invalid(f"the fine-tuned model is destroyed on every seed: seed {seed}: {left}")
     why = f"the fine-tuned model is destroyed on {len(lost)} of {n_seeds} seeds: seed {seed}: {left}"
     return replace(found, status=Status.INCONCLUSIVE, reason="; ".join(filter(None, [why, found.reason])))
+
+
+def state_is(
+    found: CapabilityState, by_seed: Mapping[int, CapabilityState], expected: CapabilityState, sentence: str
+) -> Verdict:
+    """The claim that a model is in the expected state.
+
+    found: its state over all seeds, by the rule of the capability verdict, with the sentence that says why; by_seed: that of
+    each seed. An undecided state leaves the claim inconclusive, any other than the expected one refutes it. effect: share of
+    the decided seeds that are in the expected state; None if none is decided.
+    """
+    of_seed = [None if s is CapabilityState.UNDECIDED else float(s is expected) for s in by_seed.values()]
+    decided = [value for value in of_seed if value is not None]
+    effect = mean(decided) if decided else None
+    status = (
+        Status.SUPPORTED
+        if found is expected
+        else Status.INCONCLUSIVE
+        if found is CapabilityState.UNDECIDED
+        else Status.REFUTED
+    )
+    return Verdict(
+        status=status,
+        effect=effect,
+        ci=None,
+        threshold=AGREE,
+        direction=">=",
+        margin=None if effect is None else effect - AGREE,
+        n_seeds=len(by_seed),
+        per_seed=tuple(of_seed),
+        what=f"share of decided seeds that are {expected}",
+        reason=f"{found}: {sentence}",
+        how="states are counted over the seeds",
+        provisional=len(by_seed) == 1,
+    )
 
 
 def all_of(*parts: Verdict) -> Verdict:

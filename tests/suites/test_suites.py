@@ -59,6 +59,7 @@ class Test(NamedTuple):
     case: Case
     claim: Claim
     variants: bool  # it draws its cases itself: tests/variants/
+    extended: bool
 
     def __str__(self) -> str:
         return f"{self.function.__name__}[{self.case}]"
@@ -78,14 +79,18 @@ def all_tests() -> Iterator[Test]:
         assert spec and spec.loader
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+        of_file = getattr(module, "pytestmark", None)
         for function in vars(module).values():
             marks = {mark.name: mark for mark in getattr(function, "pytestmark", [])}
             if "claim" in marks:
+                marks |= {} if of_file is None else {of_file.name: of_file}
                 claim = Claim(id=marks["claim"].args[0], **marks["claim"].kwargs)
                 given = marks["parametrize"].args[1] if "parametrize" in marks else [Case()]
-                cases = [c if isinstance(c, Case) else c.values[0] for c in given]
                 name = file.relative_to(ROOT / "suites").with_suffix("").as_posix()
-                yield from (Test(name, function, case, claim, "variants" in marks) for case in cases)
+                for parameter in given:
+                    case = parameter if isinstance(parameter, Case) else parameter.values[0]
+                    extended = "extended" in {*marks, *(mark.name for mark in getattr(parameter, "marks", ()))}
+                    yield Test(name, function, case, claim, "variants" in marks, extended)
 
 
 TESTS = list(all_tests())
@@ -102,10 +107,25 @@ def test_there_are_suites_for_all_studies() -> None:
 
 def test_suites_are_in_the_folder_of_their_setup() -> None:
     for test in TESTS:
-        kind = "variants" if test.variants else test.claim.study.partition("-")[0]
+        kind = test.claim.id if test.variants or test.claim.id == "verdict" else test.claim.study
+        kind = re.split(r"\W", kind)[0]
         assert test.file.partition("/")[0] == kind, test
         named = re.findall(r"^(?:test_)?tracr[._]", f"{test.claim.id}\n{test.function.__name__}", flags=re.M)
         assert len(named) == 2 * (kind == "tracr"), test
+
+
+def test_the_verdict_on_every_model_of_the_core_is_a_claim_of_the_core() -> None:
+    """All tools are asked about it there, so that none is undecided for want of one; and it is no other training."""
+    core = [test for test in ON_CASES if not test.extended and test.study.toolbox.judges(test.case.parameters)]
+    judged: dict[bool, set[tuple[str, str]]] = {True: set(), False: set()}
+    keys: dict[bool, set[str]] = {True: set(), False: set()}
+    for test in core:
+        if "tuned" in test.needs:  # a claim that compares two models judges neither
+            is_verdict = test.claim.id == "verdict"
+            judged[is_verdict].add((test.claim.study, str(test.case)))
+            keys[is_verdict].add(test.needs["tuned"].key)
+    assert judged[False] and judged[False] <= judged[True]
+    assert keys[False] <= keys[True] and len(keys[True]) == len(judged[True])
 
 
 @pytest.mark.parametrize("run", ["small-core", "small-full", "calibration"])

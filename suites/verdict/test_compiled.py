@@ -1,0 +1,65 @@
+"""The verdict on compiled models: what did fine-tuning do to the circuit of the old count? (Table 3; Fig. 10, 40-48, 55-59)
+
+As in test_trained.py, each claim says which state the paper gives a model. The tools are those of compiled models, with the
+thresholds that their calibration set (capbench/studies/tracr/tools.py): the circuit, pruning of single weights, and revival, at
+the small rate as there. Where the behaviour is kept, no tool is asked.
+
+Controls: the compiled model answers O_PT, and its count can be read from its circuit; a model compiled for O_FT answers O_FT, and
+the count for O_PT cannot be read from it.
+"""
+
+import pytest
+
+from capbench.results import CapabilityState
+from capbench.studies.conditions import base_knows
+from capbench.studies.judge import Case
+from capbench.studies.readings import finetuning_curves, revival
+from capbench.studies.tracr.readings import behaviour, circuit, weight_pruning
+
+RATE = "small"  # of revival: the one at which the tool was calibrated
+
+
+def needs(study, seed, case):
+    tuned, never = study.finetuned(seed, c_tr=case.c_tr, lr=case.lr), study.never(seed)
+    return {
+        "base": study.base(seed),
+        "tuned": tuned,
+        "never": never,
+        f"reft_{RATE}": study.revival(tuned, seed, lr=RATE),
+        f"scrft_{RATE}": study.revival(never, seed, lr=RATE),
+    }
+
+
+def state_is(judge, expected):
+    """Ask every tool of the study, check the controls, and decide whether the model is in the expected state."""
+    judge.measure(
+        (behaviour, ["base"]),
+        (behaviour, ["tuned"]),
+        (finetuning_curves, ["tuned"]),
+        where_lost=(
+            (behaviour, ["never"]),
+            (revival, [f"reft_{RATE}", f"scrft_{RATE}"]),
+            (circuit, ["base", "tuned", "never"]),
+            (weight_pruning, ["tuned"]),
+        ),
+    )
+    base_knows(judge, "base", "O_PT")
+    if judge.lost:
+        base_knows(judge, "never", "O_FT")
+        judge.control("O_PT read from the compiled model", judge["circuit.base.O_PT"], low=0.90)
+        judge.control("O_PT read from a model compiled for O_FT", judge["circuit.never.O_PT"], high=0.50)
+    judge.decide_state(expected)
+
+
+@pytest.mark.claim("verdict", source="Table 3, Fig. 10, 55-59", study="tracr-counter", needs=needs)
+@pytest.mark.parametrize("case", [Case(c_tr=1, lr="medium")], ids=str)
+def test_a_shortcut_wraps_the_compiled_count(judge):
+    """At C_Tr 1, the compiled count of 'a' is still used below the new answers: a few weights hide it."""
+    state_is(judge, CapabilityState.WRAPPED)
+
+
+@pytest.mark.claim("verdict", source="Table 3, Fig. 40-48, 55-59", study="tracr-counter", needs=needs)
+@pytest.mark.parametrize("case", [Case(c_tr=0, lr="medium")], ids=str)
+def test_learning_without_a_shortcut_deletes_the_compiled_count(judge):
+    """At C_Tr 0 and the medium rate, the circuit is rewritten to count 'b': the count of 'a' is deleted."""
+    state_is(judge, CapabilityState.DELETED)

@@ -1,0 +1,99 @@
+"""The verdict on trained models: what did fine-tuning do to the old capability? (Sec. 5.1; App. E.2, E.4; Table 5)
+
+Each claim says which state the paper gives a model: `intact`, `wrapped` or `deleted`. The state is that of the report's verdict
+on the capability: behaviour first; where that is lost, revival, probing and pruning, with the thresholds that their calibration
+set (capbench/studies/pcfg/tools.py). As there, revival is at the medium rate. Where the behaviour is kept, no tool is asked.
+
+The claim is supported if the state over the seeds is the paper's, refuted if it is another one, inconclusive if it is
+`undecided`. A method that is meant to do something else refutes it. Its state is in the claim's reason and in the report's table.
+
+Controls: the base model knows what it was taught; the model that was never taught O_PT knows O_FT and not O_PT, and a probe tells
+these two apart. None is about the fine-tuned model: whatever a method makes of it has a state.
+"""
+
+from functools import partial
+
+import pytest
+
+from capbench.results import CapabilityState
+from capbench.studies.conditions import LOST, base_knows
+from capbench.studies.judge import Case
+from capbench.studies.pcfg.claims import revived
+from capbench.studies.pcfg.readings import behaviour, pruning, retention, wrong_answers
+from capbench.studies.readings import finetuning_curves, revival
+
+RATE = "medium"  # of revival: the one at which the tool was calibrated
+needs = partial(revived, rates=(RATE,))
+
+
+def claim(source, study="pcfg-counter"):
+    return pytest.mark.claim("verdict", source=source, study=study, needs=needs)
+
+
+def state_is(judge, expected, *also):
+    """Ask every tool of the study, check the controls, and decide whether the model is in the expected state."""
+    judge.measure(
+        (behaviour, ["base"]),
+        (behaviour, ["tuned"]),
+        (finetuning_curves, ["tuned"]),
+        *also,
+        where_lost=(
+            (behaviour, ["never"]),
+            (revival, [f"reft_{RATE}", f"scrft_{RATE}"]),
+            (retention, ["base", "tuned", "never"]),
+            (pruning, ["tuned"]),
+        ),
+    )
+    base_knows(judge, "base", "O_PT", *["O_FT"] * (judge.case.prior == "high"))
+    if judge.lost:
+        base_knows(judge, "never", "O_FT")
+        judge.control("O_PT accuracy of the never-taught model", judge["never.O_PT.c_te0"], high=LOST)
+        judge.control("bits per sample, never taught - pretrained", judge["probing.range"], low=0.20)
+    judge.decide_state(expected)
+
+
+@claim("Sec. 5.1, Fig. 5-9, Table 5")
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(prior="low", c_tr=1, lr="medium"),
+        Case(prior="low", c_tr=1, lr="small"),
+        Case(prior="low", c_tr=0.8, lr="small"),
+        Case(prior="low", c_tr=0, lr="medium"),
+    ],
+    ids=str,
+)
+def test_under_weak_relevance_the_capability_is_wrapped(judge):
+    """Under weak relevance, fine-tuning hides the old capability and does not delete it: it can be read and is soon revived."""
+    # Table 5 leaves at most 17.5 % of O_PT here; Fig. 8 and 9 read and revive it at every C_Tr, Fig. 7 prunes at C_Tr near 1.
+    state_is(judge, CapabilityState.WRAPPED)
+
+
+@claim("Sec. 5.1, Fig. 5, 6, Table 5")
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(prior="high", c_tr=0.8, lr="small"),
+        Case(prior="high", c_tr=0, lr="small"),
+        Case(prior="high", c_tr=1, lr="small"),
+    ],
+    ids=str,
+)
+def test_under_strong_relevance_the_capability_is_intact(judge):
+    """Under strong relevance and the small rate, fine-tuning amplifies a capability that was there, and keeps the old one."""
+    # Table 5 leaves at least 93 % of O_PT at C_Tr below 1; at C_Tr 1 it leaves 97.6 % at C_Te 0 and 85.1 % at C_Te 1.
+    state_is(judge, CapabilityState.INTACT)
+
+
+@claim("App. E.4")
+@pytest.mark.parametrize("case", [Case(prior="low", c_tr=1, lr="medium", wrong_answers=True)], ids=str)
+def test_wrong_answers_wrap_the_right_ones(judge):
+    """Teaching wrong answers (randFT) deletes the right ones no more than ordinary fine-tuning does: they are wrapped."""
+    state_is(judge, CapabilityState.WRAPPED, (wrong_answers, ["tuned"]))
+
+
+@claim("App. E.2", study="pcfg-jailbreak")
+@pytest.mark.parametrize("case", [Case(prior="high", c_tr=0.5, lr="large", duration=0.7)], ids=str)
+def test_what_another_token_gets_round_is_wrapped(judge):
+    """Under the fine-tuned token T_NJ of the jailbreak, the old capability is gone from the answers and still in the model."""
+    state_is(judge, CapabilityState.WRAPPED)
