@@ -22,7 +22,7 @@ MUST_HOLD = (
 )
 # With one seed and fewer steps than the paper's these may find nothing lost, or no revival in time, on another processor.
 # The high prior's models are pretrained too briefly here for all that they are taught (the rarest operand, and b under T_NJ).
-MAY_BE_INVALID = ("tracr.pruning", "tracr.circuit", "tracr.revival", "jailbreak")
+MAY_BE_INVALID = ("tracr.pruning", "tracr.circuit", "tracr.revival", "jailbreak", "verdict[prior=high,c_tr=0.5")
 
 (folder,) = Path(sys.argv[1]).iterdir()
 results = load(folder)

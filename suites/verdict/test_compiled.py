@@ -33,8 +33,7 @@ def needs(study, seed, case):
 def state_is(judge, expected):
     """Ask every tool of the study, check the controls, and decide whether the model is in the expected state."""
     judge.measure(
-        (behaviour, ["base"]),
-        (behaviour, ["tuned"]),
+        (behaviour, ["base", "tuned"]),
         (finetuning_curves, ["tuned"]),
         where_lost=(
             (behaviour, ["never"]),

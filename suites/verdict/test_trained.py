@@ -33,8 +33,7 @@ def claim(source, study="pcfg-counter"):
 def state_is(judge, expected, *also):
     """Ask every tool of the study, check the controls, and decide whether the model is in the expected state."""
     judge.measure(
-        (behaviour, ["base"]),
-        (behaviour, ["tuned"]),
+        (behaviour, ["base", "tuned"]),
         (finetuning_curves, ["tuned"]),
         *also,
         where_lost=(
@@ -87,7 +86,7 @@ def test_under_strong_relevance_the_capability_is_intact(judge):
 
 @claim("App. E.4")
 @pytest.mark.parametrize("case", [Case(prior="low", c_tr=1, lr="medium", wrong_answers=True)], ids=str)
-def test_wrong_answers_wrap_the_right_ones(judge):
+def test_randft_wraps_the_right_answers(judge):
     """Teaching wrong answers (randFT) deletes the right ones no more than ordinary fine-tuning does: they are wrapped."""
     state_is(judge, CapabilityState.WRAPPED, (wrong_answers, ["tuned"]))
 
