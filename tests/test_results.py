@@ -18,6 +18,8 @@ from capbench.results import (
     SCHEMA,
     Capability,
     CapabilityState,
+    Collateral,
+    CollateralState,
     Control,
     Curve,
     Evidence,
@@ -61,10 +63,12 @@ curves = st.builds(curve, points, text, text)
 lines = st.integers(1, 3).flatmap(lambda size: st.lists(st.lists(numbers, min_size=size, max_size=size), min_size=1))
 grids = st.builds(grid, lines, text, row_label=text, column_label=text)
 pictures = st.sampled_from([{}]) | st.builds(dict, curve=curves) | st.builds(dict, grid=grids)
+bounds = st.sampled_from(["", ">=", "<="])
 measurements = pictures.flatmap(lambda picture: st.builds(
     Measurement, name=text, value=maybe, unit=text, n=whole, seed=whole, group=text, series=text, note=text,
     **{key: st.just(value) for key, value in picture.items()},
 ))  # fmt: skip
+measurements |= st.builds(Measurement, name=text, value=numbers, unit=text, n=whole, seed=whole, bound=bounds)
 controls = st.builds(Control, name=text, value=maybe, expected=text, passed=st.booleans())
 verdicts = st.builds(
     Verdict, status=st.sampled_from(Status), effect=maybe, ci=st.none() | st.tuples(numbers, numbers), threshold=maybe,
@@ -85,10 +89,16 @@ records = st.builds(
     measurements=tuples(measurements), artefacts=st.dictionaries(text, text, max_size=2), seconds=numbers,
     expected=text, trials=tuples(trials, 2),
 )  # fmt: skip
-evidence = st.builds(Evidence, tool=text, value=maybe, unit=text, reading=text, rule=text)
+by_seed = st.dictionaries(whole, maybe, max_size=2)
+evidence = st.builds(Evidence, tool=text, value=maybe, unit=text, reading=text, rule=text, per_seed=by_seed) | st.builds(
+    Evidence, tool=text, value=numbers, unit=text, reading=text, rule=text, bound=bounds,
+    per_seed=st.just({3: 1.0}), bounds=st.dictionaries(st.just(3), bounds),
+)  # fmt: skip
+collateral = st.builds(Collateral, state=st.sampled_from(CollateralState), worst=text, value=maybe, per_seed=by_seed)
 capabilities = st.builds(
     Capability, model=text, task=text, method=text, protocol=protocols, verdict=st.sampled_from(CapabilityState),
     finetuned=st.none() | st.sampled_from(FinetunedState), evidence=tuples(evidence), reason=text,
+    per_seed=st.dictionaries(whole, st.sampled_from(CapabilityState), max_size=2), collateral=st.none() | collateral,
 )  # fmt: skip
 runs = st.builds(
     RunInfo, run_id=text, capbench=text, git_commit=st.none() | text, python=text, torch=st.none() | text, device=text,
@@ -131,6 +141,18 @@ def test_a_record_survives_as_plain_values(before: Record) -> None:
 @given(measurements)
 def test_a_measurement_survives_as_plain_values(before: Measurement) -> None:
     assert measurement_from_dict(json.loads(json.dumps(to_dict(before)))) == before
+
+
+@pytest.mark.parametrize(
+    ("value", "bound", "said"),
+    [
+        (None, ">=", "x: a bound needs a value, got bound '>=' and no value"),
+        (1.0, ">", "x: bound '>' must be '>=', '<=' or ''"),
+    ],
+)
+def test_a_bound_without_a_value_is_refused(value: float | None, bound: str, said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        Measurement(name="x", value=value, unit="", n=0, seed=0, bound=bound)
 
 
 def test_none_stays_none_and_zero_stays_zero() -> None:

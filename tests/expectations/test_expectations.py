@@ -17,7 +17,7 @@ from capbench.errors import UsageError
 from capbench.expectations.files import BUILT_IN, Expectations, parse, read
 from capbench.expectations.match import matches, of_claim, of_verdict
 from capbench.expectations.watch import Watch
-from capbench.results import Capability, CapabilityState, FinetunedState, Record, Verdict
+from capbench.results import Capability, CapabilityState, Collateral, CollateralState, FinetunedState, Record, Verdict
 from capbench.verdicts.claims import at_least, invalid
 
 CLAIM = '[[claim]]\npattern = "{}"\nexpect = "refuted"\nreason = "r"\n'
@@ -121,6 +121,29 @@ def test_an_invalid_is_accepted_for_its_reason_only() -> None:
     )
     found = of_claim(entries, record(REFUTED))  # because says nothing about a refuted claim
     assert found is not None and found.holds
+
+
+@pytest.mark.parametrize(("state", "holds"), [("kept", True), ("damaged", True), ("lost", False), (None, True)])
+def test_verdicts_may_say_what_became_of_all_else(state: str | None, holds: bool) -> None:
+    text = '[[verdict]]\npattern = "*"\nexpect = "deleted"\nreason = "r"\ncollateral = ["kept", "damaged"]\n'
+    expectations = parse(text, "f")
+    found = with_collateral(capability("deleted", "gone"), state)
+    outcome = of_verdict(expectations.verdicts, found)
+    assert outcome is not None and outcome.holds is holds
+    lines = Watch(expectations).failures([], [found])
+    assert (
+        lines == []
+        if holds
+        else re.search(
+            r"deleted, .*, all else lost \(worst: I.c, 0.02 of before\): gone; expected deleted, all else kept or damaged \(r\)",
+            lines[0],
+        )
+    )
+
+
+def with_collateral(found: Capability, state: str | None) -> Capability:
+    worst = None if state is None else Collateral(state=CollateralState(state), worst="I.c", value=0.02)
+    return dataclasses.replace(found, collateral=worst)
 
 
 def test_verdicts_are_matched_by_task_and_case_and_may_say_what_became_of_the_new_task() -> None:
@@ -330,11 +353,19 @@ def test_the_built_in_files_judge_verdicts() -> None:
         ("delete", "deleted", "", True),
         ("delete", "undecided", unmeasured, True),
         ("delete", "undecided", "the tools disagree: revival present", False),
+        ("delete", "undecided", f"deleted on 1 of 3 seeds, undecided on 2: {unmeasured}", True),
+        ("delete", "undecided", f"wrapped on 1 of 3 seeds, undecided on 2: {unmeasured}", False),
+        ("delete", "undecided", "deleted on 2 of 3 seeds, wrapped on 1", False),
+        ("delete", "destroyed", "behaviour gone, and everything else", False),
+        ("preserve", "destroyed", "behaviour gone, and everything else", False),
         ("delete", "wrapped", "", False),
         ("delete", "intact", "behaviour kept", False),
     ]:
         outcome = of_verdict(read(name).verdicts, capability(verdict, reason))
         assert outcome is not None and outcome.holds is holds, (name, verdict)
+        for state in ("kept", "damaged", "lost"):
+            outcome = of_verdict(read(name).verdicts, with_collateral(capability(verdict, reason), state))
+            assert outcome is not None and outcome.holds is (holds and state == "kept"), (name, verdict, state)
 
 
 @pytest.mark.parametrize("tools", ["capbench.studies.pcfg.tools", "capbench.studies.tracr.tools"])

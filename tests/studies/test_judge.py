@@ -19,6 +19,7 @@ from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge, outcom
 from capbench.studies.lab import Bench, Built, Reading
 from capbench.studies.pcfg.study import PcfgCounter
 from capbench.verdicts.claims import at_least, at_most, invalid
+from capbench.verdicts.tools import Toolbox
 
 STUDY = study()
 CASE = Case(prior="low", c_tr=1, lr="small")
@@ -221,6 +222,65 @@ def test_all_conditions_must_hold(conditions: tuple[Any, ...], status: Status, w
     j = judge()
     j.decide(*conditions)
     assert (j.record().verdict.status, j.record().verdict.what) == (status, what)
+
+
+# ---- what else broke
+
+
+def others(bench: Bench, base: Any, tuned: Any) -> Iterable[Measurement]:
+    """A reading of collateral damage that finds everything lost on the first `LOST[0]` seeds."""
+    for name, value in (("before", 1.0), ("others", 0.1 if bench.seed < LOST[0] else 0.8)):
+        yield Measurement(name=f"tuned.{name}.T", value=value, unit="accuracy", n=1, seed=bench.seed)
+
+
+LOST = [0]
+TOOLBOX = Toolbox(behaviour=("tuned.asked",), collateral=others)
+
+
+def of_fine_tuned(lost: int, *, asked: float = 0.0, role: str = "tuned") -> Judge:
+    LOST[0] = lost
+    own = dataclasses.replace(study("full"), toolbox=TOOLBOX)
+    steps = {seed: {role: own.finetuned(seed, prior="low", c_tr=1, lr="small")} for seed in (0, 1, 2)}
+    j = judge(study=own, steps=steps)
+    j.measure((gives({f"{role}.asked": lambda _: asked, "gain": lambda seed: 0.5 + seed / 4}), []))
+    j.decide(at_least(j["gain"], 0.25, "gain"))
+    return j
+
+
+@pytest.mark.parametrize("role", ["tuned", "tuned_low"])
+def test_collateral_damage_is_measured_of_every_fine_tuned_model_by_itself(role: str) -> None:
+    found = [m for m in of_fine_tuned(0, role=role).record().measurements if m.unit == "accuracy"]
+    assert [(m.name, m.seed) for m in found] == [(f"{role}.{n}.T", s) for s in (0, 1, 2) for n in ("before", "others")]
+
+
+def test_measuring_twice_or_once_more_measures_collateral_damage_once() -> None:
+    j = of_fine_tuned(0)
+    j.measure((GAIN, []))
+    assert sum(m.name == "tuned.others.T" for m in j.record().measurements) == 3
+    j.look_again(j.look, {})
+    j.measure((GAIN, []))
+    assert sum(m.name == "tuned.others.T" for m in j.record().measurements) == 3
+
+
+@pytest.mark.parametrize("role", ["tuned", "tuned_low"])
+def test_a_claim_about_a_destroyed_model_is_invalid(role: str) -> None:
+    found = of_fine_tuned(3, role=role).record().verdict
+    assert found.status is Status.INVALID
+    assert found.reason.startswith(
+        f"the fine-tuned model is destroyed on every seed: seed 0: '{role}' answers O_PT with"
+    )
+    assert found.reason.endswith("T 0.10 of the base model's accuracy")
+
+
+def test_a_claim_about_a_model_that_is_destroyed_on_some_seeds_is_inconclusive() -> None:
+    found = of_fine_tuned(1).record().verdict
+    assert (found.status, found.effect) == (Status.INCONCLUSIVE, 0.75)
+    assert found.reason.startswith("the fine-tuned model is destroyed on 1 of 3 seeds: seed 0: ")
+
+
+def test_a_model_that_still_answers_is_not_destroyed() -> None:
+    assert of_fine_tuned(3, asked=1.0).record().verdict.status is Status.SUPPORTED
+    assert of_fine_tuned(0).record().verdict.status is Status.SUPPORTED
 
 
 def test_a_requirement_that_fails_ends_the_test_with_its_reason() -> None:

@@ -57,6 +57,13 @@ READINGS: dict[str, tuple[Reading, list[str], set[str], list[tuple[str, int]]]] 
         | {"base.T", "tuned.T"},
         [],
     ),
+    "collateral": (
+        pcfg_readings.collateral,
+        ["base", "tuned"],
+        {f"tuned.{w}.{f}.{o}" for w in ("before", "others") for f in ("CC", "I", "IC") for o in OPERANDS}
+        | {f"tuned.{w}.{what}" for w in ("before", "others") for what in ("C.c", "T")},
+        [],
+    ),
     "wrong_answers": (pcfg_readings.wrong_answers, ["tuned"], {f"tuned.wrong.c_te{c}" for c in C_TE}, []),
     "class_balance": (
         pcfg_readings.class_balance,
