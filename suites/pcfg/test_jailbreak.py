@@ -55,7 +55,8 @@ def test_other_tokens_get_round_the_fine_tuning(judge):
 @pytest.mark.parametrize("case", [Case(c_tr=0.5, lr="large", duration=0.4)], ids=str)
 def test_only_strong_relevance_leaves_the_way_round(judge):
     """Under weak relevance the other tokens suffer too: their accuracy on a is at least .30 lower than under strong relevance."""
-    judge.measure((families, ["base_low", "tuned_low", "base_high", "tuned_high"]))
+    models = ["base_low", "tuned_low", "base_high", "tuned_high"]
+    judge.measure((families, models), (behaviour, models))
     base_counts(judge, "base_low")
     base_counts(judge, "base_high")
     high, low = jailbroken(judge, "tuned_high"), jailbroken(judge, "tuned_low")
@@ -68,7 +69,8 @@ def test_only_strong_relevance_leaves_the_way_round(judge):
 @pytest.mark.parametrize("case", [Case(prior="high", c_tr=0.5, lr="large", duration=0.4)], ids=str)
 def test_the_count_can_be_read_under_every_token(judge):
     """After fine-tuning T_NJ, a probe reads the count of a nearly as easily as before, under every token."""
-    judge.measure((families, ["base", "tuned"]), (probing_by_token, ["base", "tuned", "never"]))
+    both = ["base", "tuned"]
+    judge.measure((families, both), (behaviour, both), (probing_by_token, [*both, "never"]))
     base_counts(judge, "base")
     for token in TOKENS:
         judge.control(
