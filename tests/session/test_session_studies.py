@@ -29,7 +29,8 @@ def gone(task: str, study: str = "", **tools: float) -> Record:
     """A record of a model whose behaviour is gone."""
     values = {"tuned.O_PT.c_te0": 0.0, "tuned.O_PT.c_te1": 0.0, **tools}
     found = tuple(Measurement(name=n, value=v, unit="", n=1, seed=0) for n, v in values.items())
-    return replace(record(), task=task, study=study, measurements=found, protocol={"c_tr": 1, "lr": "small"})
+    protocol = {"c_tr": 1, "lr": "small"}
+    return replace(record(), task=task, study=study, measurements=found, protocol=protocol, seeds=(0,))
 
 
 TRACR = {"circuit.retention": 1.0, "pruning.weights.gain": 0.5}
