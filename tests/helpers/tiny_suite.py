@@ -42,6 +42,12 @@ SIZES = dict(
 def tiny(study):
     return dataclasses.replace(study, preset=dataclasses.replace(study.preset, **SIZES))
 
+@pytest.fixture
+def judge(judge):
+    """The study is not of the models' size, so that it has no question for them about collateral damage."""
+    judge.study = dataclasses.replace(judge.study, toolbox=dataclasses.replace(judge.study.toolbox, collateral=None))
+    return judge
+
 def base(study, seed, case):
     return {"base": tiny(study).base(seed, prior="low")}
 
