@@ -154,7 +154,9 @@ class Control:
 class Verdict:
     """The verdict on a claim. margin: signed distance of the effect to the threshold, positive if the claim holds.
 
-    how: how the interval was found, in words. provisional: from a single seed, so that the interval rests on the prior alone.
+    ci: the 95 % interval of the effect. how: how it was found, in words. provisional: from a single seed, so that it rests on the
+    prior alone. p_supported, p_refuted: one-sided p-values of all effects that contradict the claim, and of all that fit it; the
+    claim is supported or refuted where its own is at most alpha. None: there is no spread to tell from.
     """
 
     status: Status
@@ -169,6 +171,9 @@ class Verdict:
     reason: str = ""
     how: str = ""
     provisional: bool = False
+    p_supported: float | None = None
+    p_refuted: float | None = None
+    alpha: float = 0.025
 
     def __post_init__(self) -> None:
         _require_finite(self.what, self.effect, self.threshold, self.margin, *(self.ci or ()), *self.per_seed)

@@ -9,7 +9,7 @@ from functools import cached_property
 from statistics import mean
 
 from capbench.fidelity.paper import Group, Row
-from capbench.verdicts.statistics import interval
+from capbench.verdicts.statistics import estimate
 
 LOW, HIGH = 20, 80  # the paper's figure is decisive below the one or above the other: it says 'cannot' or 'can'
 NEAR = 20  # points; a figure this near to a decisive one is on the same side of 50
@@ -47,7 +47,8 @@ class Figure:
     @cached_property
     def ci(self) -> tuple[float, float] | None:
         """95 % interval over seeds; None where there is no mean, or one seed."""
-        return interval(self._values)
+        found = estimate(self._values)
+        return None if found is None else found.interval()
 
     @property
     def decisive(self) -> bool:

@@ -14,9 +14,10 @@ from capbench.results import CapabilityState, Control, Measurement, Record, Stat
 from capbench.studies import collateral
 from capbench.studies.base import Study
 from capbench.studies.lab import Bench, Lab, Reading
-from capbench.verdicts import claims
+from capbench.verdicts import claims, effects
 from capbench.verdicts.by_seed import KEPT
 from capbench.verdicts.capability import assess, objection, unchanged
+from capbench.verdicts.effects import Effect
 from capbench.verdicts.looks import ONLY, Look
 
 
@@ -146,7 +147,7 @@ class Judge:
         """Whether the fine-tuned model does not keep its behaviour on some seed (see `Toolbox.behaviour`)."""
         return any(value < KEPT for name in self.study.toolbox.behaviour for value in self[name])
 
-    def __getitem__(self, name: str) -> list[float]:
+    def __getitem__(self, name: str) -> Effect:
         """A measured quantity, one value per seed. A quantity that has no value on some seed makes the claim invalid."""
         self._asked.append(name)
         found = {m.seed: m for m in self._measurements if m.name == name and m.is_number}
@@ -157,11 +158,17 @@ class Judge:
             raise InvalidClaimError(
                 f"{name} has no value for seeds {missing}: {found[missing[0]].note or 'not measurable'}"
             )
-        return [m.value for m in found.values() if m.value is not None]
+        first = next(iter(found.values()))
+        return Effect(
+            (m.value for m in found.values() if m.value is not None),
+            kind=first.unit,
+            scale=self.study.preset.name,
+            n=first.n,
+        )
 
-    def difference(self, name: str, other: str) -> list[float]:
+    def difference(self, name: str, other: str) -> Effect:
         """One measured quantity minus another, paired by seed."""
-        return [a - b for a, b in zip(self[name], self[other], strict=True)]
+        return effects.difference(self[name], self[other])
 
     def control(
         self, name: str, values: Sequence[float], *, low: float = float("-inf"), high: float = float("inf")

@@ -5,37 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from statistics import mean
+from statistics import fmean
 
 from capbench.results import CapabilityState, Status, Verdict
-from capbench.verdicts.statistics import interval, status
+from capbench.verdicts.effects import LOWER, UPPER, Effect, effect_of
+from capbench.verdicts.statistics import estimate
 
 AGREE = 0.8  # share of the decided seeds that must be in one state, see `counting.agreed`
 _WORST_FIRST = (Status.INVALID, Status.REFUTED, Status.INCONCLUSIVE, Status.SUPPORTED)
 
 
-def at_least(per_seed: Sequence[float], threshold: float, what: str) -> Verdict:
-    """The claim that the mean effect over seeds is at least `threshold`."""
-    return _decide(per_seed, threshold, what, direction=">=")
+def at_least(effect: Sequence[float], threshold: float, what: str) -> Verdict:
+    """The claim that the mean effect over seeds is at least `threshold`. effect: one value per seed, best an `Effect`."""
+    return _decide(effect_of(effect), threshold, what, direction=">=")
 
 
-def at_most(per_seed: Sequence[float], threshold: float, what: str) -> Verdict:
+def at_most(effect: Sequence[float], threshold: float, what: str) -> Verdict:
     """The claim that the mean effect over seeds is at most `threshold`."""
-    return _decide(per_seed, threshold, what, direction="<=")
+    return _decide(effect_of(effect), threshold, what, direction="<=")
 
 
 def invalid(reason: str) -> Verdict:
     """The claim could not be put to the test."""
-    return Verdict(
-        status=Status.INVALID,
-        effect=None,
-        ci=None,
-        threshold=None,
-        direction=">=",
-        margin=None,
-        n_seeds=0,
-        reason=reason,
-    )
+    return _undecided(Status.INVALID, reason)
+
+
+def inconclusive(reason: str) -> Verdict:
+    """The claim was put to the test, and cannot be decided for a reason other than its own effect."""
+    return _undecided(Status.INCONCLUSIVE, reason)
 
 
 def of_destroyed(found: Verdict, lost: Mapping[int, str], n_seeds: int) -> Verdict:
@@ -61,7 +58,7 @@ def state_is(
     """
     of_seed = [None if s is CapabilityState.UNDECIDED else float(s is expected) for s in by_seed.values()]
     decided = [value for value in of_seed if value is not None]
-    effect = mean(decided) if decided else None
+    effect = fmean(decided) if decided else None
     status = (
         Status.SUPPORTED
         if found is expected
@@ -86,14 +83,18 @@ def state_is(
 
 
 def all_of(*parts: Verdict) -> Verdict:
-    """A claim with several conditions: as good as its worst one, which is shown; the reason gives the others.
+    """A claim with several conditions.
 
-    Conditions of equal status are shown in the order given; their margins are on different scales and not compared.
+    It is supported if each part is, at the full alpha: all of them would have to err (intersection-union test, Berger 1982). It
+    is refuted if one part is at alpha divided by the number of parts: any of them may err (Bonferroni, the least p-value). The
+    worst part is shown, and the reason gives the others. Parts of equal status are shown in the order given; their margins are
+    on different scales and not compared.
     """
     if not parts:
         raise ValueError("a claim needs at least one condition")
-    shown = min(parts, key=lambda v: _WORST_FIRST.index(v.status))
-    others = [words(v) for v in parts if v is not shown]
+    held = [_among(part, len(parts)) for part in parts]
+    shown = min(held, key=lambda v: _WORST_FIRST.index(v.status))
+    others = [words(v) for v in held if v is not shown]
     return replace(shown, reason="; ".join(filter(None, [shown.reason, *(f"also {other}" for other in others)])))
 
 
@@ -118,25 +119,72 @@ def shortfall(v: Verdict) -> str:
     return f"{straddles}; its mean, {v.effect:.3g}, is {where} {'it' if distance else 'the threshold'}"
 
 
-def _decide(per_seed: Sequence[float], threshold: float, what: str, *, direction: str) -> Verdict:
-    if not per_seed:
+def _among(part: Verdict, parts: int) -> Verdict:
+    """A part of a claim with several: refuted only if its p-value is at most its share of alpha."""
+    if part.status is not Status.REFUTED or part.p_refuted is None or part.p_refuted <= part.alpha / parts:
+        return part
+    why = (
+        f"{part.what or 'the effect'} alone would be refuted (p = {part.p_refuted:.2g}), but as one of {parts} conditions "
+        f"its p must be at most {part.alpha / parts:.2g}"
+    )
+    return replace(part, status=Status.INCONCLUSIVE, reason=why)
+
+
+def _undecided(status: Status, reason: str) -> Verdict:
+    return Verdict(
+        status=status, effect=None, ci=None, threshold=None, direction=">=", margin=None, n_seeds=0, reason=reason
+    )
+
+
+def _decide(effect: Effect, threshold: float, what: str, *, direction: str) -> Verdict:
+    if not effect:
         return invalid(f"nothing was measured for '{what}'")
-    for value in per_seed:
+    for value in effect:
         if not math.isfinite(value):
             raise ValueError(f"{what} must be a finite number on every seed, got {value!r}")
-    sign = 1 if direction == ">=" else -1
-    effect = mean(per_seed)
-    ci = interval(per_seed)
-    found = Verdict(
-        status=status(ci or (effect, effect), threshold, direction),
-        effect=effect,
-        ci=ci,
+    sign = 1 if direction == LOWER else -1
+    found = estimate(effect, at=[threshold])
+    mean = fmean(effect) if found is None else found.value
+    decided = Verdict(
+        status=Status.INCONCLUSIVE,
+        effect=mean,
+        ci=None if found is None else found.interval(effect.alpha),
         threshold=threshold,
         direction=direction,
-        margin=sign * (effect - threshold),
-        n_seeds=len(per_seed),
-        per_seed=tuple(per_seed),
+        margin=sign * (mean - threshold),
+        n_seeds=len(effect),
+        per_seed=tuple(effect),
         what=what,
+        provisional=len(effect) == 1,
+        alpha=effect.alpha,
     )
-    alone = "one seed: no interval" if ci is None else ""
-    return replace(found, reason="; ".join(filter(None, [shortfall(found), alone])))
+    if found is None:
+        why = f"one seed of {what or 'the effect'}, and no prior for its spread: no interval"
+        return replace(decided, reason=why, how="one seed, no prior")
+    low, high = found.below(threshold), found.above(threshold)
+    in_favour, against = (low, high) if direction == LOWER else (high, low)
+    # A bound says where the true value is not; it can only speak for that side.
+    if _other(direction) in effect.bounds:
+        in_favour = 1.0
+    if direction in effect.bounds:
+        against = 1.0
+    status = (
+        Status.SUPPORTED
+        if in_favour <= effect.alpha
+        else Status.REFUTED
+        if against <= effect.alpha
+        else Status.INCONCLUSIVE
+    )
+    decided = replace(decided, status=status, p_supported=in_favour, p_refuted=against, how=_how(effect, found.how))
+    censored = sum(map(bool, effect.bounds))
+    notes = [shortfall(decided), f"{censored} of {len(effect)} values are bounds" if censored else ""]
+    notes.append("provisional: one seed" if decided.provisional else "")
+    return replace(decided, reason="; ".join(filter(None, notes)))
+
+
+def _other(direction: str) -> str:
+    return UPPER if direction == LOWER else LOWER
+
+
+def _how(effect: Effect, how: str) -> str:
+    return f"{how}; {effect.look}" if effect.look else how

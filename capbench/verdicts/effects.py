@@ -1,0 +1,59 @@
+"""A quantity as it was measured: a value per seed, and what is known of it. What statistics is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+ALPHA = 0.025  # one-sided error of a decision: the 95 % interval lies on one side of the threshold
+LOWER, UPPER = ">=", "<="  # a value that was censored: what was measured is at least, or at most, this
+
+
+class Effect(list[float]):
+    """The values of a quantity, one per seed; a list of numbers in every other respect.
+
+    kind: as in `capbench.verdicts.links`, mostly the unit. scale: at which it was measured; with the kind it gives the prior.
+    n: strings that each value is of, 0 where that is not known. bounds: by place, LOWER or UPPER where the value is only a bound
+    of the true one, else ''. alpha: the one-sided error that a decision may spend now; look: which of several looks this is.
+    """
+
+    def __init__(
+        self,
+        values: Iterable[float] = (),
+        *,
+        kind: str = "",
+        scale: str = "",
+        n: int = 0,
+        bounds: Sequence[str] = (),
+        alpha: float = ALPHA,
+        look: str = "",
+    ) -> None:
+        super().__init__(values)
+        self.kind, self.scale, self.n, self.alpha, self.look = kind, scale, n, alpha, look
+        self.bounds = tuple(bounds) or ("",) * len(self)
+
+    def like(self, values: Iterable[float], **known: Any) -> Effect:
+        """Other values of which the same is known, except for what is given. No bounds are taken over."""
+        mine = {"kind": self.kind, "scale": self.scale, "n": self.n, "alpha": self.alpha, "look": self.look}
+        return Effect(values, **{**mine, **known})
+
+
+def effect_of(values: Sequence[float]) -> Effect:
+    """An effect as it is; of plain numbers nothing else is known."""
+    return values if isinstance(values, Effect) else Effect(values)
+
+
+def worst(*effects: Effect) -> Effect:
+    """The lowest of several quantities, seed by seed."""
+    return effects[0].like([min(values) for values in zip(*effects, strict=True)])
+
+
+def difference(a: Effect, b: Effect) -> Effect:
+    """One quantity minus another, seed by seed. Only differences of accuracies have a scale of their own."""
+    kind = "difference" if {a.kind, b.kind} <= {"accuracy", "share"} else ""
+    return a.like([x - y for x, y in zip(a, b, strict=True)], kind=kind, n=min(a.n, b.n))
+
+
+def ratio(a: Effect, b: Effect) -> Effect:
+    """One quantity divided by another, seed by seed."""
+    return a.like([x / y for x, y in zip(a, b, strict=True)], kind="ratio")
