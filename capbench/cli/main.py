@@ -19,6 +19,7 @@ from capbench.cli import (
     leaderboard,
     list_runs,
     plan,
+    priors,
     show,
     verify,
     zoo,
@@ -27,7 +28,7 @@ from capbench.errors import CapbenchError, NoTestsError, UsageError
 from capbench.session.options.given import unknown_words
 
 # In the order of the help; each has `add(commands)`.
-COMMANDS = (plan, fidelity, calibrate, compare, list_runs, show, leaderboard, check_method, export, verify, zoo)
+COMMANDS = (plan, fidelity, calibrate, priors, compare, list_runs, show, leaderboard, check_method, export, verify, zoo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

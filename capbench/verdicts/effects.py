@@ -55,5 +55,5 @@ def difference(a: Effect, b: Effect) -> Effect:
 
 
 def ratio(a: Effect, b: Effect) -> Effect:
-    """One quantity divided by another, seed by seed."""
-    return a.like([x / y for x, y in zip(a, b, strict=True)], kind="ratio")
+    """One quantity as a share of another of its kind, seed by seed: of the same kind, as it spreads likewise."""
+    return a.like([x / y for x, y in zip(a, b, strict=True)])

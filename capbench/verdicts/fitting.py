@@ -16,6 +16,7 @@ from capbench.verdicts.statistics import CONFIDENCE
 
 FEWEST = 8  # conditions that a prior needs
 LEAST_DF, MOST_DF = 1.0, 20.0  # a prior counts for at least one and at most this many seeds
+_GAINS = frozenset({"gain", "cost", "random_loss"})
 # Parts of names of what is not about a fine-tuned model: its spread is another.
 _OTHERS = frozenset({"base", "never", "initial", "scr", "scrft", "start", "natural", "untrained"})
 
@@ -38,16 +39,16 @@ def conditions(runs: Iterable[Results]) -> list[Condition]:
         for record in run.records:
             case = json.dumps(dict(record.protocol), sort_keys=True)
             for m in record.measurements:
-                if m.is_number and m.value is not None and _counts(m):
+                if m.is_number and m.value is not None and _kind(m) and _is_of_a_tuned_model(m):
                     key = (run.run.scale, record.task, case, record.method, m.name)
                     found.setdefault(key, {})[m.seed] = m
     once: dict[tuple[object, ...], Condition] = {}
     for (scale, *where), by_seed in found.items():
         measured = [by_seed[seed] for seed in sorted(by_seed)]
         values = tuple(m.value for m in measured if m.value is not None)
-        first = measured[0]
-        if len(values) > 1 and link_of(first.unit, *values) is LINKS[first.unit]:
-            condition = Condition(kind=first.unit, scale=scale, name=" ".join(where), values=values, n=first.n)
+        kind, n = _kind(measured[0]), measured[0].n
+        if len(values) > 1 and link_of(kind, *values) is LINKS[kind]:
+            condition = Condition(kind=kind, scale=scale, name=" ".join(where), values=values, n=n)
             # The same model under two tests, or a base model's part of two cases, counts once.
             once.setdefault((scale, where[0], where[-1], values), condition)
     return list(once.values())
@@ -78,8 +79,15 @@ def to_json(priors: Sequence[Prior], command: str) -> str:
     return json.dumps({"command": command, "priors": rows}, indent=1) + "\n"
 
 
-def _counts(m: Measurement) -> bool:
-    return m.unit in LINKS and _OTHERS.isdisjoint(m.name.replace("_", ".").split("."))
+def _kind(m: Measurement) -> str:
+    """The kind of quantity; '' for one that gets no prior. Reports of schemas 1 to 7 called gains and costs accuracies, too."""
+    if m.unit == "accuracy" and not _GAINS.isdisjoint(m.name.split(".")):
+        return "difference"
+    return m.unit if m.unit in LINKS else ""
+
+
+def _is_of_a_tuned_model(m: Measurement) -> bool:
+    return _OTHERS.isdisjoint(m.name.replace("_", ".").split("."))
 
 
 def _spreads(condition: Condition, stratum: str) -> list[tuple[float, float]]:

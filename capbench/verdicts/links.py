@@ -87,7 +87,7 @@ LINKS = {
     "accuracy": _SHARE,
     "share": _SHARE,
     "difference": Link(words="logit", low=-1.0, high=1.0, start=START, binomial=True, near=0.02),
-    "probability": Link(words="logit", low=0.0, high=1.0, start=START, near=0.02),
+    "probability": Link(words="logit", low=0.0, high=1.0, start=START, open=True, near=0.02),
     "retention": Link(words="logit", low=0.0, high=1.0, start=0.1, open=True, near=0.05),
     "ratio": _LOGARITHM,
     "steps": _LOGARITHM,

@@ -9,6 +9,7 @@ from capbench.studies.conditions import VALID
 from capbench.studies.judge import Case
 from capbench.studies.pcfg.readings import behaviour, families
 from capbench.verdicts.claims import at_least
+from capbench.verdicts.effects import worst
 
 
 def needs(study, seed, case):
@@ -30,5 +31,5 @@ def test_base_model_knows_what_it_was_taught(judge, case):
     for operand, p in study.prior(case.prior).items():
         if p == 0:
             judge.control(f"operand {operand}, never taught", judge[f"base.C.{operand}"], high=0.9)
-    worst = [min(values) for values in zip(*(judge[name] for name in asked), strict=True)]
-    judge.decide(at_least(worst, VALID, f"accuracy on the worst of {len(asked)} families and operands"))
+    lowest = worst(*(judge[name] for name in asked))
+    judge.decide(at_least(lowest, VALID, f"accuracy on the worst of {len(asked)} families and operands"))

@@ -9,6 +9,7 @@ import pytest
 from capbench.studies.judge import Case
 from capbench.studies.pcfg.readings import class_balance
 from capbench.verdicts.claims import at_least, at_most
+from capbench.verdicts.effects import ratio
 
 CASES = [Case(c_tr=c_tr) for c_tr in (0, 0.5, 1)]
 
@@ -21,7 +22,7 @@ def weigh(judge):
     judge.measure((class_balance, []))
     which = f"c_tr{judge.case.c_tr:g}"
     judge.control("effective classes of natural strings", judge["balance.classes.natural"], low=4)
-    share = [c / n for c, n in zip(judge[f"balance.classes.{which}"], judge["balance.classes.natural"], strict=True)]
+    share = ratio(judge[f"balance.classes.{which}"], judge["balance.classes.natural"])
     judge.decide(
         at_least(judge[f"balance.classes.{which}"], 4.0, "effective number of answer classes"),
         at_most(judge[f"balance.largest.{which}"], 0.40, "share of the commonest answer"),

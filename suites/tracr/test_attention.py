@@ -10,6 +10,7 @@ from capbench.studies.conditions import base_knows
 from capbench.studies.judge import Case
 from capbench.studies.tracr.readings import attention, behaviour
 from capbench.verdicts.claims import at_least
+from capbench.verdicts.effects import ratio
 
 
 def needs(study, seed, case):
@@ -30,7 +31,7 @@ def look(judge):
 def share(judge, operand):
     """Attention mass of the fine-tuned model on the operand, as a share of the compiled model's on O_PT, per seed."""
     tuned, base = judge[f"attention.tuned.block1.{operand}"], judge["attention.base.block1.O_PT"]
-    return [t / b for t, b in zip(tuned, base, strict=True)]
+    return ratio(tuned, base)
 
 
 @pytest.mark.claim("tracr.attention.stays", source="Fig. 10, 40-48", study="tracr-counter", needs=needs)

@@ -323,7 +323,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="output",
             value="FILE",
-            takers=(COMPARE, "leaderboard"),
+            takers=(COMPARE, "leaderboard", "priors"),
             otherwise="the terminal",
             help="write the table to FILE",
         ),

@@ -146,11 +146,11 @@ def pruning(bench: Bench[PcfgStudy], tuned: Built) -> Iterator[Measurement]:
         points = list(zip(found.ks, accuracies, strict=True))
         yield curve_of(bench, "pruning", series, points, x_label="pruned neurons", y_label="accuracy")
     for name, value, unit in (
-        ("pruning.gain", found.gain, "accuracy"),
-        ("pruning.cost", found.cost, "accuracy"),
+        ("pruning.gain", found.gain, "difference"),
+        ("pruning.cost", found.cost, "difference"),
         ("pruning.neurons", found.ks[found.best], "neurons"),
         ("pruning.classes", found.classes[found.best], "classes"),
-        ("pruning.random_loss", found.random_pretraining[0] - found.random_pretraining[found.best], "accuracy"),
+        ("pruning.random_loss", found.random_pretraining[0] - found.random_pretraining[found.best], "difference"),
     ):
         yield Measurement(name=name, value=value, unit=unit, n=preset.n_evaluate, seed=bench.seed, group="pruning")
 

@@ -15,7 +15,9 @@ REVIVAL = Tool(name="revival", measured="revival.speed_up", unit="ratio", presen
 PROBING = Tool(
     name="probing", measured="probing.retention", unit="retention", present=0.66, absent=0.34, auc={"small": 1.0}
 )
-PRUNING = Tool(name="pruning", measured="pruning.gain", unit="accuracy", present=0.45, absent=0.27, auc={"small": 1.0})
+PRUNING = Tool(
+    name="pruning", measured="pruning.gain", unit="difference", present=0.45, absent=0.27, auc={"small": 1.0}
+)
 RETAIN_ONLY = Tool(
     name="retain-only revival", measured="revival.retain_only", unit="accuracy", present=KEPT, absent=GONE, votes=False
 )

@@ -207,8 +207,8 @@ def _pruning(bench: Bench[TracrStudy], tuned: Built, units: Units) -> Iterator[M
     places = ", ".join(".".join(map(str, unit)) for unit in found.chosen)
     for name, value, unit, note in (
         ("reached", found.pretraining[found.best], "accuracy", ""),
-        ("gain", found.gain, "accuracy", ""),
-        ("cost", found.cost, "accuracy", ""),
+        ("gain", found.gain, "difference", ""),
+        ("cost", found.cost, "difference", ""),
         ("units", found.ks[found.best], units, places),
         ("classes", found.classes[found.best], "classes", ""),
     ):
