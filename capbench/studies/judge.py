@@ -164,6 +164,8 @@ class Judge:
             kind=first.unit,
             scale=self.study.preset.name,
             n=first.n,
+            alpha=self.look.alpha,
+            look=self.look.words,
         )
 
     def difference(self, name: str, other: str) -> Effect:
