@@ -161,6 +161,7 @@ class Judge:
         first = next(iter(found.values()))
         return Effect(
             (m.value for m in found.values() if m.value is not None),
+            bounds=[m.bound for m in found.values()],
             kind=first.unit,
             scale=self.study.preset.name,
             n=first.n,

@@ -1,8 +1,8 @@
 """Intervals over seeds, and what an interval and a threshold decide. Knows nothing of claims, models or pytest.
 
 A moderated t (Smyth 2004, as in limma): the variance between the seeds is shrunk towards the prior of that kind of quantity,
-which counts for `prior.df` further seeds. One seed gets its interval from the prior alone. Accuracies have at least the binomial error
-of their sample.
+which counts for `prior.df` further seeds. One seed gets its interval from the prior alone. Accuracies have at least the binomial
+error of their sample.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ class Lenient(Judge):
     def require(self, holds: bool, reason: str) -> None:
         pass
 
-    def __getitem__(self, name: str) -> list[float]:
+    def __getitem__(self, name: str) -> Effect:
         found = [m.value for m in self._measurements if m.name == name and m.is_number]
         assert found, f"no reading gave {name!r}"
         return [0.5 if value is None else value for value in found]
