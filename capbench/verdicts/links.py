@@ -1,7 +1,7 @@
 """The scale on which each kind of quantity is averaged over seeds, so that its spread hardly depends on its size.
 
 Ratios and times are compared as logarithms; accuracies, and what is made of them, as started logits (Tukey 1977, ch. 15). The
-start keeps the ends of the scale finite: with a plain logit of counts an accuracy of 1 would be anywhere, depending on the sample.
+start keeps the ends of the scale finite: on a plain logit an accuracy of 1 would be anywhere, depending on the sample.
 """
 
 from __future__ import annotations

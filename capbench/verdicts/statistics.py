@@ -73,8 +73,9 @@ def estimate(
         return None
     link = link_of(effect.kind, *effect, *at)
     places = [link.forward(value) for value in effect]
-    place = fmean(places)
-    own = variance(places) if n > 1 else 0.0
+    agree = len(set(places)) == 1  # their mean would be off by a rounding, and so on the wrong side of the threshold
+    place = places[0] if agree else fmean(places)
+    own = 0.0 if agree else variance(places)
     if prior is None and not alone and link is link_of(effect.kind):
         prior = find(effect.kind, effect.scale, ENDS if link.at_end(list(effect)) else MIDDLE)
     if prior is None and n == 1:

@@ -34,6 +34,7 @@ from capbench.studies.pcfg import preset as pcfg
 from capbench.studies.registry import BUILT_IN, make
 from capbench.studies.scales import SCALES
 from capbench.studies.tracr import preset as tracr
+from capbench.verdicts.effects import Effect
 
 ROOT = Path(__file__).parents[2]
 RATES = {"large": 1e-1, "medium": 1e-2, "small": 1e-3, "very-small": 1e-4}
@@ -169,7 +170,7 @@ class Lenient(Judge):
     def __getitem__(self, name: str) -> Effect:
         found = [m.value for m in self._measurements if m.name == name and m.is_number]
         assert found, f"no reading gave {name!r}"
-        return [0.5 if value is None else value for value in found]
+        return Effect(0.5 if value is None else value for value in found)
 
 
 @pytest.mark.parametrize("name", first_cases)

@@ -12,29 +12,27 @@ from hypothesis import strategies as st
 
 from capbench.results import Status, Verdict
 from capbench.verdicts.claims import all_of, at_least, at_most, invalid, words
-from capbench.verdicts.statistics import interval
+from capbench.verdicts.effects import Effect
 
 Decide = Callable[..., Verdict]
 SUPPORTED, REFUTED, INCONCLUSIVE, INVALID = Status.SUPPORTED, Status.REFUTED, Status.INCONCLUSIVE, Status.INVALID
 seeds = st.lists(st.floats(-2, 2, width=16), min_size=1, max_size=4)  # width 16: sums of them are exact
 thresholds = st.floats(-2, 2, width=16)
 
-# values per seed, threshold, status of 'at least', status of 'at most'
+# values per seed, threshold, status of 'at least', status of 'at most'; the t interval of .5, .6, .7 is .6 ± 4.303 * .1 / sqrt(3)
 CASES = [
-    ([0.5, 0.6, 0.7], 0.4, SUPPORTED, REFUTED),
-    ([0.5, 0.6, 0.7], 0.8, REFUTED, SUPPORTED),
+    ([0.5, 0.6, 0.7], 0.35, SUPPORTED, REFUTED),
+    ([0.5, 0.6, 0.7], 0.36, INCONCLUSIVE, INCONCLUSIVE),
+    ([0.5, 0.6, 0.7], 0.84, INCONCLUSIVE, INCONCLUSIVE),
+    ([0.5, 0.6, 0.7], 0.85, REFUTED, SUPPORTED),
     ([0.5, 0.6, 0.7], 0.6, INCONCLUSIVE, INCONCLUSIVE),
-    ([0.5, 0.625, 0.75], 0.5, SUPPORTED, INCONCLUSIVE),  # the lower end at the threshold
-    ([0.5, 0.625, 0.75], 0.75, INCONCLUSIVE, SUPPORTED),  # the upper end at the threshold
     ([0.5, 0.5, 0.5], 0.5, SUPPORTED, SUPPORTED),
     ([0.5, 0.5, 0.5], 0.501, REFUTED, SUPPORTED),
     ([0.5, 0.5, 0.5], 0.499, SUPPORTED, REFUTED),
-    ([0.5], 0.5, SUPPORTED, SUPPORTED),
-    ([0.5], 0.51, REFUTED, SUPPORTED),
-    ([0.5], 0.49, SUPPORTED, REFUTED),
+    ([0.5], 0.1, INCONCLUSIVE, INCONCLUSIVE),  # one seed: no spread is known
     ([0.0, 1.0], 0.5, INCONCLUSIVE, INCONCLUSIVE),
-    ([0, 1, 1], 0.0, SUPPORTED, INCONCLUSIVE),  # whole numbers are as good
-    ([-0.5, -0.25], 0.0, REFUTED, SUPPORTED),
+    ([0, 1, 1], -1.0, SUPPORTED, REFUTED),  # whole numbers are as good
+    ([-0.5, -0.49], 0.0, REFUTED, SUPPORTED),
 ]
 
 
@@ -47,19 +45,14 @@ def test_the_interval_against_the_threshold_decides(
 
 
 def test_a_verdict_carries_effect_interval_threshold_margin_and_values() -> None:
-    found = at_least([0.5, 0.75, 1.0], 0.25, "gain over random")
-    assert found == Verdict(
-        status=SUPPORTED,
-        effect=0.75,
-        ci=(0.5, 1.0),
-        threshold=0.25,
-        direction=">=",
-        margin=0.5,
-        n_seeds=3,
-        per_seed=(0.5, 0.75, 1.0),
-        what="gain over random",
-        reason="",
-    )
+    found = at_least([0.5, 0.75, 1.0], 0.0, "gain over random")
+    assert found.ci == pytest.approx((0.75 - 4.3027 * 0.25 / 3**0.5, 0.75 + 4.3027 * 0.25 / 3**0.5), abs=1e-4)
+    assert found.p_supported == pytest.approx(0.0175, abs=2e-4)  # t = .75 / (.25 / sqrt(3)) = 5.196 with 2 df
+    assert found.p_refuted == pytest.approx(1 - 0.0175, abs=2e-4)
+    assert (found.status, found.effect, found.threshold, found.margin) == (SUPPORTED, 0.75, 0.0, 0.75)
+    assert (found.direction, found.n_seeds, found.per_seed) == (">=", 3, (0.5, 0.75, 1.0))
+    assert (found.what, found.reason, found.how) == ("gain over random", "", "t, 3 seeds, 2 df, no prior")
+    assert not found.provisional
 
 
 @pytest.mark.parametrize(
@@ -74,10 +67,13 @@ def test_the_margin_is_positive_on_the_claim_s_side(decide: Decide, threshold: f
 @given(seeds, thresholds)
 def test_supported_if_and_only_if_the_whole_interval_holds(values: list[float], threshold: float) -> None:
     found = at_least(values, threshold, "gain")
-    low, high = interval(values) or (values[0], values[0])
-    assert (found.status is SUPPORTED) == (low >= threshold)
-    assert (found.status is REFUTED) == (high < threshold)
-    assert (found.status is INCONCLUSIVE) == (low < threshold <= high)
+    if found.ci is None:
+        assert (found.status, found.n_seeds) == (INCONCLUSIVE, 1)
+        return
+    low, high = found.ci
+    near = min(abs(low - threshold), abs(high - threshold)) < 1e-9
+    assert near or (found.status is SUPPORTED) == (low >= threshold)
+    assert near or (found.status is REFUTED) == (high < threshold)
 
 
 @settings(deadline=None)  # importing scipy takes a while
@@ -90,13 +86,12 @@ def test_at_most_mirrors_at_least(values: list[float], threshold: float) -> None
     assert (found.margin, found.effect) == (mirror.margin, -mirror.effect)
     assert (found.ci is None) == (mirror.ci is None) == (len(values) == 1)
     if found.ci and mirror.ci:
-        assert found.ci == pytest.approx((-mirror.ci[1], -mirror.ci[0]), abs=1e-3)
-    if len(values) < 4:  # from four seeds on the ends lie between values, and mirrored draws are others
-        assert found.status is mirror.status
+        assert found.ci == pytest.approx((-mirror.ci[1], -mirror.ci[0]))
+    assert found.status is mirror.status
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.floats(-1, 1), st.integers(1, 7), st.sampled_from([at_least, at_most]))
+@settings(max_examples=100, deadline=None)
+@given(st.floats(-1, 1), st.integers(2, 7), st.sampled_from([at_least, at_most]))
 def test_seeds_that_agree_on_the_threshold_support_the_claim_with_no_margin(
     value: float, n: int, decide: Decide
 ) -> None:
@@ -115,11 +110,10 @@ def test_margin_and_status_never_contradict_each_other(values: list[float], thre
 # ---- one seed, none, and what is no number
 
 
-@pytest.mark.parametrize(("threshold", "status"), [(0.4, SUPPORTED), (0.6, REFUTED)])
-def test_one_seed_has_no_interval_and_says_so(threshold: float, status: Status) -> None:
-    found = at_least([0.5], threshold, "gain")
-    assert (found.status, found.ci, found.n_seeds) == (status, None, 1)
-    assert found.reason.split("; ")[-1] == "one seed: no interval"
+def test_one_seed_without_a_prior_decides_nothing_and_says_so() -> None:
+    found = at_least([0.5], 0.4, "gain")
+    assert (found.status, found.ci, found.n_seeds, found.provisional) == (INCONCLUSIVE, None, 1, True)
+    assert found.reason == "one seed of gain, and no prior for its spread: no interval"
 
 
 @pytest.mark.parametrize("decide", [at_least, at_most])
@@ -144,60 +138,24 @@ def test_an_invalid_claim_has_a_reason_and_nothing_else() -> None:
     assert found.effect is found.ci is found.threshold is found.margin is None
 
 
-def test_an_interval_that_straddles_says_so_with_its_numbers() -> None:
-    reason = at_least([0.25, 0.5, 0.75], 0.5, "gain over random").reason
-    for part in ("[0.25, 0.75]", "gain over random", "0.5", "straddles"):
-        assert part in reason
-
-
 @pytest.mark.parametrize(
     ("found", "reason"),
     [
-        (at_least([0.5, 0.75, 1.0], 1.25, "gain"), "gain is 0.75 [0.5, 1], 0.5 below the threshold 1.25"),
-        (at_most([0.5, 0.75, 1.0], 0.25, "loss"), "loss is 0.75 [0.5, 1], 0.5 above the threshold 0.25"),
-        (at_least([0.5], 0.75, "gain"), "gain is 0.5, 0.25 below the threshold 0.75; one seed: no interval"),
+        (at_least([0.5, 0.75, 1.0], 1.5, "gain"), "gain is 0.75 [0.129, 1.37], 0.75 below the threshold 1.5"),
+        (at_most([0.5, 0.75, 1.0], 0.0, "loss"), "loss is 0.75 [0.129, 1.37], 0.75 above the threshold 0"),
         (
             at_least([0.25, 1.0], 0.5, "gain"),
-            "the interval [0.25, 1] of gain straddles the threshold 0.5; its mean, 0.625, is 0.125 above it",
+            "the interval [-4.14, 5.39] of gain straddles the threshold 0.5; its mean, 0.625, is 0.125 above it",
         ),
         (
             at_most([0.25, 0.75], 0.5, "loss"),
-            "the interval [0.25, 0.75] of loss straddles the threshold 0.5; its mean, 0.5, is at the threshold",
+            "the interval [-2.68, 3.68] of loss straddles the threshold 0.5; its mean, 0.5, is at the threshold",
         ),
-        (at_least([0.5, 0.75], 0.25, "gain"), ""),
+        (at_least([0.5, 0.5], 0.25, "gain"), ""),
     ],
 )
 def test_a_claim_that_is_not_supported_says_which_condition_failed_and_by_how_much(found: Verdict, reason: str) -> None:
     assert found.reason == reason
-
-
-# ---- interval
-
-
-@settings(deadline=None)
-@given(st.lists(st.floats(-2, 2, width=16), min_size=3, max_size=3))
-def test_three_seeds_give_the_range(values: list[float]) -> None:
-    assert interval(values) == (min(values), max(values))
-
-
-@pytest.mark.parametrize("values", [[0.25, 0.5, 0.5], [0.5, 0.25, 0.5], [0.5, 0.5, 0.25]])
-def test_the_order_of_the_seeds_does_not_matter(values: list[float]) -> None:
-    assert interval(values) == (0.25, 0.5)
-
-
-def test_many_seeds_give_the_interval_of_the_mean() -> None:
-    values = [i / 40 for i in range(41)]  # mean 0.5, standard deviation 0.296, of the mean 0.0462: 0.5 ± 0.0905
-    found = interval(values)
-    assert found == pytest.approx((0.5 - 0.0905, 0.5 + 0.0905), abs=0.01)
-    assert found == interval(values)
-
-
-@settings(deadline=None)
-@given(st.lists(st.floats(-2, 2), min_size=2, max_size=6))
-def test_the_interval_lies_within_the_range_and_around_the_middle(values: list[float]) -> None:
-    found = interval(values)
-    assert found is not None
-    assert min(values) - 1e-12 <= found[0] <= found[1] <= max(values) + 1e-12
 
 
 # ---- several conditions
@@ -205,9 +163,9 @@ def test_the_interval_lies_within_the_range_and_around_the_middle(values: list[f
 
 def verdicts() -> dict[Status, Verdict]:
     return {
-        SUPPORTED: at_least([0.5, 0.75, 1.0], 0.25, "gain"),
+        SUPPORTED: at_least([0.5, 0.75, 1.0], 0.0, "gain"),
         INCONCLUSIVE: at_most([0.0, 0.5, 1.0], 0.25, "cost"),
-        REFUTED: at_least([0.0, 0.125], 0.25, "speed-up"),
+        REFUTED: at_least([0.0, 0.001], 0.25, "speed-up"),
         INVALID: invalid("control failed"),
     }
 
@@ -225,18 +183,48 @@ def test_the_worst_condition_is_shown_and_the_others_stand_in_the_reason(n: int)
 
 
 def test_of_equally_good_conditions_the_first_is_shown() -> None:
-    first, second = at_least([0.5], 0.25, "gain"), at_least([1.0], 0.9375, "speed-up")
+    first, second = at_least([0.5, 0.5], 0.25, "gain"), at_least([1.0, 1.0], 0.9375, "speed-up")
     assert all_of(first, second).what == "gain"
     assert all_of(second, first).what == "speed-up"
-    assert "also gain 0.5 >= 0.25: supported (margin +0.25)" in all_of(second, first).reason
+    assert "also gain 0.5 [0.5, 0.5] >= 0.25: supported (margin +0.25)" in all_of(second, first).reason
     assert all_of(first) == first
+
+
+def test_a_part_refutes_only_at_its_share_of_alpha_and_supports_at_the_whole() -> None:
+    part = at_least([0.5, 0.75, 1.0], 1.5, "gain")  # p = .0175
+    assert part.p_refuted == pytest.approx(0.0175, abs=2e-4)
+    other = at_most([0.1, 0.1, 0.1], 0.2, "cost")
+    assert all_of(part).status is REFUTED
+    found = all_of(part, other)
+    assert found.status is INCONCLUSIVE
+    assert (
+        "gain alone would be refuted (p = 0.018), but as one of 2 conditions its p must be at most 0.013"
+        in found.reason
+    )
+    held = at_least([0.5, 0.75, 1.0], 0.0, "gain")
+    assert all_of(held, held, held).status is SUPPORTED
+
+
+# ---- values that are bounds
+
+
+def test_a_bound_speaks_for_its_own_side_only() -> None:
+    lower = Effect([9.0, 10.0, 11.0], bounds=["", ">=", ""])
+    assert at_least(lower, 2, "speed-up").status is SUPPORTED
+    assert at_least(lower, 20, "speed-up").status is INCONCLUSIVE  # the true value may be above
+    assert at_most(lower, 20, "speed-up").status is INCONCLUSIVE
+    assert at_most(lower, 2, "speed-up").status is REFUTED
+    upper = Effect([0.9, 1.0, 1.1], bounds=["<=", "", ""])
+    assert at_least(upper, 2, "speed-up").status is REFUTED
+    assert at_least(upper, 0.1, "speed-up").status is INCONCLUSIVE
+    assert "1 of 3 values are bounds" in at_least(upper, 2, "speed-up").reason
 
 
 @pytest.mark.parametrize(
     ("verdict", "line"),
     [
-        (at_least([0.5, 0.75, 1.0], 0.25, "gain"), "gain 0.75 [0.5, 1] >= 0.25: supported (margin +0.5)"),
-        (at_most([0.5], 0.25, "cost"), "cost 0.5 <= 0.25: refuted (margin -0.25)"),
+        (at_least([0.75, 0.75], 0.25, "gain"), "gain 0.75 [0.75, 0.75] >= 0.25: supported (margin +0.5)"),
+        (at_most([0.5], 0.25, "cost"), "cost 0.5 <= 0.25: inconclusive (margin -0.25)"),
         (invalid("no base"), "invalid: no base"),
     ],
 )
