@@ -17,6 +17,8 @@ MUST_HOLD = (
     "revival.efficiency[prior=low,c_tr=1,lr=small]",
     "wrapper.probing[prior=low,c_tr=1",
     "randft.revival[prior=low,c_tr=1",
+    "verdict[prior=low,c_tr=1,lr=small]",
+    "verdict[prior=high,c_tr=0.8,lr=small]",
     "tracr.shortcut",
     "tracr.attention.stays",
 )
