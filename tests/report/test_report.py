@@ -19,7 +19,7 @@ from report_example import example, mapped, measured, record, results
 from capbench.errors import UsageError
 from capbench.report import capability_table, check_directory, claim_table, figures, load, write
 from capbench.report.words import answer
-from capbench.results import Control, Grid, Results, Status
+from capbench.results import Control, Evidence, Grid, Results, Status
 from capbench.verdicts.claims import at_least
 
 HOSTILE = "<script>alert(1)</script>|$x_1$\x1b[31m&lt;"
@@ -152,6 +152,13 @@ def test_a_refuted_claim_without_a_reason_is_explained_by_its_numbers(tmp_path: 
     said = "the gain is 0.5 [0.25, 0.75], 0.5 below the threshold 1"
     assert said in Page((folder / "report.html").read_text("utf-8")).text
     assert said.replace("[", "\\[") in (folder / "summary.md").read_text("utf-8")
+
+
+def test_evidence_that_is_only_a_bound_says_so(tmp_path: Path) -> None:
+    run = example()
+    bound = Evidence(tool="revival", value=16.0, unit="ratio", reading="present", rule="", bound=">=")
+    judged = dataclasses.replace(run.capabilities[0], evidence=(bound,))
+    assert "≥ 16.0" in page(dataclasses.replace(run, capabilities=(judged,)), tmp_path).text
 
 
 def test_text_from_outside_is_shown_and_never_run(tmp_path: Path) -> None:
