@@ -10,12 +10,11 @@ import io
 import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fresh import printed
 from guide_blocks import Block, blocks
 
 from capbench.cli.main import COMMANDS, main, parsed
@@ -131,9 +130,11 @@ def carried_out(words: list[str]) -> tuple[int, str]:
     program, *rest = words
     assert program == "capbench"
     if rest[0] in ("plan", "train"):
-        code = "import sys; from capbench.cli.main import main; sys.exit(main())"
-        ended = subprocess.run([sys.executable, "-c", code, *rest], capture_output=True, text=True, timeout=100)
-        return ended.returncode, ended.stdout + ended.stderr
+        code = (
+            "import contextlib, sys\nfrom capbench.cli.main import main\nwith contextlib.redirect_stderr(sys.stdout):\n"
+        )
+        output, _, status = printed(f"{code}    print(chr(0), main({rest!r}))", Path.cwd()).partition("\0")
+        return int(status), output
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
         status = main(rest)
     return status, out.getvalue()

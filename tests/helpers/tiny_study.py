@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,14 +92,18 @@ def steps(methods: Path) -> list[Step]:
     return [revived(one), revived(other), one, other, revived(BASE), revived(START)]
 
 
-def slow_plan(methods: Path) -> Plan:
-    """A plan with work that takes long enough for two processes to meet."""
-    method = find(f"{methods}:slow")
-    return Plan([revived(tuned(method)), tuned(method, replace(BASE, train=replace(TRAIN, seed=1)))])
+def slow_plan() -> Plan:
+    """A plan with work that takes long enough for two processes to meet. A user's method would have processes of its own."""
+    long = replace(TRAIN, steps=100)
+    method = find("full")
+    return Plan(
+        [revived(replace(tuned(method), train=long)), tuned(method, replace(BASE, train=replace(long, seed=1)))]
+    )
 
 
-if __name__ == "__main__":
-    shared, mine = Counting(sys.argv[1]), Path(sys.argv[2])
-    print("ready", flush=True)
-    sys.stdin.readline()
-    print(slow_plan(mine).run(shared, jobs=1), flush=True)
+def when_told(store: str, start: str) -> None:
+    """Make the slow plan as soon as the file `start` is there; a file `ready.<process>` beside it says that this waits."""
+    Path(start).with_name(f"ready.{os.getpid()}").touch()
+    while not Path(start).exists():
+        time.sleep(0.01)
+    print(slow_plan().run(Counting(store), jobs=1))

@@ -5,17 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
-import subprocess
-import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import tiny_study
 import torch
+from fresh import printed
 from tiny_study import BASE, METHODS, MODEL, START, Counting, revived, slow_plan, steps, tuned
 
 from capbench.errors import CapbenchError
@@ -164,15 +163,15 @@ def test_a_worker_that_dies_costs_only_what_needs_its_step(store: Store, methods
     assert all("died" in e and dying.label in e and "\n" not in e for e in errors.values())
 
 
-def test_two_processes_with_one_store_build_each_step_once(store: Counting, methods: Path) -> None:
-    plan = slow_plan(methods)
-    command = [sys.executable, tiny_study.__file__, str(store.root), str(methods)]
-    pipe = subprocess.PIPE
-    workers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(2)]
-    for worker in workers:
-        assert worker.stdout and worker.stdout.readline() == "ready\n"
-    assert [worker.communicate("go\n", timeout=60)[0] for worker in workers] == ["{}\n", "{}\n"]
-    assert [worker.returncode for worker in workers] == [0, 0]
+def test_two_processes_with_one_store_build_each_step_once(store: Counting, tmp_path: Path) -> None:
+    plan, start = slow_plan(), tmp_path / "start"
+    code = f"import tiny_study\ntiny_study.when_told({str(store.root)!r}, {str(start)!r})"
+    with ThreadPoolExecutor(2) as both:
+        said = [both.submit(printed, code, tmp_path) for _ in range(2)]
+        while len(list(tmp_path.glob("ready.*"))) < 2 and not any(found.done() for found in said):
+            time.sleep(0.01)
+        start.touch()
+    assert [found.result() for found in said] == ["{}\n", "{}\n"]
     assert sorted(store.built) == sorted(plan.steps) and plan.missing(store) == []
 
 
