@@ -144,8 +144,13 @@ class Judge:
 
     @property
     def lost(self) -> bool:
-        """Whether the fine-tuned model does not keep its behaviour on some seed (see `Toolbox.behaviour`)."""
-        return any(value < KEPT for name in self.study.toolbox.behaviour for value in self[name])
+        """Whether the fine-tuned model does not keep its behaviour on some seed (see `Toolbox.behaviour`).
+
+        Without a value it is not known to: what looks only at which readings a test asks for hears of all of them.
+        """
+        found = {(m.name, m.seed): m.value for m in self._measurements if m.is_number}
+        values = [found.get((name, seed)) for name in self.study.toolbox.behaviour for seed in self.steps]
+        return any(value is None or value < KEPT for value in values)
 
     def __getitem__(self, name: str) -> Effect:
         """A measured quantity, one value per seed. A quantity that has no value on some seed makes the claim invalid."""

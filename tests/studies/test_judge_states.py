@@ -82,6 +82,13 @@ def test_tools_are_asked_only_where_the_behaviour_is_not_kept(o_pt: list[float],
     assert (times, judge.lost) == (asked, asked > 0)
 
 
+def test_a_behaviour_without_a_value_is_not_known_to_be_kept() -> None:
+    """As where nothing is measured and only what a test asks for is noted (`capbench zoo build`)."""
+    judge, _ = judged([1.0])
+    judge._measurements.clear()
+    assert judge.lost
+
+
 @pytest.mark.parametrize(
     ("o_pt", "revival", "probing", "expected", "status", "says"),
     [
