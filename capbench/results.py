@@ -139,15 +139,21 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Control:
-    """A check that a measurement can distinguish presence from absence: the expected and the observed value."""
+    """A check that a measurement can distinguish presence from absence: the expected and the observed value.
+
+    value: the mean over seeds, ci its interval (before schema 8: the worst seed, without one). undecided: neither passed nor
+    failed, as the interval straddles a limit.
+    """
 
     name: str
     value: float | None
     expected: str
     passed: bool
+    ci: tuple[float, float] | None = None
+    undecided: bool = False
 
     def __post_init__(self) -> None:
-        _require_finite(self.name, self.value)
+        _require_finite(self.name, self.value, *(self.ci or ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -393,7 +399,7 @@ def record_from_dict(raw: Mapping[str, Any]) -> Record:
     rest |= {
         "verdict": Verdict(**verdict),
         "seeds": tuple(raw["seeds"]),
-        "controls": tuple(Control(**c) for c in raw["controls"]),
+        "controls": tuple(Control(**{**c, "ci": tuple(c["ci"]) if c.get("ci") else None}) for c in raw["controls"]),
         "measurements": tuple(measurement_from_dict(m) for m in raw["measurements"]),
         "trials": tuple(Trial(**{**t, "status": Status(t["status"])}) for t in raw.get("trials", ())),
     }

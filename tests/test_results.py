@@ -69,7 +69,15 @@ measurements = pictures.flatmap(lambda picture: st.builds(
     **{key: st.just(value) for key, value in picture.items()},
 ))  # fmt: skip
 measurements |= st.builds(Measurement, name=text, value=numbers, unit=text, n=whole, seed=whole, bound=bounds)
-controls = st.builds(Control, name=text, value=maybe, expected=text, passed=st.booleans())
+controls = st.builds(
+    Control,
+    name=text,
+    value=maybe,
+    expected=text,
+    passed=st.booleans(),
+    ci=st.none() | st.tuples(numbers, numbers),
+    undecided=st.booleans(),
+)
 verdicts = st.builds(
     Verdict, status=st.sampled_from(Status), effect=maybe, ci=st.none() | st.tuples(numbers, numbers), threshold=maybe,
     direction=st.sampled_from([">=", "<="]), margin=maybe, n_seeds=whole, per_seed=tuples(maybe), what=text,

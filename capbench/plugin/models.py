@@ -40,7 +40,7 @@ def make_further(item: pytest.Item, ours: CapbenchSession) -> None:
     judge = item.stash[JUDGE]
     assert isinstance(judge, Judge)  # of claims on variants none goes on
     with _speaking(item.config) as say:
-        say(f"capbench: {judge.record().id} is undecided at {len(judge.steps)} seeds, and takes more")
+        say(f"\ncapbench: {judge.record().id} is undecided at {len(judge.steps)} seeds, and takes more")
         look_again(ours.models, judge, item.callspec.params["capbench_method"], say=say)  # type: ignore[attr-defined]
 
 

@@ -14,7 +14,7 @@ from capbench.results import CapabilityState, Control, Measurement, Record, Stat
 from capbench.studies import collateral
 from capbench.studies.base import Study
 from capbench.studies.lab import Bench, Lab, Reading
-from capbench.verdicts import claims, effects
+from capbench.verdicts import claims, controls, effects
 from capbench.verdicts.by_seed import KEPT
 from capbench.verdicts.capability import assess, objection, unchanged
 from capbench.verdicts.effects import Effect
@@ -179,13 +179,23 @@ class Judge:
         return effects.difference(self[name], self[other])
 
     def control(
-        self, name: str, values: Sequence[float], *, low: float = float("-inf"), high: float = float("inf")
+        self,
+        name: str,
+        values: Sequence[float],
+        *,
+        low: float = float("-inf"),
+        high: float = float("inf"),
+        otherwise: str = "",
     ) -> None:
-        """A control that must lie between low and high on every seed; if it does not, the claim is invalid."""
-        inside = all(low <= v <= high for v in values)
-        limits = " and ".join([f">= {low:g}"] * (low > float("-inf")) + [f"<= {high:g}"] * (high < float("inf")))
-        worst = max(values, key=lambda v: max(low - v, v - high))
-        self._controls.append(Control(name=name, value=worst, expected=f"{limits} on every seed", passed=inside))
+        """A control that must lie between low and high, by its interval over seeds (see `controls.control`).
+
+        Wholly outside, the claim is invalid; straddling a limit, inconclusive. otherwise: what is so if it lies outside, where
+        that ends the test at once, as nothing else can be asked then.
+        """
+        found = controls.control(name, values, low=low, high=high, alpha=self.look.alpha)
+        self._controls.append(found)
+        if otherwise and not (found.passed or found.undecided):
+            raise InvalidClaimError(controls.failure(found, otherwise))
 
     def require(self, holds: bool, reason: str) -> None:
         """What must be so before the claim means anything; otherwise it is invalid, for this reason."""
@@ -198,14 +208,12 @@ class Judge:
         A model that lost everything says nothing about what fine-tuning does to a capability: a claim about one is invalid, or
         inconclusive where it is so on some seeds only.
         """
-        if failed := self._failed():
-            self.verdict = claims.invalid(failed)
-        elif doubt := objection(self.study.toolbox, self.study.preset.name, self._asked):
-            self.verdict = claims.invalid(doubt)
+        found = claims.all_of(*conditions)
+        if doubt := objection(self.study.toolbox, self.study.preset.name, self._asked):
+            found = claims.invalid(doubt)
         elif lost := collateral.destroyed(self._measurements, self.study.toolbox, self.steps):
-            self.verdict = claims.of_destroyed(claims.all_of(*conditions), lost, len(self.steps))
-        else:
-            self.verdict = claims.all_of(*conditions)
+            found = claims.of_destroyed(found, lost, len(self.steps))
+        self.verdict = controls.hold(self._controls, found)
 
     def decide_state(self, expected: CapabilityState) -> None:
         """The verdict on the claim that the fine-tuned model is in this state, unless a control failed.
@@ -213,21 +221,13 @@ class Judge:
         The state is that of the report's verdict on the capability, from the same measurements by the same rule. How much each
         tool may say after its calibration is part of that rule, so a weak one does not make the claim invalid.
         """
-        study = self.study
+        study, asked = self.study, self.study.toolbox.behaviour
         found = assess(self._measurements, study.toolbox, scale=study.preset.name, seeds=self.steps)
-        if failed := self._failed():
-            self.verdict = claims.invalid(failed)
-        elif found is None:
-            self.verdict = claims.invalid(f"the behaviour was not measured: {', '.join(study.toolbox.behaviour)}")
+        if found is None:
+            verdict = claims.invalid(f"the behaviour was not measured: {', '.join(asked)}")
         else:
-            self.verdict = claims.state_is(found.state, found.per_seed, expected, found.reason)
-
-    def _failed(self) -> str:
-        """The first control that failed, in words; '' if none did."""
-        for c in self._controls:
-            if not c.passed:
-                return f"control failed: {c.name} is {c.value:.3g}, expected {c.expected}"
-        return ""
+            verdict = claims.state_is(found.state, found.per_seed, expected, found.reason)
+        self.verdict = controls.hold(self._controls, verdict)
 
     @property
     def goes_on(self) -> bool:

@@ -17,8 +17,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from capbench.verdicts.effects import ALPHA
+
 SEEDS = (3, 5, 8, 12)  # at each look, those of the looks before included
-ALPHA = 0.025  # one-sided, of the whole
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,5 +20,5 @@ def test_the_first_letter_cannot_be_read(judge):
     """The first letter cannot be read off the state of a network that was tuned to give the last."""
     judge.measure((behaviour, ["base", "tuned"]), (reading, ["tuned"]))
     judge.control("the base model recalls the first letter", judge["base.first"], low=0.95)
-    judge.require(max(judge["tuned.first"]) <= 0.5, "the model still gives the first letter")
+    judge.control("the tuned model recalls the first letter", judge["tuned.first"], high=0.5)
     judge.decide(at_most(judge["reading.accuracy"], 0.8, "first letters read"))

@@ -24,12 +24,13 @@ def needs_never(study, seed, case):
 
 
 def base_counts(judge, model):
-    """Require that the base model counts a under every token; otherwise the claim is invalid."""
+    """The control that the base model counts a under every token; otherwise the claim is invalid."""
     for token in TOKENS:
-        worst = min(judge[f"{model}.{token}.a"])
-        judge.require(
-            worst >= VALID,
-            f"the {model} model counts a under T_{token} with accuracy {worst:.2f} only, {VALID} is needed",
+        judge.control(
+            f"accuracy of the {model} model on a under T_{token}",
+            judge[f"{model}.{token}.a"],
+            low=VALID,
+            otherwise=f"the {model} model does not count a under T_{token}",
         )
 
 

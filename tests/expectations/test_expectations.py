@@ -21,7 +21,7 @@ from capbench.results import Capability, CapabilityState, Collateral, Collateral
 from capbench.verdicts.claims import at_least, invalid
 
 CLAIM = '[[claim]]\npattern = "{}"\nexpect = "refuted"\nreason = "r"\n'
-NOTHING = "nothing to uncover or revive: O_PT accuracy after fine-tuning is up to 1.00 (above 0.7) at C_Te 0"
+NOTHING = "nothing to uncover or revive: O_PT accuracy after fine-tuning at C_Te 0 is 1 [1, 1], expected <= 0.7"
 REFUTED = at_least([0.0], 1.0, "x")
 SUPPORTED = at_least([1.0], 1.0, "x")
 

@@ -106,7 +106,7 @@ def test_an_inconclusive_claim_is_xfailed_with_its_reason(pytester: pytest.Pytes
     ("name", "reason"),
     [
         ("required", "the base model knows nothing"),
-        ("control", "control failed: the floor is 1, expected <= 0.1 on every seed"),
+        ("control", "control failed: the floor is 1 [1, 1], expected <= 0.1"),
         ("nothing", "nothing has no value for seeds [0, 1]: it never came"),
         ("undecided", "the test ended without a verdict"),
     ],

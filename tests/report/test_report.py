@@ -145,6 +145,17 @@ def test_each_claim_says_how_its_interval_was_found_and_each_verdict_whether_it_
     assert len([row for row in rows if "✔ supported (provisional)" in row or "wrapped (provisional)" in row]) == 2
 
 
+def test_a_control_says_how_it_ended_with_its_interval(tmp_path: Path) -> None:
+    ends = {"passed": (True, False), "undecided": (False, True), "failed": (False, False)}
+    controls = tuple(
+        Control(name=name, value=0.5, expected="<= 0.7", passed=passed, ci=(0.25, 0.75), undecided=undecided)
+        for name, (passed, undecided) in ends.items()
+    )
+    text = page(results(record(verdict=at_least([0.5], 0.25, "gain"), controls=controls)), tmp_path).text
+    rows = re.findall(r"(\w+)0\.50\[0\.25, 0\.75\]<= 0\.7(. \w+)", text)
+    assert rows == [("passed", "✔ passed"), ("undecided", "? undecided"), ("failed", "✘ failed")]
+
+
 def test_a_refuted_claim_without_a_reason_is_explained_by_its_numbers(tmp_path: Path) -> None:
     verdict = at_least([0.25, 0.5, 0.75], 1.0, "the gain")
     found = results(record(verdict=dataclasses.replace(verdict, reason="")))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from report_example import record
 from tiny import study
 
@@ -18,6 +21,7 @@ from capbench.results import Curve, Measurement, Status
 from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge, outcome_line
 from capbench.studies.lab import Bench, Built, Reading
 from capbench.studies.pcfg.study import PcfgCounter
+from capbench.verdicts import looks
 from capbench.verdicts.claims import at_least, at_most, invalid
 from capbench.verdicts.tools import Toolbox
 
@@ -163,50 +167,107 @@ def test_a_training_that_diverged_blocks_the_claim_naming_seed_model_and_step() 
 
 # ---- deciding
 
-PASSES = at_least([0.5, 0.75, 1.0], 0.25, "gain")
-FAILS = at_most([0.5, 0.75, 1.0], 0.25, "cost")
+PASSES = at_least([0.7, 0.75, 0.8], 0.25, "gain")
+FAILS = at_most([0.7, 0.75, 0.8], 0.25, "cost")
 
 
 @pytest.mark.parametrize(
-    ("values", "low", "high", "passed", "worst", "expected"),
+    ("values", "limits", "status", "said"),
     [
-        ([0.1, 0.0], None, 0.1, True, 0.1, "<= 0.1 on every seed"),  # limits belong to what is allowed
-        ([0.1, 0.11, 0.0], None, 0.1, False, 0.11, "<= 0.1 on every seed"),
-        ([0.95, 1.0], 0.95, None, True, 0.95, ">= 0.95 on every seed"),
-        ([0.94, 1.0], 0.95, None, False, 0.94, ">= 0.95 on every seed"),
-        ([0.0, 0.5, 0.9], 0.25, 0.75, False, 0.0, ">= 0.25 and <= 0.75 on every seed"),
-        ([0.25, 0.75], 0.25, 0.75, True, 0.25, ">= 0.25 and <= 0.75 on every seed"),
+        ([0.1, 0.1], {"high": 0.1}, Status.SUPPORTED, ""),  # limits belong to what is allowed
+        ([0.5, 0.6, 0.4], {"low": 0.25, "high": 0.75}, Status.SUPPORTED, ""),
+        (
+            [0.5, 0.6, 0.4],
+            {"low": 0.8},
+            Status.INVALID,
+            "control failed: random neurons is 0.5 [0.252, 0.748], expected >= 0.8",
+        ),
+        (
+            [0.5, 0.6, 0.4],
+            {"low": 0.25, "high": 0.7},
+            Status.INCONCLUSIVE,
+            "control undecided: random neurons is 0.5 [0.252, 0.748], expected >= 0.25 and <= 0.7",
+        ),
+        (
+            [1.0] * 5 + [0.0],
+            {"low": 0.95},
+            Status.INCONCLUSIVE,
+            "control undecided: random neurons is 0.833 [0.405, 1.26]",
+        ),
+        ([0.2], {"high": 0.1}, Status.INVALID, "control failed: random neurons is 0.2, expected <= 0.1"),  # no interval
+        ([0.1], {"high": 0.1}, Status.SUPPORTED, ""),
     ],
 )
-def test_a_control_must_hold_on_every_seed_and_shows_its_worst(
-    values: list[float], low: float | None, high: float | None, passed: bool, worst: float, expected: str
+def test_a_control_decides_by_its_interval_over_seeds(
+    values: list[float], limits: dict[str, float], status: Status, said: str
 ) -> None:
+    """By hand: .5 ± 4.303 * .1 / sqrt(3); .8333 ± 2.571 * .4082 / sqrt(6). A claim whose control is open is open itself."""
     j = judge()
-    limits = {name: limit for name, limit in (("low", low), ("high", high)) if limit is not None}
     j.control("random neurons", values, **limits)
     j.decide(PASSES)
-    (control,) = j.record().controls
-    assert (control.name, control.value, control.expected, control.passed) == (
-        "random neurons",
-        worst,
-        expected,
-        passed,
-    )
-    assert j.record().verdict.status is (Status.SUPPORTED if passed else Status.INVALID)
-    if not passed:
-        assert j.record().verdict.reason == f"control failed: random neurons is {worst:.3g}, expected {expected}"
+    found = j.record()
+    assert found.verdict.status is status
+    assert found.verdict.reason.startswith(said)
+    (control,) = found.controls
+    assert (control.passed, control.undecided) == (status is Status.SUPPORTED, status is Status.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize(("verdict", "status"), [(FAILS, Status.INCONCLUSIVE), (invalid("no base"), Status.INVALID)])
+def test_an_open_control_leaves_a_claim_open_but_makes_none_better(verdict: Any, status: Status) -> None:
+    j = judge()
+    j.control("random neurons", [0.0, 1.0], high=0.5)
+    j.decide(verdict)
+    found = j.record().verdict
+    assert found.status is status
+    assert (found.effect, found.margin) == (verdict.effect, verdict.margin)
+    assert found.reason.endswith(verdict.reason)
+
+
+def test_a_control_that_everything_hangs_on_ends_the_test_only_if_it_failed() -> None:
+    j = judge()
+    j.control("accuracy", [0.9, 1.0], low=0.8, otherwise="the base model does not know it")
+    j.control("accuracy", [0.2, 0.3], high=0.8, otherwise="nothing to revive")
+    with pytest.raises(
+        InvalidClaimError, match=r"^nothing to revive: accuracy is 0\.95 \[0\.315, 1\.59\], expected <= 0\.2$"
+    ):
+        j.control("accuracy", [0.9, 1.0], high=0.2, otherwise="nothing to revive")
+    assert len(j.record().controls) == 3
+
+
+@given(
+    st.lists(st.floats(0.0, 1.0), min_size=2, max_size=6),
+    st.floats(0.0, 1.0),
+    st.integers(2, 4),
+    st.sampled_from(["low", "high"]),
+)
+def test_more_seeds_that_agree_never_make_a_claim_invalid(
+    values: list[float], limit: float, times: int, side: str
+) -> None:
+    """The same values again and again: a mean that is inside stays inside, however many seeds say so."""
+
+    def status(values: list[float]) -> Status:
+        j = judge()
+        j.control("random neurons", values, **{side: limit})
+        j.decide(PASSES)
+        return j.record().verdict.status
+
+    before, after = status(values), status(values * times)
+    if before is Status.SUPPORTED:
+        assert after is Status.SUPPORTED
+    inside = fmean(values) >= limit if side == "low" else fmean(values) <= limit
+    assert after is not Status.INVALID or not inside
 
 
 def test_one_failed_control_among_several_is_enough() -> None:
     j = judge()
     j.control("first", [0.0], high=0.1)
     j.control("second", [0.5], high=0.1)
-    j.control("third", [0.0], high=0.1)
+    j.control("third", [0.0, 0.2], high=0.1)  # open
     j.decide(PASSES)
     found = j.record()
     assert found.verdict.status is Status.INVALID
     assert "second" in found.verdict.reason
-    assert [c.passed for c in found.controls] == [True, False, True]
+    assert [c.passed for c in found.controls] == [True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -324,6 +385,61 @@ def test_the_record_says_everything_about_the_test() -> None:
     assert found.seconds >= 0
 
 
+# ---- more seeds
+
+
+def looked_at(values: Sequence[float], threshold: float) -> Judge:
+    """A claim on a quantity with these values, by seed, looked at until it is decided, as a test is run again and again."""
+    j = judge(seeds=range(looks.SEEDS[0]), look=looks.look(0))
+    while True:
+        j.measure((gives({"gain": lambda seed: values[seed]}), ["one"]))
+        j.control("the gain", j["gain"], low=-5)
+        j.decide(at_least(j["gain"], threshold, "gain"))
+        if not j.goes_on:
+            return j
+        number = j.look.number + 1
+        more = range(len(j.steps), looks.SEEDS[number])
+        j.look_again(looks.look(number), {seed: needs(STUDY, seed, CASE) for seed in more})
+
+
+@pytest.mark.parametrize(
+    ("values", "threshold", "seeds", "status"),
+    [
+        ([0.5, 0.52, 0.48], 0.2, 3, Status.SUPPORTED),
+        ([0.5, 0.52, 0.48], 0.8, 3, Status.REFUTED),
+        ([0.9, 0.1, *[0.5] * 6], 0.2, 8, Status.SUPPORTED),  # .5 ± 3.4 * .0756 at the third look
+        ([0.9, 0.1] * 6, 0.5, 12, Status.INCONCLUSIVE),
+    ],
+)
+def test_a_claim_is_looked_at_until_it_is_decided_and_tells_which_look_that_was(
+    values: list[float], threshold: float, seeds: int, status: Status
+) -> None:
+    found = looked_at(values, threshold).record()
+    assert (found.verdict.status, found.verdict.n_seeds, len(found.seeds)) == (status, seeds, seeds)
+    assert len(found.measurements) == seeds and len(found.controls) == 1
+    number = looks.SEEDS.index(seeds)
+    assert found.verdict.alpha == looks.look(number).alpha
+    assert found.verdict.how.endswith(looks.look(number).words)
+
+
+def test_a_claim_that_is_not_to_be_looked_at_again_does_not_go_on() -> None:
+    j = judge()
+    j.decide(at_least([0.9, 0.1, 0.5], 0.5, "gain"))
+    assert (j.record().verdict.status, j.goes_on) == (Status.INCONCLUSIVE, False)
+    j = judge(look=looks.look(0))
+    assert not j.goes_on  # nothing is decided
+    j.invalidate("it failed")
+    assert not j.goes_on
+
+
+def test_further_models_that_cannot_be_made_block_the_claim() -> None:
+    j = judge(look=looks.look(0))
+    j.decide(at_least([0.9, 0.1, 0.5], 0.5, "gain"))
+    j.look_again(looks.look(1), {}, blocked="method 'mine.py:tune' failed")
+    with pytest.raises(InvalidClaimError, match=r"^method 'mine.py:tune' failed$"):
+        j.measure((GAIN, ["one"]))
+
+
 # ---- cases and the line for pytest
 
 
@@ -347,11 +463,12 @@ def test_a_case_can_be_copied_and_sent_to_another_process(copied: Callable[[Case
 @pytest.mark.parametrize(
     ("verdict", "line"),
     [
-        (PASSES, "wrapper.pruning[prior=low]: gain 0.75 [0.5, 1] >= 0.25: supported (margin +0.5)"),
+        (PASSES, "wrapper.pruning[prior=low]: gain 0.75 [0.626, 0.874] >= 0.25: supported (margin +0.5)"),
         (invalid("no base"), "wrapper.pruning[prior=low]: invalid: no base"),
         (
             at_least([0.5], 0.25, "gain"),
-            "wrapper.pruning[prior=low]: gain 0.5 >= 0.25: supported (margin +0.25); one seed: no interval",
+            "wrapper.pruning[prior=low]: gain 0.5 >= 0.25: inconclusive (margin +0.25); one seed of gain, and no prior for its "
+            "spread: no interval",
         ),
     ],
 )

@@ -74,10 +74,11 @@ def balanced(judge: Judge, *, commonest: float) -> Judge:
     Otherwise a constant answer would do, and the claim is invalid.
     """
     judge.measure((class_balance, []))
-    largest = max(judge["balance.largest.c_tr1"])
-    judge.require(
-        largest <= commonest,
-        f"one answer has {largest:.2f} of the fine-tuning texts at C_Tr 1, {commonest} is the most: a constant would do",
+    judge.control(
+        "share of the fine-tuning texts at C_Tr 1 that have the commonest answer",
+        judge["balance.largest.c_tr1"],
+        high=commonest,
+        otherwise="a constant would do",
     )
     return judge
 
