@@ -22,8 +22,8 @@ from capbench.verdicts.claims import at_least, invalid
 
 CLAIM = '[[claim]]\npattern = "{}"\nexpect = "refuted"\nreason = "r"\n'
 NOTHING = "nothing to uncover or revive: O_PT accuracy after fine-tuning at C_Te 0 is 1 [1, 1], expected <= 0.7"
-REFUTED = at_least([0.0], 1.0, "x")
-SUPPORTED = at_least([1.0], 1.0, "x")
+REFUTED = at_least([0.0, 0.0], 1.0, "x")
+SUPPORTED = at_least([1.0, 1.0], 1.0, "x")
 
 
 def record(verdict: Verdict, *, claim: str = "wrapper.pruning", case: str = "prior=low,c_tr=1,lr=small") -> Record:

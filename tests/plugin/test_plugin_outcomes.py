@@ -97,7 +97,7 @@ def test_an_inconclusive_claim_is_xfailed_with_its_reason(pytester: pytest.Pytes
     assert result.ret == 0
     (line,) = (line for line in result.outlines if line.startswith("XFAIL"))
     assert "test_inconclusive - out.inconclusive: " in line
-    assert "the seed 0.5 [0, 1] >= 0.25: inconclusive (margin +0.25)" in line
+    assert "the seed 0.5 [-5.85, 6.85] >= 0.25: inconclusive (margin +0.25)" in line
     assert "straddles the threshold 0.25" in line
     assert has_no_traceback(result)
 

@@ -157,10 +157,10 @@ def test_a_control_says_how_it_ended_with_its_interval(tmp_path: Path) -> None:
 
 
 def test_a_refuted_claim_without_a_reason_is_explained_by_its_numbers(tmp_path: Path) -> None:
-    verdict = at_least([0.25, 0.5, 0.75], 1.0, "the gain")
+    verdict = at_least([0.4, 0.5, 0.6], 1.0, "the gain")
     found = results(record(verdict=dataclasses.replace(verdict, reason="")))
     folder = write(found, tmp_path)
-    said = "the gain is 0.5 [0.25, 0.75], 0.5 below the threshold 1"
+    said = "the gain is 0.5 [0.252, 0.748], 0.5 below the threshold 1"
     assert said in Page((folder / "report.html").read_text("utf-8")).text
     assert said.replace("[", "\\[") in (folder / "summary.md").read_text("utf-8")
 

@@ -31,7 +31,7 @@ def edit(file: Path, old: str, new: str) -> None:
 def test_it_runs_and_its_verdict_says_that_its_tool_is_uncalibrated(recall: Path, pytester: pytest.Pytester) -> None:
     options = ("recall", "--capbench-scale=smoke", "--capbench-seeds=1")
     first = run(pytester, *options, "--capbench-report=reports")
-    first.assert_outcomes(passed=1)
+    first.assert_outcomes(xfailed=1)  # of one seed, without a prior at this scale, nothing is decided
     assert lines_with(first, "3 of 3 models to make") and trained(pytester) >= 3
     found = results(pytester)
     assert record(found, "recall.deletion").study == "recall"

@@ -174,7 +174,7 @@ def test_evidence_names_every_tool_with_value_reading_and_rule() -> None:
         ("behaviour", 0.25, "accuracy", "absent"),
         ("revival", 6.0, "ratio", "present"),
         ("probing", 0.5, "retention", "unclear"),
-        ("pruning", 0.0, "accuracy", "absent"),
+        ("pruning", 0.0, "difference", "absent"),
     ]
     assert [e.rule for e in found.evidence] == [
         "present from 0.9, absent up to 0.5",
@@ -190,7 +190,7 @@ def test_evidence_of_a_compiled_model_names_its_own_tools() -> None:
         ("behaviour", 0.25, "accuracy", "absent"),
         ("compiled revival", 6.0, "ratio", "present"),
         ("circuit", 0.75, "retention", "present"),
-        ("weight pruning", 0.05, "accuracy", "absent"),
+        ("weight pruning", 0.05, "difference", "absent"),
     ]
     assert [e.rule for e in found.evidence][2:] == [
         "present from 0.67, absent up to 0.33",
