@@ -93,13 +93,13 @@ def assess(
     What has no value, or only a bound that says nothing, is missing: no state rests on it.
 
     seeds: on which the model was asked for, so that one without any measurement is undecided. partly: those of them on which
-    only some of the tools were; they count if these are enough for a state.
+    only some of the tools were. They do not count: a model that keeps its behaviour needs no tool, so that only such ones would.
     """
     values = by_name(measurements)
     others = shares(values)
     wanted = sorted({*seeds, *(seed for found in values.values() for seed in found)})
     by_seed = {seed: state_on(values, toolbox, seed, others.get(seed, {})) for seed in wanted}
-    found = {seed: f for seed, f in by_seed.items() if seed not in partly or f.state is not CapabilityState.UNDECIDED}
+    found = {seed: f for seed, f in by_seed.items() if seed not in partly} or by_seed
     asked = list(found)
     behaviour = {seed: behaviour_on(values, toolbox, seed) for seed in asked}
     if all(value is None for value in behaviour.values()):
