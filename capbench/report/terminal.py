@@ -145,8 +145,8 @@ def _parted(cell: str) -> str:
 def _notes(records: Sequence[Record]) -> list[str]:
     """What the marks mean, and how the intervals were found, in short: `intervals: moderated t (9), Wilson's (1)`."""
     marked = any(record.verdict.provisional for record in records)
-    ways = Counter(brief(record.verdict.how) for record in records if record.verdict.how)
-    notes = [f"{STAR} {PROVISIONAL}: from one seed, with the spread of earlier runs"] if marked else []
+    ways = Counter(brief(record.verdict.how) for record in records if record.verdict.how and record.verdict.ci)
+    notes = [f"{STAR} {PROVISIONAL}: from one seed"] if marked else []
     if ways:
         said = f"intervals: {', '.join(f'{line(way)} ({n})' for way, n in ways.most_common())}"
         notes += textwrap.wrap(said, WIDTH, subsequent_indent="  ")
