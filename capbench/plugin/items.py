@@ -72,17 +72,25 @@ def _made(strategy: Callable[[], SearchStrategy[Variant]]) -> SearchStrategy[Var
 
 
 def body_of(item: pytest.Item) -> Callable[[Judge], object] | None:
-    """What a test does with its judge, without pytest; None if it takes fixtures besides that and its parameters."""
+    """What a test does with its judge, without pytest; None if it takes fixtures besides that and its parameters.
+
+    A fixture `judge` of the suite's own, which changes capbench's, is called, too.
+    """
     from capbench.studies.judge import Case
 
     names = item._fixtureinfo.argnames  # type: ignore[attr-defined]
     given = {"case": Case(), **item.callspec.params}  # type: ignore[attr-defined]
-    if not set(names) <= {"judge", *given}:
+    own = item._fixtureinfo.name2fixturedefs["judge"][1:]  # type: ignore[attr-defined]
+    if not set(names) <= {"judge", *given} or any(
+        set(fixture.argnames) != {"judge"} or inspect.isgeneratorfunction(fixture.func) for fixture in own
+    ):
         return None
     more = {name: given[name] for name in names if name != "judge"}
 
     def body(judge: Judge) -> None:
         with suppress(pytest.skip.Exception, pytest.fail.Exception):  # xfail's derives from fail's
+            for fixture in own:
+                judge = fixture.func(judge=judge)
             item.obj(judge=judge, **more)  # type: ignore[attr-defined]
 
     return body

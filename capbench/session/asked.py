@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from capbench.errors import CapbenchError, NoAnswerError
@@ -91,9 +91,10 @@ def measured(run: CapbenchSession, collected: Collected) -> Measured:
 
 
 def _asked(judge: Judge, body: Callable[[Judge], object]) -> Iterator[Asked]:
-    judge.lab = lab = _Listening(judge.lab)
+    lab = _Listening(judge.lab)
+    given = {f.name: getattr(judge, f.name) for f in fields(judge) if not f.name.startswith("_")}
     with suppress(Exception):  # it looks at values that there are none of, as no model was read
-        body(judge)
+        body(_Listener(**{**given, "lab": lab}))
     for reading, bench, steps in lab.heard:
         if (part := part_of(reading)) is not None:
             for step in filter(independent, steps.values()):
@@ -101,6 +102,15 @@ def _asked(judge: Judge, body: Callable[[Judge], object]) -> Iterator[Asked]:
                     yield Asked(reading=part.reading, bench=bench, steps={"model": step}, arguments=arguments)
         elif all(map(independent, steps.values())):
             yield Asked(reading=reading, bench=bench, steps=steps, arguments={})
+
+
+class _Listener(Judge):
+    """A judge for whom every capability may be lost: some methods lose it."""
+
+    def measure(
+        self, *readings: tuple[Reading, Sequence[str]], where_lost: Sequence[tuple[Reading, Sequence[str]]] = ()
+    ) -> None:
+        super().measure(*readings, *where_lost)
 
 
 class _Listening(Lab):

@@ -103,6 +103,10 @@ def test_curves(judge, names):
     judge.measure((sizes, names), (weights, ["tuned"]))
     judge.decide(at_least(judge["base.size"], 1, "it"))
 
+@about_method("of.lost")
+def test_lost(judge):
+    judge.measure((values, []), where_lost=[(weights, ["base"])])
+
 @about_method("of.more")
 def test_more(judge, tmp_path):
     judge.measure((weights, ["base"]))
@@ -110,17 +114,17 @@ def test_more(judge, tmp_path):
 
 
 def test_curves_and_readings_that_hang_on_no_method_are_built_and_taken(suite: pytest.Pytester) -> None:
-    """The curve of Scr. and what is read of base models alone, from within a reading of several models too."""
+    """The curve of Scr. and what is read of base models alone, within a reading of several and where something is lost too."""
     write_suite(suite, TESTS + MEASURED)
     built = build(suite)
-    assert built.ret == 0 and lines_with(built, "with 2 curves of revivals and 6 readings"), built.err
+    assert built.ret == 0 and lines_with(built, "with 2 curves of revivals and 8 readings"), built.err
     assert lines_with(verify(suite), "2 curves of revivals: as the suites ask for")
-    assert lines_with(verify(suite), "zoo: 2 base models ok", "curves and readings: 8 ok, 0 old, 0 absent, 0 wrong")
+    assert lines_with(verify(suite), "zoo: 2 base models ok", "curves and readings: 10 ok, 0 old, 0 absent, 0 wrong")
     plain = run(suite, "--capbench-cache=other", "--capbench-report=taken")
     assert lines_with(plain, "2 base models and 2 curves of revivals taken from the package")
     documents = list(Store(suite.path / "other").documents())
     taken = [d["kind"] for _, d in documents if d["meta"].get("bundled")]
-    assert sorted(taken) == ["Pretrain"] * 2 + ["Reading"] * 6 + ["Revive"] * 2
+    assert sorted(taken) == ["Pretrain"] * 2 + ["Reading"] * 8 + ["Revive"] * 2
     run(suite, "--capbench-cache=other", "--capbench-report=made", "--capbench-retrain")
     assert comparable(results(suite, "taken")) == comparable(results(suite, "made"))
     assert not any(d["meta"].get("bundled") for _, d in Store(suite.path / "other/retrained").documents())
@@ -133,7 +137,7 @@ def test_rekey_measures_anew(suite: pytest.Pytester) -> None:
     older(suite.path / "zoo")
     done = capbench(suite, "zoo", "rekey", "test_tiny.py", "--from=zoo", "--cache=new", "--jobs=1")
     assert done.ret == 0 and lines_with(done, "2 of 2 base models in zoo have new keys"), done.err
-    assert lines_with(done, "2 curves of revivals and 6 readings beside them")
+    assert lines_with(done, "2 curves of revivals and 8 readings beside them")
     after = read(suite.path / "zoo")
     assert before is not None and after is not None and after.recorded == before.recorded
     assert verify(suite).ret == 0
