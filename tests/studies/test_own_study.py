@@ -39,7 +39,7 @@ def test_it_runs_and_its_verdict_says_that_its_tool_is_uncalibrated(recall: Path
     assert verdict.id == "recall first to last[lr=medium]" and verdict.model == "gru-24"
     assert [e.tool for e in verdict.evidence] == ["behaviour", "reading"]
     assert verdict.uncalibrated == ("reading",) and verdict.reason.endswith("; uncalibrated at scale smoke: reading")
-    assert lines_with(first, f"  {verdict.verdict}  ", "recall first to last") and lines_with(first, "(uncalibrated)")
+    assert lines_with(first, f"  {verdict.verdict}  ", "recall first to last") and lines_with(first, "uncalibrated)")
     (folder,) = folders(pytester)
     for file in ("report.html", "summary.md"):
         assert "uncalibrated" in (folder / file).read_text()
