@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from capbench.verdicts.priors import ENDS, MIDDLE, Prior, find
 
 ALPHA = 0.025  # one-sided error of a decision: the 95 % interval lies on one side of the threshold
 LOWER, UPPER = ">=", "<="  # a value that was censored: what was measured is at least, or at most, this
@@ -15,6 +17,7 @@ class Effect(list[float]):
     kind: as in `capbench.verdicts.links`, mostly the unit. scale: at which it was measured; with the kind it gives the prior.
     n: strings that each value is of, 0 where that is not known. bounds: by place, LOWER or UPPER where the value is only a bound
     of the true one, else ''. alpha: the one-sided error that a decision may spend now; look: which of several looks this is.
+    priors: by stratum, in place of those of the package.
     """
 
     def __init__(
@@ -27,14 +30,21 @@ class Effect(list[float]):
         bounds: Sequence[str] = (),
         alpha: float = ALPHA,
         look: str = "",
+        priors: Mapping[str, Prior] | None = None,
     ) -> None:
         super().__init__(values)
         self.kind, self.scale, self.n, self.alpha, self.look = kind, scale, n, alpha, look
+        self.priors = priors
         self.bounds = tuple(bounds) or ("",) * len(self)
+
+    def prior(self, *, at_end: bool) -> Prior | None:
+        """What is known of its spread: of effects that are as good as at an end of their scale on every seed, or of others."""
+        stratum = ENDS if at_end else MIDDLE
+        return find(self.kind, self.scale, stratum) if self.priors is None else self.priors.get(stratum)
 
     def like(self, values: Iterable[float], **known: Any) -> Effect:
         """Other values of which the same is known, except for what is given. No bounds are taken over."""
-        mine = {"kind": self.kind, "scale": self.scale, "n": self.n, "alpha": self.alpha, "look": self.look}
+        mine = {name: value for name, value in vars(self).items() if name != "bounds"}
         return Effect(values, **{**mine, **known})
 
 

@@ -15,7 +15,7 @@ from statistics import fmean, variance
 from capbench.results import Status
 from capbench.verdicts.effects import ALPHA, effect_of
 from capbench.verdicts.links import Link, link_of
-from capbench.verdicts.priors import ENDS, MIDDLE, Prior, find
+from capbench.verdicts.priors import Prior
 
 CONFIDENCE = 1 - 2 * ALPHA
 OUTLYING = 0.01  # a spread with a smaller chance than this under its prior counts alone
@@ -59,13 +59,11 @@ class Estimate:
         return float(t.sf(distance / self.error, self.df))
 
 
-def estimate(
-    values: Sequence[float], *, at: Sequence[float] = (), prior: Prior | None = None, alone: bool = False
-) -> Estimate | None:
+def estimate(values: Sequence[float], *, at: Sequence[float] = ()) -> Estimate | None:
     """The mean of an effect over seeds. None for one seed without a prior: nothing is known of its spread.
 
     values: an `Effect`, or plain numbers, of which no kind is known. at: values that it is compared with, which must have a place
-    on the same scale. prior: in place of that of the package; alone: no prior.
+    on the same scale; where one has none, all are taken as they are, without a prior.
     """
     effect = effect_of(values)
     n = len(effect)
@@ -76,8 +74,7 @@ def estimate(
     agree = len(set(places)) == 1  # their mean would be off by a rounding, and so on the wrong side of the threshold
     place = places[0] if agree else fmean(places)
     own = 0.0 if agree else variance(places)
-    if prior is None and not alone and link is link_of(effect.kind):
-        prior = find(effect.kind, effect.scale, ENDS if link.at_end(list(effect)) else MIDDLE)
+    prior = effect.prior(at_end=link.at_end(list(effect))) if link is link_of(effect.kind) else None
     if prior is None and n == 1:
         return None
     spread, df, how = _moderated(own, n, prior)
