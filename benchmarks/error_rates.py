@@ -1,10 +1,10 @@
 """How often claims are decided wrongly: `python benchmarks/error_rates.py RUN … [--draws=N] [--output=FILE]`.
 
 Effects are simulated and given to `at_least` and `at_most` themselves. Half of the conditions of the runs, whole models at a
-time, fit the priors; the variances of the simulated effects are drawn from the other half. A draw has its mean at the threshold (false
-support, coverage) or two standard deviations on the claim's side of it (power), on the scale on which seeds are compared; values
-are normal, log-normal (sigma .5) or two-peaked (70/30, with a fifth of the standard deviation within each peak), the skewed ones
-either way round. `auto` looks at 3, 5, 8 and 12 seeds while the claim is undecided.
+time, fit the priors; the variances of the simulated effects are drawn from the other half. A draw has its mean at the threshold
+(false support, coverage) or two standard deviations on the claim's side of it (power), on the scale on which seeds are compared.
+Values are normal, log-normal (sigma .5) or two-peaked (70/30, with a fifth of the standard deviation within each peak), the
+skewed ones either way round. `auto` looks at 3, 5, 8 and 12 seeds while the claim is undecided.
 
 Variances: `observed` are those of the conditions over their few seeds, which are wider apart than the true ones are; `fitted` are
 drawn from the prior that these conditions would give. The default runs are those that the package's priors were fitted to.

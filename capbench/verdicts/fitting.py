@@ -15,7 +15,8 @@ from capbench.verdicts.priors import ENDS, MIDDLE, Prior
 from capbench.verdicts.statistics import CONFIDENCE
 
 FEWEST = 8  # conditions that a prior needs
-LEAST_DF, MOST_DF = 1.0, 20.0  # a prior counts for at least one and at most this many seeds
+LEAST_DF, MOST_DF = 1.0, 20.0  # a prior counts for at least one and at most this many seeds …
+PER_DF = 2  # … and for one only per two conditions: few cannot tell how much spreads differ
 _GAINS = frozenset({"gain", "cost", "random_loss"})
 # Parts of names of what is not about a fine-tuned model: its spread is another.
 _OTHERS = frozenset({"base", "never", "initial", "scr", "scrft", "start", "natural", "untrained"})
@@ -64,7 +65,7 @@ def fit(found: Sequence[Condition]) -> list[Prior]:
         for stratum in (MIDDLE, ENDS):
             spreads = [s for condition in same if (s := _spreads(condition, stratum))]
             if len(spreads) >= FEWEST:
-                df, variance = _fitted([pair for s in spreads for pair in s])
+                df, variance = _fitted([pair for s in spreads for pair in s], len(spreads))
                 priors.append(
                     Prior(kind=kind, scale=scale, stratum=stratum, df=df, variance=variance, conditions=len(spreads))
                 )
@@ -107,8 +108,8 @@ def _spreads(condition: Condition, stratum: str) -> list[tuple[float, float]]:
     return pairs
 
 
-def _fitted(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """(df, variance) of the prior.
+def _fitted(pairs: Sequence[tuple[float, float]], n: int) -> tuple[float, float]:
+    """(df, variance) of the prior. n: conditions that the pairs are of.
 
     df: under which half squared differences of two seeds, which are F(1, df) times the variance, are most likely. What is below
     the error of sampling, or below a tenth of all, is only known to be so small (left-censored): tiny spreads say nothing about
@@ -117,21 +118,25 @@ def _fitted(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """
     import numpy as np
     from scipy.optimize import minimize
-    from scipy.stats import f, t
+    from scipy.special import betainc, betaln
+    from scipy.stats import t
 
     halves, sampling = (np.array(column) for column in zip(*pairs, strict=True))
     limit = np.maximum(sampling, max(float(np.quantile(halves, 0.1)), 1e-8))
     seen = halves > limit
 
     def surprise(at: Any) -> float:
-        given = f(1, math.exp(min(float(at[0]), math.log(MOST_DF))), scale=math.exp(float(at[1])))
-        return -float(given.logpdf(halves[seen]).sum() + given.logcdf(limit[~seen]).sum())
+        df, scale = math.exp(min(float(at[0]), math.log(MOST_DF))), math.exp(float(at[1]))
+        x, below = halves[seen] / scale, limit[~seen] / scale
+        density = -np.log(x) / 2 - (df + 1) / 2 * np.log1p(x / df) - math.log(df) / 2 - betaln(0.5, df / 2)
+        smaller = np.log(np.maximum(betainc(0.5, df / 2, below / (below + df)), 1e-300))
+        return -float((density - math.log(scale)).sum() + smaller.sum())
 
     start = math.log(max(float(np.median(halves)), 1e-8))
     tries = [
         minimize(surprise, np.array([math.log(df), start]), method="Nelder-Mead") for df in (LEAST_DF, 4.0, MOST_DF)
     ]
     best = min(tries, key=lambda found: float(found.fun))
-    df = min(max(math.exp(float(best.x[0])), LEAST_DF), MOST_DF)
+    df = min(max(math.exp(float(best.x[0])), LEAST_DF), MOST_DF, max(n / PER_DF, LEAST_DF))
     widest = max(float(np.quantile(halves, CONFIDENCE)), float(np.median(sampling)))
     return df, widest / float(t.isf(ALPHA, df)) ** 2
