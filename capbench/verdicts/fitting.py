@@ -82,7 +82,8 @@ def to_json(priors: Sequence[Prior], command: str) -> str:
 
 def _kind(m: Measurement) -> str:
     """The kind of quantity; '' for one that gets no prior. Reports of schemas 1 to 7 called gains and costs accuracies, too."""
-    if m.unit == "accuracy" and not _GAINS.isdisjoint(m.name.split(".")):
+    parts = m.name.split(".")
+    if m.unit == "accuracy" and (not _GAINS.isdisjoint(parts) or (parts[0] == "value" and "pruning" in parts[1])):
         return "difference"
     return m.unit if m.unit in LINKS else ""
 
