@@ -6,8 +6,9 @@ from pathlib import Path
 from capbench.report import load
 from capbench.results import Status
 
-# The strongest effects: these must be supported even by one small, briefly trained model, on any machine. The others are
-# decided and reported, but one seed is too few to fail a build on them.
+# The strongest effects: these must lie on the claim's side even for one small, briefly trained model, on any machine. One seed
+# may leave a claim inconclusive, as its interval rests on the prior alone. The others are reported, but one seed is too few to
+# fail a build on them.
 MUST_HOLD = (
     "base.validity[prior=low]",
     "base.validity[prior=never]",
@@ -26,13 +27,15 @@ MUST_HOLD = (
 # The high prior's models are pretrained too briefly here for all that they are taught (the rarest operand, and b under T_NJ).
 MAY_BE_INVALID = ("tracr.pruning", "tracr.circuit", "tracr.revival", "jailbreak", "verdict[prior=high,c_tr=0.5")
 
+HOLDS = (Status.SUPPORTED, Status.INCONCLUSIVE)
+
 (folder,) = Path(sys.argv[1]).iterdir()
 results = load(folder)
 wrong = [
     f"{r.id}: {r.verdict.status}: {r.verdict.reason}"
     for r in results.records
     if (r.verdict.status is Status.INVALID and not r.id.startswith(MAY_BE_INVALID))
-    or (r.id.startswith(MUST_HOLD) and r.verdict.status is not Status.SUPPORTED)
+    or (r.id.startswith(MUST_HOLD) and not (r.verdict.status in HOLDS and (r.verdict.margin or 0) > 0))
 ]
 for name in ("results.csv", "summary.md", "report.html", "junit.xml"):
     if not (folder / name).is_file():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from capbench.compare.intervals import over_seeds
 from capbench.compare.leaderboard.standings import Case, Cell, Cost
 from capbench.compare.pairing import mean
 from capbench.compare.quantities import measured
 from capbench.results import Capability, CapabilityState, Collateral, Evidence, Record, Results
 from capbench.verdicts.by_seed import KEPT
+from capbench.verdicts.effects import Effect
+from capbench.verdicts.statistics import estimate
 from capbench.verdicts.tools import BEHAVIOUR
 
 COLLATERAL = "collateral"  # the name of its column, beside those of the tools
@@ -29,9 +30,10 @@ def _case(judged: Capability, records: Iterable[Record], run: Results) -> Case:
     behaviour = tools.get(BEHAVIOUR)
     seeds = sorted({*states, *(behaviour.per_seed if behaviour else ())}) or sorted(run.run.seeds)
     lost = tuple(seed for seed in seeds if _lost(seed, states, behaviour))
-    cells = {name: _cell(e, seeds if name == BEHAVIOUR else lost) for name, e in sorted(tools.items())}
+    scale = run.run.scale
+    cells = {name: _cell(e, seeds if name == BEHAVIOUR else lost, scale) for name, e in sorted(tools.items())}
     if judged.collateral is not None:
-        cells[COLLATERAL] = _collateral(judged.collateral)
+        cells[COLLATERAL] = _collateral(judged.collateral, scale)
     return Case(
         model=judged.model,
         id=judged.id,
@@ -54,22 +56,23 @@ def _lost(seed: int, states: Mapping[int, CapabilityState], behaviour: Evidence 
     return value is None or value < KEPT
 
 
-def _cell(evidence: Evidence, seeds: Sequence[int]) -> Cell:
+def _cell(evidence: Evidence, seeds: Sequence[int], scale: str) -> Cell:
     if not evidence.per_seed:  # a run that holds means only
         value = evidence.value if seeds else None
         return Cell(value=value, ci=None, unit=evidence.unit, per_seed={}, missing=len(seeds) if value is None else 0)
-    return _over(measured(evidence), seeds, evidence.unit)
+    return _over(measured(evidence), seeds, evidence.unit, scale)
 
 
-def _collateral(found: Collateral) -> Cell:
+def _collateral(found: Collateral, scale: str) -> Cell:
     if found.per_seed:
-        return _over(found.per_seed, sorted(found.per_seed), "share")
+        return _over(found.per_seed, sorted(found.per_seed), "share", scale)
     return Cell(value=found.value, ci=None, unit="share", per_seed={}, missing=0)
 
 
-def _over(per_seed: Mapping[int, float | None], seeds: Sequence[int], unit: str) -> Cell:
+def _over(per_seed: Mapping[int, float | None], seeds: Sequence[int], unit: str, scale: str) -> Cell:
     known = {seed: value for seed in seeds if (value := per_seed.get(seed)) is not None}
-    value, ci = over_seeds(list(known.values()), unit)
+    found = estimate(Effect(known.values(), kind=unit, scale=scale))
+    value, ci = (mean(known.values()), None) if found is None else (found.value, found.interval())
     return Cell(value=value, ci=ci, unit=unit, per_seed=known, missing=len(seeds) - len(known))
 
 
