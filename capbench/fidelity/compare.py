@@ -9,6 +9,7 @@ from functools import cached_property
 from statistics import mean
 
 from capbench.fidelity.paper import Group, Row
+from capbench.verdicts.effects import Effect
 from capbench.verdicts.statistics import estimate
 
 LOW, HIGH = 20, 80  # the paper's figure is decisive below the one or above the other: it says 'cannot' or 'can'
@@ -46,9 +47,12 @@ class Figure:
 
     @cached_property
     def ci(self) -> tuple[float, float] | None:
-        """95 % interval over seeds; None where there is no mean, or one seed."""
-        found = estimate(self._values)
-        return None if found is None else found.interval()
+        """95 % t interval over seeds, on the scale of accuracies, without a prior; None where there is no mean, or one seed."""
+        found = estimate(Effect((value / 100 for value in self._values), kind="accuracy", priors={}))
+        if found is None:
+            return None
+        low, high = found.interval()
+        return 100 * low, 100 * high
 
     @property
     def decisive(self) -> bool:

@@ -114,27 +114,27 @@ def test_as_a_plugin_it_is_in_bfloat16_trainings_only(monkeypatch: pytest.Monkey
 TRAINED = {"artefacts": {"base/0": "abc"}}
 
 
-def float32() -> Results:
+def float32(n: int = 1) -> Results:
     return run(
-        claim("kept", [0.6], 0.5, **TRAINED),
-        claim("lost", [0.6], 0.5, **TRAINED),
-        claim("below", [0.2], 0.5, most=True, **TRAINED),
+        claim("kept", [0.6] * n, 0.5, **TRAINED),
+        claim("lost", [0.6] * n, 0.5, **TRAINED),
+        claim("below", [0.2] * n, 0.5, most=True, **TRAINED),
         broken("invalid", **TRAINED),
-        claim("data", [0.6], 0.5, artefacts={}),
+        claim("data", [0.6] * n, 0.5, artefacts={}),
         verdict("wrapped"),
-        seeds=(0,),
+        seeds=tuple(range(n)),
     )
 
 
-def bfloat16(lost: float = 0.3, state: str = "wrapped") -> Results:
+def bfloat16(lost: float = 0.3, state: str = "wrapped", n: int = 1) -> Results:
     return run(
-        claim("kept", [0.58], 0.5, **TRAINED),
-        claim("lost", [lost], 0.5, **TRAINED),
-        claim("below", [0.26], 0.5, most=True, **TRAINED),
+        claim("kept", [0.58] * n, 0.5, **TRAINED),
+        claim("lost", [lost] * n, 0.5, **TRAINED),
+        claim("below", [0.26] * n, 0.5, most=True, **TRAINED),
         broken("invalid", **TRAINED),
-        claim("data", [0.6], 0.5, artefacts={}),
+        claim("data", [0.6] * n, 0.5, artefacts={}),
         verdict(state),
-        seeds=(0,),
+        seeds=tuple(range(n)),
     )
 
 
@@ -143,7 +143,9 @@ def test_differences_in_intervals_and_in_margins_by_hand() -> None:
     found = changes(float32(), bfloat16(), reference)
     of = {claim.id.partition("[")[0]: claim for claim in found.claims}
     assert set(of) == {"kept", "lost", "below", "invalid"}  # no model, no precision
-    assert of["kept"].in_widths == pytest.approx(0.02 / 0.2) and of["kept"].in_margins == pytest.approx(0.2)
+    assert of["kept"].in_widths == pytest.approx(0.02 / 0.4968, abs=1e-4) and of["kept"].in_margins == pytest.approx(
+        0.2
+    )
     assert of["lost"].in_widths is None and of["lost"].in_margins == pytest.approx(3) and of["lost"].changed
     assert of["below"].difference == pytest.approx(-0.06) and of["below"].in_margins == pytest.approx(0.2)
     assert of["invalid"].difference is None and not of["invalid"].changed
@@ -157,7 +159,7 @@ def test_intervals_of_the_runs_own_go_before_others() -> None:
     own = run(claim("kept", [0.6, 0.7], 0.5, **TRAINED), seeds=(0, 1))
     other = run(claim("kept", [0.6, 0.9], 0.5, **TRAINED), seeds=(0, 1))
     wide = run(claim("kept", [0.6, 99], 0.5, **TRAINED), seeds=(0, 1))
-    assert changes(own, other, wide).claims[0].in_widths == pytest.approx(1)
+    assert changes(own, other, wide).claims[0].in_widths == pytest.approx(0.1 / 1.2706, abs=1e-4)
 
 
 # The command
@@ -171,7 +173,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(
     ("other", "code"),
-    [(bfloat16(0.6), 0), (bfloat16(0.3), 1), (bfloat16(0.6, "deleted"), 1)],
+    [(bfloat16(0.6, n=2), 0), (bfloat16(0.3, n=2), 1), (bfloat16(0.6, "deleted", n=2), 1)],
     ids=["same", "claim", "state"],
 )
 def test_the_exit_code_and_the_file(
@@ -179,7 +181,7 @@ def test_the_exit_code_and_the_file(
 ) -> None:
     """The runs themselves are put in; that they go side by side through pytest is the only thing not seen here."""
     monkeypatch.setattr(precision, "check", lambda given: None)
-    monkeypatch.setattr(precision, "run", lambda given, name: float32() if name == "float32" else other)
+    monkeypatch.setattr(precision, "run", lambda given, name: float32(2) if name == "float32" else other)
     out = tmp_path / "precision.json"
     assert precision.main(["--bfloat16=emulated", f"--cache={tmp_path}", f"--out={out}"]) == code
     assert "kept" in capsys.readouterr().out

@@ -30,21 +30,21 @@ class TestIt:
     @pytest.mark.parametrize("case", [Case(x=1.5)], ids=str)
     def test_second(self, judge):
         judge.measure()
-        judge.decide(at_least([float(attempts("second"))] * 2, 2, "attempt"))
+        judge.decide(at_least([float(attempts("second"))], 2, "attempt"))
 
 @free("again.broken")
 def test_broken(judge):
     assert attempts("broken") > 1
-    judge.decide(at_least([1.0] * 2, 0.5, "one"))
+    judge.decide(at_least([1.0], 0.5, "one"))
 
 @free("again.never")
 def test_never(judge):
-    judge.decide(at_least([float(attempts("never"))] * 2, 9, "attempt"))
+    judge.decide(at_least([float(attempts("never"))], 9, "attempt"))
 
 @free("again.marked")
 @pytest.mark.flaky(reruns=1)
 def test_marked(judge):
-    judge.decide(at_least([float(attempts("marked"))] * 2, 2, "attempt"))
+    judge.decide(at_least([float(attempts("marked"))], 2, "attempt"))
 """
 # What pytest-repeat and pytest-flakefinder do: each repetition is a case of its own.
 REPEATING = {
@@ -147,7 +147,7 @@ def test_equal_ids_of_different_tests_and_other_parameters_keep_their_rows(pytes
 @free("again.words")
 @pytest.mark.parametrize("word", ["a", "b", "a"])
 def test_words(judge, word):
-    judge.decide(at_least([1.0] * 2, 0.5, word))
+    judge.decide(at_least([1.0], 0.5, word))
 class TestOther(TestIt):
     pass
 """,
@@ -166,12 +166,12 @@ def test_good(judge, subtests):
     for part in range(2):
         with subtests.test(part=part):
             judge.measure() if part else None
-    judge.decide(at_least([1.0] * 2, 0.5, "one"))
+    judge.decide(at_least([1.0], 0.5, "one"))
 @free("parts.bad")
 def test_bad(judge, subtests):
     with subtests.test("first"):
         raise ValueError("a part")
-    judge.decide(at_least([1.0] * 2, 0.5, "one"))
+    judge.decide(at_least([1.0], 0.5, "one"))
 """,
     )
     result = run(pytester, "--capbench-report=reports", "-k", "parts")

@@ -54,7 +54,7 @@ def test_again(judge, pytestconfig):
     seen = pathlib.Path(f"{pytestconfig.option.capbench_report}.seen")
     held = seen.exists()
     seen.touch()
-    judge.decide(at_least([float(held)] * 2, 0.5, "attempt"))
+    judge.decide(at_least([float(held)], 0.5, "attempt"))
 """
 STEPS = 10  # initialised, two bases, tuned, reft: five models for each of two seeds
 READINGS = 8  # two cases of the base and one reading of each other test, on two seeds

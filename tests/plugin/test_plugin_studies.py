@@ -20,7 +20,7 @@ def about(id, kind, **more):
 
 def decide(judge):
     judge.measure()
-    judge.decide(at_least([1.0] * 2, 0.5, "one"))
+    judge.decide(at_least([1.0], 0.5, "one"))
 
 @about("study.default", "PcfgCounter")
 def test_default(judge):
