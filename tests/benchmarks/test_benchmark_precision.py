@@ -146,13 +146,14 @@ def test_differences_in_intervals_and_in_margins_by_hand() -> None:
     assert of["kept"].in_widths == pytest.approx(0.02 / 0.4968, abs=1e-4) and of["kept"].in_margins == pytest.approx(
         0.2
     )
-    assert of["lost"].in_widths is None and of["lost"].in_margins == pytest.approx(3) and of["lost"].changed
+    assert of["lost"].in_widths is None and of["lost"].in_margins == pytest.approx(3)
+    assert not of["lost"].changed  # one seed decides nothing
     assert of["below"].difference == pytest.approx(-0.06) and of["below"].in_margins == pytest.approx(0.2)
     assert of["invalid"].difference is None and not of["invalid"].changed
     assert largest(found.claims, "in_margins") is of["lost"]
-    assert "1 of 4 claims, 0 of 1 capability verdicts" in summary(found)[0]
+    assert "0 of 4 claims, 0 of 1 capability verdicts" in summary(found)[0]
     counts = {line["what"]: (line["value"], line["unit"]) for line in rows(found, "bf16")}
-    assert counts["bf16: claims' verdicts that are not float32's"] == (1, "of 4")
+    assert counts["bf16: claims' verdicts that are not float32's"] == (0, "of 4")
 
 
 def test_intervals_of_the_runs_own_go_before_others() -> None:

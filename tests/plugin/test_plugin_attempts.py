@@ -105,7 +105,7 @@ def test_reruns_leave_the_last_attempt_in_every_output(pytester: pytest.Pytester
         "again.never": "refuted",
         "again.marked": "supported",
     }
-    assert told(result, "again.never") == ["again.never: attempt 3 >= 9: refuted (margin -6); one seed: no interval"]
+    assert told(result, "again.never") == ["again.never: attempt 3 [3, 3] >= 9: refuted (margin -6)"]
     assert len(lines_with(result, "again.second[x=1.5]  supported")) == 1
     assert sorted(cases(pytester)) == [
         ("test_broken", False), ("test_marked", False), ("test_never", True), ("test_second[x=1.5]", False),

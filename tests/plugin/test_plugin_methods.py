@@ -146,7 +146,8 @@ def test_the_same_method_given_twice_is_run_once(pytester: pytest.Pytester) -> N
 
 def test_a_method_of_ones_own_gives_what_the_same_built_in_gives_also_in_place(pytester: pytest.Pytester) -> None:
     options = [f"--capbench-method={m}" for m in ("full", "mine.py:good", "mine.py:in_place", "frozen-trunk")]
-    run(pytester, *options, "--capbench-report=reports").assert_outcomes(passed=9)
+    # The frozen model moves so little, and so differently on two seeds, that its own claim stays open.
+    run(pytester, *options, "--capbench-report=reports").assert_outcomes(passed=8, xfailed=1)
     found = results(pytester)
     full, good, in_place, frozen = (
         [(m.name, m.seed, m.value) for m in record(found, "of.tuned", name).measurements]
