@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from capbench.compare.pairing import differences, mean
 from capbench.compare.quantities import comparable
+from capbench.verdicts.effects import ALPHA
 from capbench.verdicts.rounding import rounding
-
-ALPHA = 0.025  # on each side
 
 
 @dataclass(frozen=True, kw_only=True)

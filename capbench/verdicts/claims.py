@@ -27,12 +27,16 @@ def at_most(effect: Sequence[float], threshold: float, what: str) -> Verdict:
 
 def invalid(reason: str) -> Verdict:
     """The claim could not be put to the test."""
-    return _undecided(Status.INVALID, reason)
-
-
-def inconclusive(reason: str) -> Verdict:
-    """The claim was put to the test, and cannot be decided for a reason other than its own effect."""
-    return _undecided(Status.INCONCLUSIVE, reason)
+    return Verdict(
+        status=Status.INVALID,
+        effect=None,
+        ci=None,
+        threshold=None,
+        direction=LOWER,
+        margin=None,
+        n_seeds=0,
+        reason=reason,
+    )
 
 
 def of_destroyed(found: Verdict, lost: Mapping[int, str], n_seeds: int) -> Verdict:
@@ -128,12 +132,6 @@ def _among(part: Verdict, parts: int) -> Verdict:
         f"its p must be at most {part.alpha / parts:.2g}"
     )
     return replace(part, status=Status.INCONCLUSIVE, reason=why)
-
-
-def _undecided(status: Status, reason: str) -> Verdict:
-    return Verdict(
-        status=status, effect=None, ci=None, threshold=None, direction=">=", margin=None, n_seeds=0, reason=reason
-    )
 
 
 def _decide(effect: Effect, threshold: float, what: str, *, direction: str) -> Verdict:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 from capbench.compare.leaderboard.standings import Score
 from capbench.compare.pairing import mean
+from capbench.verdicts.statistics import CONFIDENCE
 
 RESAMPLES = 4000
-CONFIDENCE = 0.95
 
 
 def score(by_case: Mapping[str, Mapping[int, float]]) -> Score:
