@@ -1,4 +1,7 @@
-"""Where a program has no value, `apply`, `answer_logits` and Tracr's own model give one answer. So they do elsewhere.
+"""Where a program has a value, `apply`, `answer_logits` and Tracr's own model give it; elsewhere ours agree with each other.
+
+Where it has none, Tracr's own answer is a matter of rounding, which differs between processors. Ours is the same on all of them;
+it is what Tracr answers on one with AVX2, and stands here as `ANSWERS`.
 
 CAPBENCH_THOROUGH=1 compares a thousand random programs with Tracr's models instead of a few (ten to twenty minutes).
 """
@@ -53,6 +56,15 @@ WITHOUT_VALUES = {  # name: (program, vocab, longest string)
     "many places": (rasp.SequenceMap(lambda x, y: (x + y) % 3, TOKENS, NEXT), {0, 1, 2}, 20),
 }
 
+ANSWERS = {  # to the fourth string
+    "the end compared": [1, -1, -1],
+    "the end mapped": [-2, -2, -2, -3, -2],
+    "two ends": [3, 1, 3, 3, 0, 3],
+    "in a chain": [2, 1, 2, 0],
+    "fetched again": [2, 1, 2, 2],
+    "many places": [1, 1, 0, 0, 2, 1, 0, 1, 0, 2, 1, 1, 2, 0, 1, 2, 2, 0, 2, 0],
+}
+
 
 def tracrs_answers(program: Any, vocab: set[Any], longest: int, strings: list[Sequence[Any]]) -> list[list[Any]]:
     """One string at a time, as its `apply` does; numbered as by compile_rasp, since its ties depend on the numbers."""
@@ -62,6 +74,12 @@ def tracrs_answers(program: Any, vocab: set[Any], longest: int, strings: list[Se
     assert encoder is not None and decoder is not None
     ids = [np.array([encoder.encode([BOS, *string])]) for string in strings]
     return [decoder.decode(np.asarray(run(theirs.params, one).unembedded_output)[0].tolist())[1:] for one in ids]
+
+
+def where_there_is_a_value(says: Sequence[Sequence[Any]], answers: Sequence[Sequence[Any]]) -> list[Any]:
+    """The answers at the positions at which a program says something."""
+    both = itertools.chain.from_iterable(zip(*of, strict=True) for of in zip(says, answers, strict=True))
+    return [answer for value, answer in both if value is not None]
 
 
 def fast_answers(model: TracrTransformer, strings: list[Sequence[Any]]) -> list[list[Any]]:
@@ -82,16 +100,16 @@ def test_where_the_program_has_no_value_all_give_one_answer(name: str) -> None:
     tokens = sorted(vocab)
     drawn = np.random.default_rng(0).integers(len(tokens), size=(20, longest))
     strings: list[Sequence[Any]] = [*drawn.tolist(), [0] * longest, [1] * longest]
-    expected = tracrs_answers(program, vocab, longest, strings)
     found = [model.apply([BOS, *string]).decoded[1:] for string in strings]
-    assert found == expected
-    assert fast_answers(model, strings) == expected
+    assert found[3] == ANSWERS[name]
+    assert fast_answers(model, strings) == found
     one = strings[3]  # not only in a batch
-    assert fast_answers(model, [one]) == [expected[3]]
+    assert fast_answers(model, [one]) == [found[3]]
     says = [program(list(string)) for string in strings]
     assert any(None in values for values in says)
-    pairs = itertools.chain.from_iterable(zip(*of, strict=True) for of in zip(says, found, strict=True))
-    assert all(value is None or value == answer for value, answer in pairs)
+    assert where_there_is_a_value(says, found) == where_there_is_a_value(says, says)
+    expected = tracrs_answers(program, vocab, longest, strings)
+    assert where_there_is_a_value(says, found) == where_there_is_a_value(says, expected)
 
 
 def test_a_tie_takes_the_first_class_whatever_the_batch_the_gradients_and_the_precision() -> None:
@@ -142,7 +160,9 @@ def test_random_programs_answer_as_tracrs_models(program: RaspProgram) -> None:
         np.testing.assert_allclose(found, expected, atol=1e-4)
         np.testing.assert_allclose(fast, expected, atol=1e-3)
     else:
-        assert found == expected and fast == expected
+        says = [interpret(program, string) for string in strings]
+        assert fast == found
+        assert where_there_is_a_value(says, found) == where_there_is_a_value(says, expected)
     COUNTS.append(sum(value is None for string in strings for value in interpret(program, string)))
     if len(COUNTS) % 15 == 0:
         jax.clear_caches()  # 40 MB a program

@@ -1,10 +1,11 @@
-"""Which class a compiled model answers where its program has no value (None): the one that Tracr's model answers.
+"""Which class a compiled model answers where its program has no value (None): the one that Tracr's model answers with AVX2.
 
 There nothing writes to the output's dimensions, and logits are what attention leaks to positions that are not selected: 1e-9,
 say. In single precision 1 + 1e-9 - 1 is 0 or 1e-9, as the order of the sum has it, so two ways of computing the same function
-would answer differently. These rows are computed again, so that they depend on neither batch nor way:
+would answer differently, and Tracr's own model does on another processor (one with AVX-512, say). These rows are computed again,
+so that they depend on neither batch nor way nor machine:
 
-- an MLP's input is summed as Tracr's model does on a CPU: in single precision, in the order of the residual dimensions;
+- an MLP's input is summed as Tracr's model does on a CPU with AVX2: in single precision, in the order of the residual dimensions;
 - everything else is in double precision;
 - classes that are equal but for rounding share their logit, and the first of them is the answer, as argmax has it in Tracr.
 
