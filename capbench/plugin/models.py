@@ -26,6 +26,7 @@ def make_models(config: pytest.Config, items: Iterable[pytest.Item], ours: Capbe
     with _speaking(config) as say:
         try:
             ours.prepare(collected, say=say)
+            ours.read_ahead(collected)
         except UsageError as error:  # a cache or a cluster that cannot be used
             raise pytest.UsageError(str(error)) from None
         except CapbenchError as error:  # the cache: an artefact of another format, a full disk

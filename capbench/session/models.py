@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
@@ -23,11 +24,12 @@ Tests = Sequence[Test]
 
 
 class Models:
-    """errors: step key -> why the step failed, for the tests that need it."""
+    """errors: step key -> why the step failed, for the tests that need it. seconds: spent on making models."""
 
     def __init__(self, studies: Studies) -> None:
         self.studies, self.options = studies, studies.options
         self.errors: dict[str, str] = {}
+        self.seconds = 0.0
 
     @cached_property
     def store(self) -> Store:
@@ -44,7 +46,9 @@ class Models:
     def prepare(self, tests: Tests, *, say: Callable[[str], None]) -> None:
         """Make the models that the tests need; failures are kept in `errors`."""
         steps, _ = self.steps(tests)
+        began = time.monotonic()
         self.errors |= self.make(Plan(steps), say=say)
+        self.seconds += time.monotonic() - began
 
     def steps(self, tests: Iterable[Test], seeds: Iterable[int] = ()) -> tuple[list[Step], list[str]]:
         """The models that the tests need, and one line for each reason why those of a test cannot be made, or be determined.

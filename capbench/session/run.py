@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from capbench.session.variants import OnVariants
     from capbench.studies.judge import Judge
 
+_WORTHWHILE = 10.0  # seconds of making: processes start in two to four
+
 
 @dataclass(frozen=True)
 class Collected:
@@ -120,6 +122,25 @@ class CapbenchSession:
             say(f"capbench: warning: {words}")
         self.models.prepare(collected.tests, say=say)
         self.variants.prepare(collected.on_variants, say=say)
+
+    def read_ahead(self, collected: Collected) -> None:
+        """Carry out the readings of the tests in the run's processes, if it has several: see session.reading_ahead.
+
+        Where models took no time, nor do readings: they are tiny, or are kept. Starting processes would cost more.
+        """
+        at_once, models = self.options.at_once, self.models
+        if models.seconds < _WORTHWHILE or at_once.jobs < 2 or self.options.ray or self.options.device != "cpu":
+            return
+        from capbench.session.judging import judge_of
+        from capbench.session.reading_ahead import read_ahead
+
+        pairs = zip(collected.tests, collected.bodies, strict=True)
+        read_ahead(
+            ((judge_of(models, *test, nodeid="", timed=lambda work: work()), body) for test, body in pairs if body),
+            models.store.root,
+            jobs=at_once.jobs,
+            bundled=not self.options.retrain,
+        )
 
     def _copies(self) -> list[str]:
         """What is to be said of folders of weights that hold the same ones under several names."""

@@ -1,0 +1,100 @@
+"""Carry out the readings of collected tests in several processes; the tests then find them in the store."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from capbench.pipeline import processes
+from capbench.pipeline.cores import limit_threads
+from capbench.store.store import Store
+from capbench.studies.judge import Judge
+from capbench.studies.lab import Lab, Reading
+from capbench.zoo.bundle import shelf
+
+Asked = Sequence[tuple[Reading, Sequence[str]]]
+
+
+class _NotedError(Exception):
+    """Ends a test's body: what it reads is known."""
+
+
+class _Noting(Judge):
+    """A judge that notes a test's first readings."""
+
+    def measure(self, *readings: tuple[Reading, Sequence[str]], where_lost: Asked = ()) -> None:
+        raise _NotedError(readings, where_lost)
+
+
+def read_ahead(
+    tests: Iterable[tuple[Judge, Callable[[Judge], object]]], root: Path, *, jobs: int, bundled: bool
+) -> None:
+    """Read what each test's first `measure` reads, as its judge would do it, each test in one of so many processes.
+
+    tests: judges of models that are made, with what the tests do with them. root: of the store. bundled: as of the run's lab.
+    What fails, or cannot be sent to another process, as a reading that a test file defines, is left to the test itself.
+    """
+    work = [sent for judge, body in tests if not judge.blocked and (sent := _sent(judge, body))]
+    if len(work) < 2:
+        return
+    context = processes.context()
+    far_end, line = context.Pipe(duplex=False)  # workers exit when our end is closed
+    pool = ProcessPoolExecutor(
+        min(jobs, len(work)), mp_context=context, initializer=_start_worker, initargs=(root, bundled, far_end)
+    )
+    try:
+        with suppress(RuntimeError):  # a worker died, and the pool with it: the tests read the rest
+            for future in [pool.submit(_read, sent) for sent in work]:
+                future.result()
+    finally:
+        line.close()
+        pool.shutdown(wait=True, cancel_futures=True)
+        far_end.close()
+
+
+def _sent(judge: Judge, body: Callable[[Judge], object]) -> bytes | None:
+    """A judge without lab and claim's functions, and what its test reads, as bytes; None if there is no telling them."""
+    given = {f.name: getattr(judge, f.name) for f in fields(judge) if not f.name.startswith("_")}
+    try:
+        body(_Noting(**given))
+    except _NotedError as noted:
+        readings, where_lost = noted.args
+    except Exception:
+        return None
+    else:
+        return None
+    plain = {**given, "claim": replace(judge.claim, needs=_nothing), "lab": None, "timed": _at_once}
+    with suppress(Exception):  # of pickle, it may be any
+        return pickle.dumps((plain, readings, where_lost))
+    return None
+
+
+def _nothing(study: Any, seed: int, case: Any) -> dict[str, Any]:
+    return {}
+
+
+def _at_once(work: Callable[[], None]) -> None:
+    work()
+
+
+_worker: dict[str, Lab] = {}
+
+
+def _start_worker(root: Path, bundled: bool, line: Any) -> None:
+    processes.die_when_left(line)
+    limit_threads()
+    store = Store(root)
+    _worker["lab"] = Lab(store, bundled=shelf()) if bundled else Lab(store)
+
+
+def _read(sent: bytes) -> None:
+    with warnings.catch_warnings(), suppress(Exception):  # the test says what is wrong
+        warnings.simplefilter("ignore")
+        plain, readings, where_lost = pickle.loads(sent)
+        Judge(**{**plain, "lab": _worker["lab"]}).measure(*readings, where_lost=where_lost)

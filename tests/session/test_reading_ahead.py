@@ -1,0 +1,91 @@
+"""Readings that other processes carry out: the same ones, found in the store; what cannot be sent is left to the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import study
+
+from capbench.pipeline.plan import Plan
+from capbench.pipeline.steps import Step
+from capbench.results import Measurement
+from capbench.session.reading_ahead import read_ahead
+from capbench.store.store import Store
+from capbench.studies.judge import Case, Claim, Judge
+from capbench.studies.lab import Bench, Built, Lab
+from capbench.studies.pcfg.readings import behaviour
+
+STUDY = study()
+
+
+def needs(study: Any, seed: int, case: Case) -> Mapping[str, Step]:
+    return {"base": study.initialised(seed)}
+
+
+def judge(store: Store, seed: int, *, lab: Lab | None = None, **changes: Any) -> Judge:
+    claim = Claim(id="some.claim", source="Table 1", needs=needs)
+    steps = {seed: needs(STUDY, seed, Case())}
+    given = {"claim": claim, "case": Case(), "nodeid": "", "method": "full", "study": STUDY, "lab": lab or Lab(store)}
+    return Judge(**{**given, "steps": steps, **changes})
+
+
+def body(judge: Judge) -> None:
+    judge.measure((behaviour, ["base"]))
+
+
+class Fails(Lab):
+    """A lab that has no models: it gives what is kept."""
+
+    def built(self, step: Step, device: str = "cpu") -> Any:
+        raise LookupError(step.label)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    found = Store(tmp_path / "cache")
+    assert not Plan([*needs(STUDY, 0, Case()).values(), *needs(STUDY, 1, Case()).values()]).run(found, jobs=1)
+    return found
+
+
+def measured(store: Store, seed: int, lab: Lab) -> tuple[Measurement, ...]:
+    return lab.read(behaviour, Bench(study=STUDY, seed=seed), needs(STUDY, seed, Case()))
+
+
+def test_the_readings_are_in_the_store_and_are_those_of_this_process(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(LookupError):
+        measured(store, 0, Fails(store))
+    read_ahead([(judge(store, seed), body) for seed in (0, 1)], store.root, jobs=2, bundled=False)
+    other = Store(tmp_path / "other")
+    assert not Plan([*needs(STUDY, 0, Case()).values(), *needs(STUDY, 1, Case()).values()]).run(other, jobs=1)
+    for seed in (0, 1):
+        found = measured(store, seed, Fails(store))
+        assert found and found == measured(other, seed, Lab(other))
+
+
+def of_a_test_file(bench: Bench[Any], base: Built) -> Iterable[Measurement]:
+    raise AssertionError("not to be called in the test's own process")
+
+
+def refuses(judge: Judge) -> None:
+    raise ValueError("before it measures")
+
+
+LEFT: list[Callable[[Judge], object]] = [
+    refuses,
+    lambda judge: None,
+    lambda judge: judge.measure((lambda bench, base: [], ["base"])),  # cannot be pickled
+    lambda judge: judge.measure((of_a_test_file, ["base"])),
+    lambda judge: judge.measure((behaviour, ["no such model"])),
+]
+
+
+def test_what_cannot_be_read_ahead_is_left_and_keeps_nothing_else_back(store: Store) -> None:
+    blocked = judge(store, 0, blocked="its method failed")
+    tests = [*((judge(store, 0), left) for left in LEFT), (blocked, body), (judge(store, 1), body)]
+    read_ahead(tests, store.root, jobs=2, bundled=False)
+    assert measured(store, 1, Fails(store))
+    with pytest.raises(LookupError):
+        measured(store, 0, Fails(store))
