@@ -39,7 +39,7 @@ def benchmarked(request: pytest.FixtureRequest) -> Callable[[Callable[[], None]]
     return timed
 
 
-def _named(config: pytest.Config) -> bool:
+def times_wanted(config: pytest.Config) -> bool:
     """Whether the command line, the environment or the configuration file holds an option of pytest-benchmark."""
     words = [*map(str, config.invocation_params.args), *config.getini("addopts")]
     words += shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))
@@ -54,7 +54,7 @@ class ClaimsAreBenchmarks:
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        self._shown = _named(config)
+        self._shown = times_wanted(config)
         self._asked = config.getoption("benchmark_only", False) or config.getoption("benchmark_skip", False)
 
     @pytest.hookimpl(wrapper=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capbench.errors import CapbenchError, UsageError
+from capbench.plugin.benchmarks import times_wanted
 from capbench.plugin.items import body_of, claim_of, may_run, no_test_runs, strategy_of
 from capbench.plugin.keys import JUDGE
 
@@ -26,7 +27,8 @@ def make_models(config: pytest.Config, items: Iterable[pytest.Item], ours: Capbe
     with _speaking(config) as say:
         try:
             ours.prepare(collected, say=say)
-            ours.read_ahead(collected)
+            if not times_wanted(config):  # what is read ahead is not there to be timed
+                ours.read_ahead(collected)
         except UsageError as error:  # a cache or a cluster that cannot be used
             raise pytest.UsageError(str(error)) from None
         except CapbenchError as error:  # the cache: an artefact of another format, a full disk

@@ -123,13 +123,14 @@ def case() -> Case:
 def judge(request: pytest.FixtureRequest, capbench_method: str, case: Case) -> Judge:
     """Decides one claim for one method: measure, check controls, decide. See capbench/studies/judge.py."""
     item = request.node
-    timed = benchmarked(request) if has_benchmarks(request.config) else lambda work: work()
     try:
         claim = claim_of(item)
     except UsageError as error:
         pytest.fail(str(error), pytrace=False)
     from capbench.session.judging import judge_of
+    from capbench.studies.judge import at_once
 
+    timed = benchmarked(request) if has_benchmarks(request.config) else at_once
     session = request.config.stash[SESSION]
     make_late(item, session)
     made = judge_of(session.models, claim, case, capbench_method, nodeid=portable_id(item), timed=timed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from capbench.errors import CapbenchError, NoAnswerError
@@ -81,7 +81,7 @@ def measured(run: CapbenchSession, collected: Collected) -> Measured:
         claim, case, method = test
         if claim.study == "calibration" or body is None:
             continue
-        judge = judge_of(run.models, claim, case, method, nodeid="", timed=lambda work: work())
+        judge = judge_of(run.models, claim, case, method)
         for steps in judge.steps.values():
             every = Plan(steps.values()).steps
             curves |= {key: s for key, s in every.items() if isinstance(s, Revive) and independent(s)}
@@ -92,9 +92,8 @@ def measured(run: CapbenchSession, collected: Collected) -> Measured:
 
 def _asked(judge: Judge, body: Callable[[Judge], object]) -> Iterator[Asked]:
     lab = _Listening(judge.lab)
-    given = {f.name: getattr(judge, f.name) for f in fields(judge) if not f.name.startswith("_")}
     with suppress(Exception):  # it looks at values that there are none of, as no model was read
-        body(_Listener(**{**given, "lab": lab}))
+        body(_Listener(**{**judge.given, "lab": lab}))
     for reading, bench, steps in lab.heard:
         if (part := part_of(reading)) is not None:
             for step in filter(independent, steps.values()):

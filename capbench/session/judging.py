@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
 from capbench.session.models import Models
-from capbench.studies.judge import Case, Claim, Judge
+from capbench.studies.judge import Case, Claim, Judge, at_once
 from capbench.verdicts import looks
 
 
@@ -17,8 +17,8 @@ def judge_of(
     case: Case | None,
     method: str,
     *,
-    nodeid: str,
-    timed: Callable[[Callable[[], None]], None],
+    nodeid: str = "",
+    timed: Callable[[Callable[[], None]], None] = at_once,
 ) -> Judge:
     """The judge of a claim for one method. models: the run's.
 

@@ -7,14 +7,14 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from capbench.pipeline import processes
 from capbench.pipeline.cores import limit_threads
 from capbench.store.store import Store
-from capbench.studies.judge import Judge
+from capbench.studies.judge import Judge, at_once
 from capbench.studies.lab import Lab, Reading
 from capbench.zoo.bundle import shelf
 
@@ -60,16 +60,15 @@ def read_ahead(
 
 def _sent(judge: Judge, body: Callable[[Judge], object]) -> bytes | None:
     """A judge without lab and claim's functions, and what its test reads, as bytes; None if there is no telling them."""
-    given = {f.name: getattr(judge, f.name) for f in fields(judge) if not f.name.startswith("_")}
     try:
-        body(_Noting(**given))
+        body(_Noting(**judge.given))
     except _NotedError as noted:
         readings, where_lost = noted.args
     except Exception:
         return None
     else:
         return None
-    plain = {**given, "claim": replace(judge.claim, needs=_nothing), "lab": None, "timed": _at_once}
+    plain = {**judge.given, "claim": replace(judge.claim, needs=_nothing), "lab": None, "timed": at_once}
     with suppress(Exception):  # of pickle, it may be any
         return pickle.dumps((plain, readings, where_lost))
     return None
@@ -77,10 +76,6 @@ def _sent(judge: Judge, body: Callable[[Judge], object]) -> bytes | None:
 
 def _nothing(study: Any, seed: int, case: Any) -> dict[str, Any]:
     return {}
-
-
-def _at_once(work: Callable[[], None]) -> None:
-    work()
 
 
 _worker: dict[str, Lab] = {}

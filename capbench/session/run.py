@@ -136,7 +136,7 @@ class CapbenchSession:
 
         pairs = zip(collected.tests, collected.bodies, strict=True)
         read_ahead(
-            ((judge_of(models, *test, nodeid="", timed=lambda work: work()), body) for test, body in pairs if body),
+            ((judge_of(models, *test), body) for test, body in pairs if body),
             models.store.root,
             jobs=at_once.jobs,
             bundled=not self.options.retrain,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from capbench.errors import NoAnswerError
@@ -44,6 +44,11 @@ class Case:
     __repr__ = __str__
 
 
+def at_once(work: Callable[[], None]) -> None:
+    """Does the work, and times nothing."""
+    work()
+
+
 # (study, seed, case) -> the models that a test needs, by name
 Needs = Callable[[Any, int, Case], Mapping[str, Step]]
 
@@ -79,7 +84,7 @@ class Judge:
     lab: Lab
     steps: Mapping[int, Mapping[str, Step]]  # by seed
     blocked: str = ""  # why the models could not be made, if so
-    timed: Callable[[Callable[[], None]], None] = lambda work: work()
+    timed: Callable[[Callable[[], None]], None] = at_once
     look: Look = ONLY
     verdict: Verdict | None = None
     _measurements: list[Measurement] = field(default_factory=list)
@@ -87,6 +92,11 @@ class Judge:
     _asked: list[str] = field(default_factory=list)
     _others: bool = False  # whether collateral damage was measured
     _started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What it was made of, by name: another kind of judge can be made of the same."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if not f.name.startswith("_")}
 
     def measure(
         self, *readings: tuple[Reading, Sequence[str]], where_lost: Sequence[tuple[Reading, Sequence[str]]] = ()

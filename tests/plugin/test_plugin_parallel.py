@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_plugin_expect import MODEL, UNDECIDED, expect
@@ -12,6 +14,8 @@ from test_plugin_expect import TESTS as EXPECTED
 from test_plugin_variants import ALWAYS
 from test_plugin_variants import TESTS as ON_VARIANTS
 from tiny_suite import comparable, lines_with, record, results, run, trained, write_suite
+
+from capbench.session.reading_ahead import read_ahead
 
 TESTS = """
 def by_prior(study, seed, case):
@@ -97,6 +101,28 @@ def test_values_variants_and_expectations_do_not_depend_on_jobs_or_xdist(pyteste
     again = json.loads(json.dumps(comparable(one)))
     next(r for r in again if r.get("measurements"))["measurements"][0]["value"] += 1e-6
     assert again != comparable(xdist)  # the comparison sees what it should
+
+
+def test_what_is_read_ahead_changes_nothing_and_is_not_read_ahead_where_it_is_timed(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(pytester, "--capbench-report=one")
+    read: list[int] = []
+
+    def noted(tests: Iterable[Any], root: Path, **how: Any) -> None:
+        found = list(tests)
+        read.append(len(found))
+        read_ahead(found, root, **how)
+
+    monkeypatch.setattr("capbench.session.run._WORTHWHILE", 0.0)
+    monkeypatch.setattr("capbench.session.reading_ahead.read_ahead", noted)
+    jobs = ("--capbench-jobs=2", "--capbench-cache=jobs cache")
+    run(pytester, *jobs, "--capbench-report=jobs")
+    assert read == [4]
+    assert comparable(results(pytester, "one")) == comparable(results(pytester, "jobs"))
+    run(pytester, *jobs, "--benchmark-columns=mean")
+    run(pytester, "--capbench-report=again")  # one job
+    assert read == [4]
 
 
 def test_a_second_run_trains_nothing_and_says_the_same(pytester: pytest.Pytester) -> None:
