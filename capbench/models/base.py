@@ -64,6 +64,10 @@ class Model(nn.Module):
         """Logits and activations; attention=True computes the attention maps too, which is slower."""
         raise NotImplementedError
 
+    def as_read(self, resid: Float[torch.Tensor, "*any d_model"]) -> Float[torch.Tensor, "*any d_model"]:
+        """The residual stream as the parts that read it see it, up to a fixed linear map: without what their norms remove."""
+        return resid
+
     def neurons(self) -> dict[str, nn.Linear]:
         """The linear maps whose rows count as neurons for pruning: all except the unembedding, whose rows are answers."""
         return {n: m for n, m in self.named_modules() if isinstance(m, nn.Linear) and n != "unembedding"}

@@ -135,6 +135,10 @@ class Gpt(Model):
             resid.append(x)
         return self._read_out(x), Activations(torch.stack(resid), torch.stack(maps) if attention else None)
 
+    def as_read(self, resid: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any d_model"]:
+        """The stream normalised as by each LayerNorm, before its weight and bias."""
+        return F.layer_norm(resid, resid.shape[-1:], eps=self.norm.eps)
+
     def _embed(self, tokens: Tensor) -> Tensor:
         self._passing(tokens)
         if tokens.shape[1] > self.config.seq_len:

@@ -13,7 +13,7 @@ from capbench.errors import CapbenchError
 from capbench.models.base import Model
 from capbench.pipeline.recording import Curves, Progress, fit_meta
 from capbench.pipeline.snapshots import Snapshots
-from capbench.pipeline.steps import Compile, Edit, FineTune, Initialise, Perturb, Pretrain, Revive, Step
+from capbench.pipeline.steps import Compile, Distil, Edit, FineTune, Initialise, Perturb, Pretrain, Revive, Step
 from capbench.store.store import Store
 from capbench.training.loop import fit, keeping, observing
 
@@ -51,7 +51,7 @@ def with_weights(step: Step, store: Store, weights: Mapping[str, torch.Tensor]) 
     origin, added = step, 0
     while not isinstance(origin, (Initialise, Compile)):
         added += origin.adds_blocks if isinstance(origin, Edit) else 0
-        (origin,) = origin.parents
+        origin = origin.parents[0]
     # By name, so that the version of a model's code does not hang on architectures that it has nothing to do with.
     architecture: Any = named(origin.architecture)
     if isinstance(origin, Initialise):
@@ -95,7 +95,7 @@ def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, 
             with observing(curves) as fits, keeping(snapshots.of(curves)):
                 fit(model, step.task, step.train)
             meta = {**fit_meta(fits), "curves": curves.as_json()}
-        case FineTune():
+        case FineTune() | Distil():
             # By name: no base model's key hangs on how methods are called.
             found: tuple[dict[str, torch.Tensor], dict[str, Any]] = named(step.carried_out_by)(step, store, progress)
             return found
@@ -104,7 +104,7 @@ def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, 
             curves = Curves((step.watch,), step.watch_every, progress, goal=step.goal)
             curves.evaluate(0, model)
             with observing(curves) as fits, keeping(snapshots.of(curves)):
-                fit(model, step.task, step.train)
+                named(step.relearn)(model, step.task, step.train)
             meta = {**fit_meta(fits), "curves": curves.as_json()}
             return {}, {**meta, **snapshots.spent()}
         case _:

@@ -36,7 +36,10 @@ class Watch:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One cached piece of work. `parents` are built first; `cost` is in training steps, for ordering and progress."""
+    """One cached piece of work. `parents` are built first; `cost` is in training steps, for ordering and progress.
+
+    The first of the parents gives the architecture.
+    """
 
     @property
     def parents(self) -> tuple[Step, ...]:
@@ -212,10 +215,36 @@ class FineTune(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Distil(Training):
+    """Teach a model to answer as another one does: what the other hides in its weights is not passed on (arXiv 2506.06278).
+
+    teacher: its logits on the prompts of `task` are the targets; the task's own answers are not used.
+    """
+
+    carried_out_by: ClassVar[str] = "capbench.pipeline.distilling:carry_out"
+    start: Step
+    teacher: Step
+    task: Task
+
+    @property
+    def code_paths(self) -> tuple[str, ...]:
+        return (self.carried_out_by, *super().code_paths)
+
+    @property
+    def parents(self) -> tuple[Step, ...]:
+        return self.start, self.teacher
+
+    @property
+    def label(self) -> str:
+        return f"distil {self.teacher.label} on {self.task.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Revive(Training):
-    """Full fine-tuning on the pretraining capability until `goal` accuracy (reFT, Scr.+FT or Scr., by its start).
+    """Training on the pretraining capability until `goal` accuracy (reFT, Scr.+FT or Scr., by its start).
 
     The result is a curve, not a model. goal: accuracy 0..1 on `watch`; checked every `watch_every` steps.
+    relearn: 'module:function', called as function(model, task, train); full fine-tuning if not given.
     """
 
     start: Step
@@ -223,6 +252,7 @@ class Revive(Training):
     watch: Watch
     watch_every: int
     goal: float
+    relearn: str = code_path("capbench.training.loop:fit")
 
     @property
     def parents(self) -> tuple[Step, ...]:

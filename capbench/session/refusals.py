@@ -26,7 +26,7 @@ class Refusals:
         while not isinstance(origin, Initialise):
             if isinstance(origin, Edit) or not origin.parents:
                 return ""  # only making the model would tell its form
-            (origin,) = origin.parents
+            origin = origin.parents[0]
         asked = (step.method, origin.architecture, origin.model)
         if asked not in self._said:
             self._said[asked] = _asked(step, origin)

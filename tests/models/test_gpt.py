@@ -168,3 +168,14 @@ def test_a_string_that_is_too_long_is_refused_with_both_lengths(model: Gpt) -> N
 def test_an_impossible_architecture_is_refused_with_the_value(wrong: dict[str, Any], quoted: str) -> None:
     with pytest.raises(UsageError, match=quoted):
         GptConfig(**{**vars(CONFIG), **wrong})
+
+
+def test_the_stream_as_read_is_all_that_any_reader_sees(model: Gpt, tokens: torch.Tensor) -> None:
+    resid = model.run_with_cache(tokens)[1].resid
+    seen = model.as_read(resid)
+    # Each norm gives its weight times that, plus its bias; what it removes moves nothing.
+    for norm, stream, read in zip([*(b.norm1 for b in model.blocks), model.norm], resid, seen, strict=True):
+        torch.testing.assert_close(norm(stream), read * norm.weight + norm.bias)
+    shift = torch.randn(resid.shape[:-1], generator=rng(2))[..., None]
+    torch.testing.assert_close(model.as_read(resid + 50 * shift), seen, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(model.as_read(30 * resid), seen, atol=1e-3, rtol=1e-3)

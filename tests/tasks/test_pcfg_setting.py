@@ -150,6 +150,24 @@ def test_splits_share_no_text_whatever_the_seeds() -> None:
             assert bool(texts & others) == (one == other), (one, first, other, second)
 
 
+@pytest.mark.parametrize("numbers, window", [({"C": 10, "T": 3}, 10), ({"I": 2, "CC": 9}, 9), ({"C": 4}, 12)])
+def test_no_counted_window_is_in_two_splits(numbers: dict[str, int], window: int) -> None:
+    setting = PcfgSetting(text_len=12, numbers=numbers)
+    assert setting.window == window
+    seen = {
+        split: {tuple(text[-window:]) for text in setting.texts(4000, split, np.random.default_rng(i)).tolist()}
+        for i, split in enumerate(SPLITS)
+    }
+    for one, its in seen.items():
+        for other, others in seen.items():
+            assert bool(its & others) == (one == other)
+    # What stands before the window changes nothing.
+    text = setting.texts(1, "select", np.random.default_rng(0))[:1]
+    before = np.array(list(product((0, 1, 2), repeat=12 - window)))
+    moved = np.concatenate([before, np.repeat(text[:, -window:], len(before), axis=0)], axis=1)
+    assert setting.in_split(moved, "select").all()
+
+
 # ---- mistakes
 
 

@@ -90,8 +90,16 @@ class PcfgStudy(FineTuningStudy):
     # Models
 
     def prior(self, name: str) -> Mapping[str, float]:
-        """The operand prior of a name; 'never' is the prior of a model never taught O_PT."""
-        return {self.operands[1]: 1.0} if name == "never" else self.preset.priors[name]
+        """The operand prior of a name.
+
+        'never' is that of a model never taught O_PT, only O_FT; 'others' that of one taught all operands but O_PT: it learns
+        O_PT fast, and never had it.
+        """
+        o_pt, o_ft = self.operands
+        if name == "others":
+            others = [operand for operand in self.setting.operands if operand != o_pt]
+            return {operand: 1 / len(others) for operand in others}
+        return {o_ft: 1.0} if name == "never" else self.preset.priors[name]
 
     def priors(self, name: str) -> Mapping[str, Mapping[str, float]]:
         """Priors of single family tokens, where they differ from `prior`."""
@@ -247,4 +255,4 @@ class PcfgJailbreak(PcfgStudy):
 
     def priors(self, name: str) -> Mapping[str, Mapping[str, float]]:
         """T_J1 and T_J2 know O_PT only, except in a model that was never taught it."""
-        return {} if name == "never" else {token: {O_PT: 1.0} for token in self.jailbreaks}
+        return {} if name in ("never", "others") else {token: {O_PT: 1.0} for token in self.jailbreaks}

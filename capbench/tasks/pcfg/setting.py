@@ -17,6 +17,7 @@ from capbench.tasks.pcfg.vocabulary import SPECIALS, Vocabulary
 from capbench.tasks.splits import Split, in_split, share
 
 _PARTS = 4  # half of all texts train, a quarter selects, a quarter evaluates
+_LEAST_WINDOW = 8  # counted letters from which on they decide the split: of fewer there are too few strings to divide
 _MOST_SYMBOLS = 2**25  # of the strings that are cut at once
 _MOST_EMPTY = 100_000  # after this many strings without a text there is none
 
@@ -118,9 +119,19 @@ class PcfgSetting:
                 )
         return found[0] if len(found) == 1 else np.concatenate(found)
 
+    @property
+    def window(self) -> int:
+        """How many letters at the end of a text decide its split: the most that any family counts (O').
+
+        So no counted window that is trained or selected on is ever scored, whatever stands before it. If no O' is at least 8,
+        the whole text decides: so few letters make too few windows, and any split has most of them.
+        """
+        most = max(self.numbers.values())
+        return most if most >= _LEAST_WINDOW else self.text_len
+
     def in_split(self, texts: np.ndarray, split: Split) -> np.ndarray:
-        """Which texts are in a split: bool [n]."""
-        return in_split(texts, split, _PARTS)
+        """Which texts are in a split, by their last `window` letters: bool [n]."""
+        return in_split(texts[:, -self.window :], split, _PARTS)
 
 
 def _list(names: Mapping[str, object]) -> str:
