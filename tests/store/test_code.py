@@ -66,7 +66,7 @@ STEPS_OF = {
     "measure/prune.py": set(),
     "measure/attention.py": set(),
     "studies/tracr/study.py": set(),
-    "studies/tracr/readings.py": set(),
+    "studies/tracr/readings/circuits.py": set(),
     "studies/tracr/preset.py": set(),
     "pipeline/plan.py": set(),
     "store/store.py": set(),
@@ -77,8 +77,10 @@ READINGS = {"pcfg": pcfg_readings.__file__, "tracr": tracr_readings.__file__, "s
 READINGS_OF = {
     "training/loop.py": set(READINGS),
     "measure/accuracy.py": set(READINGS),
-    "studies/pcfg/readings.py": {"pcfg"},
-    "studies/tracr/readings.py": {"tracr"},
+    "studies/pcfg/readings/__init__.py": {"pcfg"},
+    "studies/pcfg/readings/probes.py": {"pcfg"},
+    "studies/pcfg/readings/sampling.py": {"pcfg"},
+    "studies/tracr/readings/circuits.py": {"tracr"},
     "studies/readings.py": set(READINGS),
     "studies/pcfg/study.py": {"pcfg"},  # its type; and in the key by the study that a reading is given (lab.py)
     "studies/pcfg/tools.py": set(),
@@ -303,7 +305,10 @@ class Asked:
 @pytest.mark.parametrize(
     "name, changes",
     [
-        ("studies/tracr/readings.py", True),
+        ("studies/tracr/readings/weights.py", True),
+        ("studies/tracr/readings/common.py", True),
+        ("studies/tracr/readings/maps.py", False),  # other readings
+        ("studies/tracr/readings/__init__.py", False),
         ("measure/prune.py", True),
         ("tasks/tracr/strings.py", True),
         ("models/tracr/transformer.py", True),  # by way of the model's key

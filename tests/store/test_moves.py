@@ -38,10 +38,10 @@ steps.append(study("tracr-max").finetuned(0, c_tr=0, lr="small"))
 found = {f"{type(s).__name__} {i}": s.key for i, s in enumerate(Plan(steps).steps.values())}
 for readings in (of_known, of_trained, of_compiled):
     for name, reading in inspect.getmembers(readings, inspect.isfunction):
-        if reading.__module__ == readings.__name__ and not name.startswith("_"):
-            named = name_digest(f"{readings.__name__}:{name}")
+        if f"{reading.__module__}.".startswith(f"{readings.__name__}.") and not name.startswith("_"):
+            named = name_digest(f"{reading.__module__}:{name}")
             found[f"reading {named.partition('@')[0]} {len(found)}"] = [
-                named, reading_code(frozenset({pathlib.Path(readings.__file__)}))
+                named, reading_code(frozenset({pathlib.Path(inspect.getsourcefile(reading))}))
             ]
 print(json.dumps(found))
 """

@@ -1,0 +1,38 @@
+"""What is read off the models of the PCFG experiments. Each reading's result is kept; torch is imported inside.
+
+Names: `base` the pretrained model, `tuned` after fine-tuning, `never` a model never taught O_PT.
+"""
+
+from __future__ import annotations
+
+from capbench.studies.pcfg.readings.answers import (
+    accuracies,
+    accuracies_by_family,
+    behaviour,
+    class_balance,
+    collateral,
+    families,
+    wrong_answers,
+)
+from capbench.studies.pcfg.readings.neurons import pruning
+from capbench.studies.pcfg.readings.probes import (
+    description_length,
+    probing,
+    probing_by_token,
+    retention,
+)
+
+__all__ = [
+    "accuracies",
+    "accuracies_by_family",
+    "behaviour",
+    "class_balance",
+    "collateral",
+    "description_length",
+    "families",
+    "probing",
+    "probing_by_token",
+    "pruning",
+    "retention",
+    "wrong_answers",
+]

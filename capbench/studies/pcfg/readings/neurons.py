@@ -1,0 +1,60 @@
+"""What pruning neurons of PCFG models gives back of the old task, and costs of the new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from capbench.results import Measurement
+from capbench.studies.lab import Bench, Built
+from capbench.studies.pcfg.readings.sampling import drawn, sampled
+from capbench.studies.readings import curve_of
+from capbench.studies.seeds import subseed
+
+if TYPE_CHECKING:
+    from capbench.studies.pcfg.study import PcfgStudy
+
+
+def pruning(bench: Bench[PcfgStudy], tuned: Built) -> Iterator[Measurement]:
+    """Gain and cost of pruning the neurons that hold O_PT back, against random ones (Fig. 7).
+
+    Neurons and their number (at most preset.prune_most) are chosen on natural strings of the pretraining task, selection
+    split; O_PT is evaluated at C_Te 0, O_FT at C_Te 1, where the shortcut works. Larger numbers are for the figure.
+    """
+    import torch
+
+    from capbench.measure.prune import prune_and_evaluate
+
+    preset, study = bench.study.preset, bench.study
+    o_pt, o_ft = study.operands
+    pt, pt_batch = sampled(bench, o_pt, 0, preset.n_evaluate)
+    ft, ft_batch = sampled(bench, o_ft, 1, preset.n_evaluate)
+    select = study.evaluation(o_pt, c_te=None, split="select")
+    found = prune_and_evaluate(
+        tuned.model,
+        pretraining=pt,
+        finetuning=ft,
+        select=drawn(select, preset.n_select, subseed(bench.seed, "select neurons")),
+        evaluate=pt_batch,
+        evaluate_finetuning=ft_batch,
+        ks=preset.prune_ks,
+        most=preset.prune_most,
+        random_draws=preset.random_draws,
+        rng=torch.Generator().manual_seed(subseed(bench.seed, "random neurons")),
+    )
+    for series, accuracies in (
+        ("O_PT, pruned", found.pretraining),
+        ("O_PT, random neurons", found.random_pretraining),
+        ("O_FT, pruned", found.finetuning),
+        ("O_FT, random neurons", found.random_finetuning),
+    ):
+        points = list(zip(found.ks, accuracies, strict=True))
+        yield curve_of(bench, "pruning", series, points, x_label="pruned neurons", y_label="accuracy")
+    for name, value, unit in (
+        ("pruning.gain", found.gain, "difference"),
+        ("pruning.cost", found.cost, "difference"),
+        ("pruning.neurons", found.ks[found.best], "neurons"),
+        ("pruning.classes", found.classes[found.best], "classes"),
+        ("pruning.random_loss", found.random_pretraining[0] - found.random_pretraining[found.best], "difference"),
+    ):
+        yield Measurement(name=name, value=value, unit=unit, n=preset.n_evaluate, seed=bench.seed, group="pruning")
