@@ -14,15 +14,18 @@ from capbench.verdicts.collateral import everything_lost, in_words, shares
 from capbench.verdicts.tools import Toolbox
 from capbench.verdicts.values import by_name
 
+TWIN = "twin"  # the role of a never-taught model after the method: a control, which nothing is claimed about
+
 
 def measured(lab: Lab, bench: Bench[Study], steps: Mapping[str, Step]) -> Iterator[Measurement]:
     """The toolbox's reading of collateral damage, for each fine-tuned model by its name; nothing where there is no such reading.
 
-    It is kept without the name, so that claims that call a model differently share it.
+    Not for a twin: no verdict counts what a control loses. It is kept without the name, so that claims that call a model
+    differently share it.
     """
     reading = bench.study.toolbox.collateral
-    for name, step in steps.items() if reading is not None else ():
-        if reading is not None and isinstance(step, FineTune):
+    for name, step in _asked_about(steps).items():
+        if reading is not None:
             for m in lab.read(reading, bench, {"base": step.base, "tuned": step}):
                 yield replace(m, name=name + m.name.removeprefix("tuned"))
 
@@ -34,10 +37,14 @@ def destroyed(
     values = by_name(measurements)
     found: dict[int, str] = {}
     for seed, by_role in steps.items():
-        for name in (name for name, step in by_role.items() if isinstance(step, FineTune)):
+        for name in _asked_about(by_role):
             behaviour, others = behaviour_on(values, toolbox, seed, name), shares(values, name).get(seed, {})
             if behaviour is not None and behaviour <= GONE and everything_lost(others):
                 found.setdefault(
                     seed, f"'{name}' answers O_PT with accuracy {behaviour:.2f}, all else with {in_words(others)}"
                 )
     return found
+
+
+def _asked_about(steps: Mapping[str, Step]) -> dict[str, FineTune]:
+    return {name: step for name, step in steps.items() if isinstance(step, FineTune) and name != TWIN}

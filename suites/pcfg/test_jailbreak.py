@@ -10,7 +10,7 @@ import pytest
 
 from capbench.studies.conditions import VALID, base_knows
 from capbench.studies.judge import Case
-from capbench.studies.pcfg.claims import never_taught, tuned, tuned_both_priors
+from capbench.studies.pcfg.claims import never_taught, tuned, tuned_both_priors, twin
 from capbench.studies.pcfg.readings import behaviour, families, probing_by_token
 from capbench.studies.readings import finetuning_curves
 from capbench.verdicts.claims import at_least, at_most
@@ -20,7 +20,8 @@ TOKENS = ("NJ", "J1", "J2")
 
 
 def needs_never(study, seed, case):
-    return {**tuned(study, seed, case), "never": never_taught(study, seed, case)}
+    controls = {"never": never_taught(study, seed, case), "twin": twin(study, seed, case)}
+    return {**tuned(study, seed, case), **controls}
 
 
 def base_counts(judge, model):

@@ -18,6 +18,7 @@ def needs(study, seed, case):
         "base": study.base(seed),
         "tuned": study.finetuned(seed, c_tr=case.c_tr, lr=case.lr),
         "never": study.never(seed),
+        "twin": study.twin(seed, c_tr=case.c_tr, lr=case.lr),
     }
 
 

@@ -19,6 +19,7 @@ def needs(study, seed, case):
         "base": study.base(seed),
         "tuned": tuned,
         "never": never,
+        "twin": study.twin(seed, c_tr=case.c_tr, lr=case.lr),
         "reft_small": study.revival(tuned, seed, lr="small"),
         "scrft_small": study.revival(never, seed, lr="small"),
     }

@@ -25,6 +25,7 @@ def needs(study, seed, case):
         "base": study.base(seed),
         "tuned": tuned,
         "never": never,
+        "twin": study.twin(seed, c_tr=case.c_tr, lr=case.lr),
         f"reft_{RATE}": study.revival(tuned, seed, lr=RATE),
         f"scrft_{RATE}": study.revival(never, seed, lr=RATE),
     }

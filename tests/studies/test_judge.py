@@ -314,6 +314,11 @@ def test_collateral_damage_is_measured_of_every_fine_tuned_model_by_itself(role:
     assert [(m.name, m.seed) for m in found] == [(f"{role}.{n}.T", s) for s in (0, 1, 2) for n in ("before", "others")]
 
 
+def test_a_twin_is_a_control_whose_own_damage_nobody_asks_about() -> None:
+    found = of_fine_tuned(3, role="twin").record()
+    assert [m for m in found.measurements if m.unit == "accuracy"] == [] and found.verdict.status is Status.SUPPORTED
+
+
 def test_measuring_twice_or_once_more_measures_collateral_damage_once() -> None:
     j = of_fine_tuned(0)
     j.measure((GAIN, []))

@@ -165,6 +165,7 @@ def test_priors_by_the_papers_names_are_about_the_tasks_own_operands() -> None:
     swapped = study("c", "a", SIMPLEST.task.setting)  # the paper's high: O_PT .5, O_FT .3, the third .2
     assert swapped.prior("high") == pytest.approx({"c": 0.5, "a": 0.3, "b": 0.2})
     assert swapped.prior("never") == {"a": 1.0}
+    assert swapped.prior("others") == {"a": 0.5, "b": 0.5}
     assert swapped.prior(0.25) == {"c": 0.75, "a": 0.25}
     two = study("v", "u", LETTERS)
     assert two.prior("high") == pytest.approx({"v": 0.7, "u": 0.3})

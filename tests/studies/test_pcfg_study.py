@@ -10,6 +10,8 @@ from tiny import TINY
 
 from capbench.methods.specs.registry import find
 from capbench.pipeline.steps import FineTune
+from capbench.studies.judge import Case
+from capbench.studies.pcfg.claims import never_taught, probed, revived, twin
 from capbench.studies.pcfg.preset import PRIORS, paper, small
 from capbench.studies.pcfg.study import PcfgCounter, PcfgIndexer, PcfgJailbreak
 from capbench.tasks.mixture import Mixture
@@ -24,6 +26,10 @@ PLAIN: dict[str, Any] = {"prior": "low", "c_tr": 0.5, "lr": "medium"}
 def tuned(study: Any = COUNTER, **changes: Any) -> FineTune:
     found: FineTune = study.finetuned(0, **{**PLAIN, **changes})
     return found
+
+
+def asked(task: Any) -> list[PcfgTask]:
+    return [part for part in getattr(task, "parts", [task]) if isinstance(part, PcfgTask)]
 
 
 def target(step: FineTune) -> PcfgTask:
@@ -109,6 +115,29 @@ def test_three_tokens_mean_the_counter_and_two_of_them_know_one_operand() -> Non
 def test_a_model_that_never_learnt_the_old_operand_is_asked_for_the_new_one_only() -> None:
     asked = {o for part in COUNTER.pretraining("never").parts if isinstance(part, PcfgTask) for o in part.prior}
     assert asked == {"b"} and COUNTER.taught("never") == ("b",) and COUNTER.taught("high") == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("study", [COUNTER, INDEXER, JAILBREAK], ids=lambda s: s.title)
+@pytest.mark.parametrize(
+    "changes", [{}, {"prior": "high"}, {"mixing": 0.5, "wrong_answers": True}, {"duration": 0.5}], ids=str
+)
+def test_the_twin_is_the_never_taught_model_after_the_same_fine_tuning(study: Any, changes: dict[str, Any]) -> None:
+    case = Case(**{**PLAIN, **changes})
+    found, model = twin(study, 0, case), tuned(study, **changes)
+    assert isinstance(found, FineTune)
+    assert (found.base, found.train, found.method) == (never_taught(study, 0, case), model.train, model.method)
+    assert "a" not in {
+        operand for part in asked(found.task.retain) for operand in part.prior
+    }  # and is taught O_PT by none
+    right, right_of_model = ([part for part in asked(s.task.target) if part.correlation] for s in (found, model))
+    assert right == right_of_model
+
+
+def test_what_probes_and_revives_is_given_the_twin() -> None:
+    case = Case(**PLAIN)
+    for needs in (probed, revived):
+        models = needs(COUNTER, 0, case)
+        assert models["twin"] == twin(COUNTER, 0, case) and models["twin"].base == models["never"]
 
 
 def test_the_paper_scale_has_the_papers_numbers() -> None:

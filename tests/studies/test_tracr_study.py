@@ -116,6 +116,16 @@ def test_the_compiled_program_reads_the_task_s_strings(study: TracrStudy) -> Non
         assert step.max_seq_len + 1 == task.seq_len
 
 
+@both
+def test_the_twin_is_the_model_compiled_for_the_new_operand_after_the_same_fine_tuning(study: TracrStudy) -> None:
+    case: dict[str, Any] = {"c_tr": 0.5, "lr": "small"}
+    model, found = study.finetuned(0, **case), study.twin(0, **case)
+    assert found.base == study.never(0)
+    assert found.task.retain == study.strings(study.o_ft, None, "train")  # replay would teach it O_PT otherwise
+    same_task = dataclasses.replace(found.task, retain=model.task.retain)
+    assert dataclasses.replace(found, base=model.base, task=same_task) == model
+
+
 def test_without_a_method_there_are_base_models_only() -> None:
     for study in (TracrCounter(preset=TINY), TracrMax(preset=TINY)):
         assert study.base(0).key == dataclasses.replace(study, method=STUDIES[0].method).base(0).key

@@ -44,8 +44,9 @@ def tuned_both_priors(study: Any, seed: int, case: Case) -> Models:
 
 def probed(study: Any, seed: int, case: Case) -> Models:
     """A fine-tuned model, and the models that a probe of it is compared with."""
+    found = tuned(study, seed, case)
     controls = {"never": never_taught(study, seed, case), "initial": study.initialised(seed)}
-    return {**tuned(study, seed, case), **controls}
+    return {**found, **controls, "twin": twin(study, seed, case)}
 
 
 def revived(study: Any, seed: int, case: Case, rates: Sequence[str] = RATES) -> Models:
@@ -54,6 +55,7 @@ def revived(study: Any, seed: int, case: Case, rates: Sequence[str] = RATES) -> 
     return {
         **found,
         "never": never,
+        "twin": twin(study, seed, case),
         **{f"reft_{rate}": study.revival(found["tuned"], seed, lr=rate) for rate in rates},
         **{f"scrft_{rate}": study.revival(never, seed, lr=rate) for rate in rates},
     }
@@ -62,6 +64,15 @@ def revived(study: Any, seed: int, case: Case, rates: Sequence[str] = RATES) -> 
 def never_taught(study: Any, seed: int, case: Case) -> Step:
     """The model that was never taught O_PT, pretrained for as long as the case's base model."""
     step: Step = study.base(seed, prior="never", duration=case.parameters.get("duration", 1))
+    return step
+
+
+def twin(study: Any, seed: int, case: Case) -> Step:
+    """The never-taught model after the same method, on the same case: what the method leaves where there was nothing to lose.
+
+    A method may teach something that helps O_PT along. So the twin, not the untouched model, is the zero of a scale.
+    """
+    step: Step = study.finetuned(seed, **{**case.parameters, "prior": "never"})
     return step
 
 

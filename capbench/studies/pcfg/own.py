@@ -93,7 +93,7 @@ class PcfgOwn(PcfgStudy):
         o_pt, o_ft = self.operands
         if isinstance(name, (int, float)):
             return {o_pt: 1 - name, o_ft: name}
-        if name == "never":
+        if name in ("never", "others"):  # these are by operand, not by a name of the scale
             return super().prior(name)
         named = dict(zip(("a", "b"), self.operands, strict=True))
         others = [letter for letter in self.setting.operands if letter not in self.operands]

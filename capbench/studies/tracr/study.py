@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from capbench.pipeline.steps import Compile, FineTune, Perturb
@@ -10,6 +10,7 @@ from capbench.studies.base import FineTuningStudy
 from capbench.studies.seeds import subseed
 from capbench.studies.tracr.preset import TracrPreset
 from capbench.tasks.correlation import Correlation
+from capbench.tasks.finetuning import FineTuningTask
 from capbench.tasks.splits import Split
 from capbench.tasks.tracr.tasks import CounterTask, MaxTask
 
@@ -73,12 +74,22 @@ class TracrStudy(FineTuningStudy):
 
     def finetuned(self, seed: int, *, c_tr: float, lr: str) -> FineTune:
         """The base model after the method under test."""
-        task = self.strings(self.o_pt, None, "train").finetuning(self.o_ft, c_tr=c_tr, q=self.correlation_offset)
-        return self.tuned(self.base(seed), task, seed, lr=lr)
+        return self.tuned(self.base(seed), self._finetuning(c_tr), seed, lr=lr)
+
+    def twin(self, seed: int, *, c_tr: float, lr: str) -> FineTune:
+        """The model compiled for O_FT after the same method: what the method leaves where there was nothing to lose.
+
+        What it is to retain is the count for O_FT, all that it knows: that for O_PT would teach it what it never had.
+        """
+        task = replace(self._finetuning(c_tr), retain=self.strings(self.o_ft, None, "train"))
+        return self.tuned(self.never(seed), task, seed, lr=lr)
 
     def evaluation(self, operand: Any, *, c_te: float | None, split: Split = "evaluate") -> CounterTask | MaxTask:
         """The task of an operand on strings with the spurious correlation at rate c_te (None: not looked at)."""
         return self.strings(operand, None if c_te is None else self._correlation(c_te), split)
+
+    def _finetuning(self, c_tr: float) -> FineTuningTask:
+        return self.strings(self.o_pt, None, "train").finetuning(self.o_ft, c_tr=c_tr, q=self.correlation_offset)
 
     def _correlation(self, rate: float) -> Correlation:
         return Correlation(o_pt=self.o_pt, o_ft=self.o_ft, rate=rate, q=self.correlation_offset)
