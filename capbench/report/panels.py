@@ -29,7 +29,9 @@ GROUPS = {
     ),
     "class balance": (
         "Class balance",
-        "How the answers are distributed in the fine-tuning data, by C_Tr, and in natural strings.",
+        "How the answers are distributed: for O_FT in the fine-tuning data, by C_Tr, and in natural strings; for O_PT in each "
+        "split. What is evaluated was not trained on where an answer hangs on as many letters as decide the split. Where it "
+        "hangs on a few, as for the token at one place, every split has the same ones (balance.trained).",
     ),
     "calibration": (
         "ROC curves",

@@ -40,7 +40,7 @@ def named(*names: str) -> dict[str, Step]:
     return {name: steps()[name] for name in names}
 
 
-BALANCES = ("c_tr0", "c_tr0.5", "c_tr1", "natural")
+BALANCES = ("c_tr0", "c_tr0.5", "c_tr1", "natural", "train", "select", "evaluate")
 REVIVALS = [f"{kind}_{rate}" for kind in ("reft", "scrft", "scr") for rate in RATES]
 # reading, names of its models, names of its values, and its curves (series, and points per line)
 READINGS: dict[str, tuple[Reading, list[str], set[str], list[tuple[str, int]]]] = {
@@ -68,7 +68,8 @@ READINGS: dict[str, tuple[Reading, list[str], set[str], list[tuple[str, int]]]] 
     "class_balance": (
         pcfg_readings.class_balance,
         [],
-        {f"balance.{q}.{w}" for q in ("classes", "largest") for w in BALANCES},
+        {f"balance.{q}.{w}" for q in ("classes", "largest") for w in BALANCES}
+        | {f"balance.trained.{f}" for f in TINY.setting.families},
         [(which, TINY.setting.text_len + 1) for which in BALANCES],
     ),
     "finetuning_curves": (

@@ -9,11 +9,11 @@ from capbench.studies.pcfg.readings.answers import (
     accuracies,
     accuracies_by_family,
     behaviour,
-    class_balance,
     collateral,
     families,
     wrong_answers,
 )
+from capbench.studies.pcfg.readings.balance import class_balance
 from capbench.studies.pcfg.readings.neurons import pruning
 from capbench.studies.pcfg.readings.probes import (
     description_length,

@@ -1,4 +1,4 @@
-"""What PCFG models answer: accuracy on the old and the new task, on everything else, and how the answers spread."""
+"""What PCFG models answer: accuracy on the old and the new task, and on everything else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from capbench.results import Measurement
 from capbench.studies.lab import Bench, Built, made_of
 from capbench.studies.pcfg.readings.sampling import drawn, sampled
-from capbench.studies.readings import accuracy_number, by_model, curve_of, number
+from capbench.studies.readings import accuracy_number, by_model
 from capbench.studies.seeds import subseed
 
 if TYPE_CHECKING:
@@ -83,24 +83,3 @@ def wrong_answers(bench: Bench[PcfgStudy], tuned: Built) -> Iterator[Measurement
         task = replace(bench.study.evaluation(o_pt, c_te=c_te), answered=o_ft)
         batch = drawn(task, n, subseed(bench.seed, f"evaluate wrong {c_te}"))
         yield accuracy_number(bench, f"tuned.wrong.c_te{c_te}", accuracy(tuned.model, task, batch), n)
-
-
-def class_balance(bench: Bench[PcfgStudy]) -> Iterator[Measurement]:
-    """Over how many classes the answers for O_FT spread in the fine-tuning data, by C_Tr and in natural strings (Fig. 16).
-
-    balance.classes.<which>: the effective number of classes, exp of the entropy of the answers. balance.largest.<which>:
-    the share of the commonest. No model is asked.
-    """
-    import numpy as np
-
-    study, n = bench.study, 8 * bench.study.preset.n_evaluate
-    for which, c_tr in (("c_tr0", 0), ("c_tr0.5", 0.5), ("c_tr1", 1), ("natural", None)):
-        task = study.evaluation(study.operands[1], c_te=c_tr, split="train")
-        batch = drawn(task, n, subseed(bench.seed, f"balance {which}"))
-        answers = (batch.targets[:, task.answer_pos] - task.first_answer).numpy()
-        shares = np.bincount(answers, minlength=task.n_answers) / n
-        entropy = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
-        points = list(enumerate(shares.tolist()))
-        yield curve_of(bench, "class balance", which, points, x_label="answer", y_label="share of strings")
-        yield number(bench, f"balance.classes.{which}", float(np.exp(entropy)), "classes", n, "class balance")
-        yield number(bench, f"balance.largest.{which}", float(shares.max()), "share", n, "class balance")
