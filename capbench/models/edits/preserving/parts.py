@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -42,25 +42,20 @@ class Reader(NamedTuple):
     bias: Float[Tensor, " rows"] | None
 
 
-P = ParamSpec("P")
-M = TypeVar("M", bound=Model)
-
-
-def in_double(change: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], Any]:
+def in_double(change: Callable[..., None]) -> Callable[..., Any]:
     """Make a rewrite of a function that changes the weights of a model in place: it gets a copy in float64.
 
     The rewrite returns the copy in the model's own precision, and raises UsageError for other architectures.
     """
 
     @functools.wraps(change)
-    def rewrite(model: M, *args: P.args, **kwargs: P.kwargs) -> M:
+    def rewrite(model: Any, **arguments: Any) -> Any:
         if not isinstance(model, (Gpt, TracrTransformer)):
             raise UsageError(f"only Gpt and compiled models can be rewritten, not {type(model).__name__}")
         copied = copy.deepcopy(model).double()
         with torch.no_grad():
-            change(copied, *args, **kwargs)
-        rewritten: M = copied.to(next(model.parameters()).dtype)
-        return rewritten
+            change(copied, **arguments)
+        return copied.to(next(model.parameters()).dtype)
 
     return rewrite
 
@@ -78,10 +73,10 @@ def heads(model: Any, block: Any) -> Heads:
     """The attention of a block."""
     if isinstance(model, Gpt):
         qkv, n = block.attn.qkv, block.attn.n_heads
-        of = [Rows(*rows) for rows in zip(qkv.weight.chunk(3), qkv.bias.chunk(3), strict=True)]
-        return Heads(n, *of, block.attn.out)
-    of = [Rows(linear.weight, linear.bias) for linear in (block.query, block.key, block.value)]
-    return Heads(block.n_heads, *of, block.out)
+        query, key, value = map(Rows, qkv.weight.chunk(3), qkv.bias.chunk(3))
+        return Heads(n, query, key, value, block.attn.out)
+    query, key, value = (Rows(linear.weight, linear.bias) for linear in (block.query, block.key, block.value))
+    return Heads(block.n_heads, query, key, value, block.out)
 
 
 def embeddings(model: Any) -> list[Float[Tensor, "entry d_model"]]:
