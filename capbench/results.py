@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SCHEMA = 8
+SCHEMA = 9
 # Schema 1 had no grids; 1 and 2 no expectations and no evidence per seed; 1 to 3 no variants; 1 to 4 no user-defined task;
 # 1 to 5 neither studies nor what was not calibrated; 1 to 6 no warnings; 1 to 7 neither how an interval was found, nor states per
-# seed, nor collateral damage, nor bounds (a censored revival stood there as a plain value). Otherwise they are the same.
-READABLE = (1, 2, 3, 4, 5, 6, 7, SCHEMA)
+# seed, nor collateral damage, nor bounds (a censored revival stood there as a plain value); 1 to 8 no relabelling. Otherwise they
+# are the same.
+READABLE = (1, 2, 3, 4, 5, 6, 7, 8, SCHEMA)
 
 
 # Entries of a protocol that are not part of a case's name: the numbers behind its names, and how they were computed.
@@ -46,6 +47,21 @@ class CollateralState(StrEnum):
     KEPT = "kept"
     DAMAGED = "damaged"
     LOST = "lost"
+
+
+class RelabellingState(StrEnum):
+    """What a fixed relabelling of a model's answers gives back of the capability.
+
+    suffices: what would count as behaviour kept, and far more than of a model that never had it. nearly suffices: less, but still
+    far more than of such a model. follows from the task: what would count as kept, and hardly more than of such a model. falls
+    short: neither.
+    """
+
+    SUFFICES = "suffices"
+    MOSTLY = "nearly suffices"
+    FOLLOWS = "follows from the task"
+    FALLS_SHORT = "falls short"
+    DIFFERS = "differs by seed"
 
 
 class FinetunedState(StrEnum):
@@ -286,11 +302,29 @@ class Collateral:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Relabelling:
+    """O_PT accuracy after the best fixed relabelling of a model's own answers, fitted and scored on different strings.
+
+    value: of the fine-tuned model; twin: of a never-taught model after the same method; constant: of the commonest answer alone.
+    All are means over the seeds in per_seed, which has the fine-tuned model's.
+    """
+
+    state: RelabellingState
+    value: float
+    twin: float
+    constant: float
+    per_seed: Mapping[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require_finite("relabelling", self.value, self.twin, self.constant, *self.per_seed.values())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Capability:
     """The joint verdict of all tools on one model × task × protocol × method.
 
     per_seed: the state on each seed, from which the verdict was counted. collateral: None where the base model knew nothing else,
-    or where it was not measured. provisional: from a single seed. uncalibrated: the tools with a vote that were read, but never
+    or where it was not measured. relabelling: None where it was not measured. provisional: from a single seed. uncalibrated: the tools with a vote that were read, but never
     calibrated for this study and scale.
     """
 
@@ -306,6 +340,7 @@ class Capability:
     uncalibrated: tuple[str, ...] = ()
     per_seed: Mapping[int, CapabilityState] = field(default_factory=dict)
     collateral: Collateral | None = None
+    relabelling: Relabelling | None = None
     provisional: bool = False
 
     @property
@@ -432,6 +467,7 @@ def _capability(raw: Mapping[str, Any]) -> Capability:
             "uncalibrated": tuple(raw.get("uncalibrated", ())),
             "per_seed": {int(seed): CapabilityState(state) for seed, state in raw.get("per_seed", {}).items()},
             "collateral": _collateral(raw["collateral"]) if raw.get("collateral") else None,
+            "relabelling": _relabelling(raw["relabelling"]) if raw.get("relabelling") else None,
             "evidence": tuple(
                 Evidence(
                     **{
@@ -449,6 +485,11 @@ def _capability(raw: Mapping[str, Any]) -> Capability:
 def _collateral(raw: Mapping[str, Any]) -> Collateral:
     per_seed = {int(seed): value for seed, value in raw["per_seed"].items()}
     return Collateral(**{**raw, "state": CollateralState(raw["state"]), "per_seed": per_seed})
+
+
+def _relabelling(raw: Mapping[str, Any]) -> Relabelling:
+    per_seed = {int(seed): value for seed, value in raw["per_seed"].items()}
+    return Relabelling(**{**raw, "state": RelabellingState(raw["state"]), "per_seed": per_seed})
 
 
 def _refuse_constant(name: str) -> float:

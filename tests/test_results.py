@@ -27,6 +27,8 @@ from capbench.results import (
     Grid,
     Measurement,
     Record,
+    Relabelling,
+    RelabellingState,
     Results,
     RunInfo,
     Status,
@@ -103,10 +105,15 @@ evidence = st.builds(Evidence, tool=text, value=maybe, unit=text, reading=text, 
     per_seed=st.just({3: 1.0}), bounds=st.dictionaries(st.just(3), bounds),
 )  # fmt: skip
 collateral = st.builds(Collateral, state=st.sampled_from(CollateralState), worst=text, value=maybe, per_seed=by_seed)
+relabelling = st.builds(
+    Relabelling, state=st.sampled_from(RelabellingState), value=numbers, twin=numbers, constant=numbers,
+    per_seed=st.dictionaries(whole, numbers, max_size=2),
+)  # fmt: skip
 capabilities = st.builds(
     Capability, model=text, task=text, method=text, protocol=protocols, verdict=st.sampled_from(CapabilityState),
     finetuned=st.none() | st.sampled_from(FinetunedState), evidence=tuples(evidence), reason=text,
     per_seed=st.dictionaries(whole, st.sampled_from(CapabilityState), max_size=2), collateral=st.none() | collateral,
+    relabelling=st.none() | relabelling,
 )  # fmt: skip
 runs = st.builds(
     RunInfo, run_id=text, capbench=text, git_commit=st.none() | text, python=text, torch=st.none() | text, device=text,
@@ -318,6 +325,15 @@ def test_a_file_from_before_studies_is_read() -> None:
     assert from_json(json.dumps(raw)) == before and before.capabilities
 
 
+def test_a_file_from_before_relabelling_is_read() -> None:
+    before = example()
+    raw = json.loads(to_json(before)) | {"schema": 8}
+    for found in raw["capabilities"]:
+        del found["relabelling"]
+    plain = tuple(dataclasses.replace(c, relabelling=None) for c in before.capabilities)
+    assert from_json(json.dumps(raw)) == dataclasses.replace(before, capabilities=plain)
+
+
 def test_a_verdict_s_study_and_its_uncalibrated_tools_are_read_back() -> None:
     (first, *others) = example().capabilities
     told = dataclasses.replace(first, study="parity", uncalibrated=("reader", "revival"))
@@ -335,7 +351,7 @@ def test_a_file_from_before_variants_is_read(schema: int) -> None:
     after = from_json(json.dumps(raw))
     expected = "refuted: deletes" if schema == 3 else ""
     assert after.records == (dataclasses.replace(tried(), trials=()), record(expected=expected))
-    assert json.loads(to_json(after))["schema"] == SCHEMA == 8
+    assert json.loads(to_json(after))["schema"] == SCHEMA == 9
 
 
 def test_trials_are_read_back_with_their_status_and_specification() -> None:

@@ -98,6 +98,7 @@ def render(results: Results) -> str:
         subject=words.subject,
         case=words.case,
         by_seed=words.by_seed,
+        relabelling=words.relabelling,
         treatment=words.treatment,
         duration=words.duration,
         bar_size=BAR,

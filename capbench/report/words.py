@@ -83,6 +83,16 @@ def collateral(capability: Capability) -> str:
     return DASH if found is None else f"{found.state}, {found.worst} {number(found.value)}"
 
 
+def relabelling(capability: Capability) -> str:
+    """What a fixed relabelling of the model's answers gives back, beside what it gives without the capability."""
+    found = capability.relabelling
+    if found is None:
+        return DASH
+    figures = f"{number(found.value)}, twin {number(found.twin)}, one answer {number(found.constant)}"
+    by_seed = ", ".join(f"{seed}: {number(value)}" for seed, value in sorted(found.per_seed.items()))
+    return f"{found.state} ({figures})" + (f"; by seed {by_seed}" if len(found.per_seed) > 1 else "")
+
+
 def expectation(record: Record) -> str:
     """Whether the status is the one that the user expects: ' (expected)', ' (unexpected)', or nothing where none is stated."""
     if not record.expected:

@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from capbench.results import Capability, CapabilityState, Collateral, Evidence, FinetunedState, Measurement, Record
+from capbench.results import (
+    Capability,
+    CapabilityState,
+    Collateral,
+    Evidence,
+    FinetunedState,
+    Measurement,
+    Record,
+    Relabelling,
+)
+from capbench.verdicts import relabelling
 from capbench.verdicts.by_seed import ASKED, behaviour_on, finetuned_on, state_on
 from capbench.verdicts.collateral import collateral, shares
 from capbench.verdicts.counting import agreed
@@ -72,6 +82,7 @@ class Assessment:
     uncalibrated: tuple[str, ...]
     per_seed: Mapping[int, CapabilityState]
     collateral: Collateral | None
+    relabelling: Relabelling | None
 
     @property
     def provisional(self) -> bool:
@@ -111,9 +122,11 @@ def assess(
     says = {e.tool: e.reading for e in all_read if e.tool in voting and e.reading != UNMEASURED}
     uncalibrated = tuple(t.name for t in read if t.votes and scale not in t.auc and _has_value(values[t.measured]))
     untouched = all(seed in values.get(f"tuned.{_CHANGED}", {}) for seed in asked)
-    why = reason(found, says)
+    state = agreed([_decided(f.state) for f in found.values()]) or CapabilityState.UNDECIDED
+    relabelled = relabelling.relabelling(values, asked)
+    why = "; ".join(filter(None, (reason(found, says), relabelling.in_words(relabelled, state))))
     return Assessment(
-        state=agreed([_decided(f.state) for f in found.values()]) or CapabilityState.UNDECIDED,
+        state=state,
         finetuned=agreed([finetuned_on(values, seed) for seed in asked]),
         evidence=all_read,
         reason=(f"no weight changed: {why}" if untouched else why)
@@ -121,6 +134,7 @@ def assess(
         uncalibrated=uncalibrated,
         per_seed={seed: f.state for seed, f in found.items()},
         collateral=collateral({seed: others[seed] for seed in asked if seed in others}, asked),
+        relabelling=relabelled,
     )
 
 
@@ -148,6 +162,7 @@ def _capability(records: Sequence[Record], toolbox: Toolbox, scale: str) -> Capa
         uncalibrated=found.uncalibrated,
         per_seed=found.per_seed,
         collateral=found.collateral,
+        relabelling=found.relabelling,
         provisional=found.provisional,
     )
 

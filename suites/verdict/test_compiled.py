@@ -14,6 +14,7 @@ from capbench.results import CapabilityState
 from capbench.studies.conditions import base_knows
 from capbench.studies.judge import Case
 from capbench.studies.readings import finetuning_curves, revival
+from capbench.studies.relabelling import relabelling
 from capbench.studies.tracr.readings import behaviour, circuit, weight_pruning
 
 RATE = "small"  # of revival: the one at which the tool was calibrated
@@ -41,6 +42,7 @@ def state_is(judge, expected):
             (revival, [f"reft_{RATE}", f"scrft_{RATE}"]),
             (circuit, ["base", "tuned", "never"]),
             (weight_pruning, ["tuned"]),
+            (relabelling, ["tuned", "twin"]),
         ),
     )
     base_knows(judge, "base", "O_PT")

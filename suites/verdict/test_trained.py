@@ -21,6 +21,7 @@ from capbench.studies.judge import Case
 from capbench.studies.pcfg.claims import revived
 from capbench.studies.pcfg.readings import behaviour, pruning, retention, wrong_answers
 from capbench.studies.readings import finetuning_curves, revival
+from capbench.studies.relabelling import relabelling
 
 RATE = "medium"  # of revival: the one at which the tool was calibrated
 needs = partial(revived, rates=(RATE,))
@@ -41,6 +42,7 @@ def state_is(judge, expected, *also):
             (revival, [f"reft_{RATE}", f"scrft_{RATE}"]),
             (retention, ["base", "tuned", "never"]),
             (pruning, ["tuned"]),
+            (relabelling, ["tuned", "twin"]),
         ),
     )
     base_knows(judge, "base", "O_PT", *["O_FT"] * (judge.case.prior == "high"))

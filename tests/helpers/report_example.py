@@ -25,6 +25,8 @@ from capbench.results import (
     Grid,
     Measurement,
     Record,
+    Relabelling,
+    RelabellingState,
     Results,
     RunInfo,
     Status,
@@ -321,6 +323,9 @@ def _capabilities() -> tuple[Capability, ...]:
     damaged = Collateral(
         state=CollateralState.DAMAGED, worst="operand c", value=0.71, per_seed=dict.fromkeys(SEEDS, 0.71)
     )
+    outputs = Relabelling(
+        state=RelabellingState.SUFFICES, value=0.96, twin=0.23, constant=0.11, per_seed={0: 0.97, 1: 0.95, 2: 0.96}
+    )
     cases = [
         ("low", "small", wrapped, shortcut, 120.0, reasons[0], wrapped, kept),
         ("low", "medium", wrapped, shortcut, 180.0, reasons[1], CapabilityState.DELETED, damaged),
@@ -337,6 +342,7 @@ def _capabilities() -> tuple[Capability, ...]:
             reason=reason,
             per_seed={0: verdict, 1: verdict, 2: last},
             collateral=rest,
+            relabelling=outputs if verdict is wrapped else None,
             evidence=(
                 Evidence(tool="behaviour", value=0.03, unit="accuracy", reading="absent", rule="O_PT accuracy <= 0.20"),
                 Evidence(tool="pruning", value=0.42, unit="accuracy", reading="present", rule="gain >= 0.30"),
