@@ -324,8 +324,8 @@ class Capability:
     """The joint verdict of all tools on one model × task × protocol × method.
 
     per_seed: the state on each seed, from which the verdict was counted. collateral: None where the base model knew nothing else,
-    or where it was not measured. relabelling: None where it was not measured. provisional: from a single seed. uncalibrated: the tools with a vote that were read, but never
-    calibrated for this study and scale.
+    or where it was not measured. relabelling: None where it was not measured. provisional: from a single seed. uncalibrated: the
+    tools with a vote that were read, but never calibrated for this study and scale.
     """
 
     model: str

@@ -37,8 +37,8 @@ class Relabelled(Study, Protocol):
         ...
 
 
-# At C_Te 0 the answer to O_FT does not give that to O_PT; in natural strings it sometimes does, at C_Te 1 always. So what counts is
-# C_Te 0, and C_Te 1 shows how much of a relabelling can follow from the task.
+# At C_Te 0 the answer to O_FT does not give that to O_PT; in natural strings it sometimes does, at C_Te 1 always. So what
+# counts is C_Te 0, and C_Te 1 shows how much of a relabelling can follow from the task.
 STRINGS: Mapping[str, float | None] = {"": 0, ".natural": None, ".c_te1": 1}
 
 

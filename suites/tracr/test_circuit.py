@@ -9,6 +9,7 @@ import pytest
 
 from capbench.studies.conditions import base_knows, behaviour_lost
 from capbench.studies.judge import Case
+from capbench.studies.relabelling import relabelling
 from capbench.studies.tracr.readings import behaviour, circuit
 from capbench.verdicts.claims import at_least, at_most
 
@@ -23,7 +24,9 @@ def needs(study, seed, case):
 
 
 def read(judge):
-    judge.measure((behaviour, ["base", "tuned"]), (circuit, ["base", "tuned", "never"]))
+    judge.measure(
+        (behaviour, ["base", "tuned"]), (circuit, ["base", "tuned", "never"]), (relabelling, ["tuned", "twin"])
+    )
     base_knows(judge, "base", "O_PT")
     behaviour_lost(judge)
     judge.control("O_PT read from the compiled model", judge["circuit.base.O_PT"], low=0.90)

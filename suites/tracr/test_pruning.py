@@ -10,6 +10,7 @@ import pytest
 
 from capbench.studies.conditions import base_knows, behaviour_lost
 from capbench.studies.judge import Case
+from capbench.studies.relabelling import relabelling
 from capbench.studies.tracr.readings import (
     behaviour,
     neuron_pruning,
@@ -34,7 +35,9 @@ def prune(judge, units):
         "weights": (weight_pruning, weight_search_control),
         "neurons": (neuron_pruning, neuron_search_control),
     }[units]
-    judge.measure((behaviour, ["base", "tuned"]), (search, ["tuned"]), (control, ["never"]))
+    judge.measure(
+        (behaviour, ["base", "tuned"]), (search, ["tuned"]), (control, ["never"]), (relabelling, ["tuned", "twin"])
+    )
     base_knows(judge, "base", "O_PT")
     behaviour_lost(judge)
     judge.control("O_PT after the same search in a model that never had it", judge[f"pruning.{units}.never"], high=0.40)

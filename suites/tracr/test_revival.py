@@ -9,6 +9,7 @@ import pytest
 from capbench.studies.conditions import LOST, base_knows, behaviour_lost
 from capbench.studies.judge import Case
 from capbench.studies.readings import revival
+from capbench.studies.relabelling import relabelling
 from capbench.studies.tracr.readings import behaviour
 from capbench.verdicts.claims import at_least, at_most
 
@@ -26,7 +27,11 @@ def needs(study, seed, case):
 
 
 def revive(judge):
-    judge.measure((behaviour, ["base", "tuned", "never"]), (revival, ["reft_small", "scrft_small"]))
+    judge.measure(
+        (behaviour, ["base", "tuned", "never"]),
+        (revival, ["reft_small", "scrft_small"]),
+        (relabelling, ["tuned", "twin"]),
+    )
     base_knows(judge, "base", "O_PT")
     base_knows(judge, "never", "O_FT")
     behaviour_lost(judge)

@@ -18,6 +18,7 @@ from capbench.studies.lab import Reading
 from capbench.studies.pcfg.readings import behaviour, class_balance, probing, pruning
 from capbench.studies.readings import finetuning_curves
 from capbench.studies.readings import revival as revival_curves
+from capbench.studies.relabelling import relabelling
 from capbench.verdicts.claims import at_least, at_most
 
 RATES = ("medium", "small")  # rates of revival
@@ -184,7 +185,7 @@ def probe(judge: Judge, *also: Asked, bits_apart: float, valid: float = VALID, l
     These two are the ends of the scale.
     """
     models = ["base", "tuned", "never"]
-    judge.measure((behaviour, models), (probing, [*models, "initial"]), *also)
+    judge.measure((behaviour, models), (probing, [*models, "initial"]), (relabelling, ["tuned", "twin"]), *also)
     base_knows(judge, "base", "O_PT", accuracy=valid)
     base_knows(judge, "never", "O_FT", accuracy=valid)
     behaviour_lost(judge, accuracy=lost)
@@ -209,7 +210,12 @@ def revive(
     also: further readings. beside: more curves, of Scr. or of a retain-only revival.
     """
     curves = [f"{kind}_{rate}" for kind in ("reft", "scrft") for rate in rates]
-    judge.measure((behaviour, ["base", "tuned", "never"]), (revival_curves, [*curves, *beside]), *also)
+    judge.measure(
+        (behaviour, ["base", "tuned", "never"]),
+        (revival_curves, [*curves, *beside]),
+        (relabelling, ["tuned", "twin"]),
+        *also,
+    )
     base_knows(judge, "base", "O_PT", accuracy=valid)
     base_knows(judge, "never", "O_FT", accuracy=valid)
     behaviour_lost(judge, accuracy=lost)
