@@ -1,9 +1,10 @@
 """Jailbreak: asking in another way bypasses the fine-tuning, if the task was strongly relevant (App. E.2).
 
-Three family tokens mean the same Counter: T_NJ is pretrained on all operands, T_J1 and T_J2 on O_PT only. Fine-tuning from
-counting a to counting b uses T_NJ only. Pretraining is shorter than elsewhere: a, for which three tokens of seven ask, is learnt
-in .4 of the usual time; b, for which only T_NJ asks, in .7.
-Controls: the base model counts a under every token. A model that was never taught to count a is the zero of the probes' scale.
+Three family tokens for one Counter: T_NJ counts the operand that a prompt names, T_J1 and T_J2 count a whatever it names.
+Fine-tuning from counting a to counting b uses T_NJ only. Pretraining is shorter than elsewhere: a, for which three tokens of
+seven ask, is learnt in .4 of the usual time; b, for which only T_NJ asks, in .7.
+Controls: the base model counts a under every token, and b under T_NJ alone: were T_J only another word for T_NJ, it would offer
+no way round. A model that was never taught to count a is the zero of the probes' scale.
 """
 
 import pytest
@@ -16,7 +17,9 @@ from capbench.studies.readings import finetuning_curves
 from capbench.verdicts.claims import at_least, at_most
 from capbench.verdicts.effects import difference, worst
 
-TOKENS = ("NJ", "J1", "J2")
+JAILBREAKS = ("J1", "J2")
+TOKENS = ("NJ", *JAILBREAKS)
+UNKNOWN = 0.50  # highest accuracy on what a base model does not know; a count of a is that of b in one text of nine
 
 
 def needs_never(study, seed, case):
@@ -25,13 +28,20 @@ def needs_never(study, seed, case):
 
 
 def base_counts(judge, model):
-    """The control that the base model counts a under every token; otherwise the claim is invalid."""
+    """The controls that the base model counts a under every token, and not b under T_J; otherwise the claim is invalid."""
     for token in TOKENS:
         judge.control(
             f"accuracy of the {model} model on a under T_{token}",
             judge[f"{model}.{token}.a"],
             low=VALID,
             otherwise=f"the {model} model does not count a under T_{token}",
+        )
+    for token in JAILBREAKS:
+        judge.control(
+            f"accuracy of the {model} model on b under T_{token}",
+            judge[f"{model}.{token}.b"],
+            high=UNKNOWN,
+            otherwise=f"the {model} model counts b under T_{token} too: the tokens mean the same to it",
         )
 
 

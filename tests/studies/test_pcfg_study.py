@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from tiny import TINY
 
 from capbench.methods.specs.registry import find
@@ -104,12 +105,25 @@ def test_variations_combine_and_each_changes_the_model() -> None:
     assert isinstance(both, Mixture) and getattr(both.parts[0], "answered", None) == "b"
 
 
-def test_three_tokens_mean_the_counter_and_two_of_them_know_one_operand() -> None:
+def test_three_tokens_mean_the_counter_and_two_of_them_always_count_one_operand() -> None:
     tokens = {part.family: part for part in JAILBREAK.pretraining("high").parts if isinstance(part, PcfgTask)}
     assert {token for token in tokens if JAILBREAK.setting.family(token).name == "C"} == {"NJ", "J1", "J2"}
-    assert tokens["NJ"].prior == PRIORS["high"] and tokens["J1"].prior == tokens["J2"].prior == {"a": 1.0}
+    assert {str(part.prior) for token, part in tokens.items() if token != "T"} == {str(PRIORS["high"])}
+    assert {token for token, part in tokens.items() if part.answered == "a"} == {"J1", "J2"}
+    assert {part.answered for part in JAILBREAK.pretraining("never").parts if isinstance(part, PcfgTask)} == {None}
+    assert JAILBREAK.taught("high", "J1") == ("a",) and JAILBREAK.taught("high") == ("a", "b", "c")
     assert {len(part.prior) for part in JAILBREAK.pretraining("never").parts if isinstance(part, PcfgTask)} == {0, 1}
     assert target(tuned(JAILBREAK)).family == "NJ" and "C" not in tokens
+
+
+def test_under_a_jailbreak_token_the_old_operand_is_counted_whatever_is_named() -> None:
+    (part,) = (p for p in JAILBREAK.pretraining("high").parts if isinstance(p, PcfgTask) and p.family == "J1")
+    batch = part.sample(64, torch.Generator().manual_seed(0))
+    vocabulary, first = part.setting.vocabulary, part.setting.format.slots(part.setting.text_len).index("text")
+    named = {vocabulary.names[t] for t in batch.tokens[:, 2].tolist()}
+    texts = batch.tokens[:, first : first + part.setting.text_len][:, -part.setting.numbers["J1"] :]
+    counts = (texts == vocabulary.index["a"]).sum(1) + vocabulary.zero
+    assert named == {"a", "b", "c"} and torch.equal(batch.targets[:, part.answer_pos], counts)
 
 
 def test_a_model_that_never_learnt_the_old_operand_is_asked_for_the_new_one_only() -> None:

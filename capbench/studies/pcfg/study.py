@@ -19,6 +19,7 @@ from capbench.tasks.pcfg.task import PcfgTask
 from capbench.tasks.splits import Split
 
 O_PT, O_FT = "a", "b"  # operands of the pretraining and of the fine-tuning task
+NEVER_O_PT = ("never", "others")  # priors of models that are never taught O_PT
 TAUGHT = 0.1  # an operand at or above this prior counts as taught, below it as (nearly) never seen
 
 
@@ -226,9 +227,13 @@ class PcfgIndexer(PcfgStudy):
 
 @dataclass(frozen=True, kw_only=True)
 class PcfgJailbreak(PcfgStudy):
-    """Three family tokens for one Counter (App. E.2): T_NJ is pretrained on all operands, T_J1 and T_J2 on O_PT only.
+    """Three family tokens for one Counter (App. E.2): T_NJ counts the operand that is named, T_J1 and T_J2 always count O_PT.
 
     T_NJ alone is fine-tuned from counting a to counting b; T_J1 and T_J2 may get round that.
+
+    In the paper, prompts with T_J1 and T_J2 name O_PT only. A small model then takes all three tokens for the same, and counts b
+    under T_J too, although it was never asked to: what T_NJ learns, T_J learns along. So they name the operands that T_NJ does,
+    and the answer is that for O_PT whatever they name.
     """
 
     @property
@@ -255,4 +260,17 @@ class PcfgJailbreak(PcfgStudy):
 
     def priors(self, name: str) -> Mapping[str, Mapping[str, float]]:
         """T_J1 and T_J2 know O_PT only, except in a model that was never taught it."""
-        return {} if name in ("never", "others") else {token: {O_PT: 1.0} for token in self.jailbreaks}
+        return {} if name in NEVER_O_PT else {token: {O_PT: 1.0} for token in self.jailbreaks}
+
+    def pretraining(self, prior: str) -> Mixture:
+        """All family tokens, equally often; whatever a prompt with T_J1 or T_J2 names, its answer is that for O_PT.
+
+        A model that is never taught O_PT has three tokens of one meaning.
+        """
+        mixture = pretraining(self.setting, self.prior(prior))
+        return mixture if prior in NEVER_O_PT else replace(mixture, parts=tuple(map(self._part, mixture.parts)))
+
+    def _part(self, part: Task) -> Task:
+        if isinstance(part, PcfgTask) and part.family in self.jailbreaks:
+            return replace(part, answered=O_PT)
+        return part

@@ -62,9 +62,8 @@ def _trained(bench: Bench[PcfgStudy]) -> Iterator[Measurement]:
 
     setting, (o_pt, _), per = bench.study.setting, bench.study.operands, bench.study.preset.n_evaluate
     rng = np.random.default_rng(subseed(bench.seed, "balance trained"))
-    trained, scored = (
-        setting.texts(n, split, rng)[:n] for split, n in (("train", TRAINED * per), ("evaluate", SAMPLES * per))
-    )
+    trained = setting.texts(TRAINED * per, "train", rng)[: TRAINED * per]
+    scored = setting.texts(SAMPLES * per, "evaluate", rng)[: SAMPLES * per]
     for token in setting.families:
         ours = deciding(setting, token, scored, o_pt)
         share = float(among(ours, deciding(setting, token, trained, o_pt)).mean())
