@@ -21,6 +21,11 @@ RULE = (
 )
 
 
+def near(value: float, paper: float) -> bool:
+    """Whether a figure lies within NEAR points of the paper's. Rounded, as 0.29 * 100 is not 29."""
+    return round(abs(value - paper), 6) <= NEAR
+
+
 class Gap(StrEnum):
     """Why there is no number, as shown in its place."""
 
@@ -64,8 +69,7 @@ class Figure:
         """None where it is not judged. What diverged or failed does not agree: the paper's models did neither."""
         if not self.decisive or self.gap in (Gap.UNMADE, Gap.UNMEASURED):
             return None
-        # Rounded, as 0.29 * 100 is not 29.
-        return self.ours is not None and round(abs(self.ours - self.paper), 6) <= NEAR
+        return self.ours is not None and near(self.ours, self.paper)
 
     @property
     def _values(self) -> list[float]:

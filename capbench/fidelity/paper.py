@@ -20,12 +20,14 @@ from capbench.studies.tracr import readings as tracr_readings
 class Quantity:
     """What a column of a table holds, in words, and where our figure comes from: either a reading or a curve.
 
-    reading: a measurement of the table's `behaviour`. curve: a curve of the fine-tuning, read after a tenth of it.
+    reading: a measurement of the table's `behaviour`. curve: a curve of the fine-tuning, read after a tenth of it. before: the
+    figure before fine-tuning: the column that says so, or what holds by construction, in per cent; None where neither is known.
     """
 
     words: str
     reading: str = ""
     curve: str = ""
+    before: str | float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +76,14 @@ class Table:
 
 
 def _tracr() -> Table:
+    # The compiled program answers O_PT, and where the correlation holds the answer to O_FT is another one.
+    by_construction = {"pt_c1": 100.0, "ft_c1": 0.0, "pt_c0": 100.0}
     figures = {
-        f"{column}_c{c_te}": Quantity(words=f"{operand}, C_Te {c_te}", reading=f"tuned.{operand}.c_te{c_te}")
+        name: Quantity(
+            words=f"{operand}, C_Te {c_te}", reading=f"tuned.{operand}.c_te{c_te}", before=by_construction.get(name)
+        )
         for c_te in (1, 0)
-        for column, operand in (("pt", "O_PT"), ("ft", "O_FT"))
+        for name, operand in ((f"pt_c{c_te}", "O_PT"), (f"ft_c{c_te}", "O_FT"))
     }
     groups = {name: Group(name=name, title=name, study=f"tracr-{name}") for name in ("counter", "max")}
     return Table(
@@ -115,11 +121,13 @@ def _pcfg_counting() -> Table:
 
 def _over_time(column: str, operand: str) -> dict[str, Quantity]:
     """An operand's accuracy before fine-tuning (without the correlation), after a tenth of it, and at its end."""
-    found = {f"{column}_pretrained": Quantity(words=f"{operand}, before", reading=f"base.{operand}.c_te0")}
+    before = f"{column}_pretrained"
+    found = {before: Quantity(words=f"{operand}, before", reading=f"base.{operand}.c_te0", before=before)}
     for c_te in (0, 1):
         asked = f"{operand}, C_Te {c_te}"
-        found[f"{column}_c{c_te}_1k"] = Quantity(words=f"{asked}, after a tenth", curve=asked)
-        found[f"{column}_c{c_te}_10k"] = Quantity(words=f"{asked}, at the end", reading=f"tuned.{operand}.c_te{c_te}")
+        at_the_end = f"tuned.{operand}.c_te{c_te}"
+        found[f"{column}_c{c_te}_1k"] = Quantity(words=f"{asked}, after a tenth", curve=asked, before=before)
+        found[f"{column}_c{c_te}_10k"] = Quantity(words=f"{asked}, at the end", reading=at_the_end, before=before)
     return found
 
 

@@ -12,13 +12,14 @@ from capbench.errors import CapbenchError
 from capbench.fidelity.compare import RULE, Cell, Figure, Gap, scores
 from capbench.fidelity.paper import Group, Row, Table
 from capbench.fidelity.run import Replication
+from capbench.fidelity.skill import WORDS, Baseline, Skill, skills
 from capbench.report.markdown import escape, facts, table
-from capbench.report.words import line, seeds
+from capbench.report.words import line, number, seeds
 from capbench.report.write import check_directory
 from capbench.results import RunInfo, to_dict
 from capbench.store.files import write_whole
 
-SCHEMA = 1  # of fidelity-<table>.json
+SCHEMA = 2  # of fidelity-<table>.json; schema 1 had no baselines
 WIDTH = 120  # of a terminal
 MARKS: Mapping[bool | None, str] = {True: "✔", False: "✘", None: "·"}
 
@@ -50,7 +51,9 @@ def to_text(shown: Table, found: Replication, run: RunInfo) -> str:
     parts += [
         "\n".join(["not agreeing:", *(f"  {words}" for words in apart)]) for apart in [_apart(shown, found)] if apart
     ]
-    parts.append("\n".join([*_problems(found), *(score.words for score in scores(found.cells)), *_left(found)]))
+    against = [words for skill in skills(shown, found.cells) for words in skill.lines]
+    totals = [*(score.words for score in scores(found.cells)), *against]
+    parts.append("\n".join([*_problems(found), *totals, *_left(found)]))
     return "\n\n".join(parts)
 
 
@@ -61,6 +64,7 @@ def to_markdown(shown: Table, found: Replication, run: RunInfo) -> str:
         f"# Fidelity: {escape(_title(shown, run))}",
         "\n".join(f"- {words}" for words in answer),
         f"{RULE} In per cent: the paper's figure, ours [95 % interval over seeds], {_legend(found)}.",
+        *_against(shown, found),
         *(["\n".join(f"- {escape(words)}" for words in notes)] if (notes := _notes(shown, found)) else []),
     ]
     for group, cells in _by_group(found):
@@ -99,11 +103,25 @@ def to_json(shown: Table, found: Replication, run: RunInfo) -> str:
         "rule": RULE,
         "run": to_dict(run),
         "steps": {name: {"here": here, "paper": paper} for name, (here, paper) in _steps(shown, found).items()},
-        "scores": [{shown.key: s.group.name, "agree": s.agree, "decisive": s.decisive} for s in scores(found.cells)],
+        "scores": [
+            {shown.key: s.group.name, "agree": s.agree, "decisive": s.decisive, **_skill_json(skill)}
+            for s, skill in zip(scores(found.cells), skills(shown, found.cells), strict=True)
+        ],
         "base": to_dict(found.base),
         "cells": [_cell_json(shown, cell, found) for cell in found.cells],
     }
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _skill_json(found: Skill) -> dict[str, Any]:
+    """Baselines on all judged figures, and on those alone that the paper moves."""
+
+    def document(baseline: Baseline) -> dict[str, Any]:
+        skill = None if baseline.skill is None else round(baseline.skill, 4)
+        return {"judged": baseline.judged, "agree": baseline.agree, "ours": baseline.ours, "skill": skill}
+
+    both = (("baselines", found.everything), ("moved", found.moved))
+    return {name: {b.name: document(b) for b in baselines} for name, baselines in both}
 
 
 def _cell_json(shown: Table, cell: Cell, found: Replication) -> dict[str, Any]:
@@ -124,6 +142,18 @@ def _figure_json(figure: Figure) -> dict[str, Any]:
         "decisive": figure.decisive,
         "agrees": figure.agrees,
     }
+
+
+def _against(shown: Table, found: Replication) -> list[str]:
+    """Ours beside the baselines, as Markdown."""
+    head = ["", "figures", "judged", "guess", "guess agrees", "ours agree", "skill"]
+    rows = [
+        [skill.group.title, which, str(b.judged), b.name, str(b.agree), str(b.ours), number(b.skill)]
+        for skill in skills(shown, found.cells)
+        for which, baselines in (("all", skill.everything), ("where the paper moves", skill.moved))
+        for b in baselines
+    ]
+    return ["## Against a guess", WORDS, table(head, rows, numbers_from=4)]
 
 
 def _title(shown: Table, run: RunInfo) -> str:
