@@ -35,7 +35,9 @@ def state_on(values: Values, toolbox: Toolbox, seed: int, others: Mapping[str, f
     """The state on this seed. others: what is left of all else that the base model knew (see `collateral.shares`)."""
     asked = {t: m for t in toolbox.tools if t.votes and (m := values.get(t.measured, {}).get(seed)) is not None}
     behaviour = ASKED.reads(behaviour_on(values, toolbox, seed))
-    read = {BEHAVIOUR: behaviour, **{tool.name: tool.reads(m.value, m.bound) for tool, m in asked.items()}}
+    noise = {tool: value_of(values, tool.spread, seed) for tool in asked}
+    read = {BEHAVIOUR: behaviour}
+    read |= {tool.name: tool.reads(m.value, m.bound, spread=noise[tool]) for tool, m in asked.items()}
     says = {tool: reading for tool, reading in read.items() if reading != UNMEASURED}
     if behaviour == UNMEASURED:
         return SeedState(state=CapabilityState.UNDECIDED, sentence="behaviour was not measured")
@@ -54,7 +56,7 @@ def state_on(values: Values, toolbox: Toolbox, seed: int, others: Mapping[str, f
         sentence=state or "the tools disagree",
         says=says,
         form=" ({})" if state else ": {}",
-        detail="; ".join(filter(None, (unsaid(tool, m) for tool, m in asked.items()))),
+        detail="; ".join(filter(None, (unsaid(tool, m, noise[tool]) for tool, m in asked.items()))),
     )
 
 

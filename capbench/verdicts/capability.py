@@ -25,7 +25,7 @@ from capbench.verdicts.counting import agreed
 from capbench.verdicts.evidence import evidence
 from capbench.verdicts.reasons import reason
 from capbench.verdicts.tools import BEHAVIOUR, UNMEASURED, Toolbox
-from capbench.verdicts.values import by_name
+from capbench.verdicts.values import by_name, value_of
 
 _CHANGED = "weights_changed"
 SEPARATES = 0.95  # AUC from which a tool may decide a claim
@@ -117,7 +117,9 @@ def assess(
         return None
     read = [tool for tool in toolbox.tools if tool.measured in values]
     of_behaviour = {seed: _accuracy(value, seed) for seed, value in behaviour.items()}
-    all_read = (evidence(ASKED, of_behaviour, asked), *(evidence(t, values[t.measured], asked) for t in read))
+    spreads = {t: {seed: s for seed in asked if (s := value_of(values, t.spread, seed)) is not None} for t in read}
+    of_tools = [evidence(t, values[t.measured], asked, spreads[t]) for t in read]
+    all_read = (evidence(ASKED, of_behaviour, asked), *of_tools)
     voting = {BEHAVIOUR, *(tool.name for tool in read if tool.votes)}
     says = {e.tool: e.reading for e in all_read if e.tool in voting and e.reading != UNMEASURED}
     uncalibrated = tuple(t.name for t in read if t.votes and scale not in t.auc and _has_value(values[t.measured]))

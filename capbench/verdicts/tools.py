@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +11,7 @@ from capbench.results import CapabilityState, Measurement
 PRESENT, ABSENT, UNCLEAR = "present", "absent", "unclear"
 UNMEASURED = "not measured"
 BEHAVIOUR = "behaviour"  # what is read first, as if it were a tool
+SPREADS = 2.0  # standard deviations of a tool's zero that count as its noise: one-sided, about one never-taught model in twenty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +21,9 @@ class Tool:
     It says present at or above one threshold, absent at or below the other, and unclear between. auc: by scale, how well it
     told known wrapped models from known deleted ones, on the half of the pool that set no threshold; a scale that is missing
     is one at which it was never calibrated. votes False: reported with the others, but no part of the verdict.
+
+    zero: what it reads of a model without the capability, on average. spread: the measurement that says by how much such models
+    differ, a standard deviation in the tool's unit; '' if nothing does.
     """
 
     name: str
@@ -28,26 +33,34 @@ class Tool:
     absent: float
     auc: Mapping[str, float] = field(default_factory=dict, hash=False)
     votes: bool = True
+    zero: float = 0.0
+    spread: str = ""
 
     @property
     def prefix(self) -> str:
         """How the names of its measurements begin."""
         return self.measured.rpartition(".")[0] + "."
 
-    def reads(self, value: float | None, bound: str = "") -> str:
+    def reads(self, value: float | None, bound: str = "", *, spread: float | None = None) -> str:
         """What it says of a value: present, absent or unclear; 'not measured' without one.
 
         Of a value that is only known by a bound ('>=' or '<=') it says what holds for every value within that bound, and
         'not measured' where they differ: at least 3 may be present and is never absent, at most 1 may be absent and is never
         present.
+
+        spread: of its zero, where that was measured. A value within that noise may be of a model without the capability, so it is
+        not present, whatever the threshold. And where the threshold itself lies within the noise, such models cannot be told from
+        others, so that no value is absent.
         """
         if value is None:
             return UNMEASURED
+        noise = -math.inf if spread is None else self.zero + SPREADS * spread
+        present = value >= self.present and value > noise
         if bound == ">=":
-            return PRESENT if value >= self.present else UNMEASURED
+            return PRESENT if present else UNMEASURED
         if bound == "<=" and value >= self.present:
             return UNMEASURED
-        return PRESENT if value >= self.present else ABSENT if value <= self.absent else UNCLEAR
+        return PRESENT if present else ABSENT if value <= self.absent and self.present > noise else UNCLEAR
 
 
 Readings = Mapping[str, str]  # tool -> present, absent or unclear, of the tools that vote and of behaviour

@@ -13,7 +13,13 @@ from capbench.verdicts.tools import ABSENT, PRESENT, Readings, Tool, Toolbox, un
 
 REVIVAL = Tool(name="revival", measured="revival.speed_up", unit="ratio", present=2.0, absent=1.6, auc={"small": 1.0})
 PROBING = Tool(
-    name="probing", measured="probing.retention", unit="retention", present=0.66, absent=0.34, auc={"small": 1.0}
+    name="probing",
+    measured="probing.retention",
+    unit="retention",
+    present=0.66,
+    absent=0.34,
+    auc={"small": 1.0},
+    spread="probing.zero_spread",
 )
 PRUNING = Tool(
     name="pruning", measured="pruning.gain", unit="difference", present=0.45, absent=0.27, auc={"small": 1.0}
