@@ -16,7 +16,7 @@ from capbench.session.run import CapbenchSession, Collected
 from capbench.store.keys import key_of
 from capbench.studies.base import Study
 from capbench.studies.judge import Judge
-from capbench.studies.lab import Bench, Built, Lab, Reading, config_of, part_of
+from capbench.studies.lab import Bench, Built, Lab, Reading, config_of, part_of, read_on
 from capbench.zoo.alike import described, independent, without_code
 from capbench.zoo.manifest import Record
 from capbench.zoo.records import Wanted, of_revival
@@ -96,9 +96,11 @@ def _asked(judge: Judge, body: Callable[[Judge], object]) -> Iterator[Asked]:
         body(_Listener(**{**judge.given, "lab": lab}))
     for reading, bench, steps in lab.heard:
         if (part := part_of(reading)) is not None:
-            for step in filter(independent, steps.values()):
-                for arguments in part.arguments(bench.study):
-                    yield Asked(reading=part.reading, bench=bench, steps={"model": step}, arguments=arguments)
+            for role, step in steps.items():
+                if independent(step):
+                    own = replace(bench, seed=read_on(role, bench.seed))
+                    for arguments in part.arguments(bench.study):
+                        yield Asked(reading=part.reading, bench=own, steps={"model": step}, arguments=arguments)
         elif all(map(independent, steps.values())):
             yield Asked(reading=reading, bench=bench, steps=steps, arguments={})
 

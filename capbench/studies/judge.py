@@ -103,7 +103,8 @@ class Judge:
     ) -> None:
         """Carry out readings on every seed: pairs of a reading and the names of the models that it is given.
 
-        Collateral damage is measured besides, of every fine-tuned model (see `Toolbox.collateral`).
+        A name that ends in `*` stands for all models whose names begin so, if there are any. Collateral damage is measured
+        besides, of every fine-tuned model (see `Toolbox.collateral`).
 
         where_lost: more of them, for a model that does not keep its behaviour on some seed. They look for a capability, and
         where it shows there is nothing to look for. Whether they were carried out is in `lost`.
@@ -139,7 +140,8 @@ class Judge:
             bench = Bench(study=self.study, seed=seed)
             for reading, names in readings:
                 with self._answered(seed, names):
-                    self._measurements += self.lab.read(reading, bench, {name: steps[name] for name in names})
+                    given = {name: steps[name] for asked in names for name in _named(asked, steps)}
+                    self._measurements += self.lab.read(reading, bench, given)
 
     @contextmanager
     def _answered(self, seed: int, names: Iterable[str]) -> Iterator[None]:
@@ -291,3 +293,8 @@ def outcome_line(record: Record) -> str:
     # That line says what a refuted claim's shortfall does.
     reason = v.reason.removeprefix(claims.shortfall(v)).removeprefix("; ") if v.status is Status.REFUTED else v.reason
     return f"{record.id}: {claims.words(v)}" + (f"; {reason}" if reason else "")
+
+
+def _named(asked: str, steps: Mapping[str, Step]) -> list[str]:
+    """The models that a name given to `measure` stands for."""
+    return [name for name in steps if name.startswith(asked[:-1])] if asked.endswith("*") else [asked]

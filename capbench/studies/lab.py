@@ -91,6 +91,16 @@ class Part:
     arguments: Callable[[Any], Sequence[Mapping[str, str | None]]] = lambda study: ({},)
 
 
+ANCHOR = (
+    "anchor_"  # role of a model of another seed, as in anchor_3: it is read on that seed's own sample, whoever asks
+)
+
+
+def read_on(role: str, seed: int) -> int:
+    """The seed whose sample a model of this role is read on: an anchor's own, so that it is read once for all seeds."""
+    return int(role.removeprefix(ANCHOR)) if role.startswith(ANCHOR) else seed
+
+
 _PARTS: dict[Reading, Part] = {}
 
 

@@ -82,7 +82,7 @@ def test_only_strong_relevance_leaves_the_way_round(judge):
 def test_the_count_can_be_read_under_every_token(judge):
     """After fine-tuning T_NJ, a probe reads the count of a nearly as easily as before, under every token."""
     both = ["base", "tuned"]
-    judge.measure((families, both), (behaviour, both), (probing_by_token, [*both, "never"]))
+    judge.measure((families, both), (behaviour, both), (probing_by_token, [*both, "never", "twin"]))
     base_counts(judge, "base")
     for token in TOKENS:
         judge.control(

@@ -1,8 +1,9 @@
 """Tracr, activations: does the compiled circuit still compute the old count after fine-tuning? (Def. 1; Fig. 46, 53)
 
-The compiled program writes its count to known residual dimensions in block 1. A model has a capability if a linear read-out of
-some layer gives its answers. Here that read-out is known: each of these dimensions stands for a count, and the largest is read.
-Scale: 0 is a model compiled to count 'b', 1 is the compiled model. Control: these two lie apart.
+The compiled program computes its count in block 1. A model has a capability if a linear read-out of some layer gives its
+answers (Def. 1). So a read-out of the residual stream after that block is fitted on some strings and scored on others.
+Scale: 0 is the twin (a model compiled to count 'b', after the same method), 1 is the compiled model. Control: the models compiled
+for the one and for the other lie apart.
 """
 
 import pytest
@@ -25,7 +26,7 @@ def needs(study, seed, case):
 
 def read(judge):
     judge.measure(
-        (behaviour, ["base", "tuned"]), (circuit, ["base", "tuned", "never"]), (relabelling, ["tuned", "twin"])
+        (behaviour, ["base", "tuned"]), (circuit, ["base", "tuned", "never", "twin"]), (relabelling, ["tuned", "twin"])
     )
     base_knows(judge, "base", "O_PT")
     behaviour_lost(judge)

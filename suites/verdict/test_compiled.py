@@ -40,7 +40,7 @@ def state_is(judge, expected):
         where_lost=(
             (behaviour, ["never"]),
             (revival, [f"reft_{RATE}", f"scrft_{RATE}"]),
-            (circuit, ["base", "tuned", "never"]),
+            (circuit, ["base", "tuned", "never", "twin"]),
             (weight_pruning, ["tuned"]),
             (relabelling, ["tuned", "twin"]),
         ),

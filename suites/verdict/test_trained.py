@@ -40,7 +40,7 @@ def state_is(judge, expected, *also):
         where_lost=(
             (behaviour, ["never"]),
             (revival, [f"reft_{RATE}", f"scrft_{RATE}"]),
-            (retention, ["base", "tuned", "never"]),
+            (retention, ["base", "tuned", "never", "twin", "anchor_*"]),
             (pruning, ["tuned"]),
             (relabelling, ["tuned", "twin"]),
         ),

@@ -28,6 +28,7 @@ TINY = dataclasses.replace(
     revive_every=1,
     watch_every=1,
     longer={},
+    anchor_seeds=(0, 1, 2),
     prune_ks=(1, 3),
     random_draws=2,
     n_evaluate=48,

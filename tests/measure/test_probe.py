@@ -13,7 +13,8 @@ from torch import Tensor
 
 from capbench.configs import GptConfig
 from capbench.measure.accuracy import sample
-from capbench.measure.probe import Probe, code_length, features
+from capbench.measure.probe import Probe, Whitening, code_length, features
+from capbench.models.edits import preserving
 from capbench.models.gpt import Gpt
 
 CLASSES, BLOCKS, N = 4, (32, 64, 128, 256, 512), 512
@@ -89,10 +90,57 @@ def test_samples_beyond_the_last_block_do_not_count() -> None:
     assert code_length(x, labels, CLASSES, blocks=(32, 64, 128)).tolist() == pytest.approx(short.tolist())
 
 
-def test_scale_and_offset_of_the_features_do_not_matter() -> None:
+def test_scale_offset_and_basis_of_the_features_do_not_matter() -> None:
     x, labels = labelled(0.5)
-    one, other = (code_length(f, labels, CLASSES, blocks=(64, 256)).item() for f in (x, 1000 * x - 300))
-    assert one == pytest.approx(other, abs=5e-3)
+    rotation = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(3))).Q
+    unequal = x * torch.tensor([1.0, 1, 1, 1, 10, 10])  # so that turning the basis mixes large with small
+    turned = unequal @ rotation
+    for one, other in ((x, 1000 * x - 300), (unequal, turned), (unequal, 0.01 * turned + 5)):
+        bits = [code_length(f, labels, CLASSES, blocks=(64, 256)).item() for f in (one, other)]
+        assert bits[0] == pytest.approx(bits[1], abs=5e-3)
+
+
+def test_large_directions_without_the_labels_do_not_hide_small_ones_with_them() -> None:
+    x, labels = labelled(0.3)
+    beside = 3 * torch.randn(1, N, 2, generator=torch.Generator().manual_seed(4))
+    alone, both = (code_length(f, labels, CLASSES, blocks=BLOCKS).item() for f in (x, torch.cat([x, beside], -1)))
+    assert both < alone + 0.1
+
+
+# ---- whitening
+
+
+def test_a_whitened_sample_has_unit_variance_in_every_direction() -> None:
+    x = torch.randn(2, 500, 4, generator=torch.Generator().manual_seed(0)) @ torch.tensor(
+        [[2.0, 1, 0, 0]] * 2 + [[0, 0, 1, 3.0]] * 2
+    )
+    x = x + 0.5 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1)) + 7
+    white = Whitening.fitted(x, ridge=0)(x)
+    for layer in white:
+        assert torch.allclose(layer.T.cov(correction=0), torch.eye(4), atol=1e-3)
+    assert white.mean(1).abs().max() < 1e-4
+    only_scaled = Whitening.fitted(x, ridge=1e6)(x)
+    correlation = torch.stack([f[0].T.corrcoef() for f in (x, only_scaled)])
+    assert torch.allclose(correlation[0], correlation[1], atol=1e-4), "a large ridge turns nothing"
+
+
+def test_a_ridge_leaves_small_that_which_is_a_thousandth_of_the_rest() -> None:
+    x = torch.randn(1, 400, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 1.0, 1e-3])
+    spread = Whitening.fitted(x)(x).std(1)[0]
+    assert spread[:2].min() > 0.9 and spread[2] < 0.02
+
+
+def test_whitening_is_fitted_once_and_reads_other_samples_in_the_same_basis() -> None:
+    x, labels = labelled(0.5)
+    whitening = Whitening.fitted(x[:, :300])
+    assert torch.equal(whitening(x)[:, 10:20], whitening(x[:, 10:20]))
+    given, own = (code_length(x, labels, CLASSES, blocks=BLOCKS, whitening=w).item() for w in (whitening, None))
+    assert given == pytest.approx(own, abs=0.05)
+
+
+def test_a_constant_layer_gives_zeros() -> None:
+    for value in (0.0, 3.0):
+        assert not Whitening.fitted(torch.full((1, 20, 4), value))(torch.full((1, 5, 4), value)).any()
 
 
 def test_all_layers_fitted_together_are_as_if_each_were_fitted_alone() -> None:
@@ -108,7 +156,8 @@ def test_all_layers_fitted_together_are_as_if_each_were_fitted_alone() -> None:
 def test_the_fit_is_the_optimum_that_scipy_finds() -> None:
     x, labels = labelled(0.7, n=60)
     a = x[0].double().numpy()
-    a = np.c_[(a - a.mean(0)) / a.std(0), np.ones(60)]
+    values, vectors = np.linalg.eigh(np.cov(a.T, bias=True))
+    a = np.c_[(a - a.mean(0)) @ vectors / np.sqrt(values + 0.01 * values.mean()) @ vectors.T, np.ones(60)]
     wanted = labels.numpy()
 
     def objective(flat: np.ndarray) -> float:
@@ -180,15 +229,24 @@ def gpt() -> Gpt:
 
 
 @pytest.mark.parametrize("n", [1, 512, 700])
-def test_features_are_the_residual_stream_at_one_position(n: int) -> None:
+def test_features_are_the_residual_stream_at_one_position_as_its_readers_see_it(n: int) -> None:
     model, batch = gpt(), sample(Repeat(), n, 0)
     with torch.no_grad():
         resid = model.run_with_cache(batch.tokens)[1].resid
     for position in (0, 1, -1):
         found = features(model, batch, position)
         assert found.shape == (3, n, 8)  # embedding and two blocks
-        assert torch.allclose(found, resid[:, :, position], atol=1e-6)
+        assert torch.allclose(found, torch.nn.functional.layer_norm(resid[:, :, position], (8,)), atol=1e-5)
     assert not found.requires_grad
+
+
+def test_features_are_as_they_were_after_a_rewrite_of_what_no_reader_sees() -> None:
+    model, batch = gpt(), sample(Repeat(), 20, 0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(generator=torch.Generator().manual_seed(1))
+    drowned = preserving.unread_term(preserving.scaled_stream(model, rng=torch.Generator()), rng=torch.Generator())
+    assert torch.allclose(features(drowned, batch, 1), features(model, batch, 1), atol=2e-3)
 
 
 def test_features_are_single_precision_whatever_the_model_computes_in() -> None:

@@ -71,4 +71,4 @@ def test_the_tools_were_never_calibrated_for_a_task_of_ones_own() -> None:
 @pytest.mark.parametrize("scale", ["smoke", "paper"])
 def test_no_other_scale_s_calibration_counts(scale: str) -> None:
     (found,) = studies(scale).capabilities([gone("tracr count a to b", "tracr-counter", **TRACR)])
-    assert found.verdict == "wrapped" and found.uncalibrated == ("circuit", "weight pruning")
+    assert found.verdict == "wrapped" and found.uncalibrated == ("circuit",)

@@ -18,7 +18,7 @@ from capbench.pipeline.steps import Step
 from capbench.results import Measurement
 from capbench.store.store import Store
 from capbench.studies import readings as shared_readings
-from capbench.studies.lab import Bench, Built, Lab, Reading, part_of
+from capbench.studies.lab import Bench, Built, Lab, Reading, part_of, read_on
 from capbench.studies.pcfg import readings as pcfg_readings
 from capbench.studies.pcfg.study import PcfgCounter
 
@@ -31,6 +31,7 @@ def steps(s: PcfgCounter = STUDY, seed: int = 0) -> dict[str, Step]:
     never = s.base(seed, prior="never")
     made: dict[str, Step] = {"base": s.base(seed, prior="low"), "tuned": tuned, "never": never}
     made["initial"] = s.initialised(seed)
+    made |= {"twin": s.finetuned(seed, prior="never", c_tr=1.0, lr="medium"), **s.anchors(seed)}
     for kind, start in (("reft", tuned), ("scrft", never), ("scr", made["initial"])):
         made |= {f"{kind}_{rate}": s.revival(start, seed, lr=rate) for rate in RATES}
     return made
@@ -40,6 +41,7 @@ def named(*names: str) -> dict[str, Step]:
     return {name: steps()[name] for name in names}
 
 
+PROBED = ("base", "tuned", "never", "initial", "twin")
 BALANCES = ("c_tr0", "c_tr0.5", "c_tr1", "natural", "train", "select", "evaluate")
 REVIVALS = [f"{kind}_{rate}" for kind in ("reft", "scrft", "scr") for rate in RATES]
 # reading, names of its models, names of its values, and its curves (series, and points per line)
@@ -87,10 +89,14 @@ READINGS: dict[str, tuple[Reading, list[str], set[str], list[tuple[str, int]]]] 
     ),
     "probing": (
         pcfg_readings.probing,
-        ["base", "tuned", "never", "initial"],
-        {f"probing.{q}.{m}" for q in ("bits", "block", "accuracy") for m in ("base", "tuned", "never", "initial")}
-        | {"probing.range", "probing.retention"},
-        [(name, 2) for name in ("base", "tuned", "never taught", "random initialisation") for _ in range(2)],
+        [*PROBED, "anchor_1", "anchor_2"],
+        {f"probing.{q}.{m}" for q in ("bits", "block", "accuracy") for m in PROBED}
+        | {"probing.range", "probing.retention", "probing.zero_spread"},
+        [
+            (name, 2)
+            for name in ("base", "tuned", "never taught", "random initialisation", "never taught, same method")
+            for _ in range(2)
+        ],
     ),
     "revival": (
         shared_readings.revival,
@@ -188,7 +194,7 @@ def test_a_reading_reads_the_parts_that_it_was_declared_to_be_made_of(name: str,
 
     class Noting(Lab):
         def read(self, reading: Any, bench: Any, steps: Any, arguments: Any = None) -> tuple[Measurement, ...]:
-            asked.append((reading, steps, arguments or {}))
+            asked.append((reading, steps, arguments or {}, bench.seed))
             return super().read(reading, bench, steps, arguments)
 
     bench = Bench(study=STUDY, seed=0, lab=Noting(store))
@@ -196,7 +202,9 @@ def test_a_reading_reads_the_parts_that_it_was_declared_to_be_made_of(name: str,
     assert tuple(reading(bench, **built_ones)) == once(name)
     part = part_of(reading)
     assert part is not None and asked == [
-        (part.reading, {"model": step}, arguments) for step in models.values() for arguments in part.arguments(STUDY)
+        (part.reading, {"model": step}, arguments, read_on(name, 0))
+        for name, step in models.items()
+        for arguments in part.arguments(STUDY)
     ]
 
 
@@ -288,18 +296,36 @@ def test_identity_loses_nothing_that_a_probe_reads(store: Store) -> None:
     assert found["probing.retention"] in (None, pytest.approx(1.0))
 
 
-# Bits per block on the selection and on the evaluation strings, of base, tuned, never and initial, in this order.
+# Bits per block on the selection and on the evaluation strings, of base, tuned, never, initial, the twin and two anchors.
 LENGTHS = [[0.5, 0.1], [0.05, 0.1], [0.2, 0.9], [0.3, 0.05], [0.8, 0.7], [0.1, 0.8], [0.6, 0.5], [0.0, 0.5]]
+LENGTHS += [[0.9, 0.4], [0.2, 0.9], [0.1, 0.2], [1.0, 0.3], [0.3, 0.2], [0.1, 0.6]]
 
 
-def test_retention_is_0_for_never_taught_and_1_for_pretrained(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retention_is_0_for_the_twin_and_1_for_pretrained(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = iter(LENGTHS)
     monkeypatch.setattr("capbench.measure.probe.code_length", lambda *_, **__: torch.tensor(next(lengths)))
     found = {m.name: m.value for m in read("probing", store)}
-    bits = [found[f"probing.bits.{m}"] for m in ("base", "tuned", "never", "initial")]
-    assert bits == pytest.approx([0.1, 0.3, 0.8, 0.5])  # at the block that did best on the selection strings
-    assert found["probing.range"] == pytest.approx(0.7)
+    bits = [found[f"probing.bits.{m}"] for m in PROBED]
+    assert bits == pytest.approx([0.1, 0.3, 0.8, 0.5, 0.9])  # at the block that did best on the selection strings
+    assert found["probing.range"] == pytest.approx(0.8)
+    assert found["probing.retention"] == pytest.approx((0.9 - 0.3) / (0.9 - 0.1))
+    assert found["probing.zero_spread"] == pytest.approx(math.sqrt(0.08) / 0.8)  # anchors: 1.0 and 0.6 bits
+
+
+def test_without_a_twin_the_never_taught_model_is_the_zero(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = iter(LENGTHS)
+    monkeypatch.setattr("capbench.measure.probe.code_length", lambda *_, **__: torch.tensor(next(lengths)))
+    models = {name: Built(step=steps()[name], store=store) for name in PROBED[:4]}
+    found = {m.name: m.value for m in pcfg_readings.probing(Bench(study=STUDY, seed=0), **models)}
     assert found["probing.retention"] == pytest.approx((0.8 - 0.3) / (0.8 - 0.1))
+    assert "probing.zero_spread" not in found, "no anchors, so nothing is said of the spread"
+
+
+def test_anchors_are_never_taught_models_of_up_to_five_other_seeds() -> None:
+    assert STUDY.anchors(1) == {"anchor_0": STUDY.base(0, prior="never"), "anchor_2": STUDY.base(2, prior="never")}
+    many = study(anchor_seeds=tuple(range(9)))
+    assert list(many.anchors(3)) == ["anchor_0", "anchor_1", "anchor_2", "anchor_4", "anchor_5"]
+    assert study(anchor_seeds=()).anchors(0) == {}
 
 
 def test_revival_values_are_read_off_the_recorded_curves(store: Store, once: Once) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 import torch
 from tiny_tracr import TINY, counter, counter_steps, largest, max_steps
 
+from capbench.models.edits import deleting, hiding, preserving
 from capbench.pipeline.build import load_model
 from capbench.pipeline.steps import Step
 from capbench.results import Measurement
@@ -241,19 +242,42 @@ def test_retention_is_1_for_the_compiled_model_and_0_for_the_one_compiled_for_th
     assert no_range.value is None and "no more than" in no_range.note
 
 
+def edited(store: Store, edit: Callable[..., Any], **arguments: Any) -> Any:
+    """The compiled model after an edit."""
+    return edit(load_model(COUNTER.base(0), store), rng=torch.Generator().manual_seed(1), **arguments)
+
+
+def retention(store: Store, tuned: Any) -> float:
+    return values("circuit", store, tuned=tuned)["circuit.retention"] or 0.0
+
+
 def test_the_circuit_is_read_whatever_its_dimensions_stand_for(compiled: Store) -> None:
-    """Moving every count by one dimension hides nothing: which stands for which is taken from other strings."""
+    """Another name for each count, a bias on one of them, and rewrites that keep the function hide nothing."""
+    prompts = COUNTER.evaluation("a", c_te=None, split="train")
     moved: Any = copy.deepcopy(load_model(COUNTER.base(0), compiled))
+    biased: Any = copy.deepcopy(moved)
     dims = [moved.residual_labels.index(f"count:{i}") for i in range(10)]
     with torch.no_grad():
-        # The rows that write these dimensions in block 1, one further.
-        for part in (moved.blocks[1].mlp_out, moved.blocks[1].out):
+        for part in (moved.blocks[1].mlp_out, moved.blocks[1].out):  # the rows that write these dimensions, one further
             part.weight[dims] = part.weight[dims].roll(1, 0)
             part.bias[dims] = part.bias[dims].roll(1, 0)
-    assert values("circuit", compiled, tuned=moved)["circuit.tuned.O_PT"] == 1.0
-    with torch.no_grad():
-        moved.blocks[1].mlp_out.weight[dims] = 0.0  # and here nothing is written
-    assert (values("circuit", compiled, tuned=moved)["circuit.tuned.O_PT"] or 0) < 0.6
+        biased.blocks[1].mlp_out.bias[dims[0]] = 50.0
+    assert retention(compiled, moved) == retention(compiled, biased) == 1.0
+    assert retention(compiled, edited(compiled, hiding.biased_unembedding, task=prompts)) == 1.0
+    for rewrite in (preserving.rotated_residual_basis, preserving.composed):
+        assert retention(compiled, edited(compiled, rewrite)) == pytest.approx(1.0, abs=0.02)
+
+
+def test_the_circuit_is_not_read_where_it_was_emptied_or_drawn_anew(compiled: Store) -> None:
+    for edit in (deleting.zeroed_blocks, deleting.redrawn_blocks):
+        assert retention(compiled, edited(compiled, edit)) < 0.35, edit.__name__
+
+
+def test_the_zero_of_the_circuit_is_the_twin_where_there_is_one(compiled: Store) -> None:
+    base = COUNTER.base(0)
+    assert values("circuit", compiled, tuned=COUNTER.never(0), twin=COUNTER.never(0))["circuit.retention"] == 0.0
+    (none,) = (m for m in read("circuit", compiled, twin=base) if m.name == "circuit.retention")
+    assert none.value is None and "no more than" in none.note  # the method taught the twin all of it
 
 
 def test_the_compiled_sort_and_read_out_are_found(compiled: Store) -> None:

@@ -92,11 +92,10 @@ STATES = [
     ((0.0, 0.0), {"revival": None, "probing": 1, "pruning": 0.6}, UNDECIDED),  # or has no value
     ((0.0, 0.0), {"revival": 1, "probing": None, "pruning": 0.0}, UNDECIDED),
     ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": None}, DELETED),
-    # In a compiled model circuit and weights are asked; revival can only speak against deletion.
+    # In a compiled model the circuit is asked; weights have no vote, and revival can only speak against deletion.
     ((0.0, 0.0), {"circuit": 0.67, "weights": 0.38}, WRAPPED),
-    ((0.0, 0.0), {"circuit": 1.0, "weights": 0.31}, WRAPPED),  # unclear is no contradiction
     ((0.0, 0.0), {"revival": 1, "circuit": 1.0, "weights": 0.6}, WRAPPED),
-    ((0.0, 0.0), {"circuit": 1.0, "weights": 0.30}, UNDECIDED),  # the tools disagree
+    ((0.0, 0.0), {"circuit": 1.0, "weights": 0.0}, WRAPPED),
     ((0.0, 0.0), {"circuit": 0.66, "weights": 0.6}, UNDECIDED),
     ((0.0, 0.0), {"revival": 6, "circuit": 0.0, "weights": 0.6}, UNDECIDED),
     ((0.0, 0.0), {"revival": 1, "circuit": 0.33, "weights": 0.3}, DELETED),
@@ -106,7 +105,8 @@ STATES = [
     ((0.0, 0.0), {"circuit": 0.34, "weights": 0.3}, UNDECIDED),
     ((0.0, 0.0), {"circuit": 0.33, "weights": 0.31}, UNDECIDED),
     ((0.0, 0.0), {"revival": 6, "weights": 0.6}, UNDECIDED),  # the circuit was not read
-    ((0.0, 0.0), {"revival": 6, "circuit": 1.0}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 6, "circuit": 1.0}, WRAPPED),
+    ((0.0, 0.0), {"revival": 1, "circuit": 0.0, "weights": 0.6}, DELETED),
     ((0.0, 0.0), {"circuit": None, "weights": 0.6}, UNDECIDED),
     ((1.0, 1.0), {"circuit": 0.0, "weights": 0.0}, INTACT),
 ]
@@ -134,9 +134,9 @@ def test_the_verdict_follows_from_behaviour_and_tools(
         ({"revival": 6, "probing": 1}, "capability is still there: behaviour absent, revival present, probing present"),
         (
             {"revival": 6, "circuit": 1, "weights": 0.35},
-            "still there: behaviour absent, compiled revival present, circuit present, weight",
+            "still there: behaviour absent, compiled revival present, circuit present",
         ),
-        ({"revival": 6, "circuit": 1}, "but weight pruning was not measured"),
+        ({"revival": 6, "weights": 0.6}, "but circuit was not measured"),
     ],
 )
 def test_the_reason_names_the_readings(tools: dict[str, float | None], words: str) -> None:

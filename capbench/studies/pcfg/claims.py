@@ -14,7 +14,7 @@ from capbench.pipeline.steps import Step
 from capbench.results import Verdict
 from capbench.studies.conditions import LOST, VALID, base_knows, behaviour_lost
 from capbench.studies.judge import Case, Judge
-from capbench.studies.lab import Reading
+from capbench.studies.lab import ANCHOR, Reading
 from capbench.studies.pcfg.readings import behaviour, class_balance, probing, pruning
 from capbench.studies.readings import finetuning_curves
 from capbench.studies.readings import revival as revival_curves
@@ -47,7 +47,7 @@ def probed(study: Any, seed: int, case: Case) -> Models:
     """A fine-tuned model, and the models that a probe of it is compared with."""
     found = tuned(study, seed, case)
     controls = {"never": never_taught(study, seed, case), "initial": study.initialised(seed)}
-    return {**found, **controls, "twin": twin(study, seed, case)}
+    return {**found, **controls, "twin": twin(study, seed, case), **study.anchors(seed)}
 
 
 def revived(study: Any, seed: int, case: Case, rates: Sequence[str] = RATES) -> Models:
@@ -57,6 +57,7 @@ def revived(study: Any, seed: int, case: Case, rates: Sequence[str] = RATES) -> 
         **found,
         "never": never,
         "twin": twin(study, seed, case),
+        **study.anchors(seed),
         **{f"reft_{rate}": study.revival(found["tuned"], seed, lr=rate) for rate in rates},
         **{f"scrft_{rate}": study.revival(never, seed, lr=rate) for rate in rates},
     }
@@ -181,11 +182,12 @@ def wrapper_found_by_pruning(
 def probe(judge: Judge, *also: Asked, bits_apart: float, valid: float = VALID, lost: float = LOST) -> None:
     """Measure probing, and check its control. also: further readings.
 
-    bits_apart: least difference, in bits per sample, between the model that was never taught O_PT and the pretrained one.
+    bits_apart: least difference, in bits per sample, between the twin, which was never taught O_PT, and the pretrained model.
     These two are the ends of the scale.
     """
     models = ["base", "tuned", "never"]
-    judge.measure((behaviour, models), (probing, [*models, "initial"]), (relabelling, ["tuned", "twin"]), *also)
+    scale = ["initial", "twin", f"{ANCHOR}*"]
+    judge.measure((behaviour, models), (probing, [*models, *scale]), (relabelling, ["tuned", "twin"]), *also)
     base_knows(judge, "base", "O_PT", accuracy=valid)
     base_knows(judge, "never", "O_FT", accuracy=valid)
     behaviour_lost(judge, accuracy=lost)

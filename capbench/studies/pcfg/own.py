@@ -54,10 +54,10 @@ class TaskSpec:
         return key_of(describe(self))[:6]
 
     def preset(self, preset: PcfgPreset) -> PcfgPreset:
-        """A scale with this task and these sizes in place of its own."""
+        """A scale with this task and these sizes in place of its own, and without the models of other seeds that come with it."""
         sizes = ("d_model", "n_blocks", "n_heads", "pretrain_steps")
         given = {name: getattr(self, name) for name in sizes if getattr(self, name) is not None}
-        return replace(preset, setting=self.setting, **given)
+        return replace(preset, setting=self.setting, anchor_seeds=(), **given)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,6 +53,7 @@ class PcfgPreset:
     n_watch: int = 256
     probe_blocks: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)
     priors: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: PRIORS, repr=False)
+    anchor_seeds: tuple[int, ...] = ()  # whose never-taught models say how far a probe's zero spreads; none: not asked
     longer: Mapping[str, float] = field(default_factory=dict)  # prior -> times as long as the others' pretraining
     precision: Precision = "float32"  # of trainings; what is measured is measured in float32
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from capbench.pipeline.steps import FineTune, Initialise, Pretrain, Watch
 from capbench.studies.base import FineTuningStudy
+from capbench.studies.lab import ANCHOR
 from capbench.studies.pcfg.preset import PcfgPreset
 from capbench.studies.seeds import subseed
 from capbench.tasks.base import Task
@@ -165,6 +166,11 @@ class PcfgStudy(FineTuningStudy):
             wrong_answers=wrong_answers,
         )
         return self.tuned(self.base(seed, prior=prior, duration=duration), task, seed, lr=lr)
+
+    def anchors(self, seed: int) -> dict[str, Pretrain]:
+        """Never-taught models of up to five other seeds, by role: `anchor_<seed>`. The preset names the seeds."""
+        seeds = [other for other in self.preset.anchor_seeds if other != seed][:5]
+        return {f"{ANCHOR}{other}": self.base(other, prior="never") for other in seeds}
 
     def others(self) -> Task | None:
         """All families but the one that is fine-tuned, asked as in pretraining under the low prior."""

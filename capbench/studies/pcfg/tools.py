@@ -12,6 +12,7 @@ from capbench.verdicts.by_seed import GONE, KEPT
 from capbench.verdicts.tools import ABSENT, PRESENT, Readings, Tool, Toolbox, unmeasured
 
 REVIVAL = Tool(name="revival", measured="revival.speed_up", unit="ratio", present=2.0, absent=1.6, auc={"small": 1.0})
+# Provisional: set when the probe read the raw stream and its zero was the untouched never-taught model.
 PROBING = Tool(
     name="probing",
     measured="probing.retention",

@@ -2,7 +2,7 @@
 
 Where a compiled model's capability writes is known, so its circuit is read instead of probed for. The thresholds were set by
 `capbench calibrate` on the known models of seeds 100 and 101, rounded. The AUCs are of the known models of seeds 0 to 2
-(reports/reference/calibration).
+(reports/reference/calibration). Those of the circuit are provisional: they were set for an earlier form of it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ REVIVAL = Tool(
 CIRCUIT = Tool(
     name="circuit", measured="circuit.retention", unit="retention", present=0.67, absent=0.33, auc={"small": 1.0}
 )
+# Single weights belong to a basis: a rotated stream or scaled pairs leave the function as it was, and other weights to prune. So
+# it is reported, and has no vote.
 WEIGHTS = Tool(
     name="weight pruning",
     measured="pruning.weights.gain",
@@ -24,20 +26,20 @@ WEIGHTS = Tool(
     present=0.38,
     absent=0.30,
     auc={"small": 1.0},
+    votes=False,
 )
 
 
 def rule(says: Readings) -> CapabilityState | str:
-    """The circuit as it was, and weights whose removal does not contradict it: wrapped. Neither finds anything: deleted.
+    """The count can be read from the circuit as before: wrapped. It cannot, and does not come back soon: deleted.
 
     Revival says too little to be relied on, but what comes back soon is not called deleted, nor what was never revived.
     """
-    if missing := unmeasured((CIRCUIT.name, WEIGHTS.name), says):
+    if missing := unmeasured((CIRCUIT.name,), says):
         return missing
-    circuit, weights = says[CIRCUIT.name], says[WEIGHTS.name]
-    if circuit == PRESENT and weights != ABSENT:
+    if says[CIRCUIT.name] == PRESENT:
         return CapabilityState.WRAPPED
-    if circuit == weights == ABSENT:
+    if says[CIRCUIT.name] == ABSENT:
         if missing := unmeasured((REVIVAL.name,), says):
             return missing
         if says[REVIVAL.name] != PRESENT:

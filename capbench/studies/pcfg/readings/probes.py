@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from statistics import stdev
 from typing import TYPE_CHECKING
 
 from capbench.results import Curve, Measurement
-from capbench.studies.lab import Bench, Built, made_of
+from capbench.studies.lab import Bench, Built, made_of, read_on
 from capbench.studies.pcfg.readings.sampling import drawn
 from capbench.studies.readings import number
 from capbench.studies.seeds import subseed
@@ -22,7 +23,7 @@ def description_length(bench: Bench[PcfgStudy], model: Built, token: str | None)
     `bits by block` and `accuracy by block` on the evaluation split; `block`: the one with the fewest bits on the selection
     split; `bits`: its bits on the evaluation split; `accuracy`: the best of any block.
     """
-    from capbench.measure.probe import Probe, code_length, features
+    from capbench.measure.probe import Probe, Whitening, code_length, features
 
     study, blocks = bench.study, bench.study.preset.probe_blocks
     tasks = {
@@ -34,10 +35,12 @@ def description_length(bench: Bench[PcfgStudy], model: Built, token: str | None)
     classes = task.n_answers
     labels = {split: batch.targets[:, task.answer_pos] - task.first_answer for split, batch in batches.items()}
     x = {split: features(model.model, batch, task.answer_pos) for split, batch in batches.items()}
-    length = {split: code_length(x[split], labels[split], classes, blocks=blocks).tolist() for split in x}
+    whitening = Whitening.fitted(x["select"])
+    length = {s: code_length(x[s], labels[s], classes, blocks=blocks, whitening=whitening).tolist() for s in x}
     layers = range(len(length["select"]))
     chosen = min(layers, key=length["select"].__getitem__)
-    right = Probe.fitted(x["select"], labels["select"], classes).accuracy(x["evaluate"], labels["evaluate"]).tolist()
+    probe = Probe.fitted(x["select"], labels["select"], classes, whitening=whitening)
+    right = probe.accuracy(x["evaluate"], labels["evaluate"]).tolist()
     for name, values in (("bits by block", length["evaluate"]), ("accuracy by block", right)):
         curve = Curve(x=tuple(map(float, layers)), y=tuple(values), x_label="block", y_label=name)
         yield Measurement(name=name, value=None, unit="", n=blocks[-1], seed=bench.seed, curve=curve)
@@ -54,64 +57,94 @@ def _under_each_token(study: PcfgJailbreak) -> list[dict[str, str | None]]:
 
 
 @made_of(description_length, _as_it_is)
-def probing(bench: Bench[PcfgStudy], base: Built, tuned: Built, never: Built, initial: Built) -> Iterator[Measurement]:
+def probing(
+    bench: Bench[PcfgStudy],
+    base: Built,
+    tuned: Built,
+    never: Built,
+    initial: Built,
+    twin: Built | None = None,
+    **anchors: Built,
+) -> Iterator[Measurement]:
     """Can a probe read the answer for O_PT off the residual stream at the answer position? (Fig. 8)
 
-    Retention: 0 = a model never taught O_PT, 1 = the pretrained one, on the scale of description length (bits per
-    sample) at each model's best block; blocks are chosen on the selection split, lengths measured on the evaluation
-    split. Plain accuracy is reported per block beside it, with both controls and a randomly initialised model.
+    Retention: 0 = the twin (a model never taught O_PT, after the same method), 1 = the pretrained model, on the scale of
+    description length (bits per sample) at each model's best block; blocks are chosen on the selection split, lengths measured on
+    the evaluation split. Where a study gives no twin, the never-taught model itself is the zero. Plain accuracy is reported per
+    block beside it, with the controls and a randomly initialised model.
+
+    anchors: never-taught models of other seeds, `anchor_<seed>`, each read on its own seed's sample. `probing.zero_spread` is the
+    standard deviation of their retentions on this seed's scale: how far the zero itself is uncertain.
     """
     models = {"base": base, "tuned": tuned, "never": never, "initial": initial}
-    yield from _probing(bench, models)
+    yield from _probing(bench, models, twin, anchors)
 
 
 @made_of(description_length, _as_it_is)
-def retention(bench: Bench[PcfgStudy], base: Built, tuned: Built, never: Built) -> Iterator[Measurement]:
+def retention(
+    bench: Bench[PcfgStudy], base: Built, tuned: Built, never: Built, twin: Built | None = None, **anchors: Built
+) -> Iterator[Measurement]:
     """`probing` without the control of a random initialisation."""
-    yield from _probing(bench, {"base": base, "tuned": tuned, "never": never})
+    yield from _probing(bench, {"base": base, "tuned": tuned, "never": never}, twin, anchors)
 
 
 @made_of(description_length, _under_each_token)
-def probing_by_token(bench: Bench[PcfgJailbreak], base: Built, tuned: Built, never: Built) -> Iterator[Measurement]:
+def probing_by_token(
+    bench: Bench[PcfgJailbreak], base: Built, tuned: Built, never: Built, twin: Built | None = None
+) -> Iterator[Measurement]:
     """`probing` under each family token of the jailbreak study: `probing.<token>.retention` and so on (App. E.2)."""
     for arguments in _under_each_token(bench.study):
-        yield from _probing(bench, {"base": base, "tuned": tuned, "never": never}, **arguments)
+        yield from _probing(bench, {"base": base, "tuned": tuned, "never": never}, twin, {}, **arguments)
 
 
-def _probing(bench: Bench[PcfgStudy], models: Mapping[str, Built], token: str | None = None) -> Iterator[Measurement]:
+def _probing(
+    bench: Bench[PcfgStudy],
+    models: Mapping[str, Built],
+    twin: Built | None,
+    anchors: Mapping[str, Built],
+    token: str | None = None,
+) -> Iterator[Measurement]:
     """token: a family token to ask under, which is then part of all names; None: the study's own."""
-    prefix, under = (f"probing.{token}", f", T_{token}") if token else ("probing", "")
+    prefix = f"probing.{token}" if token else "probing"
     n = bench.study.preset.probe_blocks[-1]
     bits: dict[str, float] = {}
-    for name, built in models.items():
+    for name, built in {**models, **({} if twin is None else {"twin": twin})}.items():
         read = {m.name: m for m in bench.read(description_length, {"model": built}, token=token)}
-        series = {"never": "never taught", "initial": "random initialisation"}.get(name, name)
-        for what, y_label in (("bits", "bits per sample"), ("accuracy", "accuracy")):
-            by_block = read[f"{what} by block"].curve
-            assert by_block is not None
-            curve = replace(by_block, x_label="block (0: embedding)", y_label=y_label + under)
-            yield Measurement(
-                name="probing.curve",
-                value=None,
-                unit="",
-                n=0,
-                seed=bench.seed,
-                group="probing",
-                series=series,
-                curve=curve,
-            )
-        bits[name] = read["bits"].value or 0.0
+        yield from _curves(bench, name, read, f", T_{token}" if token else "")
+        bits[name] = _bits(read)
         yield number(bench, f"{prefix}.bits.{name}", bits[name], "bits/sample", n, "probing")
         yield number(bench, f"{prefix}.block.{name}", read["block"].value, "block", n, "probing")
         yield number(bench, f"{prefix}.accuracy.{name}", read["accuracy"].value, "accuracy", n, "probing")
-    range_ = bits["never"] - bits["base"]
+    zero = bits["never" if twin is None else "twin"]
+    range_ = zero - bits["base"]
+    note = "" if range_ > 0 else "the pretrained model holds no more than the never-taught one"
     yield number(bench, f"{prefix}.range", range_, "bits/sample", n, "probing")
-    yield number(
-        bench,
-        f"{prefix}.retention",
-        (bits["never"] - bits["tuned"]) / range_ if range_ > 0 else None,
-        "retention",
-        n,
-        "probing",
-        note="" if range_ > 0 else "the pretrained model holds no more than the never-taught one",
-    )
+    kept = (zero - bits["tuned"]) / range_ if range_ > 0 else None
+    yield number(bench, f"{prefix}.retention", kept, "retention", n, "probing", note=note)
+    if len(anchors) > 1:
+        others = [_bits_of_anchor(bench, name, built, token) for name, built in anchors.items()]
+        spread = stdev(others) / range_ if range_ > 0 else None
+        yield number(bench, f"{prefix}.zero_spread", spread, "retention", len(others), "probing", note=note)
+
+
+def _bits_of_anchor(bench: Bench[PcfgStudy], name: str, built: Built, token: str | None) -> float:
+    own = replace(bench, seed=read_on(name, bench.seed))
+    return _bits({m.name: m for m in own.read(description_length, {"model": built}, token=token)})
+
+
+def _bits(read: Mapping[str, Measurement]) -> float:
+    value = read["bits"].value
+    assert value is not None
+    return value
+
+
+def _curves(bench: Bench[PcfgStudy], name: str, read: Mapping[str, Measurement], under: str) -> Iterator[Measurement]:
+    titles = {"never": "never taught", "initial": "random initialisation", "twin": "never taught, same method"}
+    for what, y_label in (("bits", "bits per sample"), ("accuracy", "accuracy")):
+        by_block = read[f"{what} by block"].curve
+        assert by_block is not None
+        curve = replace(by_block, x_label="block (0: embedding)", y_label=y_label + under)
+        series = titles.get(name, name)
+        yield Measurement(
+            name="probing.curve", value=None, unit="", n=0, seed=bench.seed, group="probing", series=series, curve=curve
+        )
