@@ -6,6 +6,7 @@ The full run, on trained models, is benchmarks/invariance.py.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from capbench.measure.probe import code_length, features
 from capbench.models.base import Model
-from capbench.models.edits import deleting, preserving
+from capbench.models.edits import preserving
 from capbench.tasks.base import Batch, Task
 
 N = 256
@@ -60,5 +61,7 @@ def test_composed_rewrites_move_no_figure(seed: int, name: str, strength: float)
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_change_of_the_function_moves_every_figure(name: str) -> None:
     make, figure = FIGURES[name]
+    blind: Any = make()
     with torch.no_grad():
-        assert figure(deleting.redrawn_blocks(make(), rng=rng(1))) > figure(make()) + 0.1
+        blind.token_embedding.weight.zero_()  # it answers whatever the string is
+    assert figure(blind) > figure(make()) + 0.2

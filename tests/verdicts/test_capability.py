@@ -140,7 +140,7 @@ def test_the_verdict_follows_from_behaviour_and_tools(
     ],
 )
 def test_the_reason_names_the_readings(tools: dict[str, float | None], words: str) -> None:
-    task = "tracr count a to b" if "circuit" in tools else "pcfg counter a to b"
+    task = "tracr count a to b" if {"circuit", "weights"} & tools.keys() else "pcfg counter a to b"
     assert re.search(words, only(with_values(values(**tools), task=task)).reason)
 
 
@@ -308,7 +308,8 @@ def test_without_a_calibration_the_state_is_the_same_and_says_so(
     (found,) = capabilities([record], scale)
     (small,) = capabilities([record])
     assert (found.verdict, found.evidence, small.uncalibrated) == (state, small.evidence, ())
-    asked = [e.tool for e in found.evidence if e.tool != "behaviour" and e.value is not None]
+    voting = [e for e in found.evidence if e.tool not in ("behaviour", "weight pruning")]
+    asked = [e.tool for e in voting if e.value is not None]
     assert list(found.uncalibrated) == asked
     said = f"; uncalibrated at scale {scale}: {', '.join(asked)}" if asked else ""
     assert found.reason == small.reason + said
