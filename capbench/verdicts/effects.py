@@ -67,3 +67,16 @@ def difference(a: Effect, b: Effect) -> Effect:
 def ratio(a: Effect, b: Effect) -> Effect:
     """One quantity as a share of another of its kind, seed by seed: of the same kind, as it spreads likewise."""
     return a.like([x / y for x, y in zip(a, b, strict=True)])
+
+
+def trend(*effects: Effect) -> Effect:
+    """How far several quantities grow from the first to the last, seed by seed: Kendall's tau-a with their order, -1..1.
+
+    The share of pairs that grow minus that of those that fall; ties are neither, so that quantities that are all the same have 0.
+    With one value per group it is Jonckheere's statistic (1954) over its largest value.
+    """
+    pairs = [(i, j) for j in range(len(effects)) for i in range(j)]
+    by_seed = zip(*effects, strict=True)
+    return effects[0].like(
+        [sum((v[j] > v[i]) - (v[j] < v[i]) for i, j in pairs) / len(pairs) for v in by_seed], kind="trend", n=0
+    )

@@ -9,7 +9,14 @@ import pytest
 
 from capbench.studies.conditions import base_knows
 from capbench.studies.judge import Case
-from capbench.studies.pcfg.claims import amplification, shortcut, tuned, tuned_both_priors
+from capbench.studies.pcfg.claims import (
+    amplification,
+    growing_amplification,
+    shortcut,
+    tuned,
+    tuned_both_priors,
+    tuned_every_prior,
+)
 from capbench.studies.pcfg.readings import behaviour
 from capbench.studies.readings import finetuning_curves
 from capbench.verdicts.claims import at_least
@@ -36,6 +43,15 @@ def test_strong_relevance_beats_weak_relevance(judge):
     """At C_Tr .8 and the small rate, a high prior of O_FT keeps O_PT and gains O_FT where a low prior does not."""
     # Table 5, high and low prior: 99.9 and 8.9 % on O_FT, 100 and 15.1 % on O_PT.
     amplification(judge, o_ft_gain=0.30, o_pt_gain=0.30)
+
+
+@pytest.mark.extended
+@pytest.mark.claim("relevance.gradient", source="Sec. 5.1, Fig. 5, 6, App. C.2", needs=tuned_every_prior)
+@pytest.mark.parametrize("case", [Case(c_tr=0.8, lr="small")], ids=str)
+def test_amplification_grows_with_the_prior(judge):
+    """At C_Tr .8 and the small rate, the higher the prior of O_FT, the more of O_FT is gained and of O_PT kept."""
+    # Fig. 5 and 6 have it as an order. Eight of the ten pairs of priors in it, and two against it: two neighbours may be swapped.
+    growing_amplification(judge, trend=0.60)
 
 
 @pytest.mark.claim("relevance.retention", source="Sec. 5.1, Fig. 6, Table 5", needs=tuned)

@@ -87,6 +87,12 @@ READINGS: dict[str, tuple[Reading, list[str], set[str], list[tuple[str, int]]]] 
         {f"pruning.{name}" for name in ("gain", "cost", "neurons", "classes", "random_loss")},
         [(f"O_{o}, {how}", 3) for o in ("PT", "FT") for how in ("pruned", "random neurons")],
     ),
+    "localization": (
+        pcfg_readings.localization,
+        ["base", "tuned"],
+        {f"localization.{u}.{q}" for u in ("weights", "rows", "layers") for q in ("share", "recovered", "random")},
+        [],  # these models know nothing, so that there is nothing to lose
+    ),
     "probing": (
         pcfg_readings.probing,
         [*PROBED, "anchor_1", "anchor_2"],

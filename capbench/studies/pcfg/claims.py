@@ -19,6 +19,7 @@ from capbench.studies.pcfg.readings import behaviour, class_balance, probing, pr
 from capbench.studies.readings import finetuning_curves
 from capbench.studies.readings import revival as revival_curves
 from capbench.studies.relabelling import relabelling
+from capbench.verdicts import effects
 from capbench.verdicts.claims import at_least, at_most
 
 RATES = ("medium", "small")  # rates of revival
@@ -39,6 +40,18 @@ def tuned_both_priors(study: Any, seed: int, case: Case) -> Models:
     return {
         f"{name}_{prior}": step
         for prior in ("low", "high")
+        for name, step in tuned(study, seed, Case(prior=prior, **case.parameters)).items()
+    }
+
+
+GRADED = ("low", "0.99", "0.9", "0.7", "high")  # the paper's priors, from weak to strong relevance
+
+
+def tuned_every_prior(study: Any, seed: int, case: Case) -> Models:
+    """Both models under each of the five priors, which the case leaves open."""
+    return {
+        f"{name}_{i}": step
+        for i, prior in enumerate(GRADED)
         for name, step in tuned(study, seed, Case(prior=prior, **case.parameters)).items()
     }
 
@@ -136,6 +149,28 @@ def amplification(judge: Judge, *, o_ft_gain: float, o_pt_gain: float, valid: fl
     judge.decide(
         at_least(gain("O_FT"), o_ft_gain, "O_FT accuracy, high - low prior"),
         at_least(gain("O_PT"), o_pt_gain, "O_PT accuracy, high - low prior"),
+    )
+
+
+def growing_amplification(judge: Judge, *, trend: float, valid: float = VALID) -> None:
+    """Claim that the more of O_FT there was in pretraining, the more fine-tuning amplifies, and the more of O_PT it keeps.
+
+    Over the five priors, accuracy at C_Te 0 on either operand has at least this trend (see `effects.trend`).
+    """
+    order = range(len(GRADED))
+    judge.measure((behaviour, [f"{name}_{i}" for i in order for name in ("base", "tuned")]))
+    for i in order:
+        base_knows(judge, f"base_{i}", "O_PT", accuracy=valid)
+    base_knows(judge, f"base_{order[-1]}", "O_FT", accuracy=valid)
+    judge.decide(
+        *(
+            at_least(
+                effects.trend(*(judge[f"tuned_{i}.{operand}.c_te0"] for i in order)),
+                trend,
+                f"trend of {operand} accuracy",
+            )
+            for operand in ("O_FT", "O_PT")
+        )
     )
 
 

@@ -14,6 +14,7 @@ from capbench.studies.pcfg.readings.answers import (
     wrong_answers,
 )
 from capbench.studies.pcfg.readings.balance import class_balance
+from capbench.studies.pcfg.readings.changes import localization
 from capbench.studies.pcfg.readings.neurons import pruning
 from capbench.studies.pcfg.readings.probes import (
     description_length,
@@ -30,6 +31,7 @@ __all__ = [
     "collateral",
     "description_length",
     "families",
+    "localization",
     "probing",
     "probing_by_token",
     "pruning",
