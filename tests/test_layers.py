@@ -31,7 +31,7 @@ LAYERS = (
 BESIDE = {("configs", "errors"), ("methods", "measure"), ("fidelity", "session"), ("cli", "plugin")}
 # What each may use at most, where the order alone would allow more.
 ONLY = {
-    "measure": {"measure", "models", "tasks", "training", "results", "errors"},
+    "measure": {"measure", "models", "tasks", "training", "results", "errors", "configs"},
     "report": {"report", "verdicts", "results", "errors", "store", "reading"},
     "verdicts": {"verdicts", "results", "errors"},
     "expectations": {"expectations", "results", "errors", "reading"},

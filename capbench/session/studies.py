@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from capbench.errors import MethodError, UsageError
 from capbench.methods.specs.registry import MethodRef
@@ -13,7 +13,7 @@ from capbench.pipeline.steps import Step
 from capbench.results import Capability, Record
 from capbench.session.options.checked import Options
 from capbench.studies import registry
-from capbench.studies.base import Study
+from capbench.studies.base import FineTuningStudy, Study
 from capbench.studies.judge import Case, Claim
 from capbench.studies.pcfg.factory import own
 from capbench.studies.pcfg.own import PcfgOwn, TaskSpec
@@ -22,6 +22,9 @@ from capbench.verdicts.capability import capabilities
 from capbench.verdicts.tools import Toolbox
 
 OWN_IN_PLACE_OF = "pcfg-counter"  # the study that --capbench-task replaces
+
+
+S = TypeVar("S", bound=Study)
 
 
 class Studies:
@@ -50,7 +53,7 @@ class Studies:
 
     def own(self, task: TaskSpec, method: str) -> PcfgOwn:
         """The study of a variant's task."""
-        return own(task, method=self._ref(method), **self._settings)
+        return self._attacked(own(task, method=self._ref(method), **self._settings))
 
     def subject(self, study: str, case: Case | None) -> str:
         """The id of the capability verdict on this case's model; '' if there is none."""
@@ -92,12 +95,15 @@ class Studies:
                 if self.options.task is not None and name == OWN_IN_PLACE_OF:
                     self._made[name, method] = self.own(self.options.task, method)
                 else:
-                    self._made[name, method] = registry.make(
-                        name, self.options.studies, method=self._ref(method), **self._settings
-                    )
+                    made = registry.make(name, self.options.studies, method=self._ref(method), **self._settings)
+                    self._made[name, method] = self._attacked(made)
             except UsageError as error:
                 self._made[name, method] = error
         return self._made[name, method]
+
+    def _attacked(self, made: S) -> S:
+        """The study with the attacks that are asked for; one that does not fine-tune knows none."""
+        return replace(made, attacks=self.options.attacks) if isinstance(made, FineTuningStudy) else made
 
     def _ref(self, method: str) -> MethodRef | None:
         found = self.method(method) if method else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from capbench.configs import TrainConfig
 from capbench.methods.specs.registry import MethodRef
@@ -61,6 +61,8 @@ class Study(Protocol):
         ...
 
 
+Attacks = Literal["default", "all"]  # what is tried to bring a capability back
+ATTACKS: tuple[Attacks, ...] = get_args(Attacks)
 PARTS = ("preset", "device", "model_name", "task_name", "toolbox", "protocol")
 
 
@@ -84,6 +86,11 @@ class FineTuningPreset(Preset, Protocol):
     def n_watch(self) -> int: ...
     @property
     def goal(self) -> float: ...
+    @property
+    def middle_rates(self) -> Mapping[Literal["adamw", "sgd"], float]:
+        """By optimizer, the rate around which attacks choose theirs."""
+        ...
+
     def finetuning(self, lr: str, seed: int, device: str) -> TrainConfig:
         """How to fine-tune at one of the rates."""
         ...
@@ -98,13 +105,14 @@ class FineTuningStudy:
     """One preset and one fine-tuning method. Subclasses name the two operands and give base models and evaluations.
 
     preset: a scale's numbers for the setup. method None: base models only (no test of this study fine-tunes). toolbox: no
-    part of what is measured, so that it enters no key.
+    part of what is measured, so that it enters no key. attacks: which curves a claim asks for; they have keys of their own.
     """
 
     preset: FineTuningPreset
     method: MethodRef | None = None
     device: str = "cpu"
     toolbox: Toolbox = field(default=Toolbox(), compare=False, repr=False)
+    attacks: Attacks = "default"
 
     @property
     def model_name(self) -> str:

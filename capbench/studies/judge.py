@@ -14,6 +14,7 @@ from capbench.results import CapabilityState, Control, Measurement, Record, Stat
 from capbench.studies import collateral
 from capbench.studies.base import Study
 from capbench.studies.lab import Bench, Lab, Reading
+from capbench.studies.revivals import attack_of
 from capbench.verdicts import claims, controls, effects
 from capbench.verdicts.by_seed import KEPT
 from capbench.verdicts.capability import assess, objection, unchanged
@@ -114,7 +115,7 @@ class Judge:
         for seed, steps in self.steps.items():
             for name, step in steps.items():
                 meta = self.lab.built(step).meta
-                if meta.get("diverged"):
+                if meta.get("diverged") and not attack_of(name):  # an attack may break what it attacks
                     raise InvalidClaimError(
                         f"method {self.method or 'of the base model'!r}, seed {seed}: training diverged "
                         f"('{name}', step {meta.get('steps', 0)}); lower its rate"
@@ -153,6 +154,11 @@ class Judge:
             raise InvalidClaimError(
                 f"method {self.method or 'of the base model'!r}, seed {seed}: a model answers NaN ({models}): {error}"
             ) from error
+
+    @property
+    def models(self) -> Mapping[str, Step]:
+        """The steps of one seed by name; every seed has the same names."""
+        return next(iter(self.steps.values()))
 
     @property
     def lost(self) -> bool:

@@ -175,9 +175,9 @@ def config_of(
 
 
 def _description(study: Study) -> Any:
-    """A study as JSON values, without the method and the device, which are in the models' keys, and without its tools."""
+    """A study as JSON values, without what is in the models' keys (method, device, attacks), and without its tools."""
     found = describe(study) if is_dataclass(study) else {"preset": describe(study.preset)}
-    return {name: value for name, value in found.items() if name not in ("method", "device", "toolbox")}
+    return {name: value for name, value in found.items() if name not in ("method", "device", "toolbox", "attacks")}
 
 
 def _files(reading: Reading) -> set[Path]:

@@ -27,5 +27,5 @@ def test_a_briefly_pretrained_model_learns_the_shortcut_too(judge):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_briefly_pretrained_capability_is_revived_too(judge):
     """After half the pretraining, reFT reaches 95 % in at most half the steps of an equally pretrained Scr.+FT."""
-    revive(judge, rates=RATES)
+    revive(judge)
     judge.decide(revived_sooner(judge, ratio=2.0))

@@ -6,9 +6,9 @@ Control: that model does not count 'a' before its first step.
 
 import pytest
 
+from capbench.studies.attacks import attacked, readings_of_revival
 from capbench.studies.conditions import LOST, base_knows, behaviour_lost
 from capbench.studies.judge import Case
-from capbench.studies.readings import revival
 from capbench.studies.relabelling import relabelling
 from capbench.studies.tracr.readings import behaviour
 from capbench.verdicts.claims import at_least, at_most
@@ -16,20 +16,23 @@ from capbench.verdicts.claims import at_least, at_most
 
 def needs(study, seed, case):
     tuned, never = study.finetuned(seed, c_tr=case.c_tr, lr=case.lr), study.never(seed)
+    twin = study.twin(seed, c_tr=case.c_tr, lr=case.lr)
     return {
         "base": study.base(seed),
         "tuned": tuned,
         "never": never,
-        "twin": study.twin(seed, c_tr=case.c_tr, lr=case.lr),
+        "twin": twin,
         "reft_small": study.revival(tuned, seed, lr="small"),
         "scrft_small": study.revival(never, seed, lr="small"),
+        "twin_small": study.revival(twin, seed, lr="small"),
+        **attacked(study, seed, {"base": study.base(seed), "reft": tuned, "scrft": never, "twin": twin}),
     }
 
 
 def revive(judge):
     judge.measure(
         (behaviour, ["base", "tuned", "never"]),
-        (revival, ["reft_small", "scrft_small"]),
+        *readings_of_revival(judge.models),
         (relabelling, ["tuned", "twin"]),
     )
     base_knows(judge, "base", "O_PT")

@@ -11,9 +11,10 @@ the count for O_PT cannot be read from it.
 import pytest
 
 from capbench.results import CapabilityState
+from capbench.studies.attacks import attacked, readings_of_revival
 from capbench.studies.conditions import base_knows
 from capbench.studies.judge import Case
-from capbench.studies.readings import finetuning_curves, revival
+from capbench.studies.readings import finetuning_curves
 from capbench.studies.relabelling import relabelling
 from capbench.studies.tracr.readings import behaviour, circuit, weight_pruning
 
@@ -22,13 +23,16 @@ RATE = "small"  # of revival: the one at which the tool was calibrated
 
 def needs(study, seed, case):
     tuned, never = study.finetuned(seed, c_tr=case.c_tr, lr=case.lr), study.never(seed)
+    twin = study.twin(seed, c_tr=case.c_tr, lr=case.lr)
     return {
         "base": study.base(seed),
         "tuned": tuned,
         "never": never,
-        "twin": study.twin(seed, c_tr=case.c_tr, lr=case.lr),
+        "twin": twin,
         f"reft_{RATE}": study.revival(tuned, seed, lr=RATE),
         f"scrft_{RATE}": study.revival(never, seed, lr=RATE),
+        f"twin_{RATE}": study.revival(twin, seed, lr=RATE),
+        **attacked(study, seed, {"base": study.base(seed), "reft": tuned, "scrft": never, "twin": twin}),
     }
 
 
@@ -39,7 +43,7 @@ def state_is(judge, expected):
         (finetuning_curves, ["tuned"]),
         where_lost=(
             (behaviour, ["never"]),
-            (revival, [f"reft_{RATE}", f"scrft_{RATE}"]),
+            *readings_of_revival(judge.models),
             (circuit, ["base", "tuned", "never", "twin"]),
             (weight_pruning, ["tuned"]),
             (relabelling, ["tuned", "twin"]),

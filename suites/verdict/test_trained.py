@@ -2,7 +2,8 @@
 
 Each claim says which state the paper gives a model: `intact`, `wrapped` or `deleted`. The state is that of the report's verdict
 on the capability: behaviour first; where that is lost, revival, probing and pruning, with the thresholds that their calibration
-set (capbench/studies/pcfg/tools.py). As there, revival is at the medium rate. Where the behaviour is kept, no tool is asked.
+set (capbench/studies/pcfg/tools.py). Revival is at two rates, against the
+fastest of four baselines. Where the behaviour is kept, no tool is asked.
 
 The claim is supported if the state over the seeds is the paper's, refuted if it is another one, inconclusive if it is
 `undecided`. A method that is meant to do something else refutes it. Its state is in the claim's reason and in the report's table.
@@ -16,15 +17,15 @@ from functools import partial
 import pytest
 
 from capbench.results import CapabilityState
+from capbench.studies.attacks import readings_of_revival
 from capbench.studies.conditions import LOST, base_knows
 from capbench.studies.judge import Case
 from capbench.studies.pcfg.claims import revived
 from capbench.studies.pcfg.readings import behaviour, pruning, retention, wrong_answers
-from capbench.studies.readings import finetuning_curves, revival
+from capbench.studies.readings import finetuning_curves
 from capbench.studies.relabelling import relabelling
 
-RATE = "medium"  # of revival: the one at which the tool was calibrated
-needs = partial(revived, rates=(RATE,))
+needs = partial(revived, scrft_rates=["medium"])
 
 
 def claim(source, study="pcfg-counter"):
@@ -39,7 +40,7 @@ def state_is(judge, expected, *also):
         *also,
         where_lost=(
             (behaviour, ["never"]),
-            (revival, [f"reft_{RATE}", f"scrft_{RATE}"]),
+            *readings_of_revival(judge.models),
             (retention, ["base", "tuned", "never", "twin", "anchor_*"]),
             (pruning, ["tuned"]),
             (relabelling, ["tuned", "twin"]),

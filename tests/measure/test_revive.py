@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capbench.measure.revive import fastest, speed_up, steps_to
+from capbench.measure.revive import SpeedUp, Time, fastest, largest, speed_up, steps_to, time_to
 
 SLOW = [(0, 0.1), (10, 0.5), (20, 0.94), (30, 0.95), (40, 1.0)]
 DIPS = [(0, 0.2), (10, 0.96), (20, 0.3), (30, 0.97)]
@@ -34,6 +36,10 @@ def test_steps_to_is_the_first_evaluated_step_with_that_accuracy(
     assert steps_to(curve, accuracy) == steps
 
 
+def times(*curves: list[tuple[int, float]], budget: int = 400) -> list[Time]:
+    return [time_to(curve, 0.95, budget=budget) for curve in curves]
+
+
 @pytest.mark.parametrize(
     ("curves", "steps"),
     [
@@ -43,14 +49,20 @@ def test_steps_to_is_the_first_evaluated_step_with_that_accuracy(
         ([NEVER, SLOW], 30),
         ([AT_ONCE, SLOW], 0),
         ([NEVER, NEVER], None),
-        ([], None),
     ],
 )
 def test_fastest_is_the_least_over_the_rates_that_got_there(
     curves: list[list[tuple[int, float]]], steps: int | None
 ) -> None:
-    assert fastest(curves, 0.95) == steps
-    assert fastest(iter(curves), 0.95) == steps
+    assert fastest(iter(times(*curves))) == Time(steps=steps, budget=400)
+    assert fastest([]) is None
+
+
+def test_what_was_given_up_earlier_may_have_been_the_fastest() -> None:
+    early, late = Time(steps=None, budget=20), Time(steps=30, budget=400)
+    assert fastest([early, late]) == Time(steps=None, budget=20)  # all that is known: more than 20
+    assert fastest([replace(early, budget=30), late]) == late
+    assert fastest([early, replace(early, budget=10)]) == Time(steps=None, budget=10)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +73,8 @@ def test_fastest_is_the_least_over_the_rates_that_got_there(
         (50, 50, 1.0, "", ""),
         (50, 0, 0.0, "", ""),  # the baseline had it before its first step
         (25, None, 16.0, ">=", "censored: the baseline did not reach the accuracy in 400 steps"),
-        (None, 100, 0.25, "<=", "censored: the revival did not reach the accuracy in 400 steps"),
-        (None, 0, 0.0, "<=", "censored: the revival did not reach the accuracy in 400 steps"),
+        (None, 100, 0.125, "<=", "censored: the revival did not reach the accuracy in 800 steps"),
+        (None, 0, 0.0, "<=", "censored: the revival did not reach the accuracy in 800 steps"),
         (None, None, None, "", "censored: neither the revival nor its baseline reached the accuracy in 400 steps"),
         (0, 100, None, "", "nothing to revive: the accuracy was reached before the first step"),
         (0, 0, None, "", "nothing to revive: the accuracy was reached before the first step"),
@@ -72,23 +84,77 @@ def test_fastest_is_the_least_over_the_rates_that_got_there(
 def test_speed_up_is_baseline_over_revival_and_says_when_it_is_a_bound(
     revival: int | None, baseline: int | None, ratio: float | None, bound: str, note: str
 ) -> None:
-    found = speed_up(revival, baseline, budget=400)
+    found = speed_up(Time(steps=revival, budget=800), Time(steps=baseline, budget=400))
     assert found.value == (None if ratio is None else pytest.approx(ratio))
     assert (found.bound, found.note) == (bound, note)
 
 
-steps = st.integers(1, 400)
+def test_without_one_of_the_two_there_is_no_speed_up() -> None:
+    time = Time(steps=10, budget=400)
+    assert (speed_up(None, time).note, speed_up(time, None).note) == ("there is no revival", "there is no baseline")
+    assert speed_up(None, time).value is speed_up(time, None).value is None
 
 
-@given(revival=steps, baseline=steps)
-def test_censoring_bounds_the_true_speed_up(revival: int, baseline: int) -> None:
-    true = speed_up(revival, baseline, budget=400).value
-    lower = speed_up(revival, None, budget=baseline).value  # stopped when the baseline needs at least that many
-    upper = speed_up(None, baseline, budget=revival).value
-    assert true is not None
-    assert lower is not None
-    assert upper is not None
-    assert lower <= true <= upper
+@st.composite
+def races(draw: st.DrawFn) -> tuple[SpeedUp, SpeedUp]:
+    """What is known of a speed-up under drawn budgets, and the speed-up itself."""
+    (revival, baseline), (patience, other) = (
+        draw(st.tuples(st.integers(1, 400), st.integers(1, 400))) for _ in range(2)
+    )
+    known = speed_up(seen(revival, patience), seen(baseline, other))
+    return known, speed_up(seen(revival, 400), seen(baseline, 400))
+
+
+def seen(steps: int, budget: int) -> Time:
+    return Time(steps=steps if steps <= budget else None, budget=budget)
+
+
+def holds(known: SpeedUp, true: float) -> bool:
+    assert known.value is not None
+    return {"": known.value == true, ">=": known.value <= true, "<=": known.value >= true}[known.bound]
+
+
+@given(races())
+def test_censoring_bounds_the_true_speed_up(race: tuple[SpeedUp, SpeedUp]) -> None:
+    known, true = race
+    assert known.value is None or holds(known, true.value or 0)
+
+
+@given(st.lists(races(), min_size=1, max_size=4))
+def test_the_largest_speed_up_is_bounded_too(found: list[tuple[SpeedUp, SpeedUp]]) -> None:
+    measured = [(known, true) for known, true in found if known.value is not None]
+    worst = largest([known for known, _ in found])
+    if measured:
+        assert holds(worst, max(true.value or 0 for _, true in measured))
+    else:
+        assert worst.value is None and worst.note.startswith("censored: neither")
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=4), st.lists(st.integers(1, 400), min_size=4, max_size=4))
+def test_the_fastest_is_never_said_to_be_slower_or_faster_than_it_is(true: list[int], budgets: list[int]) -> None:
+    found = fastest([seen(steps, budget) for steps, budget in zip(true, budgets, strict=False)])
+    assert found is not None
+    assert min(true) == found.steps if found.steps is not None else min(true) > found.budget
+
+
+@pytest.mark.parametrize(
+    ("found", "value", "bound"),
+    [
+        ([(5.0, ""), (0.3, "<=")], 5.0, ""),  # a plateau between the two levels: revived to the lower one
+        ([(0.4, ""), (0.7, "<=")], 0.7, "<="),  # between .4 and .7
+        ([(1.0, ""), (1.0, "<=")], 1.0, ""),
+        ([(5.0, ""), (3.0, ">=")], 5.0, ">="),
+        ([(3.0, ">="), (0.2, "<=")], 3.0, ">="),
+        ([(1.2, ""), (None, "")], 1.2, ""),  # what neither reached says nothing
+        ([(None, "")], None, ""),
+        ([], None, ""),
+    ],
+)
+def test_the_largest_speed_up_is_the_worst_case(
+    found: list[tuple[float | None, str]], value: float | None, bound: str
+) -> None:
+    worst = largest(SpeedUp(value=v, bound=b) for v, b in found)
+    assert (worst.value, worst.bound) == (value, bound)
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.floats(0, 1)), max_size=6), st.floats(0, 1))

@@ -77,6 +77,14 @@ def test_a_mistake_names_the_option_as_it_was_typed() -> None:
     assert "report" not in Given("plan", {"scale": "smoke"}, beneath=project).checked()
 
 
+def test_attacks_are_few_or_all() -> None:
+    assert (
+        Given("pytest").checked()["attacks"] == "default"
+        and Given("plan", {"attacks": "all"}).checked()["attacks"] == "all"
+    )
+    assert said("pytest", attacks="some") == "--capbench-attacks=some: unknown attacks; known: default, all"
+
+
 def test_a_condition_on_a_value_holds_for_that_value_only() -> None:
     assert Given("pytest", {"stack": "4", "executor": "local"}).checked()["stack"] == 4
     assert said("train", address="h:1", executor="local") == (

@@ -18,9 +18,17 @@ from capbench.tasks.pcfg.setting import PcfgSetting
 SPEC = TaskSpec(setting=PcfgSetting(text_len=8, numbers={"C": 5}))
 
 
-def studies(scale: str = "small", task: TaskSpec | None = None) -> Studies:
+def studies(scale: str = "small", task: TaskSpec | None = None, attacks: str = "default") -> Studies:
     options: Any = SimpleNamespace(
-        scale=scale, seeds=1, auto=False, methods={}, task=task, studies=BUILT_IN, device="cpu", precision="float32"
+        scale=scale,
+        seeds=1,
+        auto=False,
+        methods={},
+        task=task,
+        studies=BUILT_IN,
+        device="cpu",
+        precision="float32",
+        attacks=attacks,
     )
     return Studies(options)
 
@@ -72,3 +80,12 @@ def test_the_tools_were_never_calibrated_for_a_task_of_ones_own() -> None:
 def test_no_other_scale_s_calibration_counts(scale: str) -> None:
     (found,) = studies(scale).capabilities([gone("tracr count a to b", "tracr-counter", **TRACR)])
     assert found.verdict == "wrapped" and found.uncalibrated == ("circuit",)
+
+
+def test_studies_that_fine_tune_know_which_attacks_are_asked_for() -> None:
+    for name in ("pcfg-counter", "tracr-max", "calibration"):
+        claim: Any = SimpleNamespace(study=name)
+        known = [getattr(studies(attacks=asked).of(claim, ""), "attacks", None) for asked in ("default", "all")]
+        assert known == ([None, None] if name == "calibration" else ["default", "all"])
+    own: Any = studies(task=SPEC, attacks="all").of(SimpleNamespace(study="pcfg-counter"), "")  # type: ignore[arg-type]
+    assert own.attacks == "all" and own.spec == SPEC

@@ -134,8 +134,8 @@ def test_a_move_changes_no_key(place: Path, before: dict[str, object]) -> None:
         # Which of two functions of one name is imported matters, though both files are known either way.
         (
             "studies/calibration/readings.py",
-            "from capbench.studies.readings import number, revival",
-            "from capbench.studies.readings import accuracy_number as number, revival",
+            "from capbench.studies.readings import number",
+            "from capbench.studies.readings import accuracy_number as number",
             {"reading"},
         ),
     ],

@@ -18,10 +18,12 @@ from capbench.pipeline.steps import Step
 from capbench.results import Measurement
 from capbench.store.store import Store
 from capbench.studies import readings as shared_readings
+from capbench.studies import revivals
 from capbench.studies.lab import Bench, Built, Lab, Reading, part_of, read_on
 from capbench.studies.pcfg import readings as pcfg_readings
 from capbench.studies.pcfg.study import PcfgCounter
 
+STEPS = [f"steps{level}" for level in (50, 75, 90, 95)]
 OPERANDS, C_TE, RATES = ("a", "b", "c"), (0, 1), ("medium", "small")
 STUDY, UNTUNED = study("full"), study("identity")
 
@@ -105,14 +107,11 @@ READINGS: dict[str, tuple[Reading, list[str], set[str], list[tuple[str, int]]]] 
         ],
     ),
     "revival": (
-        shared_readings.revival,
+        revivals.revival,
         REVIVALS,
-        {
-            f"revival.{m.replace('_', '.')}.{q}"
-            for m in REVIVALS
-            for q in ("steps50", "steps90", "steps95", "start", "best")
-        }
-        | {"revival.ratio", "revival.speed_up", "revival.ratio.medium", "revival.ratio.small"},
+        {f"revival.{m.replace('_', '.')}.{q}" for m in REVIVALS for q in (*STEPS, "start", "best")}
+        | {"revival.ratio", "revival.speed_up", "revival.speed_up75", "revival.speed_up90"}
+        | {f"revival.ratio.{rate}" for rate in RATES},
         [(f"{kind}, {rate} rate", 4) for kind in ("reFT", "Scr.+FT", "Scr.") for rate in RATES],
     ),
 }
@@ -335,12 +334,15 @@ def test_anchors_are_never_taught_models_of_up_to_five_other_seeds() -> None:
 
 
 def test_revival_values_are_read_off_the_recorded_curves(store: Store, once: Once) -> None:
-    found = {m.name: m.value for m in once("revival")}
+    found = {m.name: m for m in once("revival")}
     for model in REVIVALS:
         curve, name = Built(step=steps()[model], store=store).curve("O_PT"), f"revival.{model.replace('_', '.')}"
-        assert found[f"{name}.start"] == curve[0][1]
-        assert found[f"{name}.best"] == max(value for _, value in curve)
-        assert found[f"{name}.steps50"] == steps_to(curve, 0.5)
+        assert found[f"{name}.start"].value == curve[0][1]
+        assert found[f"{name}.best"].value == max(value for _, value in curve)
+        for level in (50, 75, 90, 95):
+            known = found[f"{name}.steps{level}"]
+            reached = steps_to(curve, level / 100)
+            assert (known.value, known.bound) == ((TINY.revive_steps, ">=") if reached is None else (reached, ""))
 
 
 def test_pruned_neurons_are_one_of_the_preset_s_numbers(once: Once) -> None:

@@ -18,6 +18,7 @@ from capbench.pipeline.steps import Step
 from capbench.results import Measurement
 from capbench.store.store import Store
 from capbench.studies import readings as shared_readings
+from capbench.studies import revivals
 from capbench.studies.lab import Bench, Built, Lab, Reading
 from capbench.studies.tracr import readings as tracr_readings
 from capbench.studies.tracr.study import TracrStudy
@@ -25,6 +26,7 @@ from capbench.studies.tracr.study import TracrStudy
 COUNTER, MAX = counter(), largest()
 MODELS = ("base", "tuned", "never")
 KINDS = ("O_PT", "O_FT", "other", "BOS", "padding")
+STEPS = [f"steps{level}" for level in (50, 75, 90, 95)]
 REVIVED = ("reft", "scrft")
 BLOCKS = (0, 1, 2)
 
@@ -89,11 +91,11 @@ READINGS: dict[str, Row] = {
         {},
     ),
     "revival": (
-        shared_readings.revival,
+        revivals.revival,
         COUNTER,
         tuple(f"{kind}_small" for kind in REVIVED),
-        {f"revival.{kind}.small.{q}" for kind in REVIVED for q in ("steps50", "steps90", "steps95", "start", "best")}
-        | {"revival.ratio", "revival.speed_up", "revival.ratio.small"},
+        {f"revival.{kind}.small.{q}" for kind in REVIVED for q in (*STEPS, "start", "best")}
+        | {"revival.ratio", "revival.ratio.small", "revival.speed_up", "revival.speed_up75", "revival.speed_up90"},
         {},
     ),
     "finetuning_curves": (

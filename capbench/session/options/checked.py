@@ -22,6 +22,7 @@ from capbench.session.options.cache import cache_shown
 from capbench.session.options.given import Given
 from capbench.session.options.values import AUTO
 from capbench.store.store import beside, default_root
+from capbench.studies.base import Attacks
 from capbench.studies.pcfg.own import TaskSpec
 from capbench.studies.pcfg.own_file import find_task
 from capbench.studies.registry import BUILT_IN, Table
@@ -58,6 +59,7 @@ class Options:
     variants_seed: int = 0
     replay: tuple[str, ...] = ()  # ids of variants to be tried instead
     task: TaskSpec | None = None  # the user's own, in place of the Counter's
+    attacks: Attacks = "default"
     retrain: bool = False  # no base model is taken from the package
     ray: cluster.RayCluster | None = None  # make models on this cluster
 
@@ -111,6 +113,7 @@ class Options:
             variants_seed=_hypothesis_seed(given) if variants else 0,
             replay=found.get("replay") or (),
             task=find_task(given.typed("task"), found["task"]) if found.get("task") else None,
+            attacks=found.get("attacks") or "default",
             retrain=bool(found.get("retrain")),
             ray=_ray(given, found, spread=spread),
         )

@@ -71,6 +71,16 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "that returns one",
         ),
         Option(
+            name="attacks",
+            value="WHICH",
+            takers=(*SUITES, EXPORT, BUILD),
+            type=values.attacks,
+            default="default",
+            help="what is tried to bring a lost capability back. default: full fine-tuning at two rates; all: also at three "
+            "rates of two optimizers for five times the steps of fine-tuning, LoRA, 64 samples, the other tasks alone, and "
+            "rounding to 8 and 4 bits, each against the same baselines (half an hour per model on a core)",
+        ),
+        Option(
             name="scale",
             value="SCALE",
             takers=MAKERS,

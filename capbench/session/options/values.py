@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from capbench.checkpoints.manifest import Manifest
     from capbench.expectations.files import Expectations
     from capbench.methods.specs.arguments import Arguments
+    from capbench.studies.base import Attacks
 
 T = TypeVar("T", bound=str)
 
@@ -104,6 +105,13 @@ def has_cuda() -> bool:
 def precision(option: str, given: str) -> Precision:
     """What GPTs are trained in."""
     return one_of(option, "precision", PRECISIONS, given)
+
+
+def attacks(option: str, given: str) -> Attacks:
+    """What is tried to bring a capability back."""
+    from capbench.studies.base import ATTACKS
+
+    return one_of(option, "attacks", ATTACKS, given)
 
 
 def method_arguments(option: str, given: Sequence[str]) -> Arguments:

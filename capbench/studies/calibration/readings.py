@@ -8,19 +8,22 @@ from dataclasses import replace
 
 from capbench.pipeline.steps import Step
 from capbench.results import CapabilityState, Curve, Evidence, Grid, Measurement
+from capbench.studies import attacks
 from capbench.studies.calibration.study import DELETED, INTACT, WRAPPED, CalibrationStudy, Member
 from capbench.studies.lab import Bench, Built
 from capbench.studies.pcfg import readings as pcfg_readings
 from capbench.studies.pcfg import tools as pcfg_tools
 from capbench.studies.pcfg.tools import PRUNING
-from capbench.studies.readings import number, revival
+from capbench.studies.readings import number
+from capbench.studies.revivals import revival
 from capbench.studies.tracr import readings as tracr_readings
 from capbench.studies.tracr import tools as tracr_tools
 from capbench.studies.tracr.study import TracrCounter
 from capbench.verdicts.capability import Assessment, assess
 from capbench.verdicts.tools import Tool
 
-TOOLS = (*pcfg_tools.TOOLBOX.tools, *tracr_tools.TOOLBOX.tools)  # behaviour apart
+EVERY = (*pcfg_tools.TOOLBOX.tools, *tracr_tools.TOOLBOX.tools)
+TOOLS = tuple(tool for tool in EVERY if tool not in attacks.TOOLS)  # behaviour apart
 KNOWN = (INTACT, WRAPPED, DELETED)
 VERDICTS = (INTACT, WRAPPED, DELETED, CapabilityState.UNDECIDED)
 

@@ -12,17 +12,17 @@ from typing import Any
 
 from capbench.pipeline.steps import Step
 from capbench.results import Verdict
+from capbench.studies.attacks import attacked, readings_of_revival
 from capbench.studies.conditions import LOST, VALID, base_knows, behaviour_lost
 from capbench.studies.judge import Case, Judge
 from capbench.studies.lab import ANCHOR, Reading
 from capbench.studies.pcfg.readings import behaviour, class_balance, probing, pruning
 from capbench.studies.readings import finetuning_curves
-from capbench.studies.readings import revival as revival_curves
 from capbench.studies.relabelling import relabelling
 from capbench.verdicts import effects
 from capbench.verdicts.claims import at_least, at_most
 
-RATES = ("medium", "small")  # rates of revival
+RATES = ("medium", "small")  # rates of revival, the one at which baselines learn soonest first
 Models = Mapping[str, Step]
 Asked = tuple[Reading, Sequence[str]]  # a reading and the names of the models that it is given
 
@@ -63,22 +63,40 @@ def probed(study: Any, seed: int, case: Case) -> Models:
     return {**found, **controls, "twin": twin(study, seed, case), **study.anchors(seed)}
 
 
-def revived(study: Any, seed: int, case: Case, rates: Sequence[str] = RATES) -> Models:
-    """A fine-tuned model, and at each rate its reFT and the Scr.+FT baseline."""
+def revived(
+    study: Any, seed: int, case: Case, rates: Sequence[str] = RATES, scrft_rates: Sequence[str] | None = None
+) -> Models:
+    """A fine-tuned model, its reFT at each rate, and baselines: models that never had O_PT, trained on it in the same way.
+
+    Scr.+FT is trained at scrft_rates (None: at each rate), the others at the first of the rates, where they learn soonest.
+    """
     found, never = tuned(study, seed, case), never_taught(study, seed, case)
+    starts = {
+        "scrft": never,
+        "others": never_taught(study, seed, case, prior="others"),
+        "scr": study.initialised(seed),
+        "twin": twin(study, seed, case),
+    }
+    trained = [("reft", found["tuned"], rate) for rate in rates]
+    trained += [("scrft", never, rate) for rate in (rates if scrft_rates is None else scrft_rates)]
+    trained += [(kind, start, rates[0]) for kind, start in starts.items() if kind != "scrft"]
     return {
         **found,
         "never": never,
-        "twin": twin(study, seed, case),
+        "others": starts["others"],
+        "twin": starts["twin"],
         **study.anchors(seed),
-        **{f"reft_{rate}": study.revival(found["tuned"], seed, lr=rate) for rate in rates},
-        **{f"scrft_{rate}": study.revival(never, seed, lr=rate) for rate in rates},
+        **{f"{kind}_{rate}": study.revival(start, seed, lr=rate) for kind, start, rate in trained},
+        **attacked(study, seed, {"base": found["base"], "reft": found["tuned"], **starts}),
     }
 
 
-def never_taught(study: Any, seed: int, case: Case) -> Step:
-    """The model that was never taught O_PT, pretrained for as long as the case's base model."""
-    step: Step = study.base(seed, prior="never", duration=case.parameters.get("duration", 1))
+def never_taught(study: Any, seed: int, case: Case, *, prior: str = "never") -> Step:
+    """The model that was never taught O_PT, pretrained for as long as the case's base model.
+
+    prior: 'never' for one that knows O_FT only, 'others' for one that knows all operands but O_PT.
+    """
+    step: Step = study.base(seed, prior=prior, duration=case.parameters.get("duration", 1))
     return step
 
 
@@ -234,29 +252,24 @@ def still_readable(judge: Judge, *, retention: float) -> Verdict:
     return at_least(judge["probing.retention"], retention, "probe retention")
 
 
-def revive(
-    judge: Judge,
-    *also: Asked,
-    rates: Sequence[str] = RATES,
-    beside: Sequence[str] = (),
-    valid: float = VALID,
-    lost: float = LOST,
-) -> None:
-    """Measure revival, and check its controls: what was lost, and what Scr.+FT answers before its first step.
+def revive(judge: Judge, *also: Asked, valid: float = VALID, lost: float = LOST) -> None:
+    """Measure revival on all curves, and check its controls: what was lost, and what baselines answer before their first step.
 
-    also: further readings. beside: more curves, of Scr. or of a retain-only revival.
+    also: further readings.
     """
-    curves = [f"{kind}_{rate}" for kind in ("reft", "scrft") for rate in rates]
     judge.measure(
         (behaviour, ["base", "tuned", "never"]),
-        (revival_curves, [*curves, *beside]),
+        *readings_of_revival(judge.models),
         (relabelling, ["tuned", "twin"]),
         *also,
     )
     base_knows(judge, "base", "O_PT", accuracy=valid)
     base_knows(judge, "never", "O_FT", accuracy=valid)
     behaviour_lost(judge, accuracy=lost)
-    judge.control("O_PT accuracy of Scr.+FT before its first step", judge["revival.scrft.medium.start"], high=lost)
+    for kind, what in (("scrft", "Scr.+FT"), ("scr", "Scr."), ("others", "the model of the other operands")):
+        judge.control(
+            f"O_PT accuracy of {what} before its first step", judge[f"revival.{kind}.medium.start"], high=lost
+        )
 
 
 def revived_sooner(judge: Judge, *, ratio: float) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from capbench.configs import GptConfig, Precision, TrainConfig
 from capbench.pipeline.steps import code_path
@@ -57,6 +58,11 @@ class PcfgPreset:
     longer: Mapping[str, float] = field(default_factory=dict)  # prior -> times as long as the others' pretraining
     precision: Precision = "float32"  # of trainings; what is measured is measured in float32
 
+    @property
+    def middle_rates(self) -> Mapping[Literal["adamw", "sgd"], float]:
+        """By optimizer, the rate around which attacks choose theirs. SGD needs far larger ones."""
+        return {"adamw": self.rates["medium"], "sgd": 1000 * self.rates["medium"]}
+
     def gpt(self, setting: PcfgSetting) -> GptConfig:
         """The model for prompts of a setting (this preset's, or one with other family tokens)."""
         return GptConfig(
@@ -77,8 +83,12 @@ class PcfgPreset:
         return self._training(self.finetune_steps, self.rates[lr], seed, device)
 
     def reviving(self, lr: str, seed: int, device: str) -> TrainConfig:
-        """As fine-tuning (the paper uses the same hyper-parameters, App. C.2), with its own budget of steps."""
-        return self._training(self.revive_steps, self.rates[lr], seed, device)
+        """At one of the fine-tuning rates, which is constant after a warm-up over 1 %: how soon does not hang on the budget.
+
+        The paper's schedule is that of fine-tuning (App. C.2). Under it the rate decays around the goal.
+        """
+        train = self._training(self.revive_steps, self.rates[lr], seed, device)
+        return replace(train, warmup=0.01, final_lr=1.0)
 
     def _training(self, steps: int, lr: float, seed: int, device: str) -> TrainConfig:
         return TrainConfig(
@@ -96,7 +106,7 @@ def smoke() -> PcfgPreset:
         n_heads=3,
         pretrain_steps=1500,
         finetune_steps=200,
-        revive_steps=200,
+        revive_steps=1000,
         watch_every=20,
         n_evaluate=256,
         n_select=256,
@@ -130,8 +140,8 @@ def small() -> PcfgPreset:
         pretrain_lr=3e-3,
         finetune_steps=400,
         rates={"large": 3e-4, "medium": 2e-4, "small": 2e-5},
-        revive_steps=400,
-        revive_every=10,
+        revive_steps=2000,  # at the small rate, Scr.+FT takes about 1 200 (seed 100), reFT after C_Tr 0 about 220
+        revive_every=5,  # after C_Tr 1, reFT takes 15 to 25 steps at the medium rate
         watch_every=40,
         longer={"high": 1.5},  # three operands of every family take longer to learn than one
     )

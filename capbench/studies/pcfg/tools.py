@@ -7,6 +7,7 @@ models of seeds 0 to 2 (reports/reference/calibration).
 from __future__ import annotations
 
 from capbench.results import CapabilityState
+from capbench.studies import attacks
 from capbench.studies.pcfg.readings import collateral
 from capbench.verdicts.by_seed import GONE, KEPT
 from capbench.verdicts.tools import ABSENT, PRESENT, Readings, Tool, Toolbox, unmeasured
@@ -42,4 +43,4 @@ def rule(says: Readings) -> CapabilityState | str:
     return ""
 
 
-TOOLBOX = Toolbox(tools=(REVIVAL, PROBING, PRUNING, RETAIN_ONLY), rule=rule, collateral=collateral)
+TOOLBOX = Toolbox(tools=(REVIVAL, PROBING, PRUNING, RETAIN_ONLY, *attacks.TOOLS), rule=rule, collateral=collateral)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from capbench.configs import TrainConfig
 
@@ -42,6 +43,11 @@ class TracrPreset:
     n_select: int = 1000
     n_watch: int = 256
     n_attention: int = 256
+
+    @property
+    def middle_rates(self) -> Mapping[Literal["adamw", "sgd"], float]:
+        """By optimizer, the rate around which attacks choose theirs."""
+        return {"sgd": self.rates["medium"], "adamw": self.rates["small"]}
 
     @property
     def watch_every(self) -> int:

@@ -8,6 +8,7 @@ Where a compiled model's capability writes is known, so its circuit is read inst
 from __future__ import annotations
 
 from capbench.results import CapabilityState
+from capbench.studies import attacks
 from capbench.verdicts.tools import ABSENT, PRESENT, Readings, Tool, Toolbox, unmeasured
 
 # It depends on the learning rate and on how stiff the weights are, even for a deleted model: on the setting half its AUC is .93.
@@ -47,4 +48,4 @@ def rule(says: Readings) -> CapabilityState | str:
     return ""
 
 
-TOOLBOX = Toolbox(tools=(REVIVAL, CIRCUIT, WEIGHTS), rule=rule)
+TOOLBOX = Toolbox(tools=(REVIVAL, CIRCUIT, WEIGHTS, *attacks.TOOLS), rule=rule)
