@@ -157,8 +157,8 @@ class Judge:
 
     @property
     def models(self) -> Mapping[str, Step]:
-        """The steps of one seed by name; every seed has the same names."""
-        return next(iter(self.steps.values()))
+        """The steps of one seed by name, every seed has the same names; none if they could not be made."""
+        return next(iter(self.steps.values()), {})
 
     @property
     def lost(self) -> bool:

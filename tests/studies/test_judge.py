@@ -18,6 +18,7 @@ from tiny import study
 from capbench.errors import NoAnswerError
 from capbench.pipeline.steps import Step
 from capbench.results import Curve, Measurement, Status
+from capbench.studies.attacks import readings_of_revival
 from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge, outcome_line
 from capbench.studies.lab import Bench, Built, Reading
 from capbench.studies.pcfg.study import PcfgCounter
@@ -283,6 +284,13 @@ def test_all_conditions_must_hold(conditions: tuple[Any, ...], status: Status, w
     j = judge()
     j.decide(*conditions)
     assert (j.record().verdict.status, j.record().verdict.what) == (status, what)
+
+
+def test_a_judge_whose_models_could_not_be_made_has_none_and_says_why_when_it_measures() -> None:
+    j = judge(seeds=(), blocked="method 'x' failed")
+    assert j.models == {} and judge().models.keys() == {"one", "two"}
+    with pytest.raises(InvalidClaimError, match=r"^method 'x' failed$"):
+        j.measure(*readings_of_revival(j.models))
 
 
 # ---- what else broke
