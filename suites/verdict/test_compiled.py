@@ -1,8 +1,8 @@
 """The verdict on compiled models: what did fine-tuning do to the circuit of the old count? (Table 3; Fig. 10, 40-48, 55-59)
 
 As in test_trained.py, each claim says which state the paper gives a model. The tools are those of compiled models, with the
-thresholds that their calibration set (capbench/studies/tracr/tools.py): the circuit, pruning of single weights, and revival, at
-the small rate as there. Where the behaviour is kept, no tool is asked.
+thresholds of capbench/studies/tracr/tools.py: the circuit, pruning of single weights, patching, and revival, at the small rate.
+Where the behaviour is kept, no tool is asked.
 
 Controls: the compiled model answers O_PT, and its count can be read from its circuit; a model compiled for O_FT answers O_FT, and
 the count for O_PT cannot be read from it.
@@ -16,7 +16,7 @@ from capbench.studies.conditions import base_knows
 from capbench.studies.judge import Case
 from capbench.studies.readings import finetuning_curves
 from capbench.studies.relabelling import relabelling
-from capbench.studies.tracr.readings import behaviour, circuit, weight_pruning
+from capbench.studies.tracr.readings import behaviour, circuit, patching, weight_pruning
 
 RATE = "small"  # of revival: the one at which the tool was calibrated
 
@@ -47,6 +47,7 @@ def state_is(judge, expected):
             (circuit, ["base", "tuned", "never", "twin"]),
             (weight_pruning, ["tuned"]),
             (relabelling, ["tuned", "twin"]),
+            (patching, ["base", "tuned", "never"]),
         ),
     )
     base_knows(judge, "base", "O_PT")

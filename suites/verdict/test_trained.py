@@ -1,9 +1,9 @@
 """The verdict on trained models: what did fine-tuning do to the old capability? (Sec. 5.1; App. E.2, E.4; Table 5)
 
 Each claim says which state the paper gives a model: `intact`, `wrapped` or `deleted`. The state is that of the report's verdict
-on the capability: behaviour first; where that is lost, revival, probing and pruning, with the thresholds that their calibration
-set (capbench/studies/pcfg/tools.py). Revival is at two rates, against the
-fastest of four baselines. Where the behaviour is kept, no tool is asked.
+on the capability: behaviour first; where that is lost, revival, probing, pruning and patching, with the
+thresholds of capbench/studies/pcfg/tools.py. Revival is at two rates, against the fastest of four baselines. Where the
+behaviour is kept, no tool is asked.
 
 The claim is supported if the state over the seeds is the paper's, refuted if it is another one, inconclusive if it is
 `undecided`. A method that is meant to do something else refutes it. Its state is in the claim's reason and in the report's table.
@@ -21,7 +21,7 @@ from capbench.studies.attacks import readings_of_revival
 from capbench.studies.conditions import LOST, base_knows
 from capbench.studies.judge import Case
 from capbench.studies.pcfg.claims import revived
-from capbench.studies.pcfg.readings import behaviour, pruning, retention, wrong_answers
+from capbench.studies.pcfg.readings import behaviour, patching, pruning, retention, wrong_answers
 from capbench.studies.readings import finetuning_curves
 from capbench.studies.relabelling import relabelling
 
@@ -44,6 +44,7 @@ def state_is(judge, expected, *also):
             (retention, ["base", "tuned", "never", "twin", "anchor_*"]),
             (pruning, ["tuned"]),
             (relabelling, ["tuned", "twin"]),
+            (patching, ["base", "tuned", "never"]),
         ),
     )
     base_knows(judge, "base", "O_PT", *["O_FT"] * (judge.case.prior == "high"))

@@ -106,6 +106,12 @@ READINGS: dict[str, tuple[Reading, list[str], set[str], list[tuple[str, int]]]] 
             for _ in range(2)
         ],
     ),
+    "patching": (
+        pcfg_readings.patching,
+        ["base", "tuned", "never"],
+        {f"patching.{what}" for what in ("depth", "kept", "gone_from")},
+        [(name, 2) for name in ("base", "tuned", "never taught")],
+    ),
     "revival": (
         revivals.revival,
         REVIVALS,

@@ -74,6 +74,13 @@ READINGS: dict[str, Row] = {
         | {f"readout.{m}.{o}" for m in MODELS for o in ("O_PT", "O_FT")},
         {"attention": 2 * len(BLOCKS)},
     ),
+    "patching": (
+        tracr_readings.patching,
+        COUNTER,
+        MODELS,
+        {f"patching.{what}" for what in ("depth", "kept", "gone_from")},
+        {},
+    ),
     "weight_pruning": (tracr_readings.weight_pruning, COUNTER, ("tuned",), pruning("weights"), {}),
     "neuron_pruning": (tracr_readings.neuron_pruning, COUNTER, ("tuned",), pruning("neurons"), {}),
     "weight_search_control": (
@@ -366,3 +373,11 @@ def test_pruning_chooses_a_number_of_the_preset(compiled: Store) -> None:
 def test_the_start_of_scr_ft_has_nothing_of_the_old_capability(compiled: Store) -> None:
     found = values("revival", compiled)
     assert found["revival.scrft.small.start"] == 0.0
+
+
+def test_patching_of_a_compiled_model_has_the_base_and_the_never_taught_model_at_its_ends(compiled: Store) -> None:
+    base, never = COUNTER.base(0), COUNTER.never(0)
+    assert values("patching", compiled, tuned=base)["patching.depth"] == 0.0
+    found = values("patching", compiled, tuned=never)
+    assert found["patching.depth"] == 1.0 and found["patching.kept"] == 0.0
+    assert found["patching.gone_from"] is not None

@@ -29,10 +29,12 @@ WEIGHTS = Tool(
     auc={"small": 1.0},
     votes=False,
 )
+# Provisional, uncalibrated.
+PATCHING = Tool(name="patching", measured="patching.kept", unit="share", present=0.67, absent=0.33)
 
 
 def rule(says: Readings) -> CapabilityState | str:
-    """The count can be read from the circuit as before: wrapped. It cannot, and does not come back soon: deleted.
+    """The count can be read from the circuit as before: wrapped. It cannot, nor does the stream do in the base, nor is it soon back: deleted.
 
     Revival says too little to be relied on, but what comes back soon is not called deleted, nor what was never revived.
     """
@@ -40,7 +42,7 @@ def rule(says: Readings) -> CapabilityState | str:
         return missing
     if says[CIRCUIT.name] == PRESENT:
         return CapabilityState.WRAPPED
-    if says[CIRCUIT.name] == ABSENT:
+    if says[CIRCUIT.name] == ABSENT and says.get(PATCHING.name) != PRESENT:
         if missing := unmeasured((REVIVAL.name,), says):
             return missing
         if says[REVIVAL.name] != PRESENT:
@@ -48,4 +50,4 @@ def rule(says: Readings) -> CapabilityState | str:
     return ""
 
 
-TOOLBOX = Toolbox(tools=(REVIVAL, CIRCUIT, WEIGHTS, *attacks.TOOLS), rule=rule)
+TOOLBOX = Toolbox(tools=(REVIVAL, CIRCUIT, WEIGHTS, PATCHING, *attacks.TOOLS), rule=rule)

@@ -16,6 +16,7 @@ from capbench.studies.pcfg.readings.answers import (
 from capbench.studies.pcfg.readings.balance import class_balance
 from capbench.studies.pcfg.readings.changes import localization
 from capbench.studies.pcfg.readings.neurons import pruning
+from capbench.studies.pcfg.readings.patches import layers_put_in, patching
 from capbench.studies.pcfg.readings.probes import (
     description_length,
     probing,
@@ -31,7 +32,9 @@ __all__ = [
     "collateral",
     "description_length",
     "families",
+    "layers_put_in",
     "localization",
+    "patching",
     "probing",
     "probing_by_token",
     "pruning",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from capbench.studies.tracr.readings.answers import accuracies, behaviour
 from capbench.studies.tracr.readings.circuits import circuit
 from capbench.studies.tracr.readings.maps import attention, sorting
+from capbench.studies.tracr.readings.patches import layers_put_in, patching
 from capbench.studies.tracr.readings.weights import (
     neuron_pruning,
     neuron_search_control,
@@ -20,8 +21,10 @@ __all__ = [
     "attention",
     "behaviour",
     "circuit",
+    "layers_put_in",
     "neuron_pruning",
     "neuron_search_control",
+    "patching",
     "sorting",
     "weight_pruning",
     "weight_search_control",
