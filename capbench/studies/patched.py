@@ -38,9 +38,12 @@ def depth_measured(bench: Bench[Study], by_layer: Mapping[str, Measurement], n: 
     """
     from capbench.measure.patch import Depth
 
-    curves = {name: m.curve for name, m in by_layer.items() if m.curve is not None}
-    for name, curve in curves.items():
-        points = list(zip(curve.x, curve.y, strict=True))
+    curves = {
+        name: [(x, y) for x, y in zip(m.curve.x, m.curve.y, strict=True) if y is not None]
+        for name, m in by_layer.items()
+        if m.curve is not None
+    }
+    for name, points in curves.items():
         series = {"never": "never taught"}.get(name, name)
         yield curve_of(
             bench, "patching", series, points, x_label="block after which it is put in", y_label="O_PT accuracy"
@@ -48,13 +51,10 @@ def depth_measured(bench: Bench[Study], by_layer: Mapping[str, Measurement], n: 
     depth = gone_from = None
     note = next((m.note for m in by_layer.values() if m.curve is None), "")
     if len(curves) == len(by_layer):
-        shared = min(len(curve.x) for curve in curves.values())  # a model may have a block more than its base
-        found = Depth(
-            depths=curves["base"].x[:shared],
-            base=curves["base"].y[:shared],
-            never=curves["never"].y[:shared],
-            tuned=curves["tuned"].y[:shared],
-        )
+        # A model may have a block more than its base: what both have counts.
+        layers = list(zip(*(curves[name] for name in ("base", "never", "tuned")), strict=False))
+        base, never, tuned = (tuple(layer[i][1] for layer in layers) for i in range(3))
+        found = Depth(depths=tuple(layer[0][0] for layer in layers), base=base, never=never, tuned=tuned)
         depth, gone_from = found.value, found.gone_from
         note = "" if depth is not None else "no layer of the never-taught model loses the answer"
     yield number(bench, "patching.depth", depth, "depth", n, "patching", note=note)

@@ -95,6 +95,18 @@ READINGS: dict[str, tuple[Reading, list[str], set[str], list[tuple[str, int]]]] 
         {f"localization.{u}.{q}" for u in ("weights", "rows", "layers") for q in ("share", "recovered", "random")},
         [],  # these models know nothing, so that there is nothing to lose
     ),
+    "pruning_search": (
+        pcfg_readings.pruning_search,
+        ["tuned"],
+        {f"pruning.searched.{name}" for name in ("gain", "cost", "neurons", "classes", "random_loss")},
+        [],
+    ),
+    "pruning_search_wide": (
+        pcfg_readings.pruning_search_wide,
+        ["tuned"],
+        {f"pruning.wide.{name}" for name in ("gain", "cost", "neurons", "classes", "random_loss")},
+        [],
+    ),
     "probing": (
         pcfg_readings.probing,
         [*PROBED, "anchor_1", "anchor_2"],
@@ -159,7 +171,7 @@ def test_a_reading_gives_its_documented_names_with_finite_values(name: str, once
         assert m.unit
         if m.value is None:
             assert m.note  # a missing value says why
-        elif m.unit == "accuracy" and m.name not in ("pruning.gain", "pruning.cost", "pruning.random_loss"):
+        elif m.unit == "accuracy" and m.name.rpartition(".")[2] not in ("gain", "cost", "random_loss"):
             assert 0 <= m.value <= 1
         else:
             assert math.isfinite(m.value)

@@ -114,6 +114,7 @@ READINGS: dict[str, Row] = {
     ),
 }
 CURVES = {
+    "patching": ["base", "never taught", "tuned"],
     "weight_pruning": [f"{o}, {how}" for o in ("O_FT", "O_PT") for how in ("pruned", "random weights")],
     "neuron_pruning": [f"{o}, {how}" for o in ("O_FT", "O_PT") for how in ("pruned", "random neurons")],
     "revival": ["Scr.+FT, small rate", "reFT, small rate"],

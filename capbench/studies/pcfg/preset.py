@@ -48,6 +48,10 @@ class PcfgPreset:
     goal: float = 0.95  # revival is reached at this accuracy
     prune_ks: tuple[int, ...] = (1, 2, 5, 10, 15, 20, 30)
     prune_most: int = 15  # Fig. 7: 5–15 neurons suffice
+    search_most: int = 15  # rows that the greedy search may prune: as many as may be pruned by score
+    search_wide: int = 60  # the same where what holds O_PT back is spread wide (Indexer, inhibitor)
+    search_shortlist: int = 20  # rows that it tries in a round
+    search_strings: int = 128  # of n_select that it tries them on
     random_draws: int = 3
     n_evaluate: int = 512
     n_select: int = 512

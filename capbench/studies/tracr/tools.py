@@ -30,11 +30,11 @@ WEIGHTS = Tool(
     votes=False,
 )
 # Provisional, uncalibrated.
-PATCHING = Tool(name="patching", measured="patching.kept", unit="share", present=0.67, absent=0.33)
+PATCHING = Tool(name="compiled patching", measured="patching.kept", unit="share", present=0.67, absent=0.33)
 
 
 def rule(says: Readings) -> CapabilityState | str:
-    """The count can be read from the circuit as before: wrapped. It cannot, nor does the stream do in the base, nor is it soon back: deleted.
+    """The count can be read from the circuit as before: wrapped. Not that, nor patched, nor soon back: deleted.
 
     Revival says too little to be relied on, but what comes back soon is not called deleted, nor what was never revived.
     """

@@ -15,7 +15,7 @@ from capbench.studies.pcfg.readings.answers import (
 )
 from capbench.studies.pcfg.readings.balance import class_balance
 from capbench.studies.pcfg.readings.changes import localization
-from capbench.studies.pcfg.readings.neurons import pruning
+from capbench.studies.pcfg.readings.neurons import pruning, pruning_search, pruning_search_wide
 from capbench.studies.pcfg.readings.patches import layers_put_in, patching
 from capbench.studies.pcfg.readings.probes import (
     description_length,
@@ -38,6 +38,8 @@ __all__ = [
     "probing",
     "probing_by_token",
     "pruning",
+    "pruning_search",
+    "pruning_search_wide",
     "retention",
     "wrong_answers",
 ]

@@ -8,11 +8,52 @@ from typing import TYPE_CHECKING
 from capbench.results import Measurement
 from capbench.studies.lab import Bench, Built
 from capbench.studies.pcfg.readings.sampling import drawn, sampled
-from capbench.studies.readings import curve_of
+from capbench.studies.readings import curve_of, number
 from capbench.studies.seeds import subseed
 
 if TYPE_CHECKING:
+    from capbench.measure.prune import Pruning
     from capbench.studies.pcfg.study import PcfgStudy
+
+
+def pruning_search(bench: Bench[PcfgStudy], tuned: Built) -> Iterator[Measurement]:
+    """`pruning.searched.gain` and so on: the same question, rows chosen by a greedy search among those that read the stream.
+
+    Unlike `pruning` it does not depend on how a model writes down its residual stream. At most preset.search_most rows; whether
+    they are searched for or taken by score is chosen on the selection split.
+    """
+    yield from _searched(bench, tuned, "searched", bench.study.preset.search_most)
+
+
+def pruning_search_wide(bench: Bench[PcfgStudy], tuned: Built) -> Iterator[Measurement]:
+    """`pruning.wide.gain` and so on: `pruning_search` with at most preset.search_wide rows."""
+    yield from _searched(bench, tuned, "wide", bench.study.preset.search_wide)
+
+
+def _searched(bench: Bench[PcfgStudy], tuned: Built, which: str, most: int) -> Iterator[Measurement]:
+    import torch
+
+    from capbench.measure.greedy import search_and_evaluate
+
+    preset, study = bench.study.preset, bench.study
+    o_pt, o_ft = study.operands
+    pt, pt_batch = sampled(bench, o_pt, 0, preset.n_evaluate)
+    ft, ft_batch = sampled(bench, o_ft, 1, preset.n_evaluate)
+    select = study.evaluation(o_pt, c_te=None, split="select")
+    found = search_and_evaluate(
+        tuned.model,
+        pretraining=pt,
+        finetuning=ft,
+        select=drawn(select, preset.n_select, subseed(bench.seed, "select neurons")),
+        evaluate=pt_batch,
+        evaluate_finetuning=ft_batch,
+        most=most,
+        shortlist=preset.search_shortlist,
+        strings=preset.search_strings,
+        random_draws=preset.random_draws,
+        rng=torch.Generator().manual_seed(subseed(bench.seed, "random neurons")),
+    )
+    yield from _numbers(bench, f"pruning.{which}", found)
 
 
 def pruning(bench: Bench[PcfgStudy], tuned: Built) -> Iterator[Measurement]:
@@ -50,11 +91,16 @@ def pruning(bench: Bench[PcfgStudy], tuned: Built) -> Iterator[Measurement]:
     ):
         points = list(zip(found.ks, accuracies, strict=True))
         yield curve_of(bench, "pruning", series, points, x_label="pruned neurons", y_label="accuracy")
+    yield from _numbers(bench, "pruning", found)
+
+
+def _numbers(bench: Bench[PcfgStudy], prefix: str, found: Pruning) -> Iterator[Measurement]:
+    random_loss = found.random_pretraining[0] - found.random_pretraining[found.best]
     for name, value, unit in (
-        ("pruning.gain", found.gain, "difference"),
-        ("pruning.cost", found.cost, "difference"),
-        ("pruning.neurons", found.ks[found.best], "neurons"),
-        ("pruning.classes", found.classes[found.best], "classes"),
-        ("pruning.random_loss", found.random_pretraining[0] - found.random_pretraining[found.best], "difference"),
+        ("gain", found.gain, "difference"),
+        ("cost", found.cost, "difference"),
+        ("neurons", found.ks[found.best], "neurons"),
+        ("classes", found.classes[found.best], "classes"),
+        ("random_loss", random_loss, "difference"),
     ):
-        yield Measurement(name=name, value=value, unit=unit, n=preset.n_evaluate, seed=bench.seed, group="pruning")
+        yield number(bench, f"{prefix}.{name}", value, unit, bench.study.preset.n_evaluate, "pruning")
