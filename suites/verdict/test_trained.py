@@ -21,7 +21,7 @@ from capbench.studies.attacks import readings_of_revival
 from capbench.studies.conditions import LOST, base_knows
 from capbench.studies.judge import Case
 from capbench.studies.pcfg.claims import revived
-from capbench.studies.pcfg.readings import behaviour, patching, pruning, retention, wrong_answers
+from capbench.studies.pcfg.readings import behaviour, patching, pruning_search, retention, wrong_answers
 from capbench.studies.readings import finetuning_curves
 from capbench.studies.relabelling import relabelling
 
@@ -42,7 +42,7 @@ def state_is(judge, expected, *also):
             (behaviour, ["never"]),
             *readings_of_revival(judge.models),
             (retention, ["base", "tuned", "never", "twin", "anchor_*"]),
-            (pruning, ["tuned"]),
+            (pruning_search, ["tuned"]),
             (relabelling, ["tuned", "twin"]),
             (patching, ["base", "tuned", "never"]),
         ),

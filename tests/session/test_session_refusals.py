@@ -52,6 +52,7 @@ def models(tmp_path: Path) -> Models:
         studies=BUILT_IN,
         device="cpu",
         precision="float32",
+        attacks="default",
         root=tmp_path / "cache",
         retrain=True,
         ray=None,

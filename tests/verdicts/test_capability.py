@@ -33,7 +33,7 @@ def values(
         "revival": "revival.speed_up",
         "probing": "probing.retention",
         "circuit": "circuit.retention",
-        "pruning": "pruning.gain",
+        "pruning": "pruning.searched.gain",
         "weights": "pruning.weights.gain",
     }
     found: dict[str, float | None] = {names[tool]: value for tool, value in tools.items()}
@@ -248,7 +248,7 @@ def test_models_tasks_methods_and_protocols_are_not_mixed(other: dict[str, Any])
 
 def test_the_order_of_the_protocol_s_entries_does_not_matter() -> None:
     turned = dict(reversed(PROTOCOL.items()))
-    found = only(with_values(values()), with_values({"pruning.gain": 0.5}, protocol=turned))
+    found = only(with_values(values()), with_values({"pruning.searched.gain": 0.5}, protocol=turned))
     assert [e.tool for e in found.evidence] == ["behaviour", "pruning"]
 
 
@@ -290,7 +290,7 @@ def test_curves_are_no_values() -> None:
 def test_verdicts_come_in_the_order_of_their_first_record() -> None:
     lrs = ["small", "medium", "large"]
     protocols = [{**PROTOCOL, "lr": lr} for lr in lrs]
-    records = [with_values({"pruning.gain": 0.0}, protocol=protocols[0])]
+    records = [with_values({"pruning.searched.gain": 0.0}, protocol=protocols[0])]
     records += [with_values(values(), protocol=p) for p in reversed(protocols)]
     assert [c.protocol["lr"] for c in capabilities(records)] == ["small", "large", "medium"]
 

@@ -111,6 +111,7 @@ def smoke() -> PcfgPreset:
         pretrain_steps=1500,
         finetune_steps=200,
         revive_steps=1000,
+        anchor_seeds=(),  # six more base models would take longer than all else
         watch_every=20,
         n_evaluate=256,
         n_select=256,
@@ -148,6 +149,7 @@ def small() -> PcfgPreset:
         revive_every=5,  # after C_Tr 1, reFT takes 15 to 25 steps at the medium rate
         watch_every=40,
         longer={"high": 1.5},  # three operands of every family take longer to learn than one
+        anchor_seeds=tuple(range(6)),
     )
 
 
