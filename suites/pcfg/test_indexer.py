@@ -2,13 +2,14 @@
 
 The model is fine-tuned from the place of the k-th a to that of the k-th b. Spurious correlation: index(b) = index(a) + q.
 Thresholds and controls are those of the Counter: test_relevance.py, test_revival.py, test_wrapper_pruning.py and
-test_wrapper_probing.py.
+test_wrapper_probing.py. Pruning chooses its neurons by a greedy search, and may take more of them: its wrapper is thicker.
 """
 
 import pytest
 
 from capbench.studies.judge import Case
 from capbench.studies.pcfg.claims import (
+    WIDE_SEARCH,
     amplification,
     probe,
     probed,
@@ -44,8 +45,8 @@ def test_indexer_is_amplified_under_strong_relevance(judge):
 @pytest.mark.claim("indexer.pruning", source="Fig. 80", study="pcfg-indexer", needs=tuned)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_pruning_uncovers_the_indexer(judge):
-    """Under weak relevance and C_Tr 1, pruning at most 15 neurons brings O_PT back and costs O_FT accuracy."""
-    wrapper_found_by_pruning(judge, o_pt_gain=0.30, o_ft_cost=0.20, random_loss=0.15, answers=2)
+    """Under weak relevance and C_Tr 1, pruning at most 60 neurons brings O_PT back and costs O_FT accuracy."""
+    wrapper_found_by_pruning(judge, o_pt_gain=0.30, o_ft_cost=0.20, random_loss=0.15, answers=2, by=WIDE_SEARCH)
 
 
 @pytest.mark.claim("indexer.probing", source="Fig. 91", study="pcfg-indexer", needs=probed)

@@ -8,6 +8,7 @@ model must reach) and `lost` (what the fine-tuned model may still reach).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from capbench.pipeline.steps import Step
@@ -16,7 +17,7 @@ from capbench.studies.attacks import attacked, readings_of_revival
 from capbench.studies.conditions import LOST, VALID, base_knows, behaviour_lost
 from capbench.studies.judge import Case, Judge
 from capbench.studies.lab import ANCHOR, Reading
-from capbench.studies.pcfg.readings import behaviour, class_balance, probing, pruning
+from capbench.studies.pcfg.readings import behaviour, class_balance, probing, pruning, pruning_search_wide
 from capbench.studies.readings import finetuning_curves
 from capbench.studies.relabelling import relabelling
 from capbench.verdicts import effects
@@ -192,21 +193,38 @@ def growing_amplification(judge: Judge, *, trend: float, valid: float = VALID) -
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pruner:
+    """A way to choose the neurons that are pruned. figures: how the names of its measurements begin."""
+
+    reading: Reading
+    figures: str
+
+
+SINGLE_SHOT = Pruner(reading=pruning, figures="pruning")  # the paper's: those with the highest scores
+WIDE_SEARCH = Pruner(reading=pruning_search_wide, figures="pruning.wide")  # up to 60 rows, one after another
+
+
 def prune(
-    judge: Judge, *knows: str, random_loss: float, answers: int, valid: float = VALID, lost: float = LOST
+    judge: Judge,
+    *knows: str,
+    random_loss: float,
+    answers: int,
+    by: Pruner = SINGLE_SHOT,
+    valid: float = VALID,
+    lost: float = LOST,
 ) -> None:
     """Measure pruning, and check its controls. knows: the operands that the base model must answer.
 
     random_loss: how far pruning as many random neurons may move O_PT accuracy, up or down. answers: how many different
     answers the pruned model must still give.
     """
-    judge.measure((behaviour, ["base", "tuned"]), (pruning, ["tuned"]))
+    judge.measure((behaviour, ["base", "tuned"]), (by.reading, ["tuned"]))
     base_knows(judge, "base", *knows, accuracy=valid)
     behaviour_lost(judge, accuracy=lost)
-    judge.control(
-        "O_PT accuracy lost to as many random neurons", judge["pruning.random_loss"], low=-random_loss, high=random_loss
-    )
-    judge.control("different answers after pruning", judge["pruning.classes"], low=answers)
+    lost_to_random = judge[f"{by.figures}.random_loss"]
+    judge.control("O_PT accuracy lost to as many random neurons", lost_to_random, low=-random_loss, high=random_loss)
+    judge.control("different answers after pruning", judge[f"{by.figures}.classes"], low=answers)
 
 
 def wrapper_found_by_pruning(
@@ -216,6 +234,7 @@ def wrapper_found_by_pruning(
     o_ft_cost: float,
     random_loss: float,
     answers: int,
+    by: Pruner = SINGLE_SHOT,
     valid: float = VALID,
     lost: float = LOST,
 ) -> None:
@@ -225,10 +244,10 @@ def wrapper_found_by_pruning(
     at C_Te 1. The controls are those of `prune`.
     """
     determined(judge)
-    prune(judge, "O_PT", random_loss=random_loss, answers=answers, valid=valid, lost=lost)
+    prune(judge, "O_PT", random_loss=random_loss, answers=answers, by=by, valid=valid, lost=lost)
     judge.decide(
-        at_least(judge["pruning.gain"], o_pt_gain, "O_PT gained over random pruning"),
-        at_least(judge["pruning.cost"], o_ft_cost, "O_FT (C_Te 1) lost to pruning"),
+        at_least(judge[f"{by.figures}.gain"], o_pt_gain, "O_PT gained over random pruning"),
+        at_least(judge[f"{by.figures}.cost"], o_ft_cost, "O_FT (C_Te 1) lost to pruning"),
     )
 
 

@@ -264,6 +264,10 @@ class PcfgJailbreak(PcfgStudy):
             meanings=dict.fromkeys(tokens, "C"),
         )
 
+    def anchors(self, seed: int) -> dict[str, Pretrain]:
+        """None: it has base models of its own, and six more of them would take longer than all else of it."""
+        return {}
+
     def priors(self, name: str) -> Mapping[str, Mapping[str, float]]:
         """T_J1 and T_J2 know O_PT only, except in a model that was never taught it."""
         return {} if name in NEVER_O_PT else {token: {O_PT: 1.0} for token in self.jailbreaks}
