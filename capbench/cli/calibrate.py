@@ -1,16 +1,16 @@
-"""`capbench calibrate`: how the tools' thresholds were set, on models of known state that no result is reported on."""
+"""`capbench calibrate`: set the tools' thresholds on models of known state that no result is reported on."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from capbench.session.options.given import Given, declare
 
 if TYPE_CHECKING:
-    from capbench.pipeline.plan import Plan
+    from capbench.studies.calibration.outcome import Outcome
+    from capbench.studies.calibration.thresholds import Setting
 
 
 def add(commands: Any) -> None:
@@ -18,59 +18,88 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "calibrate",
         allow_abbrev=False,
-        help="read every tool on models of known state, and show the thresholds that follow",
-        description="Read every tool on models that are known to be wrapped or deleted, and show the thresholds that follow "
-        "beside those in use. The pool's other half, seeds 0 and up, tests them: pytest suites/calibration/test_calibration.py "
-        "--capbench-extended",
+        help="set the tools' thresholds on models of known state",
+        description="Make the setting half of the calibration's pool, read every tool on it, and show the thresholds that follow "
+        "beside those in use. With --output they are written, with the hash of the rule that they belong to. The pool's other "
+        "half tests them, once: pytest suites/calibration --capbench-extended",
     )
     declare(parser.add_argument, "calibrate")
     parser.set_defaults(run=_calibrate)
 
 
 def _calibrate(namespace: argparse.Namespace) -> int:
-    from tabulate import tabulate
-
-    from capbench.session import making
+    from capbench.cli import output
+    from capbench.session import calibrating
     from capbench.session.options.at_once import at_once
     from capbench.session.options.cache import cache_shown, opened
     from capbench.store.store import default_root
-    from capbench.studies.calibration.factory import pool
+    from capbench.studies.calibration.examining import TOOLS
+    from capbench.studies.calibration.factory import setting_half
+    from capbench.studies.calibration.kept import kept
     from capbench.studies.calibration.thresholds import setting
 
     given = Given.read("calibrate", namespace)
     options = given.checked()
-    how = at_once(given, options)
+    how, seeds = at_once(given, options), options["seeds"]
     store = opened(default_root(options["cache"]), cache_shown(given))
-
-    def make(plan: Plan) -> Mapping[str, str]:
-        return making.make(plan, store, at_once=how, say=lambda words: print(words, file=sys.stderr, flush=True))
-
-    found, read = setting(
-        pool(scale=options["scale"], method=None, device=options["device"], precision=options["precision"]),
-        seeds=options["seeds"],
-        store=store,
-        make=make,
-    )
+    study = setting_half(scale=options["scale"], device=options["device"], precision=options["precision"])
+    if options["plan"]:
+        print(calibrating.planned(study, seeds, store, how))
+        return 0
+    outcome = calibrating.looked_at(study, seeds, store, at_once=how, say=_say)
+    found = setting(outcome, TOOLS)
     if options["values"]:
-        rows = [
-            (seed, *m.name.split(".", 2)[1:], m.value, m.note)
-            for seed, measured in read.items()
-            for m in measured
-            if m.name.startswith("value.")
-        ]
-        print(tabulate(rows, headers=["seed", "tool", "model", "value", "reading"], floatfmt=".3f"), end="\n\n")
-    head = ["tool", "deleted", "lowest .. highest", "wrapped", "lowest .. highest", "absent <=", "present >=", "in use"]
-    table = [
-        [
-            s.tool.name,
-            len(s.deleted),
-            f"{min(s.deleted):.2f} .. {max(s.deleted):.2f}",
-            len(s.wrapped),
-            f"{min(s.wrapped):.2f} .. {max(s.wrapped):.2f}",
-            *(f"{threshold:.3f}" for threshold in s.thresholds),
-            f"{s.tool.absent:g}, {s.tool.present:g}",
-        ]
-        for s in found
-    ]
-    print(tabulate(table, headers=head, disable_numparse=True))
+        _say_values(outcome)
+    _say_thresholds(found)
+    if options["output"] is not None:
+        made = calibrating.set_by(found, scale=options["scale"], seeds=seeds, before=kept())
+        output.give(made.text(), options["output"])
     return 0
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def _say_values(outcome: Outcome) -> None:
+    """Every tool's value on every model, and the verdict."""
+    from tabulate import tabulate
+
+    rows = [
+        (j.seed, j.kind, j.made, j.task, j.said, tool, m.value, f"{m.bound} {m.note}".strip())
+        for j in outcome.judged
+        for tool, m in j.values.items()
+    ]
+    heads = ["seed", "kind", "made", "task", "verdict", "tool", "value", "reading"]
+    print(tabulate(rows, headers=heads, floatfmt=".3f"), end="\n\n")
+
+
+def _say_thresholds(found: list[Setting]) -> None:
+    from tabulate import tabulate
+
+    heads = [
+        "models",
+        "tool",
+        "deleted",
+        "lowest .. highest",
+        "wrapped",
+        "lowest .. highest",
+        "AUC",
+        "absent <=",
+        "present >=",
+    ]
+    rows = []
+    for s in found:
+        t = s.thresholds
+        new = (
+            ["", "", ""]
+            if t is None
+            else [f"{t.auc:.3f}{'' if t.votes else ' (no vote)'}", f"{t.absent:g}", f"{t.present:g}"]
+        )
+        sides = [part for values in (s.deleted, s.wrapped) for part in (len(values), _range(values))]
+        rows.append([s.group, s.tool.name, *sides, *new, f"{s.tool.absent:g}, {s.tool.present:g}"])
+    print(tabulate(rows, headers=[*heads, "in use"], disable_numparse=True))
+
+
+def _range(values: tuple[float, ...]) -> str:
+    return f"{min(values):.2f} .. {max(values):.2f}" if values else ""

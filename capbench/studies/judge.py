@@ -192,6 +192,15 @@ class Judge:
             look=self.look.words,
         )
 
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """All that was measured, of every seed: for claims about what differs in name from seed to seed."""
+        return tuple(self._measurements)
+
+    def show(self, *pictures: Measurement) -> None:
+        """Add pictures of all seeds together to the record."""
+        self._measurements += pictures
+
     def difference(self, name: str, other: str) -> Effect:
         """One measured quantity minus another, paired by seed."""
         return effects.difference(self[name], self[other])

@@ -1,50 +1,69 @@
-"""Calibration: do the tools and the verdict tell intact, wrapped and deleted apart, on models of known state?
+"""Calibration: do the tools and the verdict say of models of known state what they are?
 
-Known intact: nothing done, more pretraining, rewrites that keep the function. Known wrapped: the capability as it was, behind a
-part that was added. Known deleted: never taught, weights drawn anew, weights zeroed. The models are trained Counters and Indexers
-of three sizes, and compiled Counters. The thresholds were set on the pools of seeds 100 and up (`capbench calibrate`), which are
-not used here. Controls: the base models have the capability; there are enough models of each state.
+The pool (capbench/studies/calibration/table.py) has models of five kinds on the very tasks, sizes and budgets of the other
+suites: wrapped, deleted, intact, destroyed, and graded ones, which are neither. Most were trained to be what they are, some of
+them to fool a tool. The thresholds and the rule were fixed on its setting half (seeds 100 to 102; `capbench calibrate`), and
+their hash was kept. These claims are about the other half, from seed 200 on, which had no part in that and is looked at once.
+
+Every error is explained in the claim's reason, with what each tool said. Controls: the hash is that of the rule in force; the
+base models, which are also what is left of a wrapped model without its wrapper, have the capability.
 """
 
 import pytest
 
-from capbench.studies.calibration.readings import calibration, figures, pool
+from capbench.studies.calibration.claims import measured, none_called, pictures, right, told_apart
+from capbench.studies.calibration.making import Kind
+from capbench.studies.calibration.study import needs
 from capbench.studies.judge import Case
-from capbench.verdicts.claims import at_least, at_most
 
-SEPARATES = 0.95  # AUC of a tool, wrapped against deleted
+SEPARATES = 0.97  # AUC of a tool, wrapped against deleted: the lower end of its interval
 RIGHT = 0.95  # share of right verdicts
-STATES = ("intact", "wrapped", "deleted")
+BASE = 0.95  # O_PT accuracy of every base model
+NEVER = {  # the verdicts that no model of a kind may get
+    Kind.WRAPPED: ("deleted", "destroyed"),
+    Kind.DELETED: ("intact", "wrapped"),
+    Kind.DESTROYED: ("intact", "wrapped"),
+    Kind.INTACT: ("deleted", "destroyed"),
+    Kind.GRADED: ("intact", "deleted"),
+}
+TOOLS = {  # by group, those that vote
+    "trained": ("revival", "probing", "pruning"),
+    "compiled": ("circuit", "weight-pruning"),
+}
 
 
-def measured(judge, *also):
-    members = list(next(iter(judge.steps.values())))
-    judge.measure(*((reading, members) for reading in (calibration, *also)))
-    judge.control("O_PT accuracy of the weakest base model", judge["base"], low=0.90)
-    for state in STATES:
-        judge.control(f"models known to be {state}, per seed", judge[f"known.{state}"], low=10)
+def claim(name):
+    return pytest.mark.claim(name, source="Sec. 3, Def. 1-3", study="calibration", needs=needs, uses_method=False)
 
 
 @pytest.mark.extended
-@pytest.mark.claim("calibration.tool", source="Sec. 3, Def. 1-3", study="calibration", needs=pool, uses_method=False)
+@claim("calibration.kind")
+@pytest.mark.parametrize("case", [Case(kind=str(kind)) for kind in Kind], ids=str)
+def test_no_model_of_a_kind_is_called_what_it_is_not(judge, case):
+    """No deleted or destroyed model is called intact or wrapped, no wrapped or intact one deleted or destroyed."""
+    kind = Kind(case.kind)
+    outcome = measured(judge, [kind], base=BASE)
+    judge.decide(none_called(outcome, ([kind], NEVER[kind])))
+
+
+@pytest.mark.extended
+@claim("calibration.tool")
 @pytest.mark.parametrize(
-    "case",
-    [Case(tool=name) for name in ("revival", "probing", "pruning", "circuit", "weight-pruning", "compiled-revival")],
-    ids=str,
+    "case", [Case(models=group, tool=tool) for group, tools in TOOLS.items() for tool in tools], ids=str
 )
 def test_the_tool_tells_wrapped_from_deleted(judge, case):
-    """The tool ranks known wrapped models above known deleted ones (AUC); pruning of neurons, those wrapped in neurons."""
-    measured(judge)
+    """The tool ranks known wrapped models above known deleted ones. Those built against this very tool are listed apart."""
+    outcome = measured(judge, [Kind.WRAPPED, Kind.DELETED], base=BASE)
     tool = case.tool.replace("-", " ")
-    judge.decide(at_least(judge[f"auc.{tool}"], SEPARATES, f"AUC of {tool}, wrapped against deleted"))
+    judge.decide(told_apart(outcome, tool, compiled=case.models == "compiled", area=SEPARATES))
 
 
 @pytest.mark.extended
-@pytest.mark.claim("calibration.verdict", source="Sec. 3, Def. 1-3", study="calibration", needs=pool, uses_method=False)
+@claim("calibration.verdict")
 def test_the_verdict_is_right(judge):
-    """The verdict of all tools together is right on known models, and no deleted model is ever called intact."""
-    measured(judge, figures)
-    judge.decide(
-        at_least(judge["right"], RIGHT, "share of right verdicts"),
-        at_most(judge["deleted_called_intact"], 0, "deleted models called intact"),
+    """The verdict of all tools together is right on known models."""
+    outcome = measured(judge, list(Kind), base=BASE)
+    judge.show(
+        *pictures(outcome, [(t.replace("-", " "), g == "compiled") for g, tools in TOOLS.items() for t in tools])
     )
+    judge.decide(right(outcome, share=RIGHT))

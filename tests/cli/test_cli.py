@@ -16,8 +16,12 @@ from capbench import __version__
 from capbench.cli.main import main
 from capbench.errors import CapbenchError
 from capbench.pipeline.executors import base
+from capbench.results import Measurement
 from capbench.session.options.at_once import AtOnce
 from capbench.store.store import Store
+from capbench.studies.calibration.kept import Thresholds, read, rule_now
+from capbench.studies.calibration.making import Kind
+from capbench.studies.calibration.outcome import Judged, Outcome
 
 
 @pytest.fixture(autouse=True)
@@ -125,22 +129,41 @@ def test_calibrate_passes_the_precision_on_and_trains_in_stacks_on_a_gpu(
 ) -> None:
     seen: list[Any] = []
     monkeypatch.setattr("capbench.session.options.values.has_cuda", lambda: True)
-    made: list[Any] = []
-    monkeypatch.setattr("capbench.session.making.make", lambda plan, store, **more: made.append(more) or {})
 
-    def setting(study: Any, **more: Any) -> Any:
-        more["make"](None)
-        seen.append(study)
-        return [], {}
+    def looked_at(study: Any, seeds: Any, store: Any, **more: Any) -> Outcome:
+        seen.append((study, seeds, more["at_once"]))
+        return Outcome(judged=())
 
-    monkeypatch.setattr("capbench.studies.calibration.thresholds.setting", setting)
+    monkeypatch.setattr("capbench.session.calibrating.looked_at", looked_at)
     on_gpu = ("calibrate", "--scale=smoke", "--cache=c", "--device=cuda")
     assert run(capsys, *on_gpu, "--precision=bfloat16").code == 0
-    (study,), (how,) = seen, made
-    assert [size.precision for size in study.preset.pcfg] == ["bfloat16"]
-    assert how["at_once"] == AtOnce(jobs=1, stack=16)
+    ((study, seeds, how),) = seen
+    assert (study.preset.pcfg.precision, seeds, study.first) == ("bfloat16", (100, 101, 102), 0)
+    assert how == AtOnce(jobs=1, stack=16)
     refused = run(capsys, *on_gpu, "--jobs=2")
     assert refused.code == 2 and "--jobs=2" in refused.err and "--stack=N" in refused.err and len(seen) == 1
+
+
+def test_calibrate_writes_the_thresholds_that_follow_with_their_hash(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def member(kind: Kind, value: float) -> Judged:
+        read = {"revival": Measurement(name="", value=value, unit="ratio", n=1, seed=100)}
+        return Judged(seed=100, kind=kind, made="full", task="counter", said=str(kind), why="", values=read)
+
+    outcome = Outcome(judged=(member(Kind.WRAPPED, 4.0), member(Kind.DELETED, 1.0)))
+    monkeypatch.setattr("capbench.session.calibrating.looked_at", lambda *_, **__: outcome)
+    ended = run(capsys, "calibrate", "--scale=smoke", "--cache=c", "--output=set.json", "--values")
+    assert ended.code == 0 and "1.00 .. 1.00" in ended.out and "2, 3" not in ended.err
+    made = read(Path("set.json").read_text())
+    assert made.tools == {"trained": {"revival": Thresholds(absent=2.0, present=3.0, auc=1.0)}}
+    assert (made.scale, made.setting, made.rule) == ("smoke", (100, 101, 102), rule_now())
+
+
+def test_calibrate_shows_what_it_needs_and_makes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = run(capsys, "calibrate", "--scale=tiny", "--cache=c", "--plan", "--seeds=100")
+    assert ended.code == 0 and "distil" in ended.out and "pretrain" in ended.out
+    assert not list(Path("c").glob("artefacts/*"))
 
 
 # ---- fidelity

@@ -48,7 +48,7 @@ def tiny_tracr() -> tracr.TracrPreset:
 
 
 def tiny_pool() -> calibration.CalibrationPreset:
-    return replace(calibration.small(), name="tiny")
+    return calibration.CalibrationPreset(name="tiny", pcfg=tiny_pcfg(), tracr=tiny_tracr(), most=1)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from capbench.studies.tracr import readings as of_compiled
 def study(name, method="full"):
     return make(name, scale="smoke", method=registry.find(method))
 
-steps = [s for member in study("calibration").members(0) for s in member.steps(0).values()]
+steps = [s for member in study("calibration").members(0) for s in member.steps.values()]
 for name in ("full", "lora", "npo", "wrapper-surgery"):
     steps += [
         study(f"pcfg-{experiment}", name).finetuned(0, prior="high", c_tr=0.5, lr="small")

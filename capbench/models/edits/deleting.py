@@ -30,5 +30,16 @@ def zeroed_blocks(model: Model, *, rng: torch.Generator, noise: float = 1e-2) ->
     return model
 
 
+@torch.no_grad()
+def redrawn(model: Model, *, rng: torch.Generator, share: float) -> Model:
+    """Redraw this share of the blocks' weights, each with the same chance, as `redrawn_blocks` does; the others stay."""
+    model = copy.deepcopy(model)
+    for linear in _linears(model):
+        weight = linear.weight
+        drawn = torch.empty_like(weight).normal_(0.0, float(weight.std()), generator=rng)
+        weight.copy_(torch.where(torch.rand(weight.shape, generator=rng) < share, drawn, weight))
+    return model
+
+
 def _linears(model: Any) -> list[nn.Linear]:
     return [module for module in model.blocks.modules() if isinstance(module, nn.Linear)]

@@ -313,8 +313,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             value="SEEDS",
             takers=(CALIBRATE,),
             type=values.seeds,
-            default="100,101",
-            help="seeds of the pools",
+            default="100,101,102",
+            help="seeds of the pool's setting half",
+        ),
+        Option(
+            name="plan", takers=(CALIBRATE,), type=values.flag, help="show the models that it needs, and make nothing"
         ),
         Option(name="values", takers=(CALIBRATE,), type=values.flag, help="also every tool's value on every model"),
         Option(
@@ -333,9 +336,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="output",
             value="FILE",
-            takers=(COMPARE, "leaderboard", "priors"),
+            takers=(COMPARE, "leaderboard", "priors", CALIBRATE),
             otherwise="the terminal",
-            help="write the table to FILE",
+            help="write the table to FILE; calibrate: write the thresholds to FILE",
         ),
         Option(name="partial", takers=("verify",), type=values.flag, help="weights that are missing are no mistake"),
     ),

@@ -1,42 +1,47 @@
-"""Setting the tools' thresholds: known models on seeds that no result is reported on, and the rule that gives thresholds."""
+"""The rule that gives thresholds: what the tools read on the setting half of the pool, and what follows from it. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from capbench.errors import CapbenchError
-from capbench.pipeline.plan import Plan
-from capbench.results import Measurement
-from capbench.store.store import Store
-from capbench.studies.calibration.readings import TOOLS, calibration, in_scope, pool
-from capbench.studies.calibration.study import DELETED, WRAPPED, CalibrationStudy
-from capbench.studies.lab import Bench, Lab
+from capbench.studies.calibration.areas import auc, pooled
+from capbench.studies.calibration.kept import Thresholds
+from capbench.studies.calibration.outcome import Outcome
 from capbench.verdicts.tools import Tool
+
+ENOUGH = 0.97  # area from which a tool has a vote
+_BEYOND = 1e9  # stands for infinity, which has no quantiles
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What one tool read off the models that set its thresholds, and the thresholds that follow."""
+    """What one tool read off the models that set its thresholds, without those that were built against it."""
 
+    group: str
     tool: Tool
     wrapped: tuple[float, ...]
     deleted: tuple[float, ...]
 
     @property
-    def thresholds(self) -> tuple[float, float]:
-        """(absent up to, present from): see `thirds`."""
-        return thirds(self.wrapped, self.deleted)
+    def thresholds(self) -> Thresholds | None:
+        """See `thirds`; None where one side has no value, so that the provisional ones stay."""
+        if not (self.wrapped and self.deleted):
+            return None
+        absent, present = thirds(self.wrapped, self.deleted)
+        area = auc(self.wrapped, self.deleted)
+        return Thresholds(absent=round(absent, 3), present=round(present, 3), auc=round(area, 4), votes=area >= ENOUGH)
 
 
 def thirds(wrapped: Sequence[float], deleted: Sequence[float]) -> tuple[float, float]:
     """(absent up to, present from): a third into the gap between the deleted and the wrapped models, from either side.
 
-    The gap goes from the 95 % quantile of the deleted to the 5 % quantile of the wrapped. Where there is none, both are the
-    value that calls most of both right (the largest Youden index).
+    The gap goes from the 95 % quantile of the deleted to the 5 % quantile of the wrapped. Where there is none, both are the value
+    that calls most of both right (the largest Youden index).
     """
     import numpy as np
 
+    wrapped, deleted = (np.clip(values, -_BEYOND, _BEYOND).tolist() for values in (wrapped, deleted))
     low, high = float(np.quantile(deleted, 0.95)), float(np.quantile(wrapped, 0.05))
     if low < high:
         return low + (high - low) / 3, high - (high - low) / 3
@@ -47,26 +52,12 @@ def thirds(wrapped: Sequence[float], deleted: Sequence[float]) -> tuple[float, f
     return cut, cut
 
 
-def setting(
-    study: CalibrationStudy, *, seeds: Sequence[int], store: Store, make: Callable[[Plan], Mapping[str, str]]
-) -> tuple[list[Setting], dict[int, tuple[Measurement, ...]]]:
-    """Read every tool on the pools of these seeds; what is only known by a bound counts as that.
-
-    make: makes what is missing of a plan, and gives step key -> why for what could not be made. Raises CapbenchError then.
-    """
-    steps = {seed: pool(study, seed) for seed in seeds}
-    plan = Plan([s for by_name in steps.values() for s in by_name.values()])
-    if errors := make(plan):
-        raise CapbenchError(next(iter(errors.values())))
-    lab = Lab(store)
-    read = {seed: lab.read(calibration, Bench(study=study, seed=seed), steps[seed]) for seed in seeds}
-    known = {m.name: m for seed in seeds for m in study.members(seed)}
-    found = []
-    for tool in (tool for tool in TOOLS if tool.votes):
-        values: dict[object, list[float]] = {WRAPPED: [], DELETED: []}
-        for m in (m for of_seed in read.values() for m in of_seed if m.name.startswith(f"value.{tool.name}.")):
-            member = known[m.name.removeprefix(f"value.{tool.name}.")]
-            if m.value is not None and member.state in values and in_scope(tool, member):
-                values[member.state].append(m.value)
-        found.append(Setting(tool=tool, wrapped=tuple(values[WRAPPED]), deleted=tuple(values[DELETED])))
-    return found, read
+def setting(found: Outcome, tools: Mapping[str, tuple[Tool, ...]]) -> list[Setting]:
+    """What every tool that votes read. tools: by group, 'trained' and 'compiled'."""
+    return [
+        Setting(group=group, tool=tool, wrapped=tuple(wrapped), deleted=tuple(deleted))
+        for group, of in tools.items()
+        for tool in of
+        if tool.votes
+        for wrapped, deleted in [pooled(found.sample(tool.name, compiled=group == "compiled"))]
+    ]

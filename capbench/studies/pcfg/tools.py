@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from capbench.results import CapabilityState
 from capbench.studies import attacks
+from capbench.studies.calibration.kept import calibrated
 from capbench.studies.pcfg.readings import collateral
 from capbench.verdicts.by_seed import GONE, KEPT
 from capbench.verdicts.tools import ABSENT, PRESENT, Readings, Tool, Toolbox, unmeasured
@@ -49,6 +50,7 @@ def rule(says: Readings) -> CapabilityState | str:
     return ""
 
 
-TOOLBOX = Toolbox(
-    tools=(REVIVAL, PROBING, PRUNING, PATCHING, RETAIN_ONLY, *attacks.TOOLS), rule=rule, collateral=collateral
+TOOLBOX = calibrated(
+    "trained",
+    Toolbox(tools=(REVIVAL, PROBING, PRUNING, PATCHING, RETAIN_ONLY, *attacks.TOOLS), rule=rule, collateral=collateral),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from capbench.results import CapabilityState
 from capbench.studies import attacks
+from capbench.studies.calibration.kept import calibrated
 from capbench.verdicts.tools import ABSENT, PRESENT, Readings, Tool, Toolbox, unmeasured
 
 # It depends on the learning rate and on how stiff the weights are, even for a deleted model: on the setting half its AUC is .93.
@@ -50,4 +51,4 @@ def rule(says: Readings) -> CapabilityState | str:
     return ""
 
 
-TOOLBOX = Toolbox(tools=(REVIVAL, CIRCUIT, WEIGHTS, PATCHING, *attacks.TOOLS), rule=rule)
+TOOLBOX = calibrated("compiled", Toolbox(tools=(REVIVAL, CIRCUIT, WEIGHTS, PATCHING, *attacks.TOOLS), rule=rule))

@@ -1,0 +1,74 @@
+"""The setting half of the calibration pool: make its models, read them in several processes, and set the thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from capbench.errors import CapbenchError
+from capbench.pipeline.outline import outline
+from capbench.pipeline.plan import Plan
+from capbench.pipeline.steps import Step
+from capbench.session.making import make
+from capbench.session.options.at_once import AtOnce
+from capbench.session.reading_ahead import read_ahead
+from capbench.store.store import Store
+from capbench.studies.calibration.claims import of_kind
+from capbench.studies.calibration.kept import Kept, rule_now
+from capbench.studies.calibration.making import Kind
+from capbench.studies.calibration.outcome import Outcome
+from capbench.studies.calibration.readings import known
+from capbench.studies.calibration.study import CalibrationStudy, needs
+from capbench.studies.calibration.thresholds import Setting
+from capbench.studies.judge import Case, Claim, Judge
+from capbench.studies.lab import Lab
+from capbench.zoo import bundle
+
+
+def planned(study: CalibrationStudy, seeds: Sequence[int], store: Store, at_once: AtOnce) -> str:
+    """What the setting half needs, and what it costs."""
+    return outline(_plan(study, seeds), store, jobs=at_once.jobs, stack=at_once.stack, bundled=bundle.keys())
+
+
+def looked_at(
+    study: CalibrationStudy, seeds: Sequence[int], store: Store, *, at_once: AtOnce, say: Callable[[str], None]
+) -> Outcome:
+    """Make what is missing, and read all of it. What an interrupted run made and read is not made again.
+
+    Raises CapbenchError for a model that cannot be made.
+    """
+    for error in make(_plan(study, seeds), store, at_once=at_once, say=say).values():
+        raise CapbenchError(error)
+    lab = Lab(store)
+    judges = list(_judges(study, seeds, lab))
+    read_ahead([(judge, _measure) for judge in judges], store.root, jobs=at_once.jobs, bundled=False)
+    for judge in judges:
+        _measure(judge)
+    return Outcome.read(m for judge in judges for m in judge.measurements)
+
+
+def set_by(found: Sequence[Setting], *, scale: str, seeds: Sequence[int], before: Kept) -> Kept:
+    """The thresholds that follow, with the hash of the rule in force. before: what they replace; the test half is its."""
+    tools: dict[str, dict[str, object]] = {}
+    for each in found:
+        if (thresholds := each.thresholds) is not None:
+            tools.setdefault(each.group, {})[each.tool.name] = thresholds
+    return Kept(scale=scale, setting=tuple(seeds), test=before.test, rule=rule_now(), tools=tools)  # type: ignore[arg-type]
+
+
+def _plan(study: CalibrationStudy, seeds: Sequence[int]) -> Plan:
+    return Plan([step for seed in seeds for step in needs(study, seed).values()])
+
+
+def _judges(study: CalibrationStudy, seeds: Sequence[int], lab: Lab) -> Iterator[Judge]:
+    """One for each kind and seed: so much is read in one process."""
+    claim = Claim(id="calibrate", source="", needs=needs, study="calibration", uses_method=False)
+    for kind in Kind:
+        for seed in seeds:
+            steps: Mapping[str, Step] = {n: s for n, s in needs(study, seed).items() if of_kind(n, kind)}
+            yield Judge(
+                claim=claim, case=Case(kind=str(kind)), nodeid="", method="", study=study, lab=lab, steps={seed: steps}
+            )
+
+
+def _measure(judge: Judge) -> None:
+    judge.measure((known, list(next(iter(judge.steps.values())))))

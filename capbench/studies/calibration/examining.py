@@ -1,0 +1,53 @@
+"""What the verdict on one model of the pool is made from: the readings and the toolbox of the study that it belongs to."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from capbench.results import Measurement
+from capbench.studies import readings as shared
+from capbench.studies.calibration.member import Member
+from capbench.studies.lab import Bench, Built, Reading
+from capbench.studies.pcfg import readings as pcfg
+from capbench.studies.pcfg import tools as pcfg_tools
+from capbench.studies.tracr import readings as tracr
+from capbench.studies.tracr import tools as tracr_tools
+from capbench.verdicts.tools import Tool, Toolbox
+
+# Readings name the models that they are given; behaviour and revival take any.
+_TRAINED: tuple[Reading, ...] = (pcfg.behaviour, shared.revival, pcfg.retention, pcfg.pruning)
+_COMPILED: tuple[Reading, ...] = (tracr.behaviour, shared.revival, tracr.circuit, tracr.weight_pruning)
+_BEHAVING = ("base", "tuned", "never")
+
+
+def toolbox(member: Member) -> Toolbox:
+    """The tools and the rule of the member's own study."""
+    return tracr_tools.TOOLBOX if member.compiled else pcfg_tools.TOOLBOX
+
+
+TOOLS: Mapping[str, tuple[Tool, ...]] = {
+    "trained": tuple(tool for tool in pcfg_tools.TOOLBOX.tools),
+    "compiled": tuple(tool for tool in tracr_tools.TOOLBOX.tools),
+}
+
+
+def examined(bench: Bench[Any], member: Member, models: Mapping[str, Built]) -> Iterator[Measurement]:
+    """Everything that the verdict needs, whatever the behaviour: a model that is intact is looked at by all tools, too.
+
+    models: the member's, by role. What else broke is measured against the model from which the member was made.
+    """
+    for reading in _COMPILED if member.compiled else _TRAINED:
+        yield from bench.read(reading, given_to(reading, models))
+    if (collateral := toolbox(member).collateral) is not None:
+        yield from bench.read(collateral, {"base": models["before"], "tuned": models["tuned"]})
+
+
+def given_to(reading: Reading, models: Mapping[str, Built]) -> dict[str, Built]:
+    """The models that a reading asks for by the names of its parameters."""
+    named = [p for p in inspect.signature(reading).parameters.values() if p.name != "bench"]
+    if any(p.kind is p.VAR_KEYWORD for p in named):
+        curves = {role: built for role, built in models.items() if "_" in role}
+        return curves if reading is shared.revival else {role: models[role] for role in _BEHAVING}
+    return {p.name: models[p.name] for p in named}

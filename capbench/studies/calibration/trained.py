@@ -1,0 +1,138 @@
+"""The trained models of the pool, as steps: the table's makings carried out on the suites' own Counter and Indexer. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from capbench.methods.specs import registry
+from capbench.pipeline.steps import Distil, Edit, FineTune, Step
+from capbench.studies.calibration.making import Kind, Link, Rewrite, Start, Teach, Tune
+from capbench.studies.calibration.member import Member
+from capbench.studies.calibration.table import COMPOSED, Slot, neighbour, slots
+from capbench.studies.pcfg.study import PcfgCounter, PcfgIndexer, PcfgStudy
+from capbench.studies.seeds import subseed
+from capbench.tasks.mixture import Mixture
+
+_EDITS = "capbench.models.edits"
+RATES = ("medium", "small")  # of revival
+
+
+def members(preset: Any, device: str, seed: int, *, most: int | None = None) -> Iterator[Member]:
+    """The trained models of a seed. most: at most so many of each kind."""
+    studies = {kind: made(preset=preset, device=device) for kind, made in _STUDIES.items()}
+    for slot in slots(seed, most=most):
+        yield member(studies[slot.task], slot, seed)
+
+
+_STUDIES: dict[str, type[PcfgStudy]] = {"counter": PcfgCounter, "indexer": PcfgIndexer}
+
+
+def member(study: PcfgStudy, slot: Slot, seed: int) -> Member:
+    """What a slot of the table holds.
+
+    What never had O_PT is compared with models of another seed: with those of its own seed it would be compared with itself.
+    """
+    making = slot.making
+    anchor = neighbour(seed) if making.never_had_it else seed
+    links = (*making.links, *([COMPOSED] if making.rewritten else []))
+    before = started(
+        study, making.start if making.kind is not Kind.DELETED or making.start != "initial" else "low", seed
+    )
+    base = started(study, "high" if making.start == "high" else "low", seed)
+    tuned = chained(study, started(study, making.start, seed), links, making.start, seed)
+    never = started(study, "never", anchor)
+    models = {
+        "base": base,
+        "tuned": tuned,
+        "never": never,
+        "twin": chained(study, never, _applied(making.links), "never", anchor),
+        "others": started(study, "others", anchor),
+        "initial": started(study, "initial", anchor),
+    }
+    return Member(
+        slot=slot.name,
+        made=making.name,
+        kind=making.kind,
+        study=study,
+        models={**models, **_revivals(study, models, seed)},
+        before=base if making.kind is Kind.DESTROYED else before,
+        known=making.known,
+        against=making.against,
+    )
+
+
+def started(study: PcfgStudy, start: Start, seed: int) -> Step:
+    """The model that a making starts from."""
+    return study.initialised(seed) if start == "initial" else study.base(seed, prior=start)
+
+
+def chained(study: PcfgStudy, start: Step, links: Sequence[Link], prior: str, seed: int) -> Step:
+    """A model after all links in turn. prior: what it was pretrained on, which is what methods are given to keep."""
+    found = start
+    for i, link in enumerate(links):
+        match link:
+            case Tune():
+                found = _tuned(study, found, link, prior, seed)
+            case Rewrite():
+                found = _edited(study, found, link, seed, i)
+            case Teach():
+                found = _distilled(study, found, link, seed)
+    return found
+
+
+def _applied(links: Sequence[Link]) -> tuple[Link, ...]:
+    """What a twin goes through: all but being taught to a fresh model, which leaves nothing of where it started."""
+    return tuple(link for link in links if not isinstance(link, Teach))
+
+
+def _tuned(study: PcfgStudy, base: Step, link: Tune, prior: str, seed: int) -> FineTune:
+    method = registry.find(link.method, arguments=link.arguments)
+    own: Any = replace(study, method=method)
+    task = own.finetuned(seed, prior="low" if prior == "initial" else prior, c_tr=link.c_tr, lr=link.lr).task
+    if link.on == "retain":
+        task = replace(task, target=task.retain)
+    found: FineTune = own.tuned(base, task, seed, lr=link.lr)
+    return found
+
+
+def _edited(study: PcfgStudy, start: Step, link: Rewrite, seed: int, place: int) -> Edit:
+    return Edit(
+        start=start,
+        edit=f"{_EDITS}.{link.edit}",
+        arguments=link.arguments,
+        seed=subseed(seed, f"edit {place} {link.edit} {study.task_name}"),
+        task=study.evaluation(study.operands[0], c_te=None, split="train") if link.asks else None,
+        adds_blocks=link.adds_blocks,
+    )
+
+
+def _distilled(study: PcfgStudy, teacher: Step, link: Teach, seed: int) -> Distil:
+    """A fresh model, of another seed's initialisation, that answers as the teacher does: half of the prompts are for O_PT and
+
+    O_FT of the family that was fine-tuned, half for the others.
+    """
+    o_pt, o_ft = study.operands
+    asked = tuple(study.evaluation(operand, c_te=None, split="train") for operand in (o_pt, o_ft))
+    others = study.others()
+    task = Mixture(
+        parts=(*asked, *((others,) if others is not None else ())), shares=(0.25, 0.25, 0.5) if others else ()
+    )
+    train = study.preset.finetuning(link.lr, subseed(seed, "distil"), study.device)
+    return Distil(
+        start=study.initialised(neighbour(seed)),
+        teacher=teacher,
+        task=task,
+        train=replace(train, steps=round(link.times * train.steps)),
+    )
+
+
+def _revivals(study: PcfgStudy, models: dict[str, Step], seed: int) -> dict[str, Step]:
+    """The curves that the revival tool compares, by `<kind>_<rate>`."""
+    started_from = {"reft": "tuned", "scrft": "never"}
+    return {
+        f"{kind}_{rate}": study.revival(models[role], seed, lr=rate)
+        for kind, role in started_from.items()
+        for rate in RATES
+    }
