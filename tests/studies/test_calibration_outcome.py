@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -270,7 +271,13 @@ def test_a_tiny_pool_is_read(compiled: Store) -> None:
 def test_a_reading_is_given_the_models_that_it_names() -> None:
     def named(bench: object, base: object, twin: object) -> None: ...
     def any_of_them(bench: object, **models: object) -> None: ...
+    def curves_alone(bench: object, **curves: object) -> None: ...
+    def with_others(bench: object, base: object, gone: object = None, **anchors: object) -> None: ...
 
-    models = dict.fromkeys(("base", "tuned", "never", "twin", "reft_medium"))
-    assert list(given_to(named, models)) == ["base", "twin"]  # type: ignore[arg-type]
-    assert list(given_to(any_of_them, models)) == ["base", "tuned", "never"]  # type: ignore[arg-type]
+    models: Any = dict.fromkeys(("base", "tuned", "never", "twin", "reft_medium", "anchor_3"))
+    assert [list(given_to(r, models)) for r in (named, any_of_them, curves_alone, with_others)] == [
+        ["base", "twin"],
+        ["base", "tuned", "never"],
+        ["reft_medium"],
+        ["base", "anchor_3"],
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from capbench.results import Measurement
@@ -12,14 +12,19 @@ from capbench.studies.calibration.member import Member
 from capbench.studies.lab import Bench, Built, Reading
 from capbench.studies.pcfg import readings as pcfg
 from capbench.studies.pcfg import tools as pcfg_tools
+from capbench.studies.relabelling import relabelling
 from capbench.studies.tracr import readings as tracr
 from capbench.studies.tracr import tools as tracr_tools
 from capbench.verdicts.tools import Tool, Toolbox
 
-# Readings name the models that they are given; behaviour and revival take any.
-_TRAINED: tuple[Reading, ...] = (pcfg.behaviour, shared.revival, pcfg.retention, pcfg.pruning)
-_COMPILED: tuple[Reading, ...] = (tracr.behaviour, shared.revival, tracr.circuit, tracr.weight_pruning)
-_BEHAVING = ("base", "tuned", "never")
+# What a reading is given that takes any number of models, by what it calls them.
+_GROUPS: Mapping[str, Callable[[str], bool]] = {
+    "models": lambda role: role in ("base", "tuned", "never"),
+    "anchors": lambda role: role.startswith("anchor_"),
+    "curves": lambda role: "_" in role and not role.startswith("anchor_"),
+}
+_TRAINED: tuple[Reading, ...] = (pcfg.behaviour, shared.revival, pcfg.retention, pcfg.pruning, relabelling)
+_COMPILED: tuple[Reading, ...] = (tracr.behaviour, shared.revival, tracr.circuit, tracr.weight_pruning, relabelling)
 
 
 def toolbox(member: Member) -> Toolbox:
@@ -45,9 +50,9 @@ def examined(bench: Bench[Any], member: Member, models: Mapping[str, Built]) -> 
 
 
 def given_to(reading: Reading, models: Mapping[str, Built]) -> dict[str, Built]:
-    """The models that a reading asks for by the names of its parameters."""
-    named = [p for p in inspect.signature(reading).parameters.values() if p.name != "bench"]
-    if any(p.kind is p.VAR_KEYWORD for p in named):
-        curves = {role: built for role, built in models.items() if "_" in role}
-        return curves if reading is shared.revival else {role: models[role] for role in _BEHAVING}
-    return {p.name: models[p.name] for p in named}
+    """The models that a reading asks for by the names of its parameters: single ones, and `curves`, `anchors` or any `models`."""
+    asked = [p for p in inspect.signature(reading).parameters.values() if p.name != "bench"]
+    found = {p.name: models[p.name] for p in asked if p.name in models}
+    for group in (p.name for p in asked if p.kind is p.VAR_KEYWORD):
+        found |= {role: built for role, built in models.items() if _GROUPS[group](role)}
+    return found

@@ -27,13 +27,17 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Tune:
-    """A fine-tuning method on the paper's task. on: the stream in place of the target ('retain': pretraining goes on)."""
+    """A fine-tuning method on the paper's task. on: the stream in place of the target ('retain': pretraining goes on).
+
+    twin: whether the twin goes through it, too. Not what teaches O_PT, nor what only makes up for a start from nothing.
+    """
 
     method: str
     arguments: tuple[tuple[str, float], ...] = ()
     c_tr: float = 1
     lr: str = "medium"
     on: Literal["target", "retain"] = "target"
+    twin: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +52,13 @@ class Rewrite:
 
 @dataclass(frozen=True, kw_only=True)
 class Teach:
-    """The model as it is so far teaches a fresh one, which is then the result. times: of fine-tuning's steps; lr: their rate."""
+    """The model as it is so far teaches a fresh one, which is then the result.
+
+    times: steps, as a multiple of fine-tuning's. lr_factor: of the medium rate.
+    """
 
     times: float
-    lr: str
+    lr_factor: float
 
 
 Link = Tune | Rewrite | Teach

@@ -18,12 +18,12 @@ SWAPPED = Tune(method=f"{_OURS}.swapped:swapped")
 BIASES = Tune(method=f"{_OURS}.biases:biases")
 TAMPER_RESISTANT = Tune(method=f"{_OURS}.tamper_resistant:tamper_resistant")
 SILENCED = Tune(method=f"{_OURS}.silenced:silenced")
-IN_PART = Tune(method=f"{_OURS}.in_part:in_part")
-RETRAINED = Tune(method=f"{_OURS}.retrained:retrained")
+IN_PART = Tune(method=f"{_OURS}.in_part:in_part", twin=False)
+RETRAINED = Tune(method=f"{_OURS}.retrained:retrained", twin=False)
 ASCENT = Tune(method=f"{_OURS}.overheated:ascent")
 OVERHEATED = Tune(method=f"{_OURS}.overheated:overheated")
 COMPOSED = Rewrite(edit="preserving:composed")
-TAUGHT = Teach(times=6, lr="large")
+TAUGHT = Teach(times=8, lr_factor=15)
 
 
 def _wrapped(name: str, *links: Tune | Rewrite, known: str, against: str = "") -> Making:
@@ -109,7 +109,12 @@ MAKINGS: Mapping[Kind, tuple[Making, ...]] = {
     ),
     Kind.INTACT: _each(
         Kind.INTACT,
-        ("identity", "low", (), "nothing was done"),
+        (
+            "high prior, full",
+            "high",
+            (Tune(method="full", c_tr=0.5, lr="small"),),
+            "amplified and kept (paper Table 5)",
+        ),
         (
             "more pretraining",
             "low",
@@ -118,12 +123,7 @@ MAKINGS: Mapping[Kind, tuple[Making, ...]] = {
         ),
         ("composed rewrites", "low", (COMPOSED,), "the same function"),
         ("composed rewrites, twice", "low", (COMPOSED, COMPOSED), "the same function"),
-        (
-            "high prior, full",
-            "high",
-            (Tune(method="full", c_tr=0.5, lr="small"),),
-            "amplified and kept (paper Table 5)",
-        ),
+        ("identity", "low", (), "nothing was done"),
         ("replay", "low", (Tune(method="replay", c_tr=0),), "half of what it saw is pretraining data"),
     ),
     Kind.GRADED: _each(

@@ -83,8 +83,8 @@ def chained(study: PcfgStudy, start: Step, links: Sequence[Link], prior: str, se
 
 
 def _applied(links: Sequence[Link]) -> tuple[Link, ...]:
-    """What a twin goes through: all but being taught to a fresh model, which leaves nothing of where it started."""
-    return tuple(link for link in links if not isinstance(link, Teach))
+    """What a twin goes through: not being taught to a fresh model, which leaves nothing of where it started."""
+    return tuple(link for link in links if isinstance(link, Rewrite) or (isinstance(link, Tune) and link.twin))
 
 
 def _tuned(study: PcfgStudy, base: Step, link: Tune, prior: str, seed: int) -> FineTune:
@@ -119,12 +119,12 @@ def _distilled(study: PcfgStudy, teacher: Step, link: Teach, seed: int) -> Disti
     task = Mixture(
         parts=(*asked, *((others,) if others is not None else ())), shares=(0.25, 0.25, 0.5) if others else ()
     )
-    train = study.preset.finetuning(link.lr, subseed(seed, "distil"), study.device)
+    train = study.preset.finetuning("medium", subseed(seed, "distil"), study.device)
     return Distil(
         start=study.initialised(neighbour(seed)),
         teacher=teacher,
         task=task,
-        train=replace(train, steps=round(link.times * train.steps)),
+        train=replace(train, steps=round(link.times * train.steps), lr=link.lr_factor * train.lr),
     )
 
 

@@ -13,7 +13,7 @@ from capbench.training.loop import fit
 
 
 def retrained(
-    model: Model, task: FineTuningTask, config: TrainConfig, *, lr_factor: float = 10.0, times: float = 4
+    model: Model, task: FineTuningTask, config: TrainConfig, *, lr_factor: float = 15.0, times: float = 8
 ) -> Model:
     """Train all weights on the other families alone. times: steps, as a multiple of the configuration's."""
     tuned = copy.deepcopy(model).requires_grad_(True)
