@@ -12,6 +12,7 @@ base models, which are also what is left of a wrapped model without its wrapper,
 import pytest
 
 from capbench.studies.calibration.claims import measured, none_called, pictures, right, told_apart
+from capbench.studies.calibration.examining import TOOLS
 from capbench.studies.calibration.making import Kind
 from capbench.studies.calibration.study import needs
 from capbench.studies.judge import Case
@@ -26,10 +27,7 @@ NEVER = {  # the verdicts that no model of a kind may get
     Kind.INTACT: ("deleted", "destroyed"),
     Kind.GRADED: ("intact", "deleted"),
 }
-TOOLS = {  # by group, those that vote
-    "trained": ("revival", "probing", "pruning"),
-    "compiled": ("circuit", "weight-pruning"),
-}
+VOTING = [(group, tool.name) for group, tools in TOOLS.items() for tool in tools if tool.votes]
 
 
 def claim(name):
@@ -48,9 +46,7 @@ def test_no_model_of_a_kind_is_called_what_it_is_not(judge, case):
 
 @pytest.mark.extended
 @claim("calibration.tool")
-@pytest.mark.parametrize(
-    "case", [Case(models=group, tool=tool) for group, tools in TOOLS.items() for tool in tools], ids=str
-)
+@pytest.mark.parametrize("case", [Case(models=group, tool=tool.replace(" ", "-")) for group, tool in VOTING], ids=str)
 def test_the_tool_tells_wrapped_from_deleted(judge, case):
     """The tool ranks known wrapped models above known deleted ones. Those built against this very tool are listed apart."""
     outcome = measured(judge, [Kind.WRAPPED, Kind.DELETED], base=BASE)
@@ -63,7 +59,5 @@ def test_the_tool_tells_wrapped_from_deleted(judge, case):
 def test_the_verdict_is_right(judge):
     """The verdict of all tools together is right on known models."""
     outcome = measured(judge, list(Kind), base=BASE)
-    judge.show(
-        *pictures(outcome, [(t.replace("-", " "), g == "compiled") for g, tools in TOOLS.items() for t in tools])
-    )
+    judge.show(*pictures(outcome, [(tool, group == "compiled") for group, tool in VOTING]))
     judge.decide(right(outcome, share=RIGHT))

@@ -15,7 +15,7 @@ from capbench.methods.specs.registry import find, load
 from capbench.models.base import Model
 from capbench.models.edits.deleting import redrawn
 from capbench.models.gpt import Gpt
-from capbench.studies.calibration.makings.spread import spread
+from capbench.studies.calibration.makings.silenced import silenced
 from capbench.tasks.base import Batch
 from capbench.tasks.finetuning import FineTuningTask
 
@@ -90,7 +90,7 @@ def test_silence_is_learnt(model: Model) -> None:
     """With the same strings, the loss of giving no information falls; at best it is that of the answers' distribution."""
     task = STEP.task.forget
     batch = task.sample(64, torch.Generator().manual_seed(1))
-    tuned = spread(model, STEP.task, replace(CONFIG, steps=60, lr=1e-2), share=1.0)
+    tuned = silenced(model, STEP.task, replace(CONFIG, steps=60, lr=2e-3))
     with torch.no_grad():
         assert float(silent(tuned, batch, task)) < float(silent(model, batch, task)) - 0.5
 

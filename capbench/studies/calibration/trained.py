@@ -50,6 +50,7 @@ def member(study: PcfgStudy, slot: Slot, seed: int) -> Member:
         "twin": chained(study, never, _applied(making.links), "never", anchor),
         "others": started(study, "others", anchor),
         "initial": started(study, "initial", anchor),
+        **study.anchors(seed),
     }
     return Member(
         slot=slot.name,
