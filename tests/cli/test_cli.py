@@ -162,7 +162,7 @@ def test_calibrate_writes_the_thresholds_that_follow_with_their_hash(
 
 def test_calibrate_shows_what_it_needs_and_makes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     ended = run(capsys, "calibrate", "--scale=tiny", "--cache=c", "--plan", "--seeds=100")
-    assert ended.code == 0 and "distil" in ended.out and "pretrain" in ended.out
+    assert ended.code == 0 and "fine-tune" in ended.out and "pretrain" in ended.out
     assert not list(Path("c").glob("artefacts/*"))
 
 
