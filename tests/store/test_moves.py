@@ -129,7 +129,7 @@ def test_a_move_changes_no_key(place: Path, before: dict[str, object]) -> None:
     "file, line, edited, changed",
     [
         ("tasks/pcfg/grammar.py", None, "EXTRA = 1\n", {"Pretrain", "FineTune", "Revive"}),
-        ("models/edits/hiding.py", None, "EXTRA = 1\n", {"Edit"}),
+        ("models/edits/preserving/composing.py", None, "EXTRA = 1\n", {"Edit"}),
         ("methods/deletion/npo.py", None, "EXTRA = 1\n", {"FineTune"}),
         # Which of two functions of one name is imported matters, though both files are known either way.
         (
