@@ -10,6 +10,7 @@ from capbench.methods.specs import registry
 from capbench.pipeline.steps import Compile, Edit, Perturb, Step
 from capbench.studies.calibration.making import Kind
 from capbench.studies.calibration.member import Member
+from capbench.studies.calibration.table import neighbour
 from capbench.studies.seeds import subseed
 from capbench.studies.tracr.study import PROGRAMS, TracrCounter
 
@@ -55,9 +56,11 @@ def members(preset: Any, device: str, seed: int, *, most: int | None = None) -> 
         ),
     }
     for kind, of_kind in made.items():
+        # What never had it is not compared with itself.
+        anchor = study.never(neighbour(seed) if kind is Kind.DELETED else seed)
         for number, (name, tuned, known) in enumerate(of_kind[:most], start=1):
-            models = {"base": base, "tuned": tuned, "never": never, "twin": never}
-            curves = {"reft": tuned, "scrft": never}
+            models = {"base": base, "tuned": tuned, "never": anchor, "twin": anchor}
+            curves = {"reft": tuned, "scrft": anchor}
             yield Member(
                 slot=f"compiled {kind}.{number}",
                 made=name,

@@ -7,24 +7,33 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from capbench.results import Measurement
-from capbench.studies import readings as shared
 from capbench.studies.calibration.member import Member
-from capbench.studies.lab import Bench, Built, Reading
+from capbench.studies.lab import ANCHOR, Bench, Built, Reading
 from capbench.studies.pcfg import readings as pcfg
 from capbench.studies.pcfg import tools as pcfg_tools
 from capbench.studies.relabelling import relabelling
+from capbench.studies.revivals import revival
 from capbench.studies.tracr import readings as tracr
 from capbench.studies.tracr import tools as tracr_tools
 from capbench.verdicts.tools import Tool, Toolbox
 
+
+def _is_anchor(role: str) -> bool:
+    return role.startswith(ANCHOR)
+
+
+def _is_curve(role: str) -> bool:
+    return "_" in role and not _is_anchor(role)
+
+
 # What a reading is given that takes any number of models, by what it calls them.
 _GROUPS: Mapping[str, Callable[[str], bool]] = {
     "models": lambda role: role in ("base", "tuned", "never"),
-    "anchors": lambda role: role.startswith("anchor_"),
-    "curves": lambda role: "_" in role and not role.startswith("anchor_"),
+    "anchors": _is_anchor,
+    "curves": _is_curve,
 }
-_TRAINED: tuple[Reading, ...] = (pcfg.behaviour, shared.revival, pcfg.retention, pcfg.pruning, relabelling)
-_COMPILED: tuple[Reading, ...] = (tracr.behaviour, shared.revival, tracr.circuit, tracr.weight_pruning, relabelling)
+_TRAINED: tuple[Reading, ...] = (pcfg.behaviour, revival, pcfg.retention, pcfg.pruning, relabelling)
+_COMPILED: tuple[Reading, ...] = (tracr.behaviour, revival, tracr.circuit, tracr.weight_pruning, relabelling)
 
 
 def toolbox(member: Member) -> Toolbox:
@@ -54,5 +63,6 @@ def given_to(reading: Reading, models: Mapping[str, Built]) -> dict[str, Built]:
     asked = [p for p in inspect.signature(reading).parameters.values() if p.name != "bench"]
     found = {p.name: models[p.name] for p in asked if p.name in models}
     for group in (p.name for p in asked if p.kind is p.VAR_KEYWORD):
-        found |= {role: built for role, built in models.items() if _GROUPS[group](role)}
+        belongs = _is_curve if reading is revival else _GROUPS[group]
+        found |= {role: built for role, built in models.items() if belongs(role)}
     return found
