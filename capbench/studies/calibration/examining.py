@@ -32,8 +32,15 @@ _GROUPS: Mapping[str, Callable[[str], bool]] = {
     "anchors": _is_anchor,
     "curves": _is_curve,
 }
-_TRAINED: tuple[Reading, ...] = (pcfg.behaviour, revival, pcfg.retention, pcfg.pruning, relabelling)
-_COMPILED: tuple[Reading, ...] = (tracr.behaviour, revival, tracr.circuit, tracr.weight_pruning, relabelling)
+_TRAINED: tuple[Reading, ...] = (pcfg.behaviour, revival, pcfg.retention, pcfg.pruning, pcfg.patching, relabelling)
+_COMPILED: tuple[Reading, ...] = (
+    tracr.behaviour,
+    revival,
+    tracr.circuit,
+    tracr.weight_pruning,
+    tracr.patching,
+    relabelling,
+)
 
 
 def toolbox(member: Member) -> Toolbox:
