@@ -32,7 +32,14 @@ _GROUPS: Mapping[str, Callable[[str], bool]] = {
     "anchors": _is_anchor,
     "curves": _is_curve,
 }
-_TRAINED: tuple[Reading, ...] = (pcfg.behaviour, revival, pcfg.retention, pcfg.pruning, pcfg.patching, relabelling)
+_TRAINED: tuple[Reading, ...] = (
+    pcfg.behaviour,
+    revival,
+    pcfg.retention,
+    pcfg.pruning_search,
+    pcfg.patching,
+    relabelling,
+)
 _COMPILED: tuple[Reading, ...] = (
     tracr.behaviour,
     revival,
