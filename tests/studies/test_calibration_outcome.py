@@ -251,7 +251,11 @@ class Part(CalibrationStudy):
 
 def test_a_tiny_pool_is_read(compiled: Store) -> None:
     """The readings themselves, on models that cost nothing and know nothing: every tool has its say on every member."""
-    preset = CalibrationPreset(name="tiny", pcfg=replace(TINY, probe_blocks=(8, 16)), tracr=TINY_TRACR)
+    preset = CalibrationPreset(
+        name="tiny",
+        pcfg=replace(TINY, probe_blocks=(8, 16), search_most=2, search_shortlist=3, anchor_seeds=()),
+        tracr=TINY_TRACR,
+    )
     study = Part(preset=preset, first=100)
     steps = needs(study, 0)
     built(compiled, steps.values())
