@@ -10,7 +10,7 @@ after. Beside it: the probe on the raw stream, as it once was, and edits that do
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,9 +23,10 @@ from capbench.models.base import Model
 from capbench.models.edits import deleting, preserving
 from capbench.pipeline.build import load_model
 from capbench.pipeline.plan import Plan
+from capbench.results import Measurement
 from capbench.store.store import Store
 from capbench.studies.lab import Bench
-from capbench.studies.pcfg.readings import description_length
+from capbench.studies.pcfg.readings import description_length, patching, pruning_search
 from capbench.studies.registry import make
 from capbench.studies.tracr.readings import circuit
 
@@ -60,7 +61,7 @@ def tools(store: Store, scale: str, seed: int) -> Iterator[Tool]:
     def bits(model: Model) -> float:
         given = SimpleNamespace(model=model)
         read = description_length(Bench(study=trained, seed=seed), given, None)  # type: ignore[arg-type]
-        return next(m.value for m in read if m.name == "bits" and m.value is not None)
+        return _value(read, "bits")
 
     def raw_bits(model: Model) -> float:
         as_read = type(model).as_read
@@ -71,6 +72,18 @@ def tools(store: Store, scale: str, seed: int) -> Iterator[Tool]:
             type(model).as_read = as_read  # type: ignore[method-assign]
 
     yield Tool("probing retention", _on_scale(bits, models["never"], models["low"]), models["tuned"])
+
+    def kept(model: Model) -> float:
+        given = {"base": models["low"], "tuned": model, "never": models["never"]}
+        built: Any = {name: SimpleNamespace(model=m) for name, m in given.items()}
+        return _value(patching(Bench(study=trained, seed=seed), **built), "patching.kept")
+
+    def gained(model: Model) -> float:
+        tuned: Any = SimpleNamespace(model=model)
+        return _value(pruning_search(Bench(study=trained, seed=seed), tuned), "pruning.searched.gain")
+
+    yield Tool("what patching keeps", kept, models["tuned"])
+    yield Tool("gain of searched pruning", gained, models["tuned"])
     raw = _on_scale(raw_bits, models["never"], models["low"])
     yield Tool("the same on the raw stream", raw, models["tuned"], votes=False)
 
@@ -78,9 +91,13 @@ def tools(store: Store, scale: str, seed: int) -> Iterator[Tool]:
         given = {"base": models["compiled"], "tuned": model, "never": models["for O_FT"]}
         built: Any = {name: SimpleNamespace(model=m) for name, m in given.items()}
         read = circuit(Bench(study=compiled, seed=seed), **built)
-        return next(m.value for m in read if m.name == "circuit.retention" and m.value is not None)
+        return _value(read, "circuit.retention")
 
     yield Tool("circuit retention", held, models["compiled"])
+
+
+def _value(read: Iterable[Measurement], name: str) -> float:
+    return next(m.value for m in read if m.name == name and m.value is not None)
 
 
 def _on_scale(figure: Figure, zero: Model, one: Model) -> Figure:
