@@ -85,9 +85,10 @@ READINGS_OF = {
     "studies/pcfg/study.py": {"pcfg"},  # its type; and in the key by the study that a reading is given (lab.py)
     "studies/pcfg/tools.py": set(),
     "studies/seeds.py": set(READINGS),
-    "measure/revive.py": set(READINGS),  # imported by shared_readings
+    "studies/revivals.py": set(),  # readings of their own
+    "measure/revive.py": set(),
     "measure/attention.py": {"tracr"},  # imported in a function
-    "measure/probe.py": {"pcfg"},
+    "measure/probe.py": {"pcfg", "tracr"},  # read-outs of compiled circuits are probes too
     "measure/prune.py": {"pcfg", "tracr"},
     "report/figures.py": set(),
     "studies/judge.py": set(),

@@ -101,9 +101,11 @@ def test_what_never_had_it_is_not_compared_with_itself() -> None:
 
 def test_the_two_halves_share_no_model() -> None:
     setting, held_out = (
-        {step.key for seed in seeds for step in needs(pool(), seed).values()} for seeds in ((100, 101), (200, 201))
+        {step.key for seed in seeds for role, step in needs(pool(), seed).items() if "anchor_" not in role}
+        for seeds in ((100, 101), (200, 201))
     )
-    # The compiled programs, before noise, are the same for all seeds; no model that is measured is.
+    # The compiled programs, before noise, are the same for all seeds, and so are the never-taught models whose spread is read
+    # (anchors); no model that is measured is.
     assert not setting & held_out
 
 
