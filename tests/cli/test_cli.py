@@ -219,7 +219,11 @@ def test_fidelity_from_nothing_and_again_from_the_cache(
     assert raw["base"]["counter"] >= 95  # a compiled model counts, so these are figures of what was meant
     figures = [f for c in raw["cells"] for f in c["figures"].values()]
     (score,) = raw["scores"]
-    assert (score["task"], score["agree"], score["decisive"]) == ("counter", sum(f["agrees"] is True for f in figures), 8)
+    assert (score["task"], score["agree"], score["decisive"]) == (
+        "counter",
+        sum(f["agrees"] is True for f in figures),
+        8,
+    )
     assert any(0 < value < 100 for f in figures for value in f["per_seed"])
     for file in (tmp_path / "one").iterdir():
         text = file.read_text()
