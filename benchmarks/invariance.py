@@ -139,7 +139,8 @@ def main() -> None:
     rows = [measured(tool, given.rewrites) for tool in tools(Store(given.store), given.scale, given.seed)]
     head = "| figure | before | median move | largest move | within .02 | unread term, K = 100 | blocks redrawn | |"
     words = (
-        f"`python benchmarks/invariance.py`, scale {given.scale}, seed {given.seed}: {given.rewrites} rewrites a row, a third for the search."
+        f"`python benchmarks/invariance.py`, scale {given.scale}, seed {given.seed}: {given.rewrites} rewrites a row, "
+        "a third of that for the search."
     )
     given.output.write_text(
         "\n".join(["# Invariance of the tools", "", words, "", head, f"|{' --- |' * 8}", *rows, ""])
