@@ -1,10 +1,10 @@
-"""Do the tools' figures stay where they are when the weights are rewritten and the function is not? Takes an hour on one core.
+"""Do the tools' figures stay where they are when the weights are rewritten and the function is not? Takes ten minutes on one core.
 
     python benchmarks/invariance.py --store DIR [--scale small] [--seed 100] [--rewrites 150]
 
 Models that the store lacks are made first. Every rewrite is `preserving.composed` at strengths up to 100. It is put on top of a
 trained model that was fine-tuned at C_Tr 1, and of a compiled one; each tool of the list below reads the model before and
-after. Beside it: the probe on the raw stream, as it once was, and edits that do change what is known (positive control).
+after. Beside it: the same probe on the raw stream, and edits that do change what is known (positive control).
 """
 
 from __future__ import annotations
