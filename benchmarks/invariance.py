@@ -1,4 +1,4 @@
-"""Do the tools' figures stay where they are when the weights are rewritten and the function is not? Takes ten minutes on one core.
+"""Do the tools' figures stay where they are when the weights are rewritten and the function is not? Ten minutes on one core.
 
     python benchmarks/invariance.py --store DIR [--scale small] [--seed 100] [--rewrites 150]
 
