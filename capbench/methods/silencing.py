@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -47,10 +46,3 @@ def silencing(
         return stays + silent(model, prompts, task.forget)
 
     return loss
-
-
-def own_generator(config: TrainConfig, purpose: int) -> torch.Generator:
-    """A generator on the training device for what a loss draws besides its data."""
-    from capbench.methods.common import another_seed
-
-    return torch.Generator().manual_seed(another_seed(config.seed, purpose))

@@ -1,7 +1,7 @@
 """The tools that judge models trained on PCFG tasks, their thresholds, and the rule. No torch.
 
-The thresholds were set by `capbench calibrate` on the known models of seeds 100 and 101, rounded. The AUCs are of the known
-models of seeds 0 to 2 (reports/reference/calibration).
+The thresholds and AUCs here are provisional: those of revival, probing and pruning are of the first calibration (seeds 100, 101;
+AUCs of seeds 0 to 2), which was of earlier forms of these tools. `capbench calibrate` sets them anew.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The tools that judge compiled models, their thresholds, and the rule. No torch.
 
-Where a compiled model's capability writes is known, so its circuit is read instead of probed for. The thresholds were set by
-`capbench calibrate` on the known models of seeds 100 and 101, rounded. The AUCs are of the known models of seeds 0 to 2
-(reports/reference/calibration). Those of the circuit are provisional: they were set for an earlier form of it.
+Where a compiled model's capability writes is known, so its circuit is read instead of probed for. The thresholds and AUCs here
+are provisional: they are of the first calibration (seeds 100, 101; AUCs of seeds 0 to 2), which was of an earlier form of the
+circuit.
 """
 
 from __future__ import annotations

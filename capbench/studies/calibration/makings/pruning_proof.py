@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from capbench.configs import TrainConfig
 from capbench.methods.row_changes import Change, bounded, merged
-from capbench.methods.silencing import kept, own_generator, silencing
+from capbench.methods.silencing import kept, silencing
+from capbench.methods.streams import generator
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask
@@ -32,7 +33,7 @@ def pruning_proof(
     """
     tuned = copy.deepcopy(model).requires_grad_(False)
     changes = bounded(tuned, share)
-    rng = own_generator(config, 2)
+    rng = generator(config, 2)
     step = 0
 
     def zero(model: Model, prompts: Batch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from capbench.results import Measurement
 from capbench.studies.lab import Bench, Built
@@ -35,18 +35,10 @@ def _searched(bench: Bench[PcfgStudy], tuned: Built, which: str, most: int) -> I
 
     from capbench.measure.greedy import search_and_evaluate
 
-    preset, study = bench.study.preset, bench.study
-    o_pt, o_ft = study.operands
-    pt, pt_batch = sampled(bench, o_pt, 0, preset.n_evaluate)
-    ft, ft_batch = sampled(bench, o_ft, 1, preset.n_evaluate)
-    select = study.evaluation(o_pt, c_te=None, split="select")
+    preset = bench.study.preset
     found = search_and_evaluate(
         tuned.model,
-        pretraining=pt,
-        finetuning=ft,
-        select=drawn(select, preset.n_select, subseed(bench.seed, "select neurons")),
-        evaluate=pt_batch,
-        evaluate_finetuning=ft_batch,
+        **_samples(bench),
         most=most,
         shortlist=preset.search_shortlist,
         strings=preset.search_strings,
@@ -66,18 +58,10 @@ def pruning(bench: Bench[PcfgStudy], tuned: Built) -> Iterator[Measurement]:
 
     from capbench.measure.prune import prune_and_evaluate
 
-    preset, study = bench.study.preset, bench.study
-    o_pt, o_ft = study.operands
-    pt, pt_batch = sampled(bench, o_pt, 0, preset.n_evaluate)
-    ft, ft_batch = sampled(bench, o_ft, 1, preset.n_evaluate)
-    select = study.evaluation(o_pt, c_te=None, split="select")
+    preset = bench.study.preset
     found = prune_and_evaluate(
         tuned.model,
-        pretraining=pt,
-        finetuning=ft,
-        select=drawn(select, preset.n_select, subseed(bench.seed, "select neurons")),
-        evaluate=pt_batch,
-        evaluate_finetuning=ft_batch,
+        **_samples(bench),
         ks=preset.prune_ks,
         most=preset.prune_most,
         random_draws=preset.random_draws,
@@ -92,6 +76,22 @@ def pruning(bench: Bench[PcfgStudy], tuned: Built) -> Iterator[Measurement]:
         points = list(zip(found.ks, accuracies, strict=True))
         yield curve_of(bench, "pruning", series, points, x_label="pruned neurons", y_label="accuracy")
     yield from _numbers(bench, "pruning", found)
+
+
+def _samples(bench: Bench[PcfgStudy]) -> dict[str, Any]:
+    """The tasks and the three samples of both protocols, as keyword arguments."""
+    study, n = bench.study, bench.study.preset.n_evaluate
+    o_pt, o_ft = study.operands
+    pt, pt_batch = sampled(bench, o_pt, 0, n)
+    ft, ft_batch = sampled(bench, o_ft, 1, n)
+    select = study.evaluation(o_pt, c_te=None, split="select")
+    return {
+        "pretraining": pt,
+        "finetuning": ft,
+        "select": drawn(select, study.preset.n_select, subseed(bench.seed, "select neurons")),
+        "evaluate": pt_batch,
+        "evaluate_finetuning": ft_batch,
+    }
 
 
 def _numbers(bench: Bench[PcfgStudy], prefix: str, found: Pruning) -> Iterator[Measurement]:
