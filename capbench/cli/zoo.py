@@ -105,4 +105,5 @@ def _as_built(namespace: argparse.Namespace, taker: str) -> tuple[Given, Path]:
     made_for: dict[str, Any] = {}
     if manifest is not None:
         made_for = {"scale": manifest.scale, "seeds": str(len(manifest.seeds)), "extended": manifest.extended}
+        made_for["pool"] = manifest.pool
     return Given("zoo build", {**given.texts, **made_for}), folder

@@ -13,6 +13,7 @@ from capbench.session.making import bar, make
 from capbench.session.options.cache import opened
 from capbench.session.run import CapbenchSession, Collected
 from capbench.store.store import Store, beside
+from capbench.studies.calibration import factory
 from capbench.studies.lab import Lab
 from capbench.zoo import bundle
 from capbench.zoo.command import Selection, recorded
@@ -38,8 +39,15 @@ def build(
         scale=o.scale,
         seeds=run.studies.seeds,
         extended=o.extended,
+        pool=o.pool,
         command=recorded(
-            selection, scale=o.scale, seeds=o.seeds, extended=o.extended, precision=o.precision, device=o.device
+            selection,
+            scale=o.scale,
+            seeds=o.seeds,
+            extended=o.extended,
+            pool=o.pool,
+            precision=o.precision,
+            device=o.device,
         ),
         records=more.wanted,
     )
@@ -90,10 +98,15 @@ def rekey(run: CapbenchSession, collected: Collected, folder: Path, *, say: Call
 
 
 def base_models(run: CapbenchSession, collected: Collected) -> list[Pretrain]:
-    """The base models that the tests need, without those of the calibration. Raises UsageError if there is none."""
+    """The base models that the tests need, and those of the calibration's pool where they are asked for.
+
+    Raises UsageError if there is none.
+    """
     needed, wrong = run.models.steps(test for test in collected.tests if test[0].study != "calibration")
     for why in wrong:
         raise CapbenchError(why)
+    if run.options.pool:
+        needed += factory.bases(scale=run.options.scale, device=run.options.device, precision=run.options.precision)
     steps = [step for step in Plan(needed).steps.values() if isinstance(step, Pretrain)]
     if not steps:
         raise UsageError("none of the collected tests needs a pretrained model; name other tests")

@@ -159,6 +159,7 @@ def build(
     scale: str,
     seeds: tuple[int, ...],
     extended: bool,
+    pool: bool = False,
     command: str,
     records: Iterable[Wanted] = (),
 ) -> Manifest:
@@ -181,6 +182,7 @@ def build(
         scale=scale,
         seeds=seeds,
         extended=extended,
+        pool=pool,
         models=tuple(entries),
     )
     return write(folder, *with_records(manifest, files, records, store))

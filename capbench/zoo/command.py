@@ -24,6 +24,7 @@ def recorded(
     scale: str,
     seeds: int,
     extended: bool,
+    pool: bool = False,
     precision: Precision = "float32",
     device: str = "cpu",
 ) -> str:
@@ -33,6 +34,7 @@ def recorded(
     """
     options = [f"--scale={scale}", f"--seeds={seeds}"]
     options += ["--extended"] if extended else []
+    options += ["--pool"] if pool else []
     options += [f"--precision={precision}"] if precision != "float32" else []
     options += [f"--device={device}"] if device != "cpu" else []
     options += ["-k", selection.keyword] if selection.keyword else []

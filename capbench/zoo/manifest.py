@@ -93,7 +93,8 @@ class Records:
 class Manifest:
     """What `capbench zoo build` wrote, and the command that did. capbench, torch: their versions then.
 
-    extended: whether it includes the claims beyond the core. records: None in a bundle of models only.
+    extended: whether it includes the claims beyond the core; pool: the base models of the calibration's pool. records: None where
+    only models are bundled.
     """
 
     capbench: str
@@ -104,6 +105,7 @@ class Manifest:
     extended: bool
     models: tuple[Entry, ...]
     records: Records | None = None
+    pool: bool = False
 
     @property
     def by_key(self) -> dict[str, Entry]:
@@ -143,6 +145,7 @@ def _manifest(raw: Any) -> Manifest:
         scale=checked(raw["scale"], str),
         seeds=ints(raw["seeds"]),
         extended=checked(raw["extended"], bool),
+        pool=checked(raw.get("pool", False), bool),
         models=tuple(map(_entry, checked(raw["models"], list))),
         records=None if raw.get("records") is None else _records(checked(raw["records"], dict)),
     )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capbench.pipeline.plan import Plan
-from capbench.pipeline.steps import Distil, Step, Training
+from capbench.pipeline.steps import Distil, Pretrain, Step, Training
 from capbench.studies.calibration import factory
 from capbench.studies.calibration.making import Kind
 from capbench.studies.calibration.member import Member
@@ -31,6 +31,14 @@ def test_the_two_halves_have_as_many_models_as_were_wanted() -> None:
     """24 wrapped, 24 deleted and 12 of each other kind, on seeds 100 to 102 and 200 to 202."""
     found = Counter(slot.making.kind for seed in (100, 101, 102, 200, 201, 202) for slot in slots(seed))
     assert found == {kind: 6 * n for kind, n in PER_SEED.items()}
+
+
+def test_the_base_models_of_both_halves_can_be_bundled() -> None:
+    """Low prior, never taught and the other operands of six seeds, the high prior of one in each half; five anchors of others."""
+    found = {step.key for step in factory.bases(scale="small", device="cpu", precision="float32")}
+    needed = Plan([step for seed in (100, 101, 102) for step in needs(pool(), seed).values()])
+    of_setting = {step.key for step in needed.steps.values() if isinstance(step, Pretrain)}
+    assert len(found) == 6 * 3 + 2 + 5 and len(of_setting) == 3 * 3 + 1 + 5 and of_setting < found
 
 
 @given(HALVES)

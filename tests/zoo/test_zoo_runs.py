@@ -38,8 +38,8 @@ def test_the_recorded_command_holds_no_directory_of_this_machine(
         "capbench zoo build --scale=small --seeds=3 suites/test_a.py::test_one mine.py sub/b.py"
     )
     some = Selection(tests=("suites/",), keyword="of.base or it", marks="claim")
-    assert recorded(some, scale="smoke", seeds=1, extended=True, precision="bfloat16", device="cuda") == (
-        "capbench zoo build --scale=smoke --seeds=1 --extended --precision=bfloat16 --device=cuda "
+    assert recorded(some, scale="smoke", seeds=1, extended=True, pool=True, precision="bfloat16", device="cuda") == (
+        "capbench zoo build --scale=smoke --seeds=1 --extended --pool --precision=bfloat16 --device=cuda "
         "-k 'of.base or it' -m claim suites/"
     )
 

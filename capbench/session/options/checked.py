@@ -60,6 +60,7 @@ class Options:
     replay: tuple[str, ...] = ()  # ids of variants to be tried instead
     task: TaskSpec | None = None  # the user's own, in place of the Counter's
     attacks: Attacks = "default"
+    pool: bool = False  # also bundle the base models of the calibration's pool
     retrain: bool = False  # no base model is taken from the package
     ray: cluster.RayCluster | None = None  # make models on this cluster
 
@@ -95,6 +96,7 @@ class Options:
                 depends=found.get("method-depends") or (),
             ),
             extended=bool(found.get("extended")),
+            pool=bool(found.get("pool")),
             device=found["device"],
             at_once=at_once(given, found, workers=workers),
             cache=found.get("cache"),

@@ -108,6 +108,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             name="extended", takers=(*SUITES, EXPORT, BUILD), type=values.flag, help="also the claims beyond the core"
         ),
         Option(
+            name="pool",
+            takers=(BUILD,),
+            type=values.flag,
+            help="also the base models of both halves of the calibration's pool",
+        ),
+        Option(
             name="k",
             value="EXPRESSION",
             takers=(PLAN, TRAIN, EXPORT, BUILD, VERIFY, REKEY),

@@ -6,10 +6,14 @@ from dataclasses import replace
 
 from capbench.configs import Precision
 from capbench.methods.specs.registry import MethodRef
-from capbench.studies.calibration.kept import kept
+from capbench.pipeline.plan import Plan
+from capbench.pipeline.steps import Pretrain
+from capbench.studies.calibration.kept import SETTING, kept
 from capbench.studies.calibration.preset import PRESETS
-from capbench.studies.calibration.study import CalibrationStudy
+from capbench.studies.calibration.study import CalibrationStudy, needs
 from capbench.studies.scales import at_scale
+
+_RUN = range(3)  # the seeds of a run, which stand for those of a half
 
 
 def pool(*, scale: str, method: MethodRef | None, device: str, precision: Precision) -> CalibrationStudy:
@@ -21,3 +25,12 @@ def setting_half(*, scale: str, device: str, precision: Precision) -> Calibratio
     """The pool, with its seeds as they are."""
     preset = at_scale(PRESETS, scale)
     return CalibrationStudy(preset=replace(preset, pcfg=replace(preset.pcfg, precision=precision)), device=device)
+
+
+def bases(*, scale: str, device: str, precision: Precision) -> list[Pretrain]:
+    """The pretrained models of both halves."""
+    half = setting_half(scale=scale, device=device, precision=precision)
+    wanted = [(half, seed) for seed in kept().setting or SETTING]
+    wanted += [(replace(half, first=kept().test), seed) for seed in _RUN]
+    plan = Plan([step for study, seed in wanted for step in needs(study, seed).values()])
+    return [step for step in plan.steps.values() if isinstance(step, Pretrain)]

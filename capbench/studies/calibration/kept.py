@@ -20,6 +20,7 @@ from capbench.store.syntax import file_digest
 from capbench.verdicts.tools import Tool, Toolbox
 
 FILE = "thresholds.json"
+SETTING = (100, 101, 102)  # the seeds that thresholds are set on, where the file names none
 TEST = 200  # the first seed of the test half, where the file names none
 # What turns measurements into a verdict, and what turns the setting half into thresholds.
 _RULE = (
