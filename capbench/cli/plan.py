@@ -10,11 +10,12 @@ from capbench.session.options.given import Given
 
 PLAN = (
     "Print which models the suites need, what they are made of (pretrain, fine-tune, revive), which are in the cache, and what "
-    "the others will cost. Nothing is made."
+    "the others will cost: at most, and if no fine-tuned model loses its behaviour. Nothing is made."
 )
 TRAIN = (
-    "Make the models that the suites need, each once, the longest chains first, and measure nothing: pytest with the same "
-    "options finds them. If it is interrupted, the same command goes on from there, trainings from where they were."
+    "Make the models that the suites need, each once, the longest chains first, and measure only what tells which are needed: "
+    "whether a behaviour is lost. pytest with the same options finds them. If it is interrupted, the same command goes on from "
+    "there, trainings from where they were."
 )
 EXIT_CODES = suites.EXIT_CODES.format("a model cannot be made, or the time for variants was not enough")
 

@@ -15,6 +15,7 @@ from capbench.plugin.keys import JUDGE
 
 if TYPE_CHECKING:
     from capbench.session.run import CapbenchSession, Collected
+    from capbench.studies.judge import BySeed
 
 _LEFT_OUT: pytest.StashKey[bool] = pytest.StashKey()  # of an item that was not expected to run
 
@@ -26,8 +27,9 @@ def make_models(config: pytest.Config, items: Iterable[pytest.Item], ours: Capbe
         return
     with _speaking(config) as say:
         try:
-            ours.prepare(collected, say=say)
-            if not times_wanted(config):  # what is read ahead is not there to be timed
+            may_read = not times_wanted(config)  # what is read ahead is not there to be timed
+            ours.prepare(collected, say=say, may_read=may_read)
+            if may_read:
                 ours.read_ahead(collected)
         except UsageError as error:  # a cache or a cluster that cannot be used
             raise pytest.UsageError(str(error)) from None
@@ -45,6 +47,18 @@ def make_further(item: pytest.Item, ours: CapbenchSession) -> None:
     with _speaking(item.config) as say:
         say(f"\ncapbench: {judge.record().id} is undecided at {len(judge.steps)} seeds, and takes more")
         look_again(ours.models, judge, item.callspec.params["capbench_method"], say=say)  # type: ignore[attr-defined]
+
+
+def make_more(item: pytest.Item, ours: CapbenchSession) -> Callable[[BySeed], str]:
+    """Makes what a test needs as it has lost a behaviour, if that was not known before: it took more seeds, say."""
+
+    def made(steps: BySeed) -> str:
+        from capbench.session.judging import make_missing
+
+        with _speaking(item.config) as say:
+            return make_missing(ours.models, steps, say=say)
+
+    return made
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from capbench.plugin.benchmarks import ClaimsAreBenchmarks, benchmarked, has_ben
 from capbench.plugin.expecting import Expecting
 from capbench.plugin.items import asked_for, claim_of, no_test_runs, strategy_of
 from capbench.plugin.keys import JUDGE, SESSION
-from capbench.plugin.models import make_further, make_late, make_models
+from capbench.plugin.models import make_further, make_late, make_models, make_more
 from capbench.plugin.options import add_options, read_options
 from capbench.plugin.outcome import FAILED_SUBTESTS, tell
 from capbench.plugin.places import portable_id
@@ -40,7 +40,8 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "claim(id, *, source, needs, study='pcfg-counter', uses_method=True): a claim of the paper, decided with `judge`",
+        "claim(id, *, source, needs, needs_where_lost=..., study='pcfg-counter', uses_method=True): a claim of the paper, "
+        "decided with `judge`",
     )
     config.addinivalue_line(
         "markers",
@@ -133,7 +134,8 @@ def judge(request: pytest.FixtureRequest, capbench_method: str, case: Case) -> J
     timed = benchmarked(request) if has_benchmarks(request.config) else at_once
     session = request.config.stash[SESSION]
     make_late(item, session)
-    made = judge_of(session.models, claim, case, capbench_method, nodeid=portable_id(item), timed=timed)
+    make, nodeid = make_more(item, session), portable_id(item)
+    made = judge_of(session.models, claim, case, capbench_method, nodeid=nodeid, timed=timed, make=make)
     item.stash[JUDGE] = made
     return made
 

@@ -82,7 +82,7 @@ def measured(run: CapbenchSession, collected: Collected) -> Measured:
         if claim.study == "calibration" or body is None:
             continue
         judge = judge_of(run.models, claim, case, method)
-        for steps in judge.steps.values():
+        for steps in judge.all_steps.values():
             every = Plan(steps.values()).steps
             curves |= {key: s for key, s in every.items() if isinstance(s, Revive) and independent(s)}
         for asked in _asked(judge, body):
@@ -93,7 +93,7 @@ def measured(run: CapbenchSession, collected: Collected) -> Measured:
 def _asked(judge: Judge, body: Callable[[Judge], object]) -> Iterator[Asked]:
     lab = _Listening(judge.lab)
     with suppress(Exception):  # it looks at values that there are none of, as no model was read
-        body(_Listener(**{**judge.given, "lab": lab}))
+        body(_Listener(**{**judge.given, "lab": lab, "steps": judge.all_steps}))
     for reading, bench, steps in lab.heard:
         if (part := part_of(reading)) is not None:
             for role, step in steps.items():

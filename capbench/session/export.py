@@ -11,6 +11,7 @@ from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import FineTune
 from capbench.session.making import bar
 from capbench.session.run import CapbenchSession, Collected
+from capbench.session.studies import Needed
 from capbench.studies.judge import Case
 
 
@@ -24,10 +25,10 @@ def export_for(
     studies, wanted = run.studies, []
     for claim, case, method in collected.tests:
         name = f"{claim.id}[{case}]" if case and case.parameters else claim.id
-        needed, blocked = studies.needed(claim, case or Case(), method) if method else ({}, "")
-        if blocked:
-            raise CapbenchError(blocked)
-        for seed, by_name in needed.items():
+        needed = studies.needed(claim, case or Case(), method) if method else Needed()
+        if needed.blocked:
+            raise CapbenchError(needed.blocked)
+        for seed, by_name in needed.if_lost.items():  # what is lost will be known only after the training elsewhere
             wanted += [
                 Wanted(step=step, serves=f"{name}, seed {seed}")
                 for step in Plan(by_name.values()).steps.values()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
 from capbench.pipeline.plan import Plan
-from capbench.pipeline.steps import Step
 from capbench.session.models import Models
-from capbench.studies.judge import Case, Claim, Judge, at_once
+from capbench.session.studies import each
+from capbench.studies.judge import BySeed, Case, Claim, Judge, all_there, at_once
 from capbench.verdicts import looks
 
 
@@ -19,13 +19,14 @@ def judge_of(
     *,
     nodeid: str = "",
     timed: Callable[[Callable[[], None]], None] = at_once,
+    make: Callable[[BySeed], str] = all_there,
 ) -> Judge:
     """The judge of a claim for one method. models: the run's.
 
-    nodeid: the test's, for the record. timed: calls its argument and measures the time.
+    nodeid: the test's, for the record. timed: calls its argument and measures the time. make: see `Judge`, `make_missing`.
     """
     case, studies = case or Case(), models.studies
-    steps, blocked = studies.needed(claim, case, method)
+    needed = studies.needed(claim, case, method)
     return Judge(
         claim=claim,
         case=case,
@@ -33,8 +34,10 @@ def judge_of(
         method=studies.name(method),
         study=studies.of(claim, method),
         lab=models.lab,
-        steps=steps,
-        blocked=blocked or _failed(models, steps),
+        steps=needed.always,
+        if_lost=needed.if_lost,
+        make=make,
+        blocked=needed.blocked or _failed(models, needed.always),
         timed=timed,
         look=looks.look(0) if studies.options.auto else looks.ONLY,
     )
@@ -47,14 +50,24 @@ def look_again(models: Models, judge: Judge, method: str, *, say: Callable[[str]
     """
     then = looks.look(judge.look.number + 1)
     more = range(len(judge.steps), looks.SEEDS[then.number])
-    steps, blocked = models.studies.needed(judge.claim, judge.case, method, more)
-    wanted = Plan(step for by_name in steps.values() for step in by_name.values())
-    if not blocked and not models.refused(wanted.steps.values()):
+    needed = models.studies.needed(judge.claim, judge.case, method, more)
+    blocked = needed.blocked or make_missing(models, needed.if_lost if judge.lost else needed.always, say=say)
+    judge.look_again(then, needed.always, needed.if_lost, blocked=blocked)
+
+
+def make_missing(models: Models, steps: BySeed, *, say: Callable[[str], None]) -> str:
+    """Make those of a test's models that are missing, all at once. Returns why one cannot be made; '' if all are there.
+
+    What failed before is not tried again. Failures are kept in `models.errors`.
+    """
+    wanted = Plan(each(steps))
+    if (why := _failed(models, steps)) or all(map(models.store.has, wanted.steps)):
+        return why
+    if not models.refused(wanted.steps.values()):
         models.errors |= models.make(wanted, say=say)
-    judge.look_again(then, steps, blocked=blocked or _failed(models, steps))
+    return _failed(models, steps)
 
 
-def _failed(models: Models, steps: Mapping[int, Mapping[str, Step]]) -> str:
+def _failed(models: Models, steps: BySeed) -> str:
     """Why one of a test's models could not be made; '' if all could."""
-    needed: Iterable[Step] = (step for by_name in steps.values() for step in by_name.values())
-    return next((why for key in Plan(needed).steps if (why := models.errors.get(key))), "")
+    return next((why for key in Plan(each(steps)).steps if (why := models.errors.get(key))), "")

@@ -13,7 +13,7 @@ from capbench.session.making import make
 from capbench.session.options.at_once import AtOnce
 from capbench.session.options.cache import opened
 from capbench.session.refusals import Refusals
-from capbench.session.studies import Studies
+from capbench.session.studies import Studies, each
 from capbench.store.store import Store
 from capbench.studies.judge import Case, Claim
 from capbench.studies.lab import Lab
@@ -43,30 +43,41 @@ class Models:
     def _refusals(self) -> Refusals:
         return Refusals()
 
-    def prepare(self, tests: Tests, *, say: Callable[[str], None]) -> None:
-        """Make the models that the tests need; failures are kept in `errors`."""
-        steps, _ = self.steps(tests)
+    def prepare(self, tests: Tests, *, say: Callable[[str], None], if_lost: bool = False) -> None:
+        """Make the models that the tests need; failures are kept in `errors`. if_lost: see `steps`."""
+        steps, _ = self.steps(tests, if_lost=if_lost)
         began = time.monotonic()
         self.errors |= self.make(Plan(steps), say=say)
         self.seconds += time.monotonic() - began
 
-    def steps(self, tests: Iterable[Test], seeds: Iterable[int] = ()) -> tuple[list[Step], list[str]]:
+    def steps(
+        self, tests: Iterable[Test], seeds: Iterable[int] = (), *, if_lost: bool = False
+    ) -> tuple[list[Step], list[str]]:
         """The models that the tests need, and one line for each reason why those of a test cannot be made, or be determined.
 
-        seeds: if none are given, those of every claim. What a method refuses is kept in `errors`, and nothing else that only its
-        tests need is among the models.
+        seeds: if none are given, those of every claim. if_lost: also those that a test needs only where a behaviour is lost. What
+        a method refuses is kept in `errors`, and nothing else that only its tests need is among the models.
         """
-        steps: list[Step] = []
+        always, more, blocked = self.in_two(tests, seeds, if_lost=if_lost)
+        return [*always, *more], blocked
+
+    def in_two(
+        self, tests: Iterable[Test], seeds: Iterable[int] = (), *, if_lost: bool = True
+    ) -> tuple[list[Step], list[Step], list[str]]:
+        """As `steps`: what is needed in any case, what is needed where a behaviour is lost, and the reasons."""
+        always: list[Step] = []
+        more: list[Step] = []
         blocked: dict[str, None] = {}
         for claim, case, method in tests:
-            needed, why = self.studies.needed(claim, case or Case(), method, seeds)
-            found = [step for by_name in needed.values() for step in by_name.values()]
-            if refused := self.refused(found):
-                blocked |= dict.fromkeys(refused.values())
-                continue
-            steps += found
-            blocked |= {why: None} if why else {}
-        return steps, list(blocked)
+            needed = self.studies.needed(claim, case or Case(), method, seeds)
+            blocked |= {needed.blocked: None} if needed.blocked else {}
+            parts = [(always, needed.always), (more, needed.if_lost)]
+            for steps, by_seed in parts if if_lost else parts[:1]:
+                if refused := self.refused(each(by_seed)):
+                    blocked |= dict.fromkeys(refused.values())
+                    break
+                steps += each(by_seed)
+        return always, more, list(blocked)
 
     def refused(self, steps: Iterable[Step]) -> dict[str, str]:
         """Those missing models whose method would refuse its base model: step key -> why. They are kept in `errors`."""

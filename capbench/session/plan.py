@@ -14,21 +14,26 @@ _NO_MODELS = "capbench: none of the collected tests needs a model"
 
 def plan(run: CapbenchSession, collected: Collected, *, say: Callable[[str], None]) -> list[str]:
     """Show which models the tests need and what they cost. Returns a line for each test whose models cannot be determined."""
-    steps, wrong = run.models.steps(collected.tests)
-    needed = Plan([*steps, *run.variants.steps(collected.on_variants)])
+    always, more, wrong = run.models.in_two(collected.tests)
+    least = Plan([*always, *run.variants.steps(collected.on_variants)])
+    needed = Plan([*least.steps.values(), *more])
     if not needed.steps:
         say(_NO_MODELS)
         return wrong
     bundled = frozenset[str]() if run.options.retrain else bundle.keys()
     at_once = run.options.at_once
     say(outline(needed, run.models.store, jobs=at_once.jobs, stack=at_once.stack, bundled=bundled))
+    parts: list[tuple[str, Plan]] = []
+    if least.steps.keys() != needed.steps.keys():
+        parts.append(("of these, if every fine-tuned model keeps its behaviour", least))
     if run.options.auto:
-        more, _ = run.models.steps(collected.tests, run.studies.most)
-        most = Plan([*more, *needed.steps.values()])
-        first = (f"seeds=auto, {len(run.studies.seeds)} seeds first", needed)
-        for words, each in (first, (f"at most, if every claim takes {len(run.studies.most)} seeds", most)):
-            cost = total(each, run.models.store, jobs=at_once.jobs, stack=at_once.stack, bundled=bundled)
-            say(f"{words}: {cost}")
+        further, _ = run.models.steps(collected.tests, run.studies.most, if_lost=True)
+        parts.append((f"seeds=auto, {len(run.studies.seeds)} seeds first", needed))
+        most = Plan([*further, *needed.steps.values()])
+        parts.append((f"at most, if every claim takes {len(run.studies.most)} seeds", most))
+    for words, part in parts:
+        cost = total(part, run.models.store, jobs=at_once.jobs, stack=at_once.stack, bundled=bundled)
+        say(f"{words}: {cost}")
     return wrong
 
 

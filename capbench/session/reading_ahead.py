@@ -14,7 +14,7 @@ from typing import Any
 from capbench.pipeline import processes
 from capbench.pipeline.cores import limit_threads
 from capbench.store.store import Store
-from capbench.studies.judge import Judge, at_once
+from capbench.studies.judge import Judge, all_there, at_once, no_models
 from capbench.studies.lab import Lab, Reading
 from capbench.zoo.bundle import shelf
 
@@ -33,14 +33,20 @@ class _Noting(Judge):
 
 
 def read_ahead(
-    tests: Iterable[tuple[Judge, Callable[[Judge], object]]], root: Path, *, jobs: int, bundled: bool
+    tests: Iterable[tuple[Judge, Callable[[Judge], object]]],
+    root: Path,
+    *,
+    jobs: int,
+    bundled: bool,
+    where_lost: bool = True,
 ) -> None:
     """Read what each test's first `measure` reads, as its judge would do it, each test in one of so many processes.
 
     tests: judges of models that are made, with what the tests do with them. root: of the store. bundled: as of the run's lab.
+    where_lost: also what is read only where a behaviour is lost.
     What fails, or cannot be sent to another process, as a reading that a test file defines, is left to the test itself.
     """
-    work = [sent for judge, body in tests if not judge.blocked and (sent := _sent(judge, body))]
+    work = [sent for judge, body in tests if not judge.blocked and (sent := _sent(judge, body, where_lost=where_lost))]
     if len(work) < 2:
         return
     context = processes.context()
@@ -58,24 +64,21 @@ def read_ahead(
         far_end.close()
 
 
-def _sent(judge: Judge, body: Callable[[Judge], object]) -> bytes | None:
+def _sent(judge: Judge, body: Callable[[Judge], object], *, where_lost: bool) -> bytes | None:
     """A judge without lab and claim's functions, and what its test reads, as bytes; None if there is no telling them."""
     try:
         body(_Noting(**judge.given))
     except _NotedError as noted:
-        readings, where_lost = noted.args
+        readings, more = noted.args
     except Exception:
         return None
     else:
         return None
-    plain = {**judge.given, "claim": replace(judge.claim, needs=_nothing), "lab": None, "timed": at_once}
+    claim = replace(judge.claim, needs=no_models, needs_where_lost=no_models)
+    plain = {**judge.given, "claim": claim, "lab": None, "timed": at_once, "make": all_there}
     with suppress(Exception):  # of pickle, it may be any
-        return pickle.dumps((plain, readings, where_lost))
+        return pickle.dumps((plain, readings, more if where_lost else ()))
     return None
-
-
-def _nothing(study: Any, seed: int, case: Any) -> dict[str, Any]:
-    return {}
 
 
 _worker: dict[str, Lab] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -116,31 +116,43 @@ class CapbenchSession:
         ]
         return lines + [str(m) for m in map(self.studies.method, o.methods) if isinstance(m, MethodError)]
 
-    def prepare(self, collected: Collected, *, say: Callable[[str], None]) -> None:
-        """Make the models that the tests need. Failures are kept for the tests that need those models."""
+    def prepare(self, collected: Collected, *, say: Callable[[str], None], may_read: bool = True) -> None:
+        """Make the models that the tests need. Failures are kept for the tests that need those models.
+
+        What only tests of a lost behaviour need is made when that is known: the behaviour is read meanwhile. Unless it may be
+        read: then all tests get all models.
+        """
         for words in self._copies():
             say(f"capbench: warning: {words}")
-        self.models.prepare(collected.tests, say=say)
+        self.models.prepare(collected.tests, say=say, if_lost=not may_read)
+        if may_read:
+            self._make_more(collected, say=say)
         self.variants.prepare(collected.on_variants, say=say)
 
-    def read_ahead(self, collected: Collected) -> None:
-        """Carry out the readings of the tests in the run's processes, if it has several: see session.reading_ahead.
+    def _make_more(self, collected: Collected, *, say: Callable[[str], None]) -> None:
+        """Make the further models of the tests that lost a behaviour."""
+        from capbench.session.losing import losing, still_open
 
-        Where models took no time, nor do readings: they are tiny, or are kept. Starting processes would cost more.
-        """
+        if found := still_open(self.models, collected.tests, collected.bodies):
+            self._read_ahead([(one.judge, one.body) for one in found if one.body], where_lost=False)
+            self.models.prepare(losing(found, say=say), say=say, if_lost=True)
+
+    def read_ahead(self, collected: Collected) -> None:
+        """Carry out the readings of the tests in the run's processes, if it has several: see session.reading_ahead."""
+        from capbench.session.judging import judge_of
+
+        pairs = zip(collected.tests, collected.bodies, strict=True)
+        self._read_ahead((judge_of(self.models, *test), body) for test, body in pairs if body)
+
+    def _read_ahead(self, tests: Iterable[tuple[Judge, Callable[[Judge], object]]], *, where_lost: bool = True) -> None:
+        """Where models took no time, nor do readings: they are tiny, or are kept. Starting processes would cost more."""
         at_once, models = self.options.at_once, self.models
         if models.seconds < _WORTHWHILE or at_once.jobs < 2 or self.options.ray or self.options.device != "cpu":
             return
-        from capbench.session.judging import judge_of
         from capbench.session.reading_ahead import read_ahead
 
-        pairs = zip(collected.tests, collected.bodies, strict=True)
-        read_ahead(
-            ((judge_of(models, *test), body) for test, body in pairs if body),
-            models.store.root,
-            jobs=at_once.jobs,
-            bundled=not self.options.retrain,
-        )
+        bundled = not self.options.retrain
+        read_ahead(tests, models.store.root, jobs=at_once.jobs, bundled=bundled, where_lost=where_lost)
 
     def _copies(self) -> list[str]:
         """What is to be said of folders of weights that hold the same ones under several names."""

@@ -14,7 +14,7 @@ from capbench.results import Capability, Record
 from capbench.session.options.checked import Options
 from capbench.studies import registry
 from capbench.studies.base import FineTuningStudy, Study
-from capbench.studies.judge import Case, Claim
+from capbench.studies.judge import BySeed, Case, Claim
 from capbench.studies.pcfg.factory import own
 from capbench.studies.pcfg.own import PcfgOwn, TaskSpec
 from capbench.verdicts import looks
@@ -25,6 +25,20 @@ OWN_IN_PLACE_OF = "pcfg-counter"  # the study that --capbench-task replaces
 
 
 S = TypeVar("S", bound=Study)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needed:
+    """A test's models. if_lost: all of them; always: without those for a lost behaviour. blocked: why there are none."""
+
+    always: BySeed = field(default_factory=dict)
+    if_lost: BySeed = field(default_factory=dict)
+    blocked: str = ""
+
+
+def each(steps: BySeed) -> list[Step]:
+    """Those of all seeds, as a list."""
+    return [step for by_name in steps.values() for step in by_name.values()]
 
 
 class Studies:
@@ -62,19 +76,19 @@ class Studies:
             return ""
         return f"{found.task_name}[{case}]"
 
-    def needed(
-        self, claim: Claim, case: Case, method: str, seeds: Iterable[int] = ()
-    ) -> tuple[dict[int, Mapping[str, Step]], str]:
-        """The test's steps by seed and name, and ''; or no steps, and why. seeds: if none are given, those of every claim."""
+    def needed(self, claim: Claim, case: Case, method: str, seeds: Iterable[int] = ()) -> Needed:
+        """The test's models, or why there are none. seeds: if none are given, those of every claim."""
         if method and isinstance(error := self.method(method), MethodError):
-            return {}, str(error)
+            return Needed(blocked=str(error))
         study = self._study(claim.study, method)
         if isinstance(study, UsageError):
-            return {}, str(study)
+            return Needed(blocked=str(study))
         try:
-            return {seed: claim.needs(study, seed, case) for seed in tuple(seeds) or self.seeds}, ""
+            every = {seed: claim.models(study, seed, case) for seed in tuple(seeds) or self.seeds}
+            always = {s: {name: models[name] for name in claim.needs(study, s, case)} for s, models in every.items()}
         except Exception as error:  # a mistake in one suite must not stop the others
-            return {}, f"the models of {claim.id}[{case}] cannot be determined: {one_line(error)}"
+            return Needed(blocked=f"the models of {claim.id}[{case}] cannot be determined: {one_line(error)}")
+        return Needed(always=always, if_lost=every)
 
     def capabilities(self, records: Sequence[Record]) -> tuple[Capability, ...]:
         """The verdicts on the models of these records, which are of this run or an earlier one at the same scale."""

@@ -110,7 +110,7 @@ class Variants:
             for turn, variant in enumerate(drawn):
                 with contextlib.suppress(Exception):  # its judge reports it
                     study = self._studies.own(variant.task, method)
-                    needed = claim.needs(study, seed_of(variant), Case(**variant.case))
+                    needed = claim.models(study, seed_of(variant), Case(**variant.case))
                     if not self._models.refused(needed.values()):
                         found.setdefault(turn, {}).setdefault(seed_of(variant), []).extend(needed.values())
         return [list(variants.values()) for _, variants in sorted(found.items())]

@@ -102,7 +102,8 @@ def base_models(run: CapbenchSession, collected: Collected) -> list[Pretrain]:
 
     Raises UsageError if there is none.
     """
-    needed, wrong = run.models.steps(test for test in collected.tests if test[0].study != "calibration")
+    tests = [test for test in collected.tests if test[0].study != "calibration"]
+    needed, wrong = run.models.steps(tests, if_lost=True)
     for why in wrong:
         raise CapbenchError(why)
     if run.options.pool:

@@ -52,12 +52,25 @@ def at_once(work: Callable[[], None]) -> None:
 
 # (study, seed, case) -> the models that a test needs, by name
 Needs = Callable[[Any, int, Case], Mapping[str, Step]]
+BySeed = Mapping[int, Mapping[str, Step]]  # models by seed and name
+
+
+def no_models(study: Any, seed: int, case: Case) -> Mapping[str, Step]:
+    """What a claim needs that needs nothing."""
+    return {}
+
+
+def all_there(steps: BySeed) -> str:
+    """Makes nothing, where all models were made before."""
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """A claim as its suite declares it.
 
+    needs_where_lost: the models of the readings that a test has `where_lost` (see `Judge.measure`), made only for a test that
+    carries these out. Those that `needs` names, too, may be among them.
     study: which experiment it is about, by the name under which it is registered. uses_method False: about base models only, the
     same for all methods.
     """
@@ -65,15 +78,26 @@ class Claim:
     id: str
     source: str
     needs: Needs
+    needs_where_lost: Needs = no_models
     study: str = "pcfg-counter"
     statement: str = ""
     uses_method: bool = True
+
+    def models(self, study: Any, seed: int, case: Case) -> Mapping[str, Step]:
+        """All models that a test may use, by name. Raises ValueError for a name that stands for two."""
+        always, more = self.needs(study, seed, case), self.needs_where_lost(study, seed, case)
+        for name in always.keys() & more.keys():
+            if always[name] != more[name]:
+                raise ValueError(f"{name!r} is one model in needs and another in needs_where_lost")
+        return {**always, **more}
 
 
 @dataclass(kw_only=True)
 class Judge:
     """Given to a test: `measure` once, then `control`, `require` and `decide`. `record` is what the report gets.
 
+    steps: the models that it has. if_lost: those that it has once a behaviour is found lost, the others among them; none where
+    they are the same. make: called with these before they are used; makes what is missing, and says why if it cannot.
     look: at which error rate the claim is decided. While `goes_on` says so, the test is run again with more seeds.
     """
 
@@ -83,7 +107,9 @@ class Judge:
     method: str
     study: Study
     lab: Lab
-    steps: Mapping[int, Mapping[str, Step]]  # by seed
+    steps: BySeed
+    if_lost: BySeed = field(default_factory=dict)
+    make: Callable[[BySeed], str] = all_there
     blocked: str = ""  # why the models could not be made, if so
     timed: Callable[[Callable[[], None]], None] = at_once
     look: Look = ONLY
@@ -108,12 +134,28 @@ class Judge:
         besides, of every fine-tuned model (see `Toolbox.collateral`).
 
         where_lost: more of them, for a model that does not keep its behaviour on some seed. They look for a capability, and
-        where it shows there is nothing to look for. Whether they were carried out is in `lost`.
+        where it shows there is nothing to look for. Whether they were carried out is in `lost`. Only they may name models that
+        the claim has in `needs_where_lost` alone.
         """
+        self._see(self.steps)
+
+        def work() -> None:
+            self._read(readings)
+            if not self._others:
+                self._read_others(self.steps)
+            self._others = True
+            if where_lost and self.lost:
+                self._take_more()
+                self._read(where_lost)
+
+        self.timed(work)
+
+    def _see(self, steps: BySeed) -> None:
+        """Raises InvalidClaimError unless these models could be made, and their trainings did not diverge."""
         if self.blocked:
             raise InvalidClaimError(self.blocked)
-        for seed, steps in self.steps.items():
-            for name, step in steps.items():
+        for seed, by_name in steps.items():
+            for name, step in by_name.items():
                 meta = self.lab.built(step).meta
                 if meta.get("diverged") and not attack_of(name):  # an attack may break what it attacks
                     raise InvalidClaimError(
@@ -123,18 +165,25 @@ class Judge:
                 if meta.get("changed") is False:
                     self._measurements.append(unchanged(name, seed))
 
-        def work() -> None:
-            self._read(readings)
-            if not self._others:
-                for seed, steps in self.steps.items():
-                    with self._answered(seed, steps):
-                        bench = Bench(study=self.study, seed=seed)
-                        self._measurements += collateral.measured(self.lab, bench, steps)
-            self._others = True
-            if where_lost and self.lost:
-                self._read(where_lost)
+    def _take_more(self) -> None:
+        """Have the models that are there for a lost behaviour. Raises InvalidClaimError as `_see` does."""
+        before, self.steps = self.steps, self.all_steps
+        more = {seed: {n: s for n, s in by.items() if n not in before[seed]} for seed, by in self.steps.items()}
+        if not any(more.values()):
+            return
+        self.blocked = self.make(more)
+        try:
+            self._see(more)
+        except InvalidClaimError:
+            self._measurements.clear()  # as if they had been missing from the start: of part of the tools follows no state
+            raise
+        self._read_others(more)
 
-        self.timed(work)
+    def _read_others(self, steps: BySeed) -> None:
+        for seed, by_name in steps.items():
+            with self._answered(seed, by_name):
+                bench = Bench(study=self.study, seed=seed)
+                self._measurements += collateral.measured(self.lab, bench, by_name)
 
     def _read(self, readings: Sequence[tuple[Reading, Sequence[str]]]) -> None:
         for seed, steps in self.steps.items():
@@ -157,8 +206,16 @@ class Judge:
 
     @property
     def models(self) -> Mapping[str, Step]:
-        """The steps of one seed by name, every seed has the same names; none if they could not be made."""
-        return next(iter(self.steps.values()), {})
+        """All models that the test may use, of one seed, by name: those that are there for a lost behaviour, too.
+
+        Every seed has the same names; none if they could not be determined.
+        """
+        return next(iter(self.all_steps.values()), {})
+
+    @property
+    def all_steps(self) -> BySeed:
+        """All models that the test may use, whether or not it comes to use them."""
+        return {**self.steps, **self.if_lost}
 
     @property
     def lost(self) -> bool:
@@ -261,13 +318,14 @@ class Judge:
         """Whether the claim is undecided, and there is a look at more seeds left."""
         return self.verdict is not None and self.verdict.status is Status.INCONCLUSIVE and not self.look.last
 
-    def look_again(self, look: Look, steps: Mapping[int, Mapping[str, Step]], *, blocked: str = "") -> None:
+    def look_again(self, look: Look, steps: BySeed, if_lost: BySeed | None = None, *, blocked: str = "") -> None:
         """Forget what was found, and take the models of further seeds: the test is to be run again, with all seeds.
 
         What was read of the others is in the lab's store. blocked: why their models could not be made, if so.
         """
         self.look, self.blocked = look, blocked
         self.steps = {**self.steps, **steps}
+        self.if_lost = {**self.if_lost, **(if_lost or {})}
         self.verdict = None
         for found in (self._measurements, self._controls, self._asked):
             found.clear()

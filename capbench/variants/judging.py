@@ -98,7 +98,7 @@ class VariantsJudge:
     def _judged(self, variant: Variant, claim: Callable[[Judge], None]) -> Verdict:
         study, case = self.study(variant), Case(**variant.case)
         try:
-            steps = self.claim.needs(study, seed_of(variant), case)
+            steps = self.claim.models(study, seed_of(variant), case)
         except CapbenchError as error:
             return claims.invalid(str(error))
         except Exception as error:  # a learning rate that the scale does not have, for instance

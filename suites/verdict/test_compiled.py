@@ -2,7 +2,7 @@
 
 As in test_trained.py, each claim says which state the paper gives a model. The tools are those of compiled models, with the
 thresholds of capbench/studies/tracr/tools.py: the circuit, pruning of single weights, patching, and revival, at the small rate.
-Where the behaviour is kept, no tool is asked.
+Where the behaviour is kept, no tool is asked, and no model is made for one.
 
 Controls: the compiled model answers O_PT, and its count can be read from its circuit; a model compiled for O_FT answers O_FT, and
 the count for O_PT cannot be read from it.
@@ -22,11 +22,13 @@ RATE = "small"  # of revival: the one at which the tool was calibrated
 
 
 def needs(study, seed, case):
+    return {"base": study.base(seed), "tuned": study.finetuned(seed, c_tr=case.c_tr, lr=case.lr)}
+
+
+def needs_where_lost(study, seed, case):
     tuned, never = study.finetuned(seed, c_tr=case.c_tr, lr=case.lr), study.never(seed)
     twin = study.twin(seed, c_tr=case.c_tr, lr=case.lr)
     return {
-        "base": study.base(seed),
-        "tuned": tuned,
         "never": never,
         "twin": twin,
         f"reft_{RATE}": study.revival(tuned, seed, lr=RATE),
@@ -34,6 +36,11 @@ def needs(study, seed, case):
         f"twin_{RATE}": study.revival(twin, seed, lr=RATE),
         **attacked(study, seed, {"base": study.base(seed), "reft": tuned, "scrft": never, "twin": twin}),
     }
+
+
+def claim(source):
+    models = {"needs": needs, "needs_where_lost": needs_where_lost}
+    return pytest.mark.claim("verdict", source=source, study="tracr-counter", **models)
 
 
 def state_is(judge, expected):
@@ -58,14 +65,14 @@ def state_is(judge, expected):
     judge.decide_state(expected)
 
 
-@pytest.mark.claim("verdict", source="Table 3, Fig. 10, 55-59", study="tracr-counter", needs=needs)
+@claim("Table 3, Fig. 10, 55-59")
 @pytest.mark.parametrize("case", [Case(c_tr=1, lr="medium")], ids=str)
 def test_a_shortcut_wraps_the_compiled_count(judge):
     """At C_Tr 1, the compiled count of 'a' is still used below the new answers: a few weights hide it."""
     state_is(judge, CapabilityState.WRAPPED)
 
 
-@pytest.mark.claim("verdict", source="Table 3, Fig. 40-48, 55-59", study="tracr-counter", needs=needs)
+@claim("Table 3, Fig. 40-48, 55-59")
 @pytest.mark.parametrize("case", [Case(c_tr=0, lr="medium")], ids=str)
 def test_learning_without_a_shortcut_deletes_the_compiled_count(judge):
     """At C_Tr 0 and the medium rate, the circuit is rewritten to count 'b': the count of 'a' is deleted."""

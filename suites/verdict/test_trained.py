@@ -3,7 +3,7 @@
 Each claim says which state the paper gives a model: `intact`, `wrapped` or `deleted`. The state is that of the report's verdict
 on the capability: behaviour first; where that is lost, revival, probing, pruning and patching, with the
 thresholds of capbench/studies/pcfg/tools.py. Revival is at two rates, against the fastest of four baselines. Where the
-behaviour is kept, no tool is asked.
+behaviour is kept, no tool is asked, and no model is made for one.
 
 The claim is supported if the state over the seeds is the paper's, refuted if it is another one, inconclusive if it is
 `undecided`. A method that is meant to do something else refutes it. Its state is in the claim's reason and in the report's table.
@@ -20,16 +20,16 @@ from capbench.results import CapabilityState
 from capbench.studies.attacks import readings_of_revival
 from capbench.studies.conditions import LOST, base_knows
 from capbench.studies.judge import Case
-from capbench.studies.pcfg.claims import revived
+from capbench.studies.pcfg.claims import revived, tuned
 from capbench.studies.pcfg.readings import behaviour, patching, pruning_search, retention, wrong_answers
 from capbench.studies.readings import finetuning_curves
 from capbench.studies.relabelling import relabelling
 
-needs = partial(revived, scrft_rates=["medium"])
+needs_where_lost = partial(revived, scrft_rates=["medium"])
 
 
 def claim(source, study="pcfg-counter"):
-    return pytest.mark.claim("verdict", source=source, study=study, needs=needs)
+    return pytest.mark.claim("verdict", source=source, study=study, needs=tuned, needs_where_lost=needs_where_lost)
 
 
 def state_is(judge, expected, *also):

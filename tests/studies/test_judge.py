@@ -336,6 +336,55 @@ def test_measuring_twice_or_once_more_measures_collateral_damage_once() -> None:
     assert sum(m.name == "tuned.others.T" for m in j.record().measurements) == 3
 
 
+def may_lose(*, metas: Mapping[str, Any] | None = None, **changes: Any) -> Judge:
+    """A judge with another fine-tuned model, for a lost behaviour alone. metas: that model's on the second seed."""
+    LOST[0] = 0
+    own = dataclasses.replace(study("full"), toolbox=TOOLBOX)
+    steps = {seed: {"tuned": own.finetuned(seed, prior="low", c_tr=1, lr="small")} for seed in (0, 1)}
+    more = {s: {**steps[s], "tuned_high": own.finetuned(s, prior="high", c_tr=1, lr="small")} for s in steps}
+    lab = FakeLab({more[1]["tuned_high"].key: metas or {}})
+    return judge(study=own, steps=steps, if_lost=more, lab=lab, **changes)
+
+
+def measure(j: Judge, behaviour: float) -> None:
+    j.measure((gives({"tuned.asked": lambda _: behaviour}), []), where_lost=[(GAIN, ["tuned_high"])])
+
+
+def roles(j: Judge) -> set[str]:
+    return {role.partition("/")[0] for role in j.record().artefacts}
+
+
+def test_models_for_a_lost_behaviour_are_made_and_measured_as_others_where_it_is_lost() -> None:
+    asked: list[list[str]] = []
+
+    def make(steps: Mapping[int, Mapping[str, Step]]) -> str:
+        asked.append([f"{name}/{seed}" for seed, by_name in steps.items() for name in by_name])
+        return ""
+
+    measure(j := may_lose(make=make, metas={"diverged": True}), 0.9)
+    assert asked == [] and roles(j) == {"tuned"} and j.models.keys() == {"tuned", "tuned_high"}
+    measure(j := may_lose(make=make), 0.89)
+    assert asked == [["tuned_high/0", "tuned_high/1"]] and roles(j) == {"tuned", "tuned_high"}
+    of_each = [f"{name}.{what}" for name in ("tuned", "tuned_high") for what in ("before.T", "others.T")]
+    assert [m.name for m in j.measurements if m.seed == 1] == ["tuned.asked", *of_each, "gain"]
+    measure(j, 0.89)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"metas": {"diverged": True}}, r"seed 1: training diverged \('tuned_high', step 0\)"),
+        ({"make": lambda steps: "it failed"}, "^it failed$"),
+    ],
+)
+def test_where_they_cannot_be_had_nothing_was_measured(changes: Any, why: str) -> None:
+    j = may_lose(**changes)
+    with pytest.raises(InvalidClaimError, match=why):
+        measure(j, 0.0)
+    assert j.measurements == () and roles(j) == {"tuned", "tuned_high"}
+
+
 @pytest.mark.parametrize("role", ["tuned", "tuned_low"])
 def test_a_claim_about_a_destroyed_model_is_invalid(role: str) -> None:
     found = of_fine_tuned(3, role=role).record().verdict
