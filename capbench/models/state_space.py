@@ -1,0 +1,63 @@
+"""A selective state-space model in its chunked form: Mamba-2 (Dao and Gu 2024, arXiv 2405.21060) in plain torch."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from capbench.models.blocks import Blocks, Mixer
+from capbench.models.chunks import decayed_attention
+from capbench.models.sizes import StateSpaceConfig
+
+
+class StateSpaceMixer(Mixer):
+    """S_t = exp(-rate dt_t) S_(t-1) + k_t^T (dt_t v_t) per head, y_t = q_t S_t + skip v_t; then a gate and an RMS norm.
+
+    Rows of `read`: gates, v, k, q (Mamba's z, x, B, C), and dt of each head. All heads share k and q. `taps`: of the short
+    convolution over v, k and q, the earliest token's last. Unlike Mamba-2's, the state is no wider than the stream, since the
+    block has an MLP, and the norm has no weight.
+    """
+
+    def __init__(self, config: StateSpaceConfig) -> None:
+        super().__init__()
+        d, n, h = config.d_model, config.d_state, config.n_heads
+        self.n_heads, self.chunk = h, config.chunk
+        self.parts = [d, d + 2 * n, h], [d, n, n]
+        self.read = nn.Linear(d, sum(self.parts[0]))
+        self.taps = nn.Parameter(torch.empty(config.kernel, d + 2 * n))
+        self.log_rate = nn.Parameter(torch.empty(h))
+        self.skip = nn.Parameter(torch.empty(h))
+
+    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+        gate, mixed, step = self.read(x).split(self.parts[0], -1)
+        v, k, q = self._short(mixed).split(self.parts[1], -1)
+        step = F.softplus(step).transpose(1, 2)  # [batch, head, pos]
+        v = v.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)  # [batch, head, pos, d_head]
+        log_decay = -step * self.log_rate.exp()[:, None]
+        y = decayed_attention(q[:, None], k[:, None], v * step[..., None], log_decay, chunk=self.chunk)
+        y = (y + self.skip[:, None, None] * v).transpose(1, 2).flatten(2)
+        return F.rms_norm(y * F.silu(gate), y.shape[-1:], eps=1e-5)
+
+    def _short(self, x: Float[Tensor, "batch pos channels"]) -> Float[Tensor, "batch pos channels"]:
+        padded = F.pad(x, (0, 0, len(self.taps) - 1, 0))
+        shifted = [padded[:, n : n + x.shape[1]] for n in reversed(range(len(self.taps)))]
+        return F.silu(sum((tap * part for tap, part in zip(self.taps, shifted, strict=True)), torch.zeros(())))
+
+    def start(self, seq_len: int, rng: torch.Generator) -> None:
+        """Mamba-2's: rates from 1 to 16, steps from .001 to .1, evenly on a logarithmic scale."""
+        h, kernel = self.n_heads, len(self.taps)
+        self.taps.uniform_(-(kernel**-0.5), kernel**-0.5, generator=rng)
+        self.log_rate.copy_(torch.empty(h).uniform_(1, 16, generator=rng).log())
+        self.skip.fill_(1.0)
+        steps = torch.empty(h).uniform_(-6.9, -2.3, generator=rng).exp()
+        self.read.bias[-h:] = steps.expm1().log()  # softplus gives the steps back
+
+
+class StateSpace(Blocks):
+    """Blocks with a selective state space in place of attention."""
+
+    @staticmethod
+    def mixer(config: StateSpaceConfig, block: int) -> Mixer:
+        return StateSpaceMixer(config)

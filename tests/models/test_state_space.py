@@ -1,0 +1,46 @@
+"""The selective state space: its chunked form is its recurrence, and it starts as Mamba-2 does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from architectures import drawn, fresh, shaken
+from torch import Tensor
+from torch.nn import functional as F
+
+from capbench.models.state_space import StateSpaceMixer
+
+
+def recurrence(mixer: StateSpaceMixer, x: Tensor) -> Tensor:
+    """Token by token and head by head, as the docstring has it."""
+    n = mixer.parts[1][1]
+    d, h = x.shape[-1], mixer.n_heads
+    gate, mixed, step = mixer.read(x).split([d, d + 2 * n, h], -1)
+    found = torch.zeros_like(x)
+    for string in range(len(x)):
+        state = torch.zeros(h, n, d // h, dtype=x.dtype)
+        for t in range(x.shape[1]):
+            taps = [tap * mixed[string, t - ago] for ago, tap in enumerate(mixer.taps) if ago <= t]
+            v, k, q = F.silu(torch.stack(taps).sum(0)).split([d, n, n])
+            for head, own in enumerate(v.view(h, -1)):
+                dt = F.softplus(step[string, t, head])
+                state[head] = (-mixer.log_rate[head].exp() * dt).exp() * state[head] + torch.outer(k, dt * own)
+                found[string, t].view(h, -1)[head] = q @ state[head] + mixer.skip[head] * own
+    found = found * F.silu(gate)
+    return found / (found.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("chunk", [1, 3, 64])
+def test_as_the_recurrence(chunk: int) -> None:
+    mixer = shaken("state space", chunk=chunk, kernel=3).double().blocks[0].mixer
+    x = drawn(2, 8, 8)
+    torch.testing.assert_close(mixer(x), recurrence(mixer, x), atol=1e-9, rtol=1e-9)
+
+
+def test_it_starts_with_mambas_rates_and_steps() -> None:
+    mixer = fresh("state space", d_model=64, n_heads=32).blocks[0].mixer
+    rates, steps = mixer.log_rate.exp(), F.softplus(mixer.read.bias)[-32:]
+    assert 1 <= rates.min() < 4 and 12 < rates.max() <= 16
+    assert 0.0009 < steps.min() < 0.005 and 0.03 < steps.max() < 0.11
+    assert (mixer.read.bias[:-32] == 0).all() and (mixer.skip == 1).all() and mixer.taps.std() > 0.1
