@@ -16,23 +16,23 @@ class StateSpaceMixer(Mixer):
     """S_t = exp(-rate dt_t) S_(t-1) + k_t^T (dt_t v_t) per head, y_t = q_t S_t + skip v_t; then a gate and an RMS norm.
 
     Rows of `read`: gates, v, k, q (Mamba's z, x, B, C), and dt of each head. All heads share k and q. `taps`: of the short
-    convolution over v, k and q, the earliest token's last. Unlike Mamba-2's, the state is no wider than the stream, since the
-    block has an MLP, and the norm has no weight.
+    convolution over k and q, the earliest token's last. Unlike in Mamba-2, v is not convolved and no wider than the stream, as
+    the block has an MLP, and the norm has no weight.
     """
 
     def __init__(self, config: StateSpaceConfig) -> None:
         super().__init__()
         d, n, h = config.d_model, config.d_state, config.n_heads
         self.n_heads, self.chunk = h, config.chunk
-        self.parts = [d, d + 2 * n, h], [d, n, n]
-        self.read = nn.Linear(d, sum(self.parts[0]))
-        self.taps = nn.Parameter(torch.empty(config.kernel, d + 2 * n))
+        self.parts = [d, d, 2 * n, h]
+        self.read = nn.Linear(d, sum(self.parts))
+        self.taps = nn.Parameter(torch.empty(config.kernel, 2 * n))
         self.log_rate = nn.Parameter(torch.empty(h))
         self.skip = nn.Parameter(torch.empty(h))
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        gate, mixed, step = self.read(x).split(self.parts[0], -1)
-        v, k, q = self._short(mixed).split(self.parts[1], -1)
+        gate, v, kq, step = self.read(x).split(self.parts, -1)
+        k, q = self._short(kq).chunk(2, -1)
         step = F.softplus(step).transpose(1, 2)  # [batch, head, pos]
         v = v.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)  # [batch, head, pos, d_head]
         log_decay = -step * self.log_rate.exp()[:, None]
@@ -46,13 +46,16 @@ class StateSpaceMixer(Mixer):
         return F.silu(sum((tap * part for tap, part in zip(self.taps, shifted, strict=True)), torch.zeros(())))
 
     def start(self, seq_len: int, rng: torch.Generator) -> None:
-        """Mamba-2's: rates from 1 to 16, steps from .001 to .1, evenly on a logarithmic scale."""
-        h, kernel = self.n_heads, len(self.taps)
+        """Rates of 1 and steps from 1 / seq_len to 1, so that heads remember 1 to seq_len tokens; no skip, as there is a stream.
+
+        With Mamba-2's (rates to 16, steps to .1, a skip of 1) it starts as a map of single tokens, and learns to mix them late.
+        """
+        kernel = len(self.taps)
         self.taps.uniform_(-(kernel**-0.5), kernel**-0.5, generator=rng)
-        self.log_rate.copy_(torch.empty(h).uniform_(1, 16, generator=rng).log())
-        self.skip.fill_(1.0)
-        steps = torch.empty(h).uniform_(-6.9, -2.3, generator=rng).exp()
-        self.read.bias[-h:] = steps.expm1().log()  # softplus gives the steps back
+        self.log_rate.zero_()
+        self.skip.zero_()
+        steps = float(seq_len) ** -torch.rand(self.n_heads, generator=rng)
+        self.read.bias[-self.n_heads :] = steps.expm1().log()  # softplus gives the steps back
 
 
 class StateSpace(Blocks):

@@ -1,4 +1,4 @@
-"""The selective state space: its chunked form is its recurrence, and it starts as Mamba-2 does."""
+"""The selective state space: its chunked form is its recurrence, and it starts with memories of all lengths."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from capbench.models.state_space import StateSpaceMixer
 
 def recurrence(mixer: StateSpaceMixer, x: Tensor) -> Tensor:
     """Token by token and head by head, as the docstring has it."""
-    n = mixer.parts[1][1]
-    d, h = x.shape[-1], mixer.n_heads
-    gate, mixed, step = mixer.read(x).split([d, d + 2 * n, h], -1)
+    d, h, n = x.shape[-1], mixer.n_heads, mixer.taps.shape[1] // 2
+    gate, v, kq, step = mixer.read(x).split([d, d, 2 * n, h], -1)
     found = torch.zeros_like(x)
     for string in range(len(x)):
         state = torch.zeros(h, n, d // h, dtype=x.dtype)
         for t in range(x.shape[1]):
-            taps = [tap * mixed[string, t - ago] for ago, tap in enumerate(mixer.taps) if ago <= t]
-            v, k, q = F.silu(torch.stack(taps).sum(0)).split([d, n, n])
-            for head, own in enumerate(v.view(h, -1)):
+            taps = [tap * kq[string, t - ago] for ago, tap in enumerate(mixer.taps) if ago <= t]
+            k, q = F.silu(torch.stack(taps).sum(0)).chunk(2)
+            for head, own in enumerate(v[string, t].view(h, -1)):
                 dt = F.softplus(step[string, t, head])
                 state[head] = (-mixer.log_rate[head].exp() * dt).exp() * state[head] + torch.outer(k, dt * own)
                 found[string, t].view(h, -1)[head] = q @ state[head] + mixer.skip[head] * own
@@ -38,9 +37,8 @@ def test_as_the_recurrence(chunk: int) -> None:
     torch.testing.assert_close(mixer(x), recurrence(mixer, x), atol=1e-9, rtol=1e-9)
 
 
-def test_it_starts_with_mambas_rates_and_steps() -> None:
-    mixer = fresh("state space", d_model=64, n_heads=32).blocks[0].mixer
-    rates, steps = mixer.log_rate.exp(), F.softplus(mixer.read.bias)[-32:]
-    assert 1 <= rates.min() < 4 and 12 < rates.max() <= 16
-    assert 0.0009 < steps.min() < 0.005 and 0.03 < steps.max() < 0.11
-    assert (mixer.read.bias[:-32] == 0).all() and (mixer.skip == 1).all() and mixer.taps.std() > 0.1
+def test_memories_start_anywhere_in_the_window_and_nothing_is_passed_by() -> None:
+    mixer = fresh("state space", d_model=64, n_heads=32, seq_len=25).blocks[0].mixer
+    memories = 1 / (mixer.log_rate.exp() * F.softplus(mixer.read.bias)[-32:])  # of a decay of exp(-1 / memory) a token
+    assert 1 <= memories.min() < 2 and 15 < memories.max() < 25.1
+    assert (mixer.read.bias[:-32] == 0).all() and (mixer.skip == 0).all() and mixer.taps.std() > 0.1
