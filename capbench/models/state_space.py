@@ -46,16 +46,18 @@ class StateSpaceMixer(Mixer):
         return F.silu(sum((tap * part for tap, part in zip(self.taps, shifted, strict=True)), torch.zeros(())))
 
     def start(self, seq_len: int, rng: torch.Generator) -> None:
-        """Rates of 1 and steps from 1 / seq_len to 1, so that heads remember 1 to seq_len tokens; no skip, as there is a stream.
+        """Heads start as moving averages over 1 to seq_len tokens: rates of 1, steps from 1 / seq_len to 1, k and q about 1.
 
-        With Mamba-2's (rates to 16, steps to .1, a skip of 1) it starts as a map of single tokens, and learns to mix them late.
+        With Mamba-2's start (rates to 16, steps to .1, k and q about 0, a skip of 1) tokens are hardly mixed at first, and mixing
+        is learned late; a skip is not needed at first, as there is the stream.
         """
-        kernel = len(self.taps)
-        self.taps.uniform_(-(kernel**-0.5), kernel**-0.5, generator=rng)
+        d, _, n_kq, h = self.parts
+        self.taps[0] = 1.0
         self.log_rate.zero_()
         self.skip.zero_()
-        steps = float(seq_len) ** -torch.rand(self.n_heads, generator=rng)
-        self.read.bias[-self.n_heads :] = steps.expm1().log()  # softplus gives the steps back
+        steps = float(seq_len) ** -torch.rand(h, generator=rng)
+        self.read.bias[2 * d : 2 * d + n_kq] = 1.0
+        self.read.bias[-h:] = steps.expm1().log()  # softplus gives the steps back
 
 
 class StateSpace(Blocks):

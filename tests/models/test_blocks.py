@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from architectures import ARCHITECTURES, SIZES, fresh, maps, rng, shaken, strings
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from recall import Recall
 from torch import nn
@@ -26,6 +26,7 @@ every = pytest.mark.parametrize("which", ARCHITECTURES)
 SHAKEN = {which: shaken(which) for which in ARCHITECTURES}
 
 
+@settings(max_examples=60)
 @given(
     which=st.sampled_from(sorted(ARCHITECTURES)),
     tokens=st.lists(st.integers(0, SIZES["vocab_size"] - 1), min_size=1, max_size=SIZES["seq_len"]),
@@ -147,8 +148,8 @@ def test_it_learns_to_recall(which: str) -> None:
     task = Recall()
     own = {"kernel": 2} if which == "convolution" else {}
     model = fresh(which, vocab_size=task.vocab_size, seq_len=task.seq_len, d_model=16, **own)
-    fit(model, task, TrainConfig(steps=60, batch_size=64, lr=2e-2, seed=0))
-    assert accuracy(model, task, sample(task, 256, 1)) > 0.5  # by chance: .2
+    fit(model, task, TrainConfig(steps=40, batch_size=48, lr=3e-2, seed=0))
+    assert accuracy(model, task, sample(task, 256, 1)) > 0.4  # by chance: .2
 
 
 @every

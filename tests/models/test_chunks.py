@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from architectures import drawn
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -20,6 +20,7 @@ def step_by_step(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor) -> Tensor:
     return torch.stack(found, 2)
 
 
+@settings(max_examples=50)
 @given(
     pos=st.integers(1, 20),
     chunk=st.integers(1, 25),

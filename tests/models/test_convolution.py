@@ -23,6 +23,7 @@ def test_as_torchs_own_convolution(pos: int, kernel: int, apart: int, d: int) ->
     torch.testing.assert_close(mixer(x), value * gate.sigmoid(), atol=1e-9, rtol=1e-9)
 
 
+@settings(max_examples=40)
 @given(kernel=st.integers(2, 4), n_blocks=st.integers(1, 3), short=st.integers(0, 3))
 def test_a_window_within_the_receptive_field_is_seen_from_its_first_token_on(
     kernel: int, n_blocks: int, short: int

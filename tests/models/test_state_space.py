@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from architectures import drawn, fresh, shaken
+from architectures import drawn, fresh, rng, shaken
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -37,8 +37,11 @@ def test_as_the_recurrence(chunk: int) -> None:
     torch.testing.assert_close(mixer(x), recurrence(mixer, x), atol=1e-9, rtol=1e-9)
 
 
-def test_memories_start_anywhere_in_the_window_and_nothing_is_passed_by() -> None:
-    mixer = fresh("state space", d_model=64, n_heads=32, seq_len=25).blocks[0].mixer
+def test_heads_start_as_moving_averages_over_the_window() -> None:
+    mixer = fresh("state space", d_model=64, n_heads=32, seq_len=25, d_state=16).blocks[0].mixer
     memories = 1 / (mixer.log_rate.exp() * F.softplus(mixer.read.bias)[-32:])  # of a decay of exp(-1 / memory) a token
     assert 1 <= memories.min() < 2 and 15 < memories.max() < 25.1
-    assert (mixer.read.bias[:-32] == 0).all() and (mixer.skip == 0).all() and mixer.taps.std() > 0.1
+    x = torch.randn(8, 25, 64, generator=rng())
+    k, q = F.silu(mixer.read(x)[..., 128:160]).chunk(2, -1)
+    assert ((k * q).sum(-1) > 0).float().mean() > 0.99  # all weights have one sign
+    assert (mixer.read.bias[:128] == 0).all() and (mixer.skip == 0).all() and (mixer.taps[0] == 1).all()
