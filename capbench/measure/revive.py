@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -88,3 +90,18 @@ def largest(found: Iterable[SpeedUp]) -> SpeedUp:
     if open_ended is not None:
         return replace(open_ended, value=max(value for value, s in known if s.bound != "<="))
     return max(known, key=lambda pair: (pair[0], not pair[1].bound))[1]
+
+
+def spread(times: Iterable[Time]) -> SpeedUp:
+    """How far the speed-up of one of these trainings over another is from 1: one standard deviation of it, above 1.
+
+    Times are compared as logarithms, and a speed-up has the noise of two of them: exp(sqrt(2) * sd) - 1. Without a value if one
+    was censored, or of fewer than three.
+    """
+    found = list(times)
+    reached = [math.log(t.steps) for t in found if t.steps]
+    if len(reached) < len(found):
+        return SpeedUp(value=None, note="censored: not all never-taught models of other seeds reached the accuracy")
+    if len(reached) < 3:
+        return SpeedUp(value=None, note=f"{len(reached)} never-taught models of other seeds; three are needed")
+    return SpeedUp(value=math.expm1(math.sqrt(2) * statistics.stdev(reached)))

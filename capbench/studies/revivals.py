@@ -1,16 +1,17 @@
 """Reading revivals: how soon a capability comes back, against models that never had it. Kept, as every reading is.
 
 A curve is named `<kind>_<rate>`: who is trained on O_PT (see TITLES), and at which rate of the scale; or, under one of the
-attacks, `<kind>_<attack>.<rate>`.
+attacks, `<kind>_<attack>.<rate>`. Scr.+FT of another seed, which shows how far seeds are apart, is `scrft<seed>_<rate>`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from capbench.measure.revive import RevivalCurve, SpeedUp, Time, fastest, largest, speed_up, time_to
+from capbench.measure.revive import RevivalCurve, SpeedUp, Time, fastest, largest, speed_up, spread, time_to
 from capbench.pipeline.steps import Revive, Step
 from capbench.results import Measurement
 from capbench.studies.base import FineTuningPreset, Study
@@ -30,6 +31,9 @@ TITLES = {
 }
 FEWEST_POINTS = 5  # of a curve, up to where a baseline got: what is done in fewer cannot be told apart
 BASELINES = ("scrft", "scr", "others", "twin")  # models that never had the capability
+
+
+_OF_ANCHOR = re.compile(r"scrft\d+")  # the kind of a curve of another seed
 
 
 class Reviving(Study, Protocol):
@@ -52,6 +56,11 @@ class Curve:
         return time_to(self.points, accuracy, budget=self.budget)
 
 
+def anchored(seed: int, rate: str) -> str:
+    """The name of the curve of another seed's never-taught model."""
+    return f"scrft{seed}_{rate}"
+
+
 def attack_of(rate: str) -> str:
     """The attack that a curve's rate is one of; '' for full fine-tuning at a rate of the scale, which all runs have."""
     return rate.partition(".")[0] if "." in rate else ""
@@ -70,8 +79,13 @@ def revival(bench: Bench[Reviving], **models: Built) -> Iterator[Measurement]:
     operands, the twin) the fastest; and of the two levels, 75 and 90 %, the one at which reFT is further ahead.
     Where one side did not get there within its budget, a ratio is a bound; where neither did, it has no value.
     With all attacks, the speed-up is the largest over them too, each against the baselines under the same attack.
+
+    revival.speed_up.spread: by how much the speed-up of one never-taught model over another differs from 1, as a standard
+    deviation over seeds (see `spread`). It is made where there are curves of other seeds.
     """
     every = [curve_from(name, built) for name, built in models.items()]
+    anchors = [curve for curve in every if _OF_ANCHOR.fullmatch(curve.kind)]
+    every = [curve for curve in every if curve not in anchors]
     found = [curve for curve in every if not attack_of(curve.rate)]
     for curve in found:
         yield from _of_one(bench, curve)
@@ -86,6 +100,11 @@ def revival(bench: Bench[Reviving], **models: Built) -> Iterator[Measurement]:
         yield _ratio(bench, f"revival.speed_up{level}", faster)
     under_attack = [_under_attack(every, rate) for rate in dict.fromkeys(c.rate for c in every if attack_of(c.rate))]
     yield _ratio(bench, "revival.speed_up", largest([*by_level.values(), *under_attack]))
+    if anchors:
+        apart = max(
+            (spread([curve.time(level / 100) for curve in anchors]) for level in JUDGED), key=lambda s: s.value or 0.0
+        )
+        yield _ratio(bench, "revival.speed_up.spread", apart)
     retained = [value for curve in found if curve.kind == "retained" for _, value in curve.points]
     if retained:
         n = bench.study.preset.n_watch

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capbench.measure.revive import SpeedUp, Time, fastest, largest, speed_up, steps_to, time_to
+from capbench.measure.revive import SpeedUp, Time, fastest, largest, speed_up, spread, steps_to, time_to
 
 SLOW = [(0, 0.1), (10, 0.5), (20, 0.94), (30, 0.95), (40, 1.0)]
 DIPS = [(0, 0.2), (10, 0.96), (20, 0.3), (30, 0.97)]
@@ -164,3 +165,25 @@ def test_a_higher_accuracy_never_takes_fewer_steps(points: list[tuple[int, float
     if harder is not None:
         assert easier is not None
         assert easier <= harder
+
+
+def taken(*steps: int | None) -> list[Time]:
+    return [Time(steps=n, budget=400) for n in steps]
+
+
+def test_the_spread_is_that_of_a_speed_up_of_one_over_another() -> None:
+    assert spread(taken(100, 100, 100)).value == 0
+    # Logarithms of 100, 100e and 100/e have a standard deviation of 1; a ratio has the noise of two.
+    apart = spread(taken(1000, round(1000 * math.e), round(1000 / math.e)))
+    assert apart.value == pytest.approx(math.exp(math.sqrt(2)) - 1, rel=1e-3)
+
+
+@given(st.lists(st.integers(1, 400), min_size=3, max_size=8), st.integers(2, 50))
+def test_the_spread_does_not_hang_on_the_unit_of_time(steps: list[int], factor: int) -> None:
+    assert spread(taken(*steps)).value == pytest.approx(spread(taken(*(factor * n for n in steps))).value, abs=1e-9)
+
+
+@pytest.mark.parametrize(("steps", "why"), [((100, 200, None), "censored"), ((100, 200), "three are needed")])
+def test_without_all_of_three_times_there_is_no_spread(steps: tuple[int | None, ...], why: str) -> None:
+    found = spread(taken(*steps))
+    assert found.value is None and why in found.note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -185,3 +186,14 @@ def test_a_plateau_below_the_goal_dodges_no_speed_up() -> None:
     assert (found["revival.ratio"].value, found["revival.ratio"].bound) == (0.5, "<=")
     assert (found["revival.speed_up"].value, found["revival.speed_up"].bound) == (5, "")
     assert (found["revival.reft.medium.steps95"].value, found["revival.reft.medium.steps95"].bound) == (100, ">=")
+
+
+def test_curves_of_other_seeds_give_the_spread_and_nothing_else() -> None:
+    curves = {"reft_medium": curve(0.0, 0.95), "scrft_medium": curve(*[0.0] * 5, 0.95)}
+    others = {f"scrft{seed}_medium": curve(*[0.0] * n, 0.95) for seed, n in ((3, 1), (4, 2), (5, 4))}
+    alone, with_others = (
+        {m.name: m.value for m in revival(Bench(study=DEFAULT, seed=0), **given)} for given in (curves, curves | others)
+    )
+    sd = math.log(2)  # of the logarithms of 1, 2 and 4
+    assert with_others.pop("revival.speed_up.spread") == pytest.approx(math.expm1(math.sqrt(2) * sd))
+    assert with_others == alone  # a faster one of them is no baseline

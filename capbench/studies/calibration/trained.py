@@ -132,6 +132,7 @@ def _distilled(study: PcfgStudy, teacher: Step, link: Teach, seed: int) -> Disti
 def _revivals(study: PcfgStudy, models: dict[str, Step], seed: int) -> dict[str, Step]:
     """The curves that the revival tool compares, as the verdict's suite has them: baselines where they are fastest."""
     found: dict[str, Step] = {f"reft_{rate}": study.revival(models["tuned"], seed, lr=rate) for rate in RATES}
+    found |= study.anchor_revivals(seed, lr=RATES[0])
     for kind, role in {"scrft": "never", "others": "others", "scr": "initial", "twin": "twin"}.items():
         found[f"{kind}_{RATES[0]}"] = study.revival(models[role], seed, lr=RATES[0])
     return found

@@ -87,6 +87,7 @@ def revived(
         "others": starts["others"],
         "twin": starts["twin"],
         **study.anchors(seed),
+        **study.anchor_revivals(seed, lr=rates[0]),
         **{f"{kind}_{rate}": study.revival(start, seed, lr=rate) for kind, start, rate in trained},
         **attacked(study, seed, {"base": found["base"], "reft": found["tuned"], **starts}),
     }

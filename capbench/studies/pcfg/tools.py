@@ -13,7 +13,16 @@ from capbench.studies.pcfg.readings import collateral
 from capbench.verdicts.by_seed import GONE, KEPT
 from capbench.verdicts.tools import ABSENT, PRESENT, Readings, Tool, Toolbox, unmeasured
 
-REVIVAL = Tool(name="revival", measured="revival.speed_up", unit="ratio", present=2.0, absent=1.6, auc={"small": 1.0})
+REVIVAL = Tool(
+    name="revival",
+    measured="revival.speed_up",
+    unit="ratio",
+    present=2.0,
+    absent=1.6,
+    auc={"small": 1.0},
+    zero=1.0,
+    spread="revival.speed_up.spread",
+)
 # Provisional: set when the probe read the raw stream and its zero was the untouched never-taught model.
 PROBING = Tool(
     name="probing",
