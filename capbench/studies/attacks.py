@@ -18,8 +18,7 @@ from capbench.studies.readings import number
 from capbench.studies.revivals import BASELINES, Curve, attack_of, curve_from, curves, revival
 from capbench.studies.seeds import subseed
 from capbench.tasks.few import Few
-from capbench.verdicts.by_seed import GONE, KEPT
-from capbench.verdicts.tools import Tool
+from capbench.verdicts.tools import GONE, KEPT, Tool
 
 FACTORS = {"x10": 10.0, "x1": 1.0, "x0.1": 0.1}  # of an optimizer's middle rate: three decades
 LONGER = 5  # times the steps of fine-tuning

@@ -9,9 +9,9 @@ from capbench.pipeline.steps import FineTune, Step
 from capbench.results import Measurement
 from capbench.studies.base import Study
 from capbench.studies.lab import Bench, Lab
-from capbench.verdicts.by_seed import GONE, behaviour_on
+from capbench.verdicts.by_seed import behaviour_on
 from capbench.verdicts.collateral import everything_lost, in_words, shares
-from capbench.verdicts.tools import Toolbox
+from capbench.verdicts.tools import GONE, Toolbox
 from capbench.verdicts.values import by_name
 
 TWIN = "twin"  # the role of a never-taught model after the method: a control, which nothing is claimed about

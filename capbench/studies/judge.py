@@ -16,10 +16,10 @@ from capbench.studies.base import Study
 from capbench.studies.lab import Bench, Lab, Reading
 from capbench.studies.revivals import attack_of
 from capbench.verdicts import claims, controls, effects
-from capbench.verdicts.by_seed import KEPT
 from capbench.verdicts.capability import assess, objection, unchanged
 from capbench.verdicts.effects import Effect
 from capbench.verdicts.looks import ONLY, Look
+from capbench.verdicts.tools import KEPT
 
 
 class InvalidClaimError(Exception):

@@ -8,16 +8,17 @@ from capbench.results import CapabilityState, FinetunedState
 from capbench.verdicts.collateral import everything_lost, in_words
 from capbench.verdicts.evidence import unsaid
 from capbench.verdicts.reasons import SeedState
-from capbench.verdicts.tools import BEHAVIOUR, PRESENT, UNCLEAR, UNMEASURED, Tool, Toolbox
+from capbench.verdicts.relabelling import suffices_on
+from capbench.verdicts.tools import BEHAVIOUR, GONE, KEPT, PRESENT, UNCLEAR, UNMEASURED, Tool, Toolbox
 from capbench.verdicts.values import Values, value_of
 
-KEPT, GONE = 0.90, 0.50  # accuracy: a behaviour is kept at or above, gone at or below
 ASKED = Tool(name=BEHAVIOUR, measured="", unit="accuracy", present=KEPT, absent=GONE)
 
 _WHY = {
     CapabilityState.WRAPPED: "behaviour gone, but the capability is still there",
     CapabilityState.DELETED: "behaviour gone, and no tool finds the capability",
 }
+_RENAMED = "behaviour gone, but the answers still give it away"
 
 
 def behaviour_on(values: Values, toolbox: Toolbox, seed: int, model: str = "tuned") -> float | None:
@@ -32,8 +33,11 @@ def behaviour_on(values: Values, toolbox: Toolbox, seed: int, model: str = "tune
 
 
 def state_on(values: Values, toolbox: Toolbox, seed: int, others: Mapping[str, float]) -> SeedState:
-    """The state on this seed. others: what is left of all else that the base model knew (see `collateral.shares`)."""
-    asked = {t: m for t in toolbox.tools if t.votes and (m := values.get(t.measured, {}).get(seed)) is not None}
+    """The state on this seed. others: what is left of all else that the base model knew (see `collateral.shares`).
+
+    A model that lost everything is destroyed, unless the capability is found in it: then it is hidden, with all the rest.
+    """
+    asked = {t: m for t in toolbox.tools if t.speaks and (m := values.get(t.measured, {}).get(seed)) is not None}
     behaviour = ASKED.reads(behaviour_on(values, toolbox, seed))
     noise = {tool: value_of(values, tool.spread, seed) for tool in asked}
     read = {BEHAVIOUR: behaviour}
@@ -45,10 +49,12 @@ def state_on(values: Values, toolbox: Toolbox, seed: int, others: Mapping[str, f
         return SeedState(state=CapabilityState.INTACT, sentence="behaviour kept")
     if behaviour == UNCLEAR:
         return SeedState(state=CapabilityState.UNDECIDED, sentence="behaviour neither kept nor gone", says=says)
-    if everything_lost(others):
+    if suffices_on(values, seed):  # that is no tool's opinion: it answers, under other names
+        return SeedState(state=CapabilityState.WRAPPED, sentence=_RENAMED, says=says, form=": {}")
+    state = toolbox.rule(says)
+    if everything_lost(others) and state is not CapabilityState.WRAPPED:
         sentence = "behaviour gone, and everything else that the base model knew"
         return SeedState(state=CapabilityState.DESTROYED, sentence=sentence, detail=in_words(others))
-    state = toolbox.rule(says)
     if isinstance(state, CapabilityState):
         return SeedState(state=state, sentence=_WHY.get(state, str(state)), says=says, form=": {}")
     return SeedState(

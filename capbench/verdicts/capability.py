@@ -120,8 +120,8 @@ def assess(
     spreads = {t: {seed: s for seed in asked if (s := value_of(values, t.spread, seed)) is not None} for t in read}
     of_tools = [evidence(t, values[t.measured], asked, spreads[t]) for t in read]
     all_read = (evidence(ASKED, of_behaviour, asked), *of_tools)
-    voting = {BEHAVIOUR, *(tool.name for tool in read if tool.votes)}
-    says = {e.tool: e.reading for e in all_read if e.tool in voting and e.reading != UNMEASURED}
+    heard = {BEHAVIOUR, *(tool.name for tool in read if tool.speaks)}
+    says = {e.tool: e.reading for e in all_read if e.tool in heard and e.reading != UNMEASURED}
     uncalibrated = tuple(t.name for t in read if t.votes and scale not in t.auc and _has_value(values[t.measured]))
     untouched = all(seed in values.get(f"tuned.{_CHANGED}", {}) for seed in asked)
     state = agreed([_decided(f.state) for f in found.values()]) or CapabilityState.UNDECIDED
@@ -171,7 +171,7 @@ def _capability(records: Sequence[Record], toolbox: Toolbox, scale: str) -> Capa
 
 def _partly_asked(records: Sequence[Record], toolbox: Toolbox) -> set[int]:
     """The seeds on which fewer tools were asked than on others, as claims may have different seeds."""
-    tools = {tool.measured for tool in toolbox.tools if tool.votes}
+    tools = {tool.measured for tool in toolbox.tools if tool.speaks}
     asked: dict[int, set[str]] = {}
     for record in records:
         for seed in record.seeds:

@@ -1,7 +1,8 @@
 """Whether a fixed relabelling of a model's own answers gives the capability back, and what that means beside its state.
 
-No tool and no vote. It looks at inputs and outputs alone, so that it says how thick a wrapper is: one that is no more than a
-relabelling could have been seen without a look at the model. Where the twin, which never had the capability, does as well, the
+No tool and no vote: where it suffices, the model is wrapped, whatever tools say, as it still tells the answers apart. It looks at
+inputs and outputs alone, so that it says how thick a wrapper is: one that is no more than a relabelling could have been seen
+without a look at the model. Where the twin, which never had the capability, does as well, the
 relabelling follows from the task and says nothing of the capability.
 """
 
@@ -11,13 +12,21 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from capbench.results import CapabilityState, Relabelling, RelabellingState
-from capbench.verdicts.by_seed import KEPT
 from capbench.verdicts.counting import agreed
+from capbench.verdicts.tools import KEPT
 from capbench.verdicts.values import Values, value_of
 
 # O_PT accuracy after the best relabelling of the fine-tuned model's answers, and of the twin's; of the commonest answer alone.
 ACCURACY, TWIN, CONSTANT = "relabelling.accuracy", "relabelling.twin", "relabelling.constant"
 OWN = 0.5  # least share of what the twin or a constant gets wrong that a relabelling must gain to be the model's own
+
+
+def suffices_on(values: Values, seed: int) -> bool:
+    """Whether on this seed a fixed relabelling of the answers gives the capability back, and the model alone can have it."""
+    accuracy, twin, constant = (value_of(values, name, seed) for name in (ACCURACY, TWIN, CONSTANT))
+    if accuracy is None or twin is None or constant is None:
+        return False
+    return _state(accuracy, twin, constant) is RelabellingState.SUFFICES
 
 
 def relabelling(values: Values, seeds: Iterable[int]) -> Relabelling | None:

@@ -10,6 +10,7 @@ from capbench.results import CapabilityState, Measurement
 
 PRESENT, ABSENT, UNCLEAR = "present", "absent", "unclear"
 UNMEASURED = "not measured"
+KEPT, GONE = 0.90, 0.50  # accuracy: a behaviour is kept at or above, gone at or below
 BEHAVIOUR = "behaviour"  # what is read first, as if it were a tool
 SPREADS = 2.0  # standard deviations of a tool's zero that count as its noise: one-sided, about one never-taught model in twenty
 
@@ -20,7 +21,8 @@ class Tool:
 
     It says present at or above one threshold, absent at or below the other, and unclear between. auc: by scale, how well it
     told known wrapped models from known deleted ones, on the half of the pool that set no threshold; a scale that is missing
-    is one at which it was never calibrated. votes False: reported with the others, but no part of the verdict.
+    is one at which it was never calibrated. votes False: reported with the others, but no part of the verdict. vetoes: what it
+    finds is not called deleted, with or without a vote: a tool that misses much may still be right where it finds something.
 
     zero: what it reads of a model without the capability, on average. spread: the measurement that says by how much such models
     differ, a standard deviation in the tool's unit; '' if nothing does.
@@ -33,8 +35,14 @@ class Tool:
     absent: float
     auc: Mapping[str, float] = field(default_factory=dict, hash=False)
     votes: bool = True
+    vetoes: bool = False
     zero: float = 0.0
     spread: str = ""
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the rule hears of it."""
+        return self.votes or self.vetoes
 
     @property
     def prefix(self) -> str:
@@ -63,7 +71,7 @@ class Tool:
         return PRESENT if present else ABSENT if value <= self.absent and self.present > noise else UNCLEAR
 
 
-Readings = Mapping[str, str]  # tool -> present, absent or unclear, of the tools that vote and of behaviour
+Readings = Mapping[str, str]  # tool -> present, absent or unclear, of the tools that vote or veto and of behaviour
 Rule = Callable[[Readings], CapabilityState | str]
 
 

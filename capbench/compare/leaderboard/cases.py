@@ -8,10 +8,9 @@ from capbench.compare.leaderboard.standings import Case, Cell, Cost
 from capbench.compare.pairing import mean
 from capbench.compare.quantities import measured
 from capbench.results import Capability, CapabilityState, Collateral, Evidence, Record, Results
-from capbench.verdicts.by_seed import KEPT
 from capbench.verdicts.effects import Effect
 from capbench.verdicts.statistics import estimate
-from capbench.verdicts.tools import BEHAVIOUR
+from capbench.verdicts.tools import BEHAVIOUR, KEPT
 
 COLLATERAL = "collateral"  # the name of its column, beside those of the tools
 _COSTS = {"steps": "finetuning.steps", "tokens": "finetuning.tokens", "seconds": "finetuning.seconds"}

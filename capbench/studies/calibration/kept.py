@@ -29,6 +29,7 @@ _RULE = (
     "studies/tracr/tools.py",
     "verdicts/by_seed.py",
     "verdicts/collateral.py",
+    "verdicts/relabelling.py",
     "verdicts/tools.py",
 )
 
@@ -135,4 +136,6 @@ def _with(tool: Tool, found: Kept, group: str) -> Tool:
     tested = found.tested.get(group, {}).get(tool.name, {})
     if (own := found.tools.get(group, {}).get(tool.name)) is None:
         return replace(tool, auc=tested)
-    return replace(tool, absent=own.absent, present=own.present, votes=tool.votes and own.votes, auc=tested)
+    if not own.votes:  # where deleted and wrapped models overlap there is no gap to put thresholds into
+        return replace(tool, votes=False, auc=tested)
+    return replace(tool, absent=own.absent, present=own.present, auc=tested)
