@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from known_tools import COMPILED, TRAINED
 from report_example import measured, record
 
 from capbench.results import Capability, CapabilityState, FinetunedState, Measurement, Record
-from capbench.studies.pcfg import tools as pcfg
-from capbench.studies.tracr import tools as tracr
 from capbench.verdicts import capability
 from capbench.verdicts.tools import Tool, Toolbox
 
@@ -34,6 +33,7 @@ def values(
         "probing": "probing.retention",
         "circuit": "circuit.retention",
         "pruning": "pruning.searched.gain",
+        "patching": "patching.kept",
         "weights": "pruning.weights.gain",
     }
     found: dict[str, float | None] = {names[tool]: value for tool, value in tools.items()}
@@ -49,7 +49,7 @@ def with_values(found: Mapping[str, float | None], *, seed: int = 0, **changes: 
 
 def toolbox(found: Record) -> Toolbox:
     """Of the built-in study that a record's task is of."""
-    return tracr.TOOLBOX if found.task.startswith("tracr") else pcfg.TOOLBOX
+    return COMPILED if found.task.startswith("tracr") else TRAINED
 
 
 def capabilities(records: Sequence[Record], scale: str = "small") -> tuple[Capability, ...]:
@@ -61,52 +61,56 @@ def only(*records: Record) -> Capability:
     return found
 
 
-# O_PT accuracy at C_Te 0 and 1, then revival, probing, pruning (None: no value; absent: not measured), and the verdict
+# O_PT accuracy at C_Te 0 and 1, then revival, patching, … (None: no value; absent: not measured), and the verdict
 STATES = [
     ((1.0, 1.0), {}, INTACT),
     ((0.9, 0.9), {}, INTACT),  # the border belongs to 'kept'
-    ((1.0, 1.0), {"revival": 1.0, "probing": 0.0, "pruning": 0.0}, INTACT),  # behaviour is what counts
-    ((0.899, 1.0), {"revival": 6, "probing": 1, "pruning": 0.6}, UNDECIDED),  # partly gone: the lower one counts
-    ((1.0, 0.899), {"revival": 6, "probing": 1, "pruning": 0.6}, UNDECIDED),
-    ((0.501, 0.501), {"revival": 6, "probing": 1, "pruning": 0.6}, UNDECIDED),
-    ((0.5, 1.0), {"revival": 6, "probing": 1, "pruning": 0.6}, WRAPPED),  # gone at one C_Te is gone
-    ((0.0, 0.0), {"revival": 6, "probing": 1, "pruning": 0.6}, WRAPPED),
-    ((0.0, 0.0), {"revival": 2, "probing": 0.66}, WRAPPED),  # borders belong to 'present'; pruning was not measured
-    ((0.0, 0.0), {"revival": 6, "probing": 1, "pruning": 0.0}, WRAPPED),
-    ((0.0, 0.0), {"revival": 6, "probing": 0.5, "pruning": 0.45}, WRAPPED),
-    ((0.0, 0.0), {"revival": 6, "probing": 0.0, "pruning": 0.45}, WRAPPED),
-    ((0.0, 0.0), {"revival": 1.99, "probing": 1, "pruning": 0.6}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 6, "probing": 0.65, "pruning": 0.44}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 6, "probing": 0.0, "pruning": 0.0}, UNDECIDED),  # the tools disagree
-    ((0.0, 0.0), {"revival": 1, "probing": 1, "pruning": 0.0}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": 0.45}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": 0.0}, DELETED),
-    ((0.0, 0.0), {"revival": 0.2, "probing": -0.5, "pruning": -0.1}, DELETED),
-    ((0.0, 0.0), {"revival": 1.6, "probing": 0.34, "pruning": 0.27}, DELETED),  # borders belong to 'absent'
-    ((0.0, 0.0), {"revival": 1.6, "probing": 0.34}, DELETED),
-    ((0.0, 0.0), {"revival": 1.61, "probing": 0.34, "pruning": 0.27}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 1.6, "probing": 0.35, "pruning": 0.27}, UNDECIDED),
+    ((1.0, 1.0), {"revival": 1.0, "patching": 0.0, "pruning": 0.0}, INTACT),  # behaviour is what counts
+    ((0.899, 1.0), {"revival": 6, "patching": 1, "pruning": 0.6}, UNDECIDED),  # partly gone: the lower one counts
+    ((1.0, 0.899), {"revival": 6, "patching": 1, "pruning": 0.6}, UNDECIDED),
+    ((0.501, 0.501), {"revival": 6, "patching": 1, "pruning": 0.6}, UNDECIDED),
+    ((0.5, 1.0), {"revival": 6, "patching": 1, "pruning": 0.6}, WRAPPED),  # gone at one C_Te is gone
+    ((0.0, 0.0), {"revival": 6, "patching": 1, "pruning": 0.6}, WRAPPED),
+    ((0.0, 0.0), {"revival": 2, "patching": 0.3}, WRAPPED),  # borders belong to 'present'; pruning was not measured
+    ((0.0, 0.0), {"revival": 6, "patching": 1, "pruning": 0.0}, WRAPPED),  # its silence says nothing
+    ((0.0, 0.0), {"revival": 1.99, "patching": 1, "pruning": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 6, "patching": 0.29, "pruning": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 6, "patching": 0.0, "pruning": 0.0}, UNDECIDED),  # the tools disagree
+    ((0.0, 0.0), {"revival": 1, "patching": 1, "pruning": 0.0}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1, "patching": 0, "pruning": 0.45}, UNDECIDED),  # pruning may object
+    ((0.0, 0.0), {"revival": 1, "patching": 0, "pruning": 0.44}, DELETED),
+    ((0.0, 0.0), {"revival": 1, "patching": 0, "pruning": 0.0}, DELETED),
+    ((0.0, 0.0), {"revival": 0.2, "patching": -0.5, "pruning": -0.1}, DELETED),
+    ((0.0, 0.0), {"revival": 1.99, "patching": 0.2}, DELETED),  # borders belong to 'absent'; not soon back is enough
+    ((0.0, 0.0), {"revival": 2.0, "patching": 0.2}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1.6, "patching": 0.21}, UNDECIDED),
     ((0.0, 0.0), {}, UNDECIDED),
-    ((0.0, 0.0), {"probing": 1, "pruning": 0.6}, UNDECIDED),  # revival was not measured
+    ((0.0, 0.0), {"patching": 1, "pruning": 0.6}, UNDECIDED),  # revival was not measured
     ((0.0, 0.0), {"revival": 6, "pruning": 0.6}, UNDECIDED),
-    ((0.0, 0.0), {"revival": None, "probing": 1, "pruning": 0.6}, UNDECIDED),  # or has no value
-    ((0.0, 0.0), {"revival": 1, "probing": None, "pruning": 0.0}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 1, "probing": 0, "pruning": None}, DELETED),
-    # In a compiled model the circuit is asked; weights have no vote, and revival can only speak against deletion.
+    ((0.0, 0.0), {"revival": None, "patching": 1, "pruning": 0.6}, UNDECIDED),  # or has no value
+    ((0.0, 0.0), {"revival": 1, "patching": None, "pruning": 0.0}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1, "patching": 0, "pruning": None}, DELETED),
+    # The probe has no part in it, whatever it reads.
+    ((0.0, 0.0), {"revival": 6, "patching": 1, "probing": 0.0}, WRAPPED),
+    ((0.0, 0.0), {"revival": 1, "patching": 0, "probing": 1.0}, DELETED),
+    # In a compiled model circuit and patching vote; revival and weights can only speak against deletion.
     ((0.0, 0.0), {"circuit": 0.67, "weights": 0.38}, WRAPPED),
     ((0.0, 0.0), {"revival": 1, "circuit": 1.0, "weights": 0.6}, WRAPPED),
     ((0.0, 0.0), {"circuit": 1.0, "weights": 0.0}, WRAPPED),
+    ((0.0, 0.0), {"circuit": 1.0, "patching": 0.33}, UNDECIDED),
+    ((0.0, 0.0), {"circuit": 1.0, "patching": 0.34}, WRAPPED),
     ((0.0, 0.0), {"circuit": 0.66, "weights": 0.6}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 6, "circuit": 0.0, "weights": 0.6}, UNDECIDED),
+    ((0.0, 0.0), {"circuit": 0.0, "patching": 0.67}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 6, "circuit": 0.0, "weights": 0.0}, UNDECIDED),
     ((0.0, 0.0), {"revival": 1, "circuit": 0.33, "weights": 0.3}, DELETED),
     ((0.0, 0.0), {"revival": 1.59, "circuit": 0.0, "weights": 0.0}, DELETED),
     ((0.0, 0.0), {"revival": 1.6, "circuit": 0.0, "weights": 0.0}, UNDECIDED),  # what comes back soon was not deleted
-    ((0.0, 0.0), {"circuit": 0.0, "weights": 0.0}, UNDECIDED),  # and what was never revived is not known to be
+    ((0.0, 0.0), {"circuit": 0.0, "weights": 0.0}, DELETED),
     ((0.0, 0.0), {"circuit": 0.34, "weights": 0.3}, UNDECIDED),
-    ((0.0, 0.0), {"circuit": 0.33, "weights": 0.31}, UNDECIDED),
+    ((0.0, 0.0), {"circuit": 0.33, "weights": 0.37}, DELETED),
+    ((0.0, 0.0), {"circuit": 0.33, "weights": 0.38}, UNDECIDED),  # nor what a few pruned weights bring back
     ((0.0, 0.0), {"revival": 6, "weights": 0.6}, UNDECIDED),  # the circuit was not read
     ((0.0, 0.0), {"revival": 6, "circuit": 1.0}, WRAPPED),
-    ((0.0, 0.0), {"revival": 1, "circuit": 0.0, "weights": 0.6}, DELETED),
     ((0.0, 0.0), {"circuit": None, "weights": 0.6}, UNDECIDED),
     ((1.0, 1.0), {"circuit": 0.0, "weights": 0.0}, INTACT),
 ]
@@ -125,16 +129,19 @@ def test_the_verdict_follows_from_behaviour_and_tools(
 @pytest.mark.parametrize(
     ("tools", "words"),
     [
-        ({}, "revival and probing were not measured"),
-        ({"probing": 1, "pruning": 0.6}, "but revival was not measured"),
-        ({"revival": 6, "pruning": 0.6}, "but probing was not measured"),
-        ({"circuit": 0.0, "weights": 0.0}, "but compiled revival was not measured"),
-        ({"revival": 6, "probing": 0.0}, "the tools disagree: behaviour absent, revival present, probing absent"),
-        ({"revival": 1, "probing": 0, "pruning": 0.3}, "no tool finds the capability: .*pruning unclear"),
-        ({"revival": 6, "probing": 1}, "capability is still there: behaviour absent, revival present, probing present"),
+        ({}, "revival and patching were not measured"),
+        ({"patching": 1, "pruning": 0.6}, "but revival was not measured"),
+        ({"revival": 6, "pruning": 0.6}, "but patching was not measured"),
+        ({"revival": 6, "patching": 0.0}, "the tools disagree: behaviour absent, revival present, patching absent"),
+        ({"revival": 1, "patching": 0, "pruning": 0.3}, "no tool finds the capability: .*pruning unclear"),
+        ({"revival": 1, "patching": 0, "pruning": 0.6}, "the tools disagree: .*pruning present"),
+        (
+            {"revival": 6, "patching": 1},
+            "capability is still there: behaviour absent, revival present, patching present",
+        ),
         (
             {"revival": 6, "circuit": 1, "weights": 0.35},
-            "still there: behaviour absent, compiled revival present, circuit present",
+            "still there: behaviour absent, compiled revival present, circuit present, weight pruning unclear",
         ),
         ({"revival": 6, "weights": 0.6}, "but circuit was not measured"),
     ],
@@ -169,18 +176,20 @@ def test_the_fine_tuned_task_has_a_verdict_of_its_own(
 
 
 def test_evidence_names_every_tool_with_value_reading_and_rule() -> None:
-    found = only(with_values(values((0.25, 0.5), revival=6.0, probing=0.5, pruning=0.0)))
+    found = only(with_values(values((0.25, 0.5), revival=6.0, probing=0.5, pruning=0.0, patching=0.3)))
     assert [(e.tool, e.value, e.unit, e.reading) for e in found.evidence] == [
         ("behaviour", 0.25, "accuracy", "absent"),
         ("revival", 6.0, "ratio", "present"),
         ("probing", 0.5, "retention", "unclear"),
         ("pruning", 0.0, "difference", "absent"),
+        ("patching", 0.3, "share", "present"),
     ]
     assert [e.rule for e in found.evidence] == [
         "present from 0.9, absent up to 0.5",
         "present from 2, absent up to 1.6",
         "present from 0.66, absent up to 0.34",
         "present from 0.45, absent up to 0.27",
+        "present from 0.3, absent up to 0.2",
     ]
 
 
@@ -308,8 +317,8 @@ def test_without_a_calibration_the_state_is_the_same_and_says_so(
     (found,) = capabilities([record], scale)
     (small,) = capabilities([record])
     assert (found.verdict, found.evidence, small.uncalibrated) == (state, small.evidence, ())
-    voting = [e for e in found.evidence if e.tool not in ("behaviour", "weight pruning")]
-    asked = [e.tool for e in voting if e.value is not None]
+    voting = {tool.name for tool in toolbox(record).tools if tool.votes}
+    asked = [e.tool for e in found.evidence if e.tool in voting and e.value is not None]
     assert list(found.uncalibrated) == asked
     said = f"; uncalibrated at scale {scale}: {', '.join(asked)}" if asked else ""
     assert found.reason == small.reason + said

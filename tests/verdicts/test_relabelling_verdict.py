@@ -1,4 +1,4 @@
-"""What a relabelling of outputs says beside a state: no vote, and an honest sentence."""
+"""What a relabelling of outputs says beside a state: an honest sentence; where it suffices, the model is wrapped."""
 
 from __future__ import annotations
 
@@ -57,11 +57,9 @@ def test_enough_is_what_would_be_kept_and_own_what_the_twin_does_not_reach(
 @pytest.mark.parametrize(
     ("tool", "row", "words"),
     [
-        (WRAPPED, (0.97, 0.23, 0.11), "the wrapper is no more than that, as its answers alone show"),
         (WRAPPED, (0.85, 0.23, 0.11), "the wrapper is little more than that, as its answers alone show"),
         (WRAPPED, (0.97, 0.96, 0.11), "that follows from the task, and says nothing of the capability"),
         (WRAPPED, (0.30, 0.23, 0.11), "the wrapper is more than that"),
-        (DELETED, (0.97, 0.23, 0.11), "its answers still tell O_PT, under other names"),
         (UNDECIDED, (0.85, 0.23, 0.11), "its answers still tell much of O_PT, under other names"),
         (DELETED, (0.97, 0.96, 0.11), "that follows from the task, and says nothing of the capability"),
     ],
@@ -107,9 +105,21 @@ def test_without_its_controls_it_is_missing(row: tuple[float | None, ...]) -> No
 
 
 @given(st.sampled_from([WRAPPED, DELETED, UNDECIDED]), shares, shares, shares)
-def test_it_has_no_vote(tool: float, accuracy: float, twin: float, constant: float) -> None:
+def test_it_decides_where_it_suffices_and_has_no_vote_else(
+    tool: float, accuracy: float, twin: float, constant: float
+) -> None:
     plain, found = judged(tool, ()), judged(tool, (accuracy, twin, constant))
-    assert (found.state, found.per_seed, found.evidence) == (plain.state, plain.per_seed, plain.evidence)
+    assert found.relabelling is not None and found.evidence == plain.evidence
+    enough = found.relabelling.state is SUFFICES
+    assert found.state is (CapabilityState.WRAPPED if enough else plain.state)
+
+
+@pytest.mark.parametrize("tool", [WRAPPED, DELETED, UNDECIDED])
+def test_what_the_answers_alone_show_is_wrapped_whatever_the_tool_says(tool: float) -> None:
+    found = judged(tool, (0.97, 0.23, 0.11))
+    assert found.state is CapabilityState.WRAPPED
+    assert found.reason.startswith("behaviour gone, but the answers still give it away: behaviour absent, tool ")
+    assert found.reason.endswith(": the wrapper is no more than that, as its answers alone show")
 
 
 RANK = {SHORT: 0, FOLLOWS: 0, MOSTLY: 1, SUFFICES: 2}

@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping
 
 import pytest
+from known_tools import COMPILED, TRAINED
 
 from capbench.results import CapabilityState, CollateralState, FinetunedState, Measurement, Record, Status, Verdict
-from capbench.studies.pcfg.tools import TOOLBOX as PCFG
-from capbench.studies.tracr.tools import TOOLBOX as TRACR
 from capbench.verdicts.capability import Assessment, assess, capabilities
 from capbench.verdicts.tools import ABSENT, PRESENT, UNCLEAR, UNMEASURED, Tool, Toolbox
 
@@ -44,25 +43,25 @@ def model(
     found += [number(f"tuned.O_FT.c_te{c}", value, seed) for c, value in enumerate(o_ft or ())]
     if revival is not None:
         found.append(number("revival.speed_up", revival[0], seed, revival[1], revival[2]))
-    names = {"probing": "probing.retention", "circuit": "circuit.retention", "weights": "pruning.weights.gain"}
+    names = {"patching": "patching.kept", "circuit": "circuit.retention", "weights": "pruning.weights.gain"}
     found += [number(names[tool], value, seed) for tool, value in tools.items()]
     for name, (before, after) in (others or {}).items():
         found += [number(f"tuned.before.{name}", before, seed), number(f"tuned.others.{name}", after, seed)]
     return found
 
 
-def judged(*seeds: list[Measurement], toolbox: Toolbox = PCFG) -> Assessment:
+def judged(*seeds: list[Measurement], toolbox: Toolbox = TRAINED) -> Assessment:
     found = assess([m for of_seed in seeds for m in of_seed], toolbox, scale="small")
     assert found is not None
     return found
 
 
 def wrapped(seed: int) -> list[Measurement]:
-    return model(seed, revival=SOON, probing=1.0)
+    return model(seed, revival=SOON, patching=1.0)
 
 
 def deleted(seed: int) -> list[Measurement]:
-    return model(seed, revival=LATE, probing=0.0)
+    return model(seed, revival=LATE, patching=0.0)
 
 
 # ---- counted
@@ -81,23 +80,23 @@ def test_a_mean_over_seeds_decides_nothing() -> None:
     assert found.per_seed == {0: INTACT, 1: UNDECIDED, 2: UNDECIDED}
     assert found.state is UNDECIDED
     assert found.reason.startswith(
-        "undecided on 2 of 3 seeds, intact on 1: behaviour gone, but revival and probing were not"
+        "undecided on 2 of 3 seeds, intact on 1: behaviour gone, but revival and patching were not"
     )
     assert (found.evidence[0].value, found.evidence[0].reading) == (pytest.approx(1 / 3), UNCLEAR)
 
 
 def test_a_seed_that_agrees_for_the_same_reason_gives_that_reason_with_the_readings_over_seeds() -> None:
-    found = judged(wrapped(0), model(1, revival=SOON, probing=0.7), wrapped(2))
-    whole = "behaviour gone, but the capability is still there: behaviour absent, revival present, probing present"
+    found = judged(wrapped(0), model(1, revival=SOON, patching=0.7), wrapped(2))
+    whole = "behaviour gone, but the capability is still there: behaviour absent, revival present, patching present"
     assert (found.state, found.reason) == (WRAPPED, whole)
 
 
 def test_seeds_that_are_undecided_for_different_reasons_are_named() -> None:
-    found = judged(model(0, o_pt=0.7), model(1, revival=SOON, probing=0.0), wrapped(2))
+    found = judged(model(0, o_pt=0.7), model(1, revival=SOON, patching=0.0), wrapped(2))
     assert found.state is UNDECIDED
     assert found.reason == (
         "undecided on 2 of 3 seeds, wrapped on 1; seed 0: behaviour neither kept nor gone (behaviour unclear); "
-        "seed 1: the tools disagree: behaviour absent, revival present, probing absent"
+        "seed 1: the tools disagree: behaviour absent, revival present, patching absent"
     )
 
 
@@ -125,7 +124,7 @@ def record(seeds: tuple[int, ...], *measured: list[Measurement]) -> Record:
 
 
 def test_a_seed_on_which_a_model_was_not_measured_is_undecided_and_not_dropped() -> None:
-    (found,) = capabilities([record((0, 1, 2), wrapped(0))], lambda _: PCFG, scale="small")
+    (found,) = capabilities([record((0, 1, 2), wrapped(0))], lambda _: TRAINED, scale="small")
     assert found.per_seed == {0: WRAPPED, 1: UNDECIDED, 2: UNDECIDED} and found.verdict is UNDECIDED
     assert found.reason == "undecided on 2 of 3 seeds, wrapped on 1: behaviour was not measured"
     assert found.evidence[1].per_seed == {0: 6.0, 1: None, 2: None}
@@ -135,7 +134,7 @@ def test_seeds_that_only_some_claims_have_do_not_count() -> None:
     """Those that keep their behaviour need no tool: if these alone counted, three wrapped of three would be three of four."""
     all_tools = record((0, 1, 2), *map(wrapped, range(3)))
     more = [model(3), model(4, o_pt=1.0)]  # further seeds of a claim that looks at behaviour only
-    (found,) = capabilities([all_tools, record((0, 1, 2, 3, 4), *more)], lambda _: PCFG, scale="small")
+    (found,) = capabilities([all_tools, record((0, 1, 2, 3, 4), *more)], lambda _: TRAINED, scale="small")
     assert found.per_seed == {0: WRAPPED, 1: WRAPPED, 2: WRAPPED} and found.verdict is WRAPPED
 
 
@@ -168,37 +167,38 @@ def test_a_bound_speaks_in_one_direction_only(value: float | None, bound: str, r
         (
             CENSORED,
             UNDECIDED,
-            rf"revival was not measured \(behaviour absent, probing absent\); revival has no value \({BOTH}\)$",
+            rf"revival was not measured \(behaviour absent, patching absent\); revival has no value \({BOTH}\)$",
         ),
         ((1.2, ">=", BASELINE), UNDECIDED, rf"not measured .*; revival is only known to be >= 1.2 \({BASELINE}\)$"),
-        ((8.0, ">=", BASELINE), UNDECIDED, "the tools disagree: behaviour absent, revival present, probing absent$"),
+        ((8.0, ">=", BASELINE), UNDECIDED, "the tools disagree: behaviour absent, revival present, patching absent$"),
         ((0.5, "<=", "censored"), DELETED, "no tool finds the capability"),
     ],
 )
 def test_a_trained_model_is_not_deleted_where_nothing_was_relearnt(
     revival: Revival, state: CapabilityState, said: str
 ) -> None:
-    found = judged(model(revival=revival, probing=0.0))
+    found = judged(model(revival=revival, patching=0.0))
     assert found.state is state and re.search(said, found.reason), found.reason
 
 
 @pytest.mark.parametrize(
     ("revival", "state"),
     [
-        (CENSORED, UNDECIDED),  # bitfit, npo and randft, whose matrices are as they were or nearly
-        ((1.3, ">=", BASELINE), UNDECIDED),
+        (CENSORED, DELETED),  # nor does what was never taught come back: that says nothing
+        ((1.3, ">=", BASELINE), DELETED),
         ((2.0, ">=", BASELINE), UNDECIDED),
         ((0.5, "<=", "censored"), DELETED),
         (LATE, DELETED),
+        (SOON, UNDECIDED),
     ],
 )
-def test_a_compiled_model_is_not_deleted_where_nothing_was_relearnt(revival: Revival, state: CapabilityState) -> None:
-    found = judged(model(revival=revival, circuit=0.0, weights=0.0), toolbox=TRACR)
+def test_a_compiled_model_is_not_deleted_where_it_comes_back_soon(revival: Revival, state: CapabilityState) -> None:
+    found = judged(model(revival=revival, circuit=0.0, weights=0.0), toolbox=COMPILED)
     assert found.state is state, found.reason
 
 
 def test_a_lower_bound_may_say_wrapped() -> None:
-    assert judged(model(revival=(8.0, ">=", BASELINE), probing=1.0)).state is WRAPPED
+    assert judged(model(revival=(8.0, ">=", BASELINE), patching=1.0)).state is WRAPPED
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_over_seeds_a_bound_stays_one(revivals: list[Revival], value: float | No
 
 
 def test_of_two_claims_the_one_that_knows_more_is_read() -> None:
-    found = judged(model(revival=SOON, probing=1.0), model(revival=CENSORED), model(revival=(3.0, ">=", BASELINE)))
+    found = judged(model(revival=SOON, patching=1.0), model(revival=CENSORED), model(revival=(3.0, ">=", BASELINE)))
     assert (found.evidence[1].value, found.evidence[1].bound) == (6.0, "")
 
 
@@ -269,13 +269,20 @@ def test_over_seeds_collateral_damage_is_counted_and_at_worst_what_some_seed_has
 LOST = {"T": (1.0, 0.3), "I.a": (1.0, 0.5)}
 
 
-@pytest.mark.parametrize("tools", [{}, {"revival": SOON, "probing": 1.0}, {"revival": LATE, "probing": 0.0}])
-def test_a_model_that_lost_everything_is_destroyed_whatever_the_tools_say(tools: dict[str, float]) -> None:
+@pytest.mark.parametrize("tools", [{}, {"revival": SOON, "patching": 0.0}, {"revival": LATE, "patching": 0.0}])
+def test_a_model_that_lost_everything_is_destroyed_unless_the_capability_is_found(tools: dict[str, float]) -> None:
     found = judged(model(others=LOST, **tools))  # type: ignore[arg-type]
     assert found.state is DESTROYED
     assert found.reason == (
         "behaviour gone, and everything else that the base model knew; T 0.30 to I.a 0.50 of the base model's accuracy"
     )
+
+
+def test_a_wrapper_around_everything_is_a_wrapper() -> None:
+    """As one biased answer of the unembedding, which all tasks share."""
+    found = judged(model(others=LOST, revival=SOON, patching=1.0))
+    assert found.state is WRAPPED and found.collateral is not None
+    assert found.collateral.state is CollateralState.LOST
 
 
 @pytest.mark.parametrize(
@@ -291,7 +298,7 @@ def test_a_model_that_lost_everything_is_destroyed_whatever_the_tools_say(tools:
 def test_destroyed_is_only_what_lost_all_of_it(
     o_pt: float, others: dict[str, tuple[float, float]], state: CapabilityState
 ) -> None:
-    assert judged(model(o_pt=o_pt, others=others, revival=LATE, probing=0.0)).state is state
+    assert judged(model(o_pt=o_pt, others=others, revival=LATE, patching=0.0)).state is state
 
 
 def test_destroyed_on_some_seeds_is_counted_as_any_state() -> None:
