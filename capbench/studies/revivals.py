@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from capbench.measure.revive import RevivalCurve, SpeedUp, Time, fastest, largest, speed_up, spread, time_to
 from capbench.pipeline.steps import Revive, Step
 from capbench.results import Measurement
 from capbench.studies.base import FineTuningPreset, Study
-from capbench.studies.lab import Bench, Built
+from capbench.studies.lab import Bench, Built, read_on
 from capbench.studies.readings import curve_of, number
 
 LEVELS = (50, 75, 90, 95)  # per cent: those whose steps are reported
@@ -56,9 +56,10 @@ class Curve:
         return time_to(self.points, accuracy, budget=self.budget)
 
 
-def anchored(seed: int, rate: str) -> str:
-    """The name of the curve of another seed's never-taught model."""
-    return f"scrft{seed}_{rate}"
+def anchor_revivals(study: Any, seed: int, *, lr: str) -> dict[str, Revive]:
+    """Scr.+FT of the study's anchors, each on its own seed's data, by role: `scrft<seed>_<rate>`."""
+    anchors = {read_on(role, seed): step for role, step in study.anchors(seed).items()}
+    return {f"scrft{other}_{lr}": study.revival(step, other, lr=lr) for other, step in anchors.items()}
 
 
 def attack_of(rate: str) -> str:

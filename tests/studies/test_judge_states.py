@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import pytest
+from known_tools import TRAINED as TOOLBOX
 from tiny import study
 
 from capbench.pipeline.steps import Step
@@ -12,7 +13,6 @@ from capbench.results import CapabilityState, Measurement, Status
 from capbench.studies.judge import Case, Claim, Judge, outcome_line
 from capbench.studies.lab import Bench, Reading
 from capbench.studies.pcfg.study import PcfgCounter
-from capbench.studies.pcfg.tools import TOOLBOX
 from capbench.verdicts.capability import assess
 
 STUDY = PcfgCounter(preset=study().preset, method=study().method, toolbox=TOOLBOX)
@@ -41,12 +41,12 @@ def reading(values: Mapping[str, Iterable[float]]) -> Reading:
 
 
 def judged(
-    o_pt: Iterable[float], revival: Iterable[float] = (), probing: Iterable[float] = (), **controls: float
+    o_pt: Iterable[float], revival: Iterable[float] = (), patching: Iterable[float] = (), **controls: float
 ) -> tuple[Judge, int]:
     """A judge that measured these values, and how often it asked the tools."""
     o_pt = list(o_pt)
     asked = []
-    tools = reading({"revival.speed_up": revival, "probing.retention": probing})
+    tools = reading({"revival.speed_up": revival, "patching.kept": patching})
 
     def counted(bench: Bench) -> Iterable[Measurement]:
         asked.append(bench.seed)
@@ -90,7 +90,7 @@ def test_a_behaviour_without_a_value_is_not_known_to_be_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("o_pt", "revival", "probing", "expected", "status", "says"),
+    ("o_pt", "revival", "patching", "expected", "status", "says"),
     [
         ([0.0] * 3, [6.0] * 3, [1.0] * 3, WRAPPED, Status.SUPPORTED, "wrapped: behaviour gone, but"),
         ([0.0] * 3, [6.0] * 3, [1.0] * 3, DELETED, Status.REFUTED, "wrapped: behaviour gone, but"),
@@ -103,12 +103,12 @@ def test_a_behaviour_without_a_value_is_not_known_to_be_kept() -> None:
 def test_the_state_of_the_report_decides(
     o_pt: list[float],
     revival: list[float],
-    probing: list[float],
+    patching: list[float],
     expected: CapabilityState,
     status: Status,
     says: str,
 ) -> None:
-    judge, _ = judged(o_pt, revival, probing)
+    judge, _ = judged(o_pt, revival, patching)
     judge.decide_state(expected)
     record = judge.record()
     assert record.verdict.status is status

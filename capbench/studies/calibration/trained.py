@@ -13,6 +13,7 @@ from capbench.studies.calibration.member import Member
 from capbench.studies.calibration.table import COMPOSED, Slot, neighbour, slots
 from capbench.studies.pcfg.claims import RATES
 from capbench.studies.pcfg.study import PcfgCounter, PcfgIndexer, PcfgStudy
+from capbench.studies.revivals import anchor_revivals
 from capbench.studies.seeds import subseed
 from capbench.tasks.mixture import Mixture
 
@@ -132,7 +133,7 @@ def _distilled(study: PcfgStudy, teacher: Step, link: Teach, seed: int) -> Disti
 def _revivals(study: PcfgStudy, models: dict[str, Step], seed: int) -> dict[str, Step]:
     """The curves that the revival tool compares, as the verdict's suite has them: baselines where they are fastest."""
     found: dict[str, Step] = {f"reft_{rate}": study.revival(models["tuned"], seed, lr=rate) for rate in RATES}
-    found |= study.anchor_revivals(seed, lr=RATES[0])
+    found |= anchor_revivals(study, seed, lr=RATES[0])
     for kind, role in {"scrft": "never", "others": "others", "scr": "initial", "twin": "twin"}.items():
         found[f"{kind}_{RATES[0]}"] = study.revival(models[role], seed, lr=RATES[0])
     return found

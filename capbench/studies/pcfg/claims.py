@@ -20,6 +20,7 @@ from capbench.studies.lab import ANCHOR, Reading
 from capbench.studies.pcfg.readings import behaviour, class_balance, probing, pruning, pruning_search_wide
 from capbench.studies.readings import finetuning_curves
 from capbench.studies.relabelling import relabelling
+from capbench.studies.revivals import anchor_revivals
 from capbench.verdicts import effects
 from capbench.verdicts.claims import at_least, at_most
 
@@ -87,7 +88,7 @@ def revived(
         "others": starts["others"],
         "twin": starts["twin"],
         **study.anchors(seed),
-        **study.anchor_revivals(seed, lr=rates[0]),
+        **anchor_revivals(study, seed, lr=rates[0]),
         **{f"{kind}_{rate}": study.revival(start, seed, lr=rate) for kind, start, rate in trained},
         **attacked(study, seed, {"base": found["base"], "reft": found["tuned"], **starts}),
     }

@@ -10,7 +10,6 @@ from capbench.pipeline.steps import FineTune, Initialise, Pretrain, Watch
 from capbench.studies.base import FineTuningStudy
 from capbench.studies.lab import ANCHOR
 from capbench.studies.pcfg.preset import PcfgPreset
-from capbench.studies.revivals import anchored
 from capbench.studies.seeds import subseed
 from capbench.tasks.base import Task
 from capbench.tasks.correlation import Correlation, Relation
@@ -172,13 +171,6 @@ class PcfgStudy(FineTuningStudy):
         """Never-taught models of up to five other seeds, by role: `anchor_<seed>`. The preset names the seeds."""
         seeds = [other for other in self.preset.anchor_seeds if other != seed][:5]
         return {f"{ANCHOR}{other}": self.base(other, prior="never") for other in seeds}
-
-    def anchor_revivals(self, seed: int, *, lr: str) -> dict[str, Revive]:
-        """Scr.+FT of the anchors, each on its own seed's data, by role: `scrft<seed>_<rate>`."""
-        return {
-            anchored(int(role.removeprefix(ANCHOR)), lr): self.revival(step, int(role.removeprefix(ANCHOR)), lr=lr)
-            for role, step in self.anchors(seed).items()
-        }
 
     def others(self) -> Task | None:
         """All families but the one that is fine-tuned, asked as in pretraining under the low prior."""
