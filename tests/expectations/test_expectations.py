@@ -346,7 +346,7 @@ def test_a_method_that_failed_is_what_no_built_in_file_expects(name: str) -> Non
 
 
 def test_the_built_in_files_judge_verdicts() -> None:
-    unmeasured = "behaviour gone, but revival and probing were not measured (behaviour absent)"
+    unmeasured = "behaviour gone, but revival and patching were not measured (behaviour absent)"
     for name, verdict, reason, holds in [
         ("preserve", "intact", "behaviour kept", True),
         ("preserve", "wrapped", "", False),

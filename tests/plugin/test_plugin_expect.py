@@ -52,7 +52,7 @@ def test_extended(judge):
     pass
 """
 MODEL = "pcfg counter a to b[prior=low,c_tr=1,lr=medium]"
-UNDECIDED = "undecided, fine-tuned task not learned: behaviour gone, but revival and probing were not measured"
+UNDECIDED = "undecided, fine-tuned task not learned: behaviour gone, but revival and patching were not measured"
 
 
 @pytest.fixture(autouse=True)

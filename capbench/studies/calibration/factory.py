@@ -24,7 +24,8 @@ def pool(*, scale: str, method: MethodRef | None, device: str, precision: Precis
 def setting_half(*, scale: str, device: str, precision: Precision) -> CalibrationStudy:
     """The pool, with its seeds as they are."""
     preset = at_scale(PRESETS, scale)
-    return CalibrationStudy(preset=replace(preset, pcfg=replace(preset.pcfg, precision=precision)), device=device)
+    sized = replace(preset, pcfg=replace(preset.pcfg, precision=precision))
+    return CalibrationStudy(preset=sized, device=device, thresholds=kept().hash)
 
 
 def bases(*, scale: str, device: str, precision: Precision) -> list[Pretrain]:

@@ -18,11 +18,13 @@ class CalibrationStudy:
     """The pool of one seed: see table.py.
 
     first: the pool's seed that stands for a run's seed 0. The suite asks for seeds 0, 1 and 2, and gets a half of the pool.
+    thresholds: the hash of those in force, as a verdict that was read is of these.
     """
 
     preset: CalibrationPreset
     device: str = "cpu"
     first: int = 0
+    thresholds: str = ""
     toolbox: ClassVar[Toolbox] = Toolbox()  # the pool's models are judged by those of their own studies
 
     @property
