@@ -38,3 +38,9 @@ def decayed_attention(
             added = (k_ * until_end.exp()).mT @ v_
             state = added if state is None else since[:, :, -1:].exp() * state + added
     return torch.cat(found, 2)
+
+
+def memories(n: int, seq_len: int) -> list[float]:
+    """For n heads, after how many tokens each is to forget at first: 2 to seq_len, evenly on a log scale; a single one seq_len."""
+    longest = max(seq_len, 2)
+    return [longest * (2 / longest) ** (head / max(n - 1, 1)) for head in reversed(range(n))]

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from capbench.models.attention import heads, merged
 from capbench.models.blocks import Blocks, Mixer
-from capbench.models.chunks import decayed_attention
+from capbench.models.chunks import decayed_attention, memories
 from capbench.models.sizes import LinearAttentionConfig
 
 
@@ -49,5 +49,4 @@ class LinearAttention(Blocks):
 
 def decays(n_heads: int, seq_len: int) -> list[float]:
     """What is left of a token's weight after one token more, by head: memories of 2 to seq_len tokens, and one without end."""
-    memories = [2 * (max(seq_len, 2) / 2) ** (h / max(n_heads - 2, 1)) for h in range(n_heads - 1)]
-    return [*(1 - 1 / memory for memory in memories), 1.0]
+    return [*(1 - 1 / memory for memory in memories(n_heads - 1, seq_len)), 1.0]

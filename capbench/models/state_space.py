@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from capbench.models.blocks import Blocks, Mixer
-from capbench.models.chunks import decayed_attention
+from capbench.models.chunks import decayed_attention, memories
 from capbench.models.sizes import StateSpaceConfig
 
 
@@ -46,7 +46,7 @@ class StateSpaceMixer(Mixer):
         return F.silu(sum((tap * part for tap, part in zip(self.taps, shifted, strict=True)), torch.zeros(())))
 
     def start(self, seq_len: int, rng: torch.Generator) -> None:
-        """Heads start as moving averages over 1 to seq_len tokens: rates of 1, steps from 1 / seq_len to 1, k and q about 1.
+        """Heads start as moving averages over 2 to seq_len tokens: rates of 1, steps from 1 / seq_len to 1 / 2, k and q about 1.
 
         With Mamba-2's start (rates to 16, steps to .1, k and q about 0, a skip of 1) tokens are hardly mixed at first, and mixing
         is learned late; a skip is not needed at first, as there is the stream.
@@ -55,7 +55,7 @@ class StateSpaceMixer(Mixer):
         self.taps[0] = 1.0
         self.log_rate.zero_()
         self.skip.zero_()
-        steps = float(seq_len) ** -torch.rand(h, generator=rng)
+        steps = 1 / torch.tensor(memories(h, seq_len))
         self.read.bias[2 * d : 2 * d + n_kq] = 1.0
         self.read.bias[-h:] = steps.expm1().log()  # softplus gives the steps back
 

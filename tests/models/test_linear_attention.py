@@ -26,4 +26,4 @@ def test_as_products_that_fall_with_distance() -> None:
 def test_memories_of_the_heads() -> None:
     *some, last = decays(4, 32)
     assert last == 1 and [1 / (1 - decay) for decay in some] == pytest.approx([2, 8, 32])
-    assert decays(1, 9) == [1.0] and decays(2, 9) == [0.5, 1.0] and decays(3, 1) == [0.5, 0.5, 1.0]
+    assert decays(1, 9) == [1.0] and decays(2, 10) == [0.9, 1.0] and decays(3, 1) == [0.5, 0.5, 1.0]
