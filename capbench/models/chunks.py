@@ -41,6 +41,6 @@ def decayed_attention(
 
 
 def memories(n: int, seq_len: int) -> list[float]:
-    """For n heads, after how many tokens each is to forget at first: 2 to seq_len, evenly on a log scale; a single one seq_len."""
+    """After how many tokens each of n heads is to forget at first: 2 to seq_len, evenly on a log scale; one head: seq_len."""
     longest = max(seq_len, 2)
     return [longest * (2 / longest) ** (head / max(n - 1, 1)) for head in reversed(range(n))]
