@@ -1,7 +1,7 @@
 """The verdict on compiled models: what did fine-tuning do to the circuit of the old count? (Table 3; Fig. 10, 40-48, 55-59)
 
-As in test_trained.py, each claim says which state the paper gives a model. The tools are those of compiled models, with the
-thresholds of capbench/studies/tracr/tools.py: the circuit, pruning of single weights, patching, and revival, at the small rate.
+As in test_trained.py, each claim says which state the paper gives a model. The tools are those of compiled models: circuit and
+patching vote; revival, at the small rate, and pruning of single weights may object to `deleted`.
 Where the behaviour is kept, no tool is asked, and no model is made for one.
 
 Controls: the compiled model answers O_PT, and its count can be read from its circuit; a model compiled for O_FT answers O_FT, and

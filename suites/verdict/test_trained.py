@@ -1,9 +1,9 @@
 """The verdict on trained models: what did fine-tuning do to the old capability? (Sec. 5.1; App. E.2, E.4; Table 5)
 
 Each claim says which state the paper gives a model: `intact`, `wrapped` or `deleted`. The state is that of the report's verdict
-on the capability: behaviour first; where that is lost, revival, probing, pruning and patching, with the
-thresholds of capbench/studies/pcfg/tools.py. Revival is at two rates, against the fastest of four baselines. Where the
-behaviour is kept, no tool is asked, and no model is made for one.
+on the capability: behaviour first; where that is lost, revival and patching, with the thresholds that the calibration set
+(capbench/studies/calibration/thresholds.json). Pruning may object to `deleted`; the probe is reported. Revival is at two rates,
+against the fastest of four baselines. Where the behaviour is kept, no tool is asked, and no model is made for one.
 
 The claim is supported if the state over the seeds is the paper's, refuted if it is another one, inconclusive if it is
 `undecided`. A method that is meant to do something else refutes it. Its state is in the claim's reason and in the report's table.
