@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from capbench.store.store import Store
+    from capbench.zoo.trace import Trace
 
 # Of every process that a test starts, too. Processes that share cores lose more to spinning threads than they gain.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -83,6 +84,30 @@ def original(origin: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     bundled(place := tmp_path_factory.mktemp("zoos") / "zoo", origin)
     return place
+
+
+@pytest.fixture(scope="session")
+def traced(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with the short trainings of these two."""
+    from tiny_zoo import STEPS
+
+    from capbench.pipeline.plan import Plan
+    from capbench.store.store import Store
+    from capbench.zoo.trace import short
+
+    store = Store(tmp_path_factory.mktemp("traced"))
+    assert Plan([short(step) for step in STEPS]).run(store, jobs=1) == {}
+    return store
+
+
+@pytest.fixture(scope="session")
+def trace(traced: Store) -> Trace:
+    """What they give."""
+    from tiny_zoo import STEPS
+
+    from capbench.zoo.trace import Trace
+
+    return Trace.of(STEPS, traced)
 
 
 @pytest.fixture(scope="session")

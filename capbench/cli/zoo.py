@@ -41,17 +41,28 @@ def add(commands: Any) -> None:
         epilog=suites.EXIT_CODES.format("something is damaged, absent or of another version of the code"),
     )
     verify.set_defaults(run=_verify)
+    trace = suites.add(
+        parts,
+        "zoo trace",
+        "trace",
+        help="write what short trainings of the models give, before their code is changed",
+        description="Train each model in few steps, and write a digest of what comes out. `capbench zoo rekey` compares it with "
+        "the digest of the code as it is after a change, on the same machine.",
+        epilog=suites.EXIT_CODES.format("a model cannot be made"),
+    )
+    trace.set_defaults(run=_trace)
     rekey = suites.add(
         parts,
         "zoo rekey",
         "rekey",
-        help="give the models the keys of today's code, if training again gives the same bits",
-        description="Train again the bundled models whose code changed. If all weights are equal to the bit, write their new "
-        "keys into the manifest, and measure anew what is bundled with them; otherwise change nothing.",
+        help="give the models the keys of today's code, if it trains them as the code before did",
+        description="Train the bundled models whose code changed in few steps, as `capbench zoo trace` did with the code before. "
+        "If all come out the same, to the bit, write their new keys into the manifest, and measure anew what is bundled with "
+        "them; otherwise change nothing.",
         epilog=suites.EXIT_CODES.format("a model is damaged, differs or cannot be made"),
     )
     rekey.set_defaults(run=_rekey)
-    for part in (build, verify, rekey):
+    for part in (build, verify, trace, rekey):
         suites.add_paths(part)
 
 
@@ -84,13 +95,26 @@ def _verify(namespace: argparse.Namespace) -> int:
     return 0 if verify(run, tests, folder, say=suites.say) else 1
 
 
+def _trace(namespace: argparse.Namespace) -> int:
+    given, _ = _as_built(namespace, "zoo trace")
+    run, tests = suites.collected(namespace, given)
+    from capbench.session.zoo import trace
+
+    trace(run, tests, _bits(namespace, "zoo trace"), say=suites.say)
+    return 0
+
+
 def _rekey(namespace: argparse.Namespace) -> int:
     given, folder = _as_built(namespace, "zoo rekey")
     run, tests = suites.collected(namespace, given)
     from capbench.session.zoo import rekey
 
-    rekey(run, tests, folder, say=suites.say)
+    rekey(run, tests, folder, _bits(namespace, "zoo rekey"), say=suites.say)
     return 0
+
+
+def _bits(namespace: argparse.Namespace, taker: str) -> Path:
+    return Path(Given.read(taker, namespace).text("bits"))
 
 
 def _as_built(namespace: argparse.Namespace, taker: str) -> tuple[Given, Path]:

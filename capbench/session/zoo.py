@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Pretrain, Step
 from capbench.session.asked import Measured, measured
 from capbench.session.making import bar, make
-from capbench.session.options.cache import opened
 from capbench.session.run import CapbenchSession, Collected
-from capbench.store.store import Store, beside
+from capbench.store.store import Store
 from capbench.studies.calibration import factory
 from capbench.studies.lab import Lab
 from capbench.zoo import bundle
 from capbench.zoo.command import Selection, recorded
 from capbench.zoo.manifest import read
 from capbench.zoo.records import Shelf
+
+if TYPE_CHECKING:
+    from capbench.zoo.trace import Trace
 
 
 def build(
@@ -70,24 +73,29 @@ def verify(run: CapbenchSession, collected: Collected, folder: Path, *, say: Cal
     return all(finding.mark == "ok" for finding in findings)
 
 
-def rekey(run: CapbenchSession, collected: Collected, folder: Path, *, say: Callable[[str], None]) -> None:
-    """Train the bundled models whose code changed again, and give them new keys if the bits are the same.
+def trace(run: CapbenchSession, collected: Collected, file: Path, *, say: Callable[[str], None]) -> None:
+    """Write what short trainings of the tests' base models give. Raises CapbenchError if one cannot be made."""
+    found = _traced(run, base_models(run, collected), say=say)
+    found.write("--bits", file)
+    say(f"capbench: wrote what {found.steps} steps of {len(found.digests)} base models give to {file}")
 
-    Raises CapbenchError, and changes nothing, if one differs or cannot be made. Curves and readings, if there are any bundled,
-    are then made anew of the bundled models.
+
+def rekey(
+    run: CapbenchSession, collected: Collected, folder: Path, before: Path, *, say: Callable[[str], None]
+) -> None:
+    """Give the bundled models whose code changed new keys, if it trains them as the code did that wrote the trace `before`.
+
+    Raises CapbenchError, and changes nothing, if it does not, or if one cannot be made. Curves and readings, if there are any
+    bundled, are then made anew of the bundled models.
     """
     from capbench.zoo.rekey import measured_anew, outdated, rekey
+    from capbench.zoo.trace import Trace
 
     steps = base_models(run, collected)
-    old = outdated(folder, steps)
-    store = opened(
-        beside(run.options.root, "retrained"), run.options.cache_shown
-    )  # holds no model taken from the package
-    _make(run, old.values(), store, say=say)
-    before = read(folder)
-    made = rekey(folder, steps, store)
-    say(f"capbench: {len(old)} of {len(made.models)} base models in {folder} have new keys and the same bits")
-    if before is None or before.records is None:
+    old, was, bundled = outdated(folder, steps), Trace.read("--bits", before), read(folder)
+    made = rekey(folder, steps, before=was, now=_traced(run, old.values(), say=say))
+    say(f"capbench: {len(old)} of {len(made.models)} base models in {folder} have new keys")
+    if bundled is None or bundled.records is None:
         return
     more, cache = measured(run, collected), run.models.store
     bundle.fill(cache, Plan(more.steps).missing(cache), folder)
@@ -95,6 +103,14 @@ def rekey(run: CapbenchSession, collected: Collected, folder: Path, *, say: Call
     _read(more, cache, say=say, bundled=Shelf(folder))
     made = measured_anew(folder, more.wanted, cache)
     say(f"capbench: {made.records or 'no curves or readings'} beside them, as the code is now")
+
+
+def _traced(run: CapbenchSession, steps: Iterable[Pretrain], *, say: Callable[[str], None]) -> Trace:
+    from capbench.zoo.trace import Trace, short
+
+    wanted = list(steps)
+    _make(run, map(short, wanted), run.models.store, say=say)
+    return Trace.of(wanted, run.models.store)
 
 
 def base_models(run: CapbenchSession, collected: Collected) -> list[Pretrain]:

@@ -1,19 +1,19 @@
-"""New keys for bundled models whose code changed and whose weights did not: proved by training them again. Imports torch."""
+"""New keys for bundled models whose code changed and does the same: shown by short trainings before and after. Imports torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.steps import Pretrain
-from capbench.store.store import BUNDLED, Store
+from capbench.store.store import Store
 from capbench.zoo.alike import described, without_code
 from capbench.zoo.bundle import load, with_records, write
 from capbench.zoo.manifest import NAME, Entry, Manifest, read
 from capbench.zoo.records import Wanted
+from capbench.zoo.trace import Trace
 
 _AGAIN = "run capbench zoo build"
 
@@ -31,26 +31,26 @@ def outdated(folder: Path, wanted: Iterable[Pretrain]) -> dict[str, Pretrain]:
     return {key: step for key, step in found if step is not None}
 
 
-def rekey(folder: Path, wanted: Iterable[Pretrain], store: Store) -> Manifest:
+def rekey(folder: Path, wanted: Iterable[Pretrain], *, before: Trace, now: Trace) -> Manifest:
     """Put the models' new keys into the manifest; their weights stay as they are, to the bit.
 
-    store: has each of the `outdated` steps as trained by the code as it is now. Curves and readings are left out if a model has
-    a new key: theirs are made of it (see `measured_anew`). Raises CapbenchError, and changes nothing, unless all of these have
-    the bundled weights and curves, bit for bit; or if the folder cannot be written.
+    before, now: what short trainings of the `outdated` models give by the code that made them and by today's. Curves and readings
+    are left out if a model has a new key: theirs are made of it (see `measured_anew`). Raises CapbenchError, and changes nothing,
+    unless both are the same of all of these; or if the folder cannot be written.
     """
     manifest, steps = _manifest(folder), outdated(folder, wanted)
     files, entries = {}, []
     for entry in manifest.models:
-        tensors, meta = _loaded(folder, entry)
-        now = entry
+        _loaded(folder, entry)
+        changed = entry
         if (step := steps.get(entry.key)) is not None:
-            _prove(entry, step, tensors, meta, store)
+            _prove(entry, without_code(described(step)), before, now)
             made_as = entry.made_as or entry.key
-            now = replace(
+            changed = replace(
                 entry, key=step.key, code=step.config["code"], config=described(step), label=step.label, made_as=made_as
             )
-        files[now.file] = (folder / entry.file).read_bytes()
-        entries.append(now)
+        files[changed.file] = (folder / entry.file).read_bytes()
+        entries.append(changed)
     records = None if steps else manifest.records
     if records is not None:
         files[records.file] = (folder / records.file).read_bytes()
@@ -75,35 +75,22 @@ def _manifest(folder: Path) -> Manifest:
     return found
 
 
-def _loaded(folder: Path, entry: Entry) -> tuple[Mapping[str, Any], dict[str, Any]]:
+def _loaded(folder: Path, entry: Entry) -> None:
+    """Raises CapbenchError if the model's file is not whole."""
     try:
-        return load(folder, entry)
+        load(folder, entry)
     except CapbenchError as error:
         raise CapbenchError(f"the file of '{entry.label}' {error}; {_AGAIN}") from None
 
 
-def _prove(entry: Entry, step: Pretrain, tensors: Mapping[str, Any], meta: Mapping[str, Any], store: Store) -> None:
-    """Raises CapbenchError unless the step, trained by the code as it is now, gave the bundled model to the bit."""
-    artefact = store.load(step.key)
-    if artefact is None or artefact.meta.get(BUNDLED):
-        raise CapbenchError(f"'{step.label}' was not trained by the code as it is now, so nothing proves its bits")
-    if artefact.tensors.keys() != tensors.keys():
+def _prove(entry: Entry, name: str, before: Trace, now: Trace) -> None:
+    """Raises CapbenchError unless the code before and today's train this model alike."""
+    for when, trace in (("before", before), ("now", now)):
+        if name not in trace.digests:
+            raise CapbenchError(
+                f"'{entry.label}' is not in the trace of the code {when}, so nothing shows that it is the same"
+            )
+    if before.digests[name] != now.digests[name]:
         raise CapbenchError(
-            f"'{entry.label}' has other weights now: {_difference(artefact.tensors, tensors)}; {_AGAIN}"
+            f"'{entry.label}' trains otherwise than before: {now.steps} steps give other bits; {_AGAIN}"
         )
-    for name, weights in tensors.items():
-        again = artefact.tensors[name]
-        if weights.dtype != again.dtype or weights.shape != again.shape or not _same_bits(weights, again):
-            raise CapbenchError(f"'{entry.label}' trains to other weights now ({name!r} differs); {_AGAIN}")
-    if artefact.meta["curves"] != meta["curves"]:
-        raise CapbenchError(f"'{entry.label}' trains to the same weights, but its curves differ; {_AGAIN}")
-
-
-def _difference(left: Mapping[str, Any], right: Mapping[str, Any]) -> str:
-    name = min(left.keys() ^ right.keys())
-    return f"{name!r} is {'new' if name in left else 'gone'}"
-
-
-def _same_bits(left: Any, right: Any) -> bool:
-    """-0.0 is not 0.0, and NaN is itself."""
-    return bool(left.contiguous().numpy().tobytes() == right.contiguous().numpy().tobytes())

@@ -29,6 +29,7 @@ from capbench.zoo.bundle import fill
 from capbench.zoo.manifest import Record, read
 from capbench.zoo.records import Wanted, of_revival
 from capbench.zoo.rekey import measured_anew, rekey
+from capbench.zoo.trace import Trace
 from capbench.zoo.verify import Finding, summary, verify
 
 CURVES = [revived(BASE), revived(START)]
@@ -240,10 +241,10 @@ def test_verify_finds_another_configuration_and_files_left_over(full: Path) -> N
 
 
 def test_curves_and_readings_go_when_a_model_gets_a_new_key_and_are_made_anew(
-    full: Path, built: Path, origin: Store
+    full: Path, built: Path, origin: Store, trace: Trace
 ) -> None:
     before = content(full)
-    assert rekey(full, STEPS, origin) == read(built) and content(full) == before  # nothing is outdated
+    assert rekey(full, STEPS, before=trace, now=trace) == read(built) and content(full) == before  # nothing is outdated
 
     def older(raw: Any) -> None:
         entry = next(m for m in raw["models"] if m["key"] == BASE.key)
@@ -251,7 +252,7 @@ def test_curves_and_readings_go_when_a_model_gets_a_new_key_and_are_made_anew(
         entry["key"] = key_of({**BASE.config, "code": "0123"})
 
     change(full, older)
-    assert rekey(full, STEPS, origin).records is None and not list(full.glob("records/*"))
+    assert rekey(full, STEPS, before=trace, now=trace).records is None and not list(full.glob("records/*"))
     again = measured_anew(full, WANTED, origin)
     assert again.records is not None and set(again.recorded) == {each.entry.key for each in WANTED}
     assert {finding.mark for finding in verify(full, STEPS, WANTED)} == {"ok"}

@@ -135,7 +135,9 @@ def test_rekey_measures_anew(suite: pytest.Pytester) -> None:
     assert build(suite).ret == 0
     before = read(suite.path / "zoo")
     older(suite.path / "zoo")
-    done = capbench(suite, "zoo", "rekey", "test_tiny.py", "--from=zoo", "--cache=new", "--jobs=1")
+    words = ("test_tiny.py", "--from=zoo", "--cache=new", "--jobs=1", "--bits=bits.json")
+    assert capbench(suite, "zoo", "trace", *words).ret == 0
+    done = capbench(suite, "zoo", "rekey", *words)
     assert done.ret == 0 and lines_with(done, "2 of 2 base models in zoo have new keys"), done.err
     assert lines_with(done, "2 curves of revivals and 8 readings beside them")
     after = read(suite.path / "zoo")
@@ -221,30 +223,29 @@ def older(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-def test_rekey_trains_again_and_writes_the_new_keys(suite: pytest.Pytester) -> None:
+def test_rekey_trains_in_few_steps_and_writes_the_new_keys(suite: pytest.Pytester) -> None:
     assert build(suite).ret == 0
     before = read(suite.path / "zoo")
+    words = ("zoo", "rekey", "test_tiny.py", "--from=zoo", "--cache=cache", "--jobs=1", "--bits=bits.json")
+    traced = capbench(suite, "zoo", "trace", *words[2:])
+    assert (traced.ret, traced.err) == (0, "") and lines_with(traced, "of 2 base models give to bits.json")
     older(suite.path / "zoo")
     assert lines_with(verify(suite), "zoo: 0 base models ok, 2 old")
-    words = ("zoo", "rekey", "test_tiny.py", "--from=zoo", "--cache=cache", "--jobs=1")
     done = capbench(suite, *words)
-    assert (done.ret, done.err) == (0, "") and lines_with(
-        done, "2 of 2 base models in zoo have new keys and the same bits"
-    )
-    assert lines_with(done, "4 of 4 models to make")  # what `build` left in the cache is no proof of today's bits
+    assert (done.ret, done.err) == (0, "") and lines_with(done, "2 of 2 base models in zoo have new keys")
     after = read(suite.path / "zoo")
     assert before is not None and after is not None and after.by_key.keys() == before.by_key.keys()
     assert verify(suite).ret == 0
     assert lines_with(capbench(suite, *words), "0 of 2 base models")
     (suite.path / "empty").mkdir()
-    nothing = capbench(suite, *words[:3], "--from=empty")
+    nothing = capbench(suite, *words[:3], "--from=empty", "--bits=bits.json")
     assert nothing.ret == 2 and "'empty' has no manifest.json" in nothing.err
 
 
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        ("zoo eat", ["'eat'", "'build', 'verify', 'rekey'"]),
+        ("zoo eat", ["'eat'", "'build', 'verify', 'trace', 'rekey'"]),
         ("zoo", ["COMMAND"]),
         ("zoo build --report=reports", ["--report=reports", "not of `capbench zoo build`", "omit it"]),
         ("zoo build --retrain", ["--retrain", "not of `capbench zoo build`", "omit it"]),
@@ -254,7 +255,9 @@ def test_rekey_trains_again_and_writes_the_new_keys(suite: pytest.Pytester) -> N
         ("zoo build --to=test_tiny.py", ["--to=test_tiny.py", "is a file"]),
         ("zoo build --to=test_tiny.py/in", ["is not writable"]),
         ("zoo verify --from=nowhere", ["--from=nowhere", "there is no such folder"]),
-        ("zoo rekey --from=nowhere", ["--from=nowhere", "there is no such folder"]),
+        ("zoo rekey --bits=b --from=nowhere", ["--from=nowhere", "there is no such folder"]),
+        ("zoo rekey", ["--bits"]),
+        ("zoo rekey test_tiny.py --bits=nowhere", ["--bits=nowhere", "`capbench zoo trace` wrote"]),
         ("zoo verify --from=damaged", ["it is not JSON"]),
         ("zoo build test_tiny.py -k nothing", ["no test was collected"]),
         ("zoo build test_plain.py", ["none of the collected tests needs a pretrained model"]),

@@ -8,7 +8,8 @@ from __future__ import annotations
 from capbench.session.options import values
 from capbench.session.options.row import PYTEST, Option
 
-PLAN, TRAIN, EXPORT, BUILD, VERIFY, REKEY = "plan", "train", "export", "zoo build", "zoo verify", "zoo rekey"
+PLAN, TRAIN, EXPORT = "plan", "train", "export"
+BUILD, VERIFY, TRACE, REKEY = "zoo build", "zoo verify", "zoo trace", "zoo rekey"
 FIDELITY, CALIBRATE, CHECK, COMPARE = "fidelity", "calibrate", "check-method", "compare"
 SUITES = (PYTEST, PLAN, TRAIN)  # those that ask for the models of tests and take all that shapes them
 MAKERS = (*SUITES, EXPORT, BUILD, FIDELITY, CALIBRATE)
@@ -116,13 +117,13 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="k",
             value="EXPRESSION",
-            takers=(PLAN, TRAIN, EXPORT, BUILD, VERIFY, REKEY),
+            takers=(PLAN, TRAIN, EXPORT, BUILD, VERIFY, TRACE, REKEY),
             help="only the claims whose id contains this, as in pytest",
         ),
         Option(
             name="m",
             value="EXPRESSION",
-            takers=(BUILD, VERIFY, REKEY),
+            takers=(BUILD, VERIFY, TRACE, REKEY),
             help="only the tests with these marks, as in pytest",
         ),
     ),
@@ -159,7 +160,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="cache",
             value="DIR",
-            takers=(*MAKERS, REKEY),
+            takers=(*MAKERS, TRACE, REKEY),
             otherwise="CAPBENCH_CACHE or the user's cache directory",
             help="where models and measurements are kept",
         ),
@@ -172,7 +173,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="device",
             value="DEVICE",
-            takers=(*MAKERS, VERIFY, REKEY, CHECK),
+            takers=(*MAKERS, VERIFY, TRACE, REKEY, CHECK),
             type=values.device,
             default="cpu",
             help="train on cpu or cuda",
@@ -180,7 +181,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="precision",
             value="PRECISION",
-            takers=(*SUITES, BUILD, VERIFY, REKEY, FIDELITY, CALIBRATE),
+            takers=(*SUITES, BUILD, VERIFY, TRACE, REKEY, FIDELITY, CALIBRATE),
             type=values.precision,
             default="float32",
             help="of the trainings of GPTs: float32 or bfloat16; measurements are made in float32",
@@ -188,7 +189,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="jobs",
             value="N",
-            takers=(*MAKERS, REKEY),
+            takers=(*MAKERS, TRACE, REKEY),
             type=values.count,
             otherwise="all cores; 1 on cuda",
             help="trainings at a time, one core each",
@@ -282,7 +283,20 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             help="data to write: full (all streams), target or none",
         ),
         Option(name="to", value="DIR", takers=(BUILD,), otherwise="the package", help="where to write the models"),
-        Option(name="from", value="DIR", takers=(VERIFY, REKEY), otherwise="the package", help="where the models are"),
+        Option(
+            name="from",
+            value="DIR",
+            takers=(VERIFY, TRACE, REKEY),
+            otherwise="the package",
+            help="where the models are",
+        ),
+        Option(
+            name="bits",
+            value="FILE",
+            takers=(TRACE, REKEY),
+            required=True,
+            help="trace: where to write what the short trainings give; rekey: what `capbench zoo trace` wrote before the change",
+        ),
         Option(
             name="table",
             value="TABLE",
