@@ -6,10 +6,10 @@ A step's key is its whole configuration, hashed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, ClassVar
+from functools import cache, cached_property
+from typing import Any, ClassVar, cast
 
 from capbench.configs import ModelConfig, TrainConfig
 from capbench.methods.specs.registry import MethodRef
@@ -17,6 +17,10 @@ from capbench.store.code import name_digest, training_code
 from capbench.store.keys import key_of
 from capbench.tasks.base import Task
 from capbench.tasks.finetuning import FineTuningTask
+
+_LEAVES = frozenset(
+    {str, int, float, bool, type(None)}
+)  # what a description ends in: told at once, as most of it is these
 
 
 def code_path(default: Any = dataclasses.MISSING) -> Any:
@@ -263,36 +267,62 @@ class Revive(Training):
         return f"revive at lr {self.train.lr:g} from {self.start.label}"
 
 
-def describe(value: Any, *, parents: bool = False) -> Any:
-    """Frozen dataclasses as plain JSON values; with parents=True a step becomes its key (as steps in a step do)."""
+@cache
+def _fields(kind: Hashable) -> tuple[tuple[str, bool, bool], ...] | None:
+    """Of a dataclass: name of each field, whether it counts in comparisons, whether it names code. None for other types."""
+    if not dataclasses.is_dataclass(kind):
+        return None
+    return tuple((f.name, f.compare, bool(f.metadata.get("code"))) for f in dataclasses.fields(kind))
+
+
+def describe(value: Any) -> Any:
+    """Frozen dataclasses as plain JSON values; a step in a step becomes its key.
+
+    A part that occurs several times, as the grammar does in a step's tasks, is described once, and is the same value each time.
+    """
+    return _described(value, {}, parents=False)
+
+
+def _described(value: Any, known: dict[int, Any], *, parents: bool = True) -> Any:
+    """known: what was described before, by identity; all of it is part of one step, and so lives on."""
+    if type(value) in _LEAVES:
+        return value
     if parents and isinstance(value, Step):
         return value.key
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        found = {"type": type(value).__name__}
-        for f in dataclasses.fields(value):
-            if f.compare:
-                given = getattr(value, f.name)
-                found[f.name] = name_digest(given) if f.metadata.get("code") else describe(given, parents=True)
-        return found
+    if (fields := _fields(cast(Hashable, type(value)))) is not None:
+        if id(value) not in known:
+            found = {"type": type(value).__name__}
+            for name, counts, code in fields:
+                if counts:
+                    given = getattr(value, name)
+                    found[name] = name_digest(given) if code else _described(given, known)
+            known[id(value)] = found
+        return known[id(value)]
     if isinstance(value, Mapping):
-        return {str(k): describe(v, parents=True) for k, v in value.items()}
+        return {str(k): _described(v, known) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
-        return [describe(v, parents=True) for v in value]
+        return [_described(v, known) for v in value]
     return value
 
 
-def _modules(value: Any, *, parents: bool = False) -> set[str]:
+def _modules(value: Any) -> set[str]:
     """The modules of capbench that define what a step consists of; its parents' are in the parents' keys."""
-    if isinstance(value, Step):
-        if parents:
-            return set()
-        own = {path.partition(":")[0] for path in value.code_paths}
-        return own.union(*(_modules(getattr(value, f.name), parents=True) for f in dataclasses.fields(value)))
-    if dataclasses.is_dataclass(value):
-        inner = (_modules(getattr(value, f.name), parents=True) for f in dataclasses.fields(value))
-        return {type(value).__module__}.union(*inner)
-    if isinstance(value, Mapping):
-        return set().union(*(_modules(v, parents=True) for v in value.values()))
-    if isinstance(value, (tuple, list)):
-        return set().union(*(_modules(v, parents=True) for v in value))
-    return set()
+    found: set[str] = set()
+    known: set[int] = set()
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if type(each) in _LEAVES or id(each) in known or (isinstance(each, Step) and each is not value):
+            continue
+        if (fields := _fields(cast(Hashable, type(each)))) is not None:
+            known.add(id(each))
+            if isinstance(each, Step):
+                found.update(path.partition(":")[0] for path in each.code_paths)
+            else:
+                found.add(type(each).__module__)
+            waiting += (getattr(each, name) for name, _, _ in fields)
+        elif isinstance(each, Mapping):
+            waiting += each.values()
+        elif isinstance(each, (tuple, list)):
+            waiting += each
+    return found

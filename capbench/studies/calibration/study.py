@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from capbench.pipeline.steps import Step
+from capbench.pipeline.steps import Step, describe
+from capbench.store.keys import key_of
 from capbench.studies.calibration import compiled, trained
 from capbench.studies.calibration.member import Member
 from capbench.studies.calibration.preset import CalibrationPreset
@@ -40,8 +41,16 @@ class CalibrationStudy:
 
     def members(self, seed: int) -> tuple[Member, ...]:
         """Every model of a run's seed."""
-        given: dict[str, Any] = {"device": self.device, "seed": self.first + seed, "most": self.preset.most}
-        return (*trained.members(self.preset.pcfg, **given), *compiled.members(self.preset.tracr, **given))
+        known = key_of({"study": describe(self), "seed": seed})
+        if known not in _MEMBERS:
+            given: dict[str, Any] = {"device": self.device, "seed": self.first + seed, "most": self.preset.most}
+            found = (*trained.members(self.preset.pcfg, **given), *compiled.members(self.preset.tracr, **given))
+            _MEMBERS[known] = found
+        return _MEMBERS[known]
+
+
+# By study and seed: every claim asks for all of them, and a step whose key was computed has it.
+_MEMBERS: dict[str, tuple[Member, ...]] = {}
 
 
 def needs(study: CalibrationStudy, seed: int, case: object = None) -> dict[str, Step]:
