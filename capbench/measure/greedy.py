@@ -19,18 +19,11 @@ from torch.nn import functional as F
 
 from capbench.measure.accuracy import accuracy, device_of, predictions
 from capbench.measure.prune import Pruning, Unit, pruned
+from capbench.models.anatomy import halves, known, normed
 from capbench.models.base import Model
 from capbench.models.edits.preserving.stream import folded_norms
-from capbench.models.gpt import Gpt
 from capbench.tasks.base import Batch, Task
 
-READERS = (
-    "qkv",
-    "query",
-    "key",
-    "value",
-    "mlp_in",
-)  # maps that read the residual stream, by the last part of their names
 _ROUNDS = 15
 _SIZES = (1, 2, 5, 10, 15, 20, 30, 45)  # numbers of rows that are compared, and the most
 
@@ -38,14 +31,14 @@ _SIZES = (1, 2, 5, 10, 15, 20, 30, 45)  # numbers of rows that are compared, and
 def as_readers(model: Model) -> tuple[Model, list[str]]:
     """A copy of the model whose norms are folded into what reads them, and the names of its maps that read the stream.
 
-    An architecture whose maps have other names is taken as it is, with all its maps.
+    An architecture that is not known inside is taken as it is, with all its maps.
     """
-    if isinstance(model, Gpt):
-        found: Model = folded_norms(model, rng=torch.Generator()).to(next(model.parameters()).dtype)
-    else:
+    if not known(model):
         found = copy.deepcopy(model)
-    names = list(found.neurons())
-    return found, [name for name in names if name.rpartition(".")[2] in READERS] or names
+        return found, list(found.neurons())
+    found = folded_norms(model, rng=torch.Generator()) if normed(model) else copy.deepcopy(model)
+    reading = {id(linear) for block in halves(found) for half in block for linear in half.readers}
+    return found, [name for name, linear in found.neurons().items() if id(linear) in reading]
 
 
 def searched_rows(

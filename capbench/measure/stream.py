@@ -11,9 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from capbench.errors import UsageError
+from capbench.models.anatomy import halves, known
 from capbench.models.base import Model
-from capbench.models.gpt import Gpt
-from capbench.models.tracr.transformer import TracrTransformer
 
 
 class Point(NamedTuple):
@@ -29,7 +28,7 @@ class Point(NamedTuple):
 
 
 def points(model: Model) -> list[Point]:
-    """After every attention and every MLP; of architectures that only users know, after every block.
+    """After every mixer of tokens (attention, or another) and every MLP; of architectures not known inside, after every block.
 
     Raises UsageError for a model without `blocks`.
     """
@@ -38,16 +37,13 @@ def points(model: Model) -> list[Point]:
         raise UsageError(
             f"{type(model).__name__} has no `blocks`, an nn.ModuleList: its residual stream cannot be patched"
         )
-    found = []
-    block: Any
-    for number, block in enumerate(blocks):
-        if isinstance(model, Gpt):
-            found += [Point(number + 0.5, block.attn.out, block.norm1), Point(number + 1, block.mlp_out, block.norm2)]
-        elif isinstance(model, TracrTransformer):
-            found += [Point(number + 0.5, block.out, block.query), Point(number + 1, block.mlp_out, block.mlp_in)]
-        else:
-            found.append(Point(number + 1, block))
-    return found
+    if not known(model):
+        return [Point(number + 1, block) for number, block in enumerate(blocks)]
+    return [
+        Point(number + (i + 1) / 2, half.writer, half.norm if half.norm is not None else half.readers[0])
+        for number, block in enumerate(halves(model))
+        for i, half in enumerate(block)
+    ]
 
 
 @torch.no_grad()

@@ -1,10 +1,12 @@
-"""Small models of both kinds that edits are tried on, with weights and biases at random."""
+"""Small models of every architecture that edits are tried on, with weights and biases at random."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
+from architectures import ARCHITECTURES, fresh, shake
 from torch import Tensor
 
 from capbench.configs import GptConfig
@@ -72,7 +74,18 @@ def batch(task: Task, n: int = 24) -> Batch:
     return task.sample(n, rng(9))
 
 
-MODELS = {"gpt": (gpt, PCFG), "gelu": (lambda seed=0: gpt(seed, "gelu"), PCFG), "compiled": (compiled_like, COUNTER)}
+def blocks(which: str, seed: int = 0) -> Any:
+    """One of the architectures that share `models/blocks.py`."""
+    own = {"kernel": 5} if which == "convolution" else {}
+    return shake(fresh(which, seed, vocab_size=len(SETTING.vocabulary), seq_len=SETTING.seq_len, d_model=12, **own))
+
+
+MODELS = {
+    "gpt": (gpt, PCFG),
+    "gelu": (lambda seed=0: gpt(seed, "gelu"), PCFG),
+    "compiled": (compiled_like, COUNTER),
+    **{which: (partial(blocks, which), PCFG) for which in ARCHITECTURES},
+}
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from capbench.errors import MethodError, UsageError
 from capbench.measure.accuracy import accuracy, predictions, sample
 from capbench.measure.attacks.lora import relearn
 from capbench.measure.attacks.quantise import quantised
-from capbench.measure.greedy import search_and_evaluate
+from capbench.measure.greedy import as_readers, search_and_evaluate
 from capbench.measure.patch import patched
 from capbench.measure.probe import features
 from capbench.measure.prune import relevance
@@ -24,9 +25,9 @@ from capbench.methods.finetuning.ia3 import ia3
 from capbench.methods.finetuning.last_k import last_k
 from capbench.methods.finetuning.lora import lora
 from capbench.methods.row_changes import bounded, merged
+from capbench.models.anatomy import halves
 from capbench.models.base import Model
 from capbench.models.edits.deleting import redrawn_blocks, zeroed_blocks
-from capbench.models.edits.preserving.stream import rotated_residual_basis
 from capbench.tasks.finetuning import FineTuningTask
 
 every = pytest.mark.parametrize("which", ARCHITECTURES)
@@ -105,7 +106,7 @@ def test_a_models_own_stream_put_into_it_gives_its_own_answers(which: str) -> No
         assert torch.equal(answers_with(model, point, stream, batch.tokens, TASK.answer_pos), answers)
     batch.targets[:, TASK.answer_pos] = answers
     depths, right = patched(model, copy.deepcopy(model), task=TASK, select=sample(TASK, 64, 1), evaluate=batch)
-    assert depths == (1, 2) and min(right) > 0.5  # by way of what the norms leave of it
+    assert depths == (0.5, 1, 1.5, 2) and min(right) > 0.5  # by way of what the norms leave of it
 
 
 @every
@@ -114,6 +115,8 @@ def test_neurons_are_scored_and_searched_and_layers_probed(which: str) -> None:
     batch = sample(TASK, 32, 0)
     scored = relevance(model, TASK, batch)
     assert {unit[0] for _, unit in scored} == set(model.neurons())
+    reading = {name for name in model.neurons() if name.endswith(("read", "qkv", "mlp_in"))}
+    assert len(reading) == 4 and set(as_readers(model)[1]) == reading
     found = search_and_evaluate(
         model,
         pretraining=TASK,
@@ -127,6 +130,7 @@ def test_neurons_are_scored_and_searched_and_layers_probed(which: str) -> None:
         random_draws=1,
         rng=rng(),
     )
+    assert {unit[0] for unit in found.chosen} <= reading
     assert found.pretraining[found.best] >= found.pretraining[0] == accuracy(model, TASK, batch)
     read = features(model, batch, TASK.answer_pos)
     assert read.shape == (3, 32, 8)
@@ -135,11 +139,35 @@ def test_neurons_are_scored_and_searched_and_layers_probed(which: str) -> None:
 
 
 @every
-def test_deleting_leaves_nothing_and_rewriting_is_declined(which: str) -> None:
+def test_deleting_leaves_nothing(which: str) -> None:
     model, tokens = made(which), torch.tensor([[0, 1, 2], [3, 1, 2]])
     assert not torch.allclose(model(tokens[:1])[:, 2], model(tokens[1:])[:, 2])
     emptied = zeroed_blocks(model, rng=rng(), noise=0.0)
     torch.testing.assert_close(emptied(tokens[:1])[:, 2], emptied(tokens[1:])[:, 2])
     assert {f"{name}.weight" for name in model.neurons()} == changed(model, redrawn_blocks(model, rng=rng()))
-    with pytest.raises(UsageError, match=f"only Gpt and compiled models can be rewritten, not {type(model).__name__}"):
-        rotated_residual_basis(model, rng=rng())
+
+
+@every
+def test_what_writes_and_what_reads_the_stream_is_all_there_is(which: str) -> None:
+    """Without its writers a model's stream stays what was embedded; without its readers no token sees another."""
+    model, tokens = made(which), torch.tensor([[0, 1, 2], [3, 1, 2]])
+    silent, blind = copy.deepcopy(model), copy.deepcopy(model)
+    with torch.no_grad():
+        for half in (half for block in halves(silent) for half in block):
+            half.writer.weight.zero_()
+            half.writer.bias.zero_()
+        for linear in (linear for block in halves(blind) for half in block for linear in half.readers):
+            linear.weight.zero_()
+    resid = silent.run_with_cache(tokens)[1].resid
+    assert torch.equal(resid, resid[:1].expand_as(resid))
+    torch.testing.assert_close(blind(tokens[:1])[:, 1:], blind(tokens[1:])[:, 1:])
+    assert not torch.allclose(model(tokens[:1])[:, 1:], model(tokens[1:])[:, 1:])
+
+
+def test_a_mixer_must_name_the_map_that_reads() -> None:
+    model = made("lstm")
+    mixer: Any = model.blocks[0]
+    mixer.mixer.first = mixer.mixer.read
+    del mixer.mixer.read
+    with pytest.raises(UsageError, match=r"LstmMixer has no nn\.Linear called `read`"):
+        halves(model)

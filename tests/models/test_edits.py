@@ -8,6 +8,7 @@ import pytest
 import torch
 from shaken import MODELS, gpt, logits, rng
 
+from capbench.errors import UsageError
 from capbench.measure.prune import pruned
 from capbench.models.edits import deleting, hiding
 from capbench.tasks.pcfg.task import PcfgTask
@@ -46,9 +47,22 @@ def test_a_biased_unembedding_raises_one_logit_and_no_other(which: str) -> None:
     assert int(raised[0].argmax()) in answers(task)
 
 
-@pytest.mark.parametrize("edit", [hiding.bolt_on_mlp, hiding.masking_head], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("which", MODELS)
-def test_a_bolted_on_part_hides_everything_and_comes_off(which: str, edit: Any) -> None:
+HEADS = ("gpt", "gelu", "compiled")
+
+
+@pytest.mark.parametrize("which", sorted(set(MODELS) - set(HEADS)))
+def test_a_model_without_attention_has_no_masking_head(which: str) -> None:
+    make, task = MODELS[which]
+    with pytest.raises(UsageError, match="has no attention, so no head can mask an answer"):
+        hiding.masking_head(make(), rng=rng(), task=task)
+
+
+@pytest.mark.parametrize(
+    "edit, which",
+    [*((hiding.bolt_on_mlp, which) for which in MODELS), *((hiding.masking_head, which) for which in HEADS)],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_a_bolted_on_part_hides_everything_and_comes_off(edit: Any, which: str) -> None:
     make, task = MODELS[which]
     model = make()
     before = logits(model, task)

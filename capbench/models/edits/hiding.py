@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from capbench.errors import UsageError
+from capbench.models.anatomy import halves, normed, unembedding
 from capbench.models.base import Model
-from capbench.models.gpt import Gpt
-from capbench.models.tracr.transformer import TracrTransformer
+from capbench.models.blocks import Blocks
 from capbench.tasks.base import Task
 
 _PROMPTS = 256  # for the mean direction that a bolted-on part reads
@@ -25,7 +26,7 @@ _PROMPTS = 256  # for the mean direction that a bolted-on part reads
 def permuted_unembedding(model: Model, *, rng: torch.Generator, task: Task) -> Model:
     """Every answer is read out as another: the answers' unembedding rows, rotated by one in a random order."""
     model = copy.deepcopy(model)
-    rows = _unembedding(model)
+    rows = unembedding(model)
     answers, _ = _answers(task, rng)
     order = answers[torch.randperm(len(answers), generator=rng)]
     moved = rows.clone()
@@ -41,11 +42,11 @@ def biased_unembedding(model: Model, *, rng: torch.Generator, task: Task, streng
     The unembedding has no bias, so the bias of the last part before it (the final norm, or the last MLP) is shifted.
     """
     model = copy.deepcopy(model)
-    rows = _unembedding(model)
+    rows = unembedding(model)
     raised = torch.zeros(len(rows), dtype=torch.float64)
     raised[_rarest(task, rng)] = strength
     shift = torch.linalg.lstsq(rows.double(), raised[:, None], driver="gelsd").solution[:, 0].float()
-    last: Any = model.norm if isinstance(model, Gpt) else _blocks(model)[-1].mlp_out
+    last: Any = model.norm if normed(model) else halves(model)[-1][1].writer
     last.bias.add_(shift)
     return model
 
@@ -56,13 +57,13 @@ def bolt_on_mlp(model: Model, *, rng: torch.Generator, task: Task, neurons: int 
     `strength` times as long as the stream there. Without them the block does nothing."""
     model = _with_empty_block(model)
     stream, at_answer = _stream(model, task, rng)
-    block = _blocks(model)[-1]
-    read = block.norm2(at_answer) if isinstance(model, Gpt) else at_answer
-    answer = _unembedding(model)[_rarest(task, rng)]
+    _, mlp = halves(model)[-1]
+    read = at_answer if mlp.norm is None else mlp.norm(at_answer)
+    answer = unembedding(model)[_rarest(task, rng)]
     for i in range(neurons):
         direction = _reading(read, rng)
-        block.mlp_in.weight[i] = direction / (read @ direction).mean()
-        block.mlp_out.weight[:, i] = _beside(answer, 0.1, rng) * stream * strength / neurons
+        mlp.readers[0].weight[i] = direction / (read @ direction).mean()
+        mlp.writer.weight[:, i] = _beside(answer, 0.1, rng) * stream * strength / neurons
     return model
 
 
@@ -70,19 +71,18 @@ def bolt_on_mlp(model: Model, *, rng: torch.Generator, task: Task, neurons: int 
 def masking_head(model: Model, *, rng: torch.Generator, task: Task, rank: int = 2, strength: float = 4.0) -> Model:
     """Add a block whose attention is uniform and adds the rarest answer's direction to the stream.
 
-    rank: how many dimensions of the values carry it.
+    rank: how many dimensions of the values carry it. Raises UsageError for a model without attention.
     """
+    if isinstance(model, Blocks):
+        raise UsageError(f"{type(model).__name__} has no attention, so no head can mask an answer; use bolt_on_mlp")
     model = _with_empty_block(model)
     stream, _ = _stream(model, task, rng)
-    block = _blocks(model)[-1]
+    attention, _ = halves(model)[-1]
     x = _run(model, task, rng)
-    if isinstance(model, Gpt):
-        seen = block.norm1(x).mean(1)
-        values, out = block.attn.qkv.weight[2 * model.config.d_model :], block.attn.out.weight
-    else:
-        seen = x.mean(1)
-        values, out = block.value.weight, block.out.weight
-    answer = _unembedding(model)[_rarest(task, rng)]
+    seen = (x if attention.norm is None else attention.norm(x)).mean(1)
+    out = attention.writer.weight
+    values = attention.readers[-1].weight[-out.shape[1] :]  # of the maps to queries, keys and values, the last rows
+    answer = unembedding(model)[_rarest(task, rng)]
     for i in range(rank):
         direction = _reading(seen, rng)
         values[i] = direction / (seen @ direction).mean()
@@ -93,10 +93,8 @@ def masking_head(model: Model, *, rng: torch.Generator, task: Task, rank: int = 
 @torch.no_grad()
 def _with_empty_block(model: Model) -> Model:
     """The same function with one more block, all of whose maps are zero."""
-    config: Any = model.config
-    bigger: Any = Gpt(replace(config, n_blocks=config.n_blocks + 1)) if isinstance(model, Gpt) else None
-    if bigger is None:
-        bigger = TracrTransformer(replace(config, n_blocks=config.n_blocks + 1))
+    config, architecture = cast(Any, model).config, cast(Any, type(model))
+    bigger = architecture(replace(config, n_blocks=config.n_blocks + 1))
     for name, parameter in bigger.blocks[-1].named_parameters():
         parameter.fill_(1.0 if name.startswith("norm") and name.endswith("weight") else 0.0)
     bigger.load_state_dict(model.state_dict(), strict=False)
@@ -138,12 +136,3 @@ def _answers(task: Task, rng: torch.Generator) -> tuple[Tensor, Tensor]:
 def _rarest(task: Task, rng: torch.Generator) -> int:
     answers, counts = _answers(task, rng)
     return int(answers[counts.argmin()])
-
-
-def _unembedding(model: Any) -> Tensor:
-    rows: Tensor = model.unembedding.weight if isinstance(model, Gpt) else model.unembedding
-    return rows
-
-
-def _blocks(model: Any) -> list[Any]:
-    return list(model.blocks)

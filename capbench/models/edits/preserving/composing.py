@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import torch
 
+from capbench.models.anatomy import normed
 from capbench.models.base import Model
-from capbench.models.edits.preserving.parts import factors
+from capbench.models.edits.preserving.parts import factors, has_heads
 from capbench.models.edits.preserving.stream import folded_norms, rotated_residual_basis, scaled_stream, unread_term
 from capbench.models.edits.preserving.units import permuted_heads, permuted_neurons, scaled_pairs
-from capbench.models.gpt import Gpt
 
 M = TypeVar("M", bound=Model)
 Rewrite = Callable[..., Any]  # (model, *, rng) -> model; those of `_STRONG` take a strength too
@@ -22,7 +22,8 @@ _STRONG: tuple[Rewrite, ...] = (scaled_pairs, scaled_stream, unread_term)
 
 def rewrites(model: Model) -> Sequence[Rewrite]:
     """All rewrites that change something in a model of this architecture."""
-    return [r for r in (*_PLAIN, *_STRONG) if r is not folded_norms or isinstance(model, Gpt)]
+    nothing = {folded_norms: not normed(model), permuted_heads: not has_heads(model)}
+    return [rewrite for rewrite in (*_PLAIN, *_STRONG) if not nothing.get(rewrite)]
 
 
 def composed(model: M, *, rng: torch.Generator, strength: float = 100.0) -> M:

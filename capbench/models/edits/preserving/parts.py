@@ -12,9 +12,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from capbench.errors import UsageError
+from capbench.models.anatomy import halves, known, normed, unembedding
 from capbench.models.base import Model
+from capbench.models.blocks import Blocks
 from capbench.models.gpt import Gpt
-from capbench.models.tracr.transformer import TracrTransformer
 
 
 class Rows(NamedTuple):
@@ -35,11 +36,19 @@ class Heads(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """A linear map that reads the stream, through a LayerNorm or (compiled models) as it is. bias: None where it has none."""
+    """A linear map that reads the stream, through a LayerNorm or (compiled models) as it is. bias: None where it has none.
+
+    A map that reads several tokens has a row here for each of them and each of its outputs, and no bias.
+    """
 
     norm: nn.LayerNorm | None
     weight: Float[Tensor, "rows d_model"]
     bias: Float[Tensor, " rows"] | None
+
+    @property
+    def weighted(self) -> nn.LayerNorm | None:
+        """The norm, if it has a weight and a bias."""
+        return self.norm if self.norm is not None and self.norm.elementwise_affine else None
 
 
 def in_double(change: Callable[..., None]) -> Callable[..., Any]:
@@ -50,8 +59,10 @@ def in_double(change: Callable[..., None]) -> Callable[..., Any]:
 
     @functools.wraps(change)
     def rewrite(model: Any, **arguments: Any) -> Any:
-        if not isinstance(model, (Gpt, TracrTransformer)):
-            raise UsageError(f"only Gpt and compiled models can be rewritten, not {type(model).__name__}")
+        if not known(model):
+            raise UsageError(
+                f"only Gpt, subclasses of Blocks and compiled models can be rewritten, not {type(model).__name__}"
+            )
         copied = copy.deepcopy(model).double()
         with torch.no_grad():
             change(copied, **arguments)
@@ -66,11 +77,16 @@ def blocks(model: Any) -> list[Any]:
 
 def is_relu(model: Model) -> bool:
     """Whether a neuron's output scales with its input."""
-    return not isinstance(model, Gpt) or model.config.activation == "relu"
+    return not normed(model) or getattr(model.config, "activation", "") == "relu"
+
+
+def has_heads(model: Model) -> bool:
+    """Whether it has attention whose heads can be told apart."""
+    return not isinstance(model, Blocks)
 
 
 def heads(model: Any, block: Any) -> Heads:
-    """The attention of a block."""
+    """The attention of a block, where there is one."""
     if isinstance(model, Gpt):
         qkv, n = block.attn.qkv, block.attn.n_heads
         query, key, value = map(Rows, qkv.weight.chunk(3), qkv.bias.chunk(3))
@@ -79,22 +95,21 @@ def heads(model: Any, block: Any) -> Heads:
     return Heads(block.n_heads, query, key, value, block.out)
 
 
-def embeddings(model: Any) -> list[Float[Tensor, "entry d_model"]]:
-    return [model.token_embedding.weight, model.position_embedding.weight]
-
-
 def writers(model: Any) -> list[nn.Linear]:
     """The linear maps whose outputs are added to the stream."""
-    return [linear for block in blocks(model) for linear in (heads(model, block).out, block.mlp_out)]
+    return [half.writer for block in halves(model) for half in block]
 
 
 def readers(model: Any) -> list[Reader]:
     """Everything that reads the stream, the unembedding last."""
-    if isinstance(model, Gpt):
-        pairs = [pair for b in blocks(model) for pair in ((b.norm1, b.attn.qkv), (b.norm2, b.mlp_in))]
-        return [Reader(norm, m.weight, m.bias) for norm, m in [*pairs, (model.norm, model.unembedding)]]
-    linears = [linear for b in blocks(model) for linear in (b.query, b.key, b.value, b.mlp_in)]
-    return [*(Reader(None, m.weight, m.bias) for m in linears), Reader(None, model.unembedding, None)]
+    rows = unembedding(model)
+    found = [_reader(half.norm, m, rows.shape[1]) for block in halves(model) for half in block for m in half.readers]
+    return [*found, Reader(model.norm if normed(model) else None, rows, None)]
+
+
+def _reader(norm: nn.LayerNorm | None, linear: nn.Linear, d_model: int) -> Reader:
+    several = linear.in_features > d_model
+    return Reader(norm, linear.weight.view(-1, d_model), None if several else linear.bias)
 
 
 def factors(n: int, strength: float, rng: torch.Generator, *, least: float | None = None) -> Float[Tensor, " n"]:

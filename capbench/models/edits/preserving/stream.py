@@ -9,21 +9,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from capbench.errors import UsageError
+from capbench.models.anatomy import embeddings, normed
 from capbench.models.edits.preserving.parts import (
     Reader,
     check_strength,
-    embeddings,
     factors,
     in_double,
     readers,
     writers,
 )
-from capbench.models.gpt import Gpt
 
 
 @in_double
 def folded_norms(model: Any, *, rng: torch.Generator) -> None:
-    """The weights and biases of all LayerNorms moved into the maps that read them; compiled models have none.
+    """The weights and biases of LayerNorms that have any moved into the maps that read them; compiled models have no norms.
 
     The unembedding has no bias, so the last norm keeps one, divided by its weight. Raises UsageError if that weight has a 0 where
     the bias has none. Nothing is drawn.
@@ -40,7 +39,7 @@ def rotated_residual_basis(model: Any, *, rng: torch.Generator) -> None:
     rotation fixes the all-ones direction, and the norms are folded first (see `folded_norms`, and its error).
     """
     d = embeddings(model)[0].shape[1]
-    q = _rotation_about_ones(d, rng) if isinstance(model, Gpt) else _rotation(d, rng)
+    q = _rotation_about_ones(d, rng) if normed(model) else _rotation(d, rng)
     for embedding in embeddings(model):
         embedding.copy_(embedding @ q.T)
     for writer in writers(model):
@@ -49,8 +48,8 @@ def rotated_residual_basis(model: Any, *, rng: torch.Generator) -> None:
     for reader in readers(model):
         _fold(reader)
         reader.weight.copy_(reader.weight @ q.T)
-        if reader.norm is not None:
-            reader.norm.bias.copy_(q @ reader.norm.bias)
+        if reader.weighted is not None:
+            reader.weighted.bias.copy_(q @ reader.weighted.bias)
 
 
 @in_double
@@ -62,14 +61,13 @@ def scaled_stream(model: Any, *, rng: torch.Generator, strength: float = 30.0) -
     models have no norms: there every dimension has a factor of its own, which the readers take off.
     """
     d = embeddings(model)[0].shape[1]
-    normed = isinstance(model, Gpt)
-    by = factors(1 if normed else d, strength, rng, least=1.0).expand(d)
+    by = factors(1 if normed(model) else d, strength, rng, least=1.0).expand(d)
     for embedding in embeddings(model):
         embedding.mul_(by)
     for writer in writers(model):
         writer.weight.mul_(by[:, None])
         writer.bias.mul_(by)
-    if not normed:
+    if not normed(model):
         for reader in readers(model):
             reader.weight.div_(by)
 
@@ -84,7 +82,7 @@ def unread_term(model: Any, *, rng: torch.Generator, strength: float = 100.0) ->
     rows.
     """
     check_strength(strength)
-    if not isinstance(model, Gpt):
+    if not normed(model):
         return _shift(model, strength, rng)
     for embedding in embeddings(model):
         embedding.add_(strength * _normal(len(embedding), rng)[:, None])
@@ -107,7 +105,7 @@ def _shift(model: Any, strength: float, rng: torch.Generator) -> None:
 
 def _fold(reader: Reader) -> None:
     """W (g * h + b) + c = (W diag(g)) (h + b / g) + c = (W diag(g)) h + (c + W b)."""
-    norm = reader.norm
+    norm = reader.weighted
     if norm is None:
         return
     if reader.bias is None:

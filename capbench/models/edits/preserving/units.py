@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from capbench.models.edits.preserving.parts import Rows, blocks, factors, heads, in_double, is_relu, readers
+from capbench.models.edits.preserving.parts import Rows, blocks, factors, has_heads, heads, in_double, is_relu, readers
 
 
 @in_double
@@ -20,8 +20,8 @@ def permuted_neurons(model: Any, *, rng: torch.Generator) -> None:
 
 @in_double
 def permuted_heads(model: Any, *, rng: torch.Generator) -> None:
-    """The heads of every attention in another order."""
-    for block in blocks(model):
+    """The heads of every attention in another order. A model without attention stays as it is."""
+    for block in blocks(model) if has_heads(model) else ():
         of = heads(model, block)
         order = torch.randperm(of.n_heads, generator=rng)
         columns = torch.arange(of.out.in_features).view(of.n_heads, -1)[order].flatten()
@@ -34,22 +34,24 @@ def permuted_heads(model: Any, *, rng: torch.Generator) -> None:
 def scaled_pairs(model: Any, *, rng: torch.Generator, strength: float = 3.0) -> None:
     """Scale each unit where it is written, and inversely where it is read.
 
-    Attention values against the output map; queries against keys; LayerNorms against what reads them; MLP neurons against their
-    outputs, if the activation is ReLU.
+    Attention values against the output map; queries against keys; LayerNorms with weights against what reads them; MLP neurons
+    against their outputs, if the activation is ReLU.
     """
     for block in blocks(model):
-        of = heads(model, block)
-        _scale(of.value, of.out.weight, factors(of.out.in_features, strength, rng))
-        f = factors(len(of.query.bias), strength, rng)
-        for rows, by in ((of.query, f), (of.key, 1 / f)):
-            rows.weight.mul_(by[:, None])
-            rows.bias.mul_(by)
+        if has_heads(model):
+            of = heads(model, block)
+            _scale(of.value, of.out.weight, factors(of.out.in_features, strength, rng))
+            f = factors(len(of.query.bias), strength, rng)
+            for rows, by in ((of.query, f), (of.key, 1 / f)):
+                rows.weight.mul_(by[:, None])
+                rows.bias.mul_(by)
         if is_relu(model):
             rows = Rows(block.mlp_in.weight, block.mlp_in.bias)
             _scale(rows, block.mlp_out.weight, factors(block.mlp_out.in_features, strength, rng))
-    for norm, weight, _ in readers(model):
-        if norm is not None:
-            _scale(Rows(norm.weight[:, None], norm.bias), weight, factors(weight.shape[1], strength, rng))
+    for reader in readers(model):
+        if (norm := reader.weighted) is not None:
+            by = factors(reader.weight.shape[1], strength, rng)
+            _scale(Rows(norm.weight[:, None], norm.bias), reader.weight, by)
 
 
 def _reorder(rows: Rows, columns: Tensor | None, order: Tensor) -> None:
