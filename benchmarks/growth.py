@@ -58,7 +58,7 @@ def test_growth(judge):
 
 def models(folder: Path) -> Cost:
     """Plan a number of models, see which are missing, make and store them (initialised ones: nothing is trained)."""
-    config, runs = smoke().gpt(smoke().setting), iter(range(10**6))
+    config, runs = smoke().model(smoke().setting), iter(range(10**6))
 
     def of(number: int) -> Callable[[], object]:
         def work() -> None:

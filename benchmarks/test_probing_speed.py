@@ -16,7 +16,7 @@ from capbench.tasks.pcfg.task import PcfgTask
 @pytest.fixture
 def model():
     preset = small()
-    return Gpt.initialised(preset.gpt(preset.setting), torch.Generator().manual_seed(0))
+    return Gpt.initialised(preset.model(preset.setting), torch.Generator().manual_seed(0))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from capbench.studies.pcfg.study import PcfgCounter
 @pytest.fixture
 def model():
     preset = small()
-    return Gpt.initialised(preset.gpt(preset.setting), torch.Generator().manual_seed(0))
+    return Gpt.initialised(preset.model(preset.setting), torch.Generator().manual_seed(0))
 
 
 def test_relevance(benchmark, model):

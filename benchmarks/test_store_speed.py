@@ -20,7 +20,7 @@ MANY = 20
 @pytest.fixture
 def tensors():
     preset = small()
-    return Gpt.initialised(preset.gpt(preset.setting), torch.Generator().manual_seed(0)).state_dict()
+    return Gpt.initialised(preset.model(preset.setting), torch.Generator().manual_seed(0)).state_dict()
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def agreement(scale: Scale) -> Iterator[Row]:
     found: dict[str, tuple[Fit, float]] = {}
     for name, precision, tf32 in PRECISIONS:
         config = replace(preset.pretraining(preset.pretrain_steps, 0, scale.device), precision=precision)
-        model = Gpt.initialised(preset.gpt(preset.setting), torch.Generator().manual_seed(0))
+        model = Gpt.initialised(preset.model(preset.setting), torch.Generator().manual_seed(0))
         with allowing(tf32):
             found[name] = fit(model, task, config), accuracy(model, asked, batch)
     for name, (fitted, right) in found.items():
@@ -178,7 +178,7 @@ def measuring(scale: Scale) -> Iterator[Row]:
     """Pruning and probing of a paper-size model, from strings to figures."""
     preset = scale.stacked
     study = PcfgCounter(preset=preset)
-    model = Gpt.initialised(preset.gpt(preset.setting), torch.Generator().manual_seed(0)).to(scale.device).eval()
+    model = Gpt.initialised(preset.model(preset.setting), torch.Generator().manual_seed(0)).to(scale.device).eval()
     bench, built = Bench(study=study, seed=0), _Built(model)
     for what, reading in (
         ("pruning", lambda: list(pruning(bench, tuned=built))),

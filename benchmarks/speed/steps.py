@@ -78,7 +78,7 @@ class Setup:
         """Pretraining under the high prior, or another task."""
         train = replace(preset.pretraining(steps, 0, device), precision=precision)
         drawn = Drawn.of(task or pretraining(preset.setting, preset.priors["high"]), preset.batch_size)
-        return cls(model=preset.gpt(preset.setting), task=drawn, train=train)
+        return cls(model=preset.model(preset.setting), task=drawn, train=train)
 
     def new_model(self, seed: int = 0) -> Gpt:
         return Gpt.initialised(self.model, torch.Generator().manual_seed(seed))

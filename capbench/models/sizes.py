@@ -45,8 +45,7 @@ class ConvolutionConfig(BlocksConfig):
     def _cure(self) -> str:
         if not self.n_blocks:
             return "there must be blocks"
-        enough = next(kernel for kernel in range(1, self.seq_len + 1) if kernel**self.n_blocks >= self.seq_len)
-        return f"kernel must be at least {enough}"
+        return f"kernel must be at least {enough_taps(self.seq_len, self.n_blocks)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +77,11 @@ class LinearAttentionConfig(BlocksConfig):
         super().__post_init__()
         _at_least_one(n_heads=self.n_heads, chunk=self.chunk)
         _divisible(self.d_model, self.n_heads)
+
+
+def enough_taps(seq_len: int, n_blocks: int) -> int:
+    """The fewest taps of a dilated convolution with which the last token sees all others."""
+    return next(kernel for kernel in range(1, seq_len + 1) if kernel**n_blocks >= seq_len)
 
 
 def _at_least_one(**sizes: int) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from capbench.plugin.architectures import case_of
+
 if TYPE_CHECKING:
     from capbench.session.run import CapbenchSession
 
@@ -22,7 +24,7 @@ class Expecting:
         for item in items:
             marker = item.get_closest_marker("claim")
             if marker is not None and marker.args and "judge" in getattr(item, "fixturenames", ()):
-                case = item.callspec.params.get("case")  # type: ignore[attr-defined]
+                case = case_of(item)
                 claim, study = str(marker.args[0]), str(marker.kwargs.get("study", "pcfg-counter"))
                 self._watch.collected(
                     f"{claim}[{case}]" if str(case or "") else claim, self._session.studies.subject(study, case)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capbench.errors import CapbenchError, UsageError
+from capbench.plugin.architectures import case_of
 from capbench.plugin.benchmarks import times_wanted
 from capbench.plugin.items import body_of, claim_of, may_run, no_test_runs, strategy_of
 from capbench.plugin.keys import JUDGE
@@ -93,7 +94,7 @@ def needing_models(items: Iterable[pytest.Item]) -> Collected:
         with contextlib.suppress(UsageError):
             if "judge" in item.fixturenames:  # type: ignore[attr-defined]
                 params = item.callspec.params  # type: ignore[attr-defined]
-                tests.append((claim_of(item), params.get("case"), params["capbench_method"]))
+                tests.append((claim_of(item), case_of(item), params["capbench_method"]))
                 bodies.append(body_of(item))
             else:
                 method = item.callspec.params["capbench_method"]  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from capbench.errors import UsageError
+from capbench.plugin import architectures
 from capbench.plugin.attempts import number_tests
 from capbench.plugin.benchmarks import ClaimsAreBenchmarks, benchmarked, has_benchmarks
 from capbench.plugin.expecting import Expecting
@@ -85,6 +86,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         methods = ("",)
     ids = [f"method={m}" for m in methods] if len(methods) > 1 else [pytest.HIDDEN_PARAM]
     metafunc.parametrize("capbench_method", methods, ids=ids)
+    architectures.repeat(metafunc)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    architectures.name_it(item)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -96,7 +102,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marker = item.get_closest_marker("claim")
         if marker is not None and marker.args:
             item.extra_keyword_matches.add(str(marker.args[0]))
-        (kept if asked_for(item, options) else dropped).append(item)
+        (kept if asked_for(item, options) and architectures.asked_for(item) else dropped).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
@@ -113,15 +119,21 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
 
 @pytest.fixture
-def case() -> Case:
-    """The parameters of the test. Suites parametrize it; this empty one is for claims without parameters."""
+def case(request: pytest.FixtureRequest) -> Case:
+    """The parameters of the test. Suites parametrize it; this is for claims without parameters, but for an architecture."""
     from capbench.studies.judge import Case
 
-    return Case()
+    return architectures.case_of(request.node) or Case()
 
 
 @pytest.fixture
-def judge(request: pytest.FixtureRequest, capbench_method: str, case: Case) -> Judge:
+def capbench_architecture() -> str:
+    """The architecture that --capbench-architecture asks for; '' for the study's own. In the test's case, too."""
+    return ""
+
+
+@pytest.fixture
+def judge(request: pytest.FixtureRequest, capbench_method: str, capbench_architecture: str, case: Case) -> Judge:
     """Decides one claim for one method: measure, check controls, decide. See capbench/studies/judge.py."""
     item = request.node
     try:

@@ -15,6 +15,7 @@ from capbench.session.options.checked import Options
 from capbench.studies import registry
 from capbench.studies.base import FineTuningStudy, Study
 from capbench.studies.judge import BySeed, Case, Claim
+from capbench.studies.pcfg.architectures import with_architecture
 from capbench.studies.pcfg.factory import own
 from capbench.studies.pcfg.own import PcfgOwn, TaskSpec
 from capbench.verdicts import looks
@@ -36,6 +37,15 @@ class Needed:
     blocked: str = ""
 
 
+def architecture_of(case: Mapping[str, Any]) -> str:
+    """The architecture that a case's parameters name; '' for the study's own."""
+    return str(case.get("architecture", ""))
+
+
+def _without_architecture(case: Case) -> Case:
+    return Case(**{name: value for name, value in case.parameters.items() if name != "architecture"})
+
+
 def each(steps: BySeed) -> list[Step]:
     """Those of all seeds, as a list."""
     return [step for by_name in steps.values() for step in by_name.values()]
@@ -49,7 +59,7 @@ class Studies:
         self.scale = options.scale
         self.seeds = tuple(range(options.seeds))  # of every claim
         self.most = tuple(range(looks.SEEDS[-1])) if options.auto else self.seeds  # of a claim that stays undecided
-        self._made: dict[tuple[str, str], Study | UsageError] = {}
+        self._made: dict[tuple[str, str, str], Study | UsageError] = {}
 
     def method(self, spec: str) -> MethodRef | MethodError:
         """The method, or why it cannot be used."""
@@ -60,9 +70,9 @@ class Studies:
         found = self.method(spec) if spec else None
         return found.name if isinstance(found, MethodRef) else spec
 
-    def of(self, claim: Claim, method: str) -> Study:
-        """The study of a claim, for one method; a study without models if it cannot be made."""
-        found = self._study(claim.study, method)
+    def of(self, claim: Claim, case: Case, method: str) -> Study:
+        """The study of a case of a claim, for one method; a study without models if it cannot be made."""
+        found = self._study(claim.study, method, architecture_of(case.parameters))
         return Unmade(task_name=claim.study, preset=_Scale(self.scale)) if isinstance(found, UsageError) else found
 
     def own(self, task: TaskSpec, method: str) -> PcfgOwn:
@@ -71,7 +81,7 @@ class Studies:
 
     def subject(self, study: str, case: Case | None) -> str:
         """The id of the capability verdict on this case's model; '' if there is none."""
-        found = self._study(study, "")
+        found = self._study(study, "", architecture_of(case.parameters if case else {}))
         if isinstance(found, UsageError) or case is None or not found.toolbox.judges(case.parameters):
             return ""
         return f"{found.task_name}[{case}]"
@@ -80,12 +90,13 @@ class Studies:
         """The test's models, or why there are none. seeds: if none are given, those of every claim."""
         if method and isinstance(error := self.method(method), MethodError):
             return Needed(blocked=str(error))
-        study = self._study(claim.study, method)
+        study = self._study(claim.study, method, architecture_of(case.parameters))
         if isinstance(study, UsageError):
             return Needed(blocked=str(study))
         try:
-            every = {seed: claim.models(study, seed, case) for seed in tuple(seeds) or self.seeds}
-            always = {s: {name: models[name] for name in claim.needs(study, s, case)} for s, models in every.items()}
+            plain = _without_architecture(case)  # which is the study's, not the claim's
+            every = {seed: claim.models(study, seed, plain) for seed in tuple(seeds) or self.seeds}
+            always = {s: {name: models[name] for name in claim.needs(study, s, plain)} for s, models in every.items()}
         except Exception as error:  # a mistake in one suite must not stop the others
             return Needed(blocked=f"the models of {claim.id}[{case}] cannot be determined: {one_line(error)}")
         return Needed(always=always, if_lost=every)
@@ -97,23 +108,25 @@ class Studies:
     def _toolbox(self, record: Record) -> Toolbox | None:
         # Results of schemas 1 to 5 do not name the study of a record; no two studies share a task name.
         for name in [record.study] if record.study else self.options.studies:
-            found = self._study(name, "")
+            found = self._study(name, "", architecture_of(dict(part.split("=", 1) for part in _parts(record.case))))
             if not isinstance(found, UsageError) and (record.study or found.task_name == record.task):
                 return found.toolbox
         return None
 
-    def _study(self, name: str, method: str) -> Study | UsageError:
-        """The study, or why it cannot be made."""
-        if (name, method) not in self._made:
+    def _study(self, name: str, method: str, architecture: str) -> Study | UsageError:
+        """The study, or why it cannot be made. architecture: '' for the study's own."""
+        which = (name, method, architecture)
+        if which not in self._made:
             try:
                 if self.options.task is not None and name == OWN_IN_PLACE_OF:
-                    self._made[name, method] = self.own(self.options.task, method)
+                    made: Study = self.own(self.options.task, method)
                 else:
-                    made = registry.make(name, self.options.studies, method=self._ref(method), **self._settings)
-                    self._made[name, method] = self._attacked(made)
+                    plain = registry.make(name, self.options.studies, method=self._ref(method), **self._settings)
+                    made = self._attacked(plain)
+                self._made[which] = with_architecture(made, architecture) if architecture else made
             except UsageError as error:
-                self._made[name, method] = error
-        return self._made[name, method]
+                self._made[which] = error
+        return self._made[which]
 
     def _attacked(self, made: S) -> S:
         """The study with the attacks that are asked for; one that does not fine-tune knows none."""
@@ -127,6 +140,11 @@ class Studies:
     def _settings(self) -> dict[str, Any]:
         o = self.options
         return {"scale": o.scale, "device": o.device, "precision": o.precision}
+
+
+def _parts(case: str) -> list[str]:
+    """Of a case as a record has it, `name=value` each."""
+    return [part for part in case.split(",") if "=" in part]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,47 +12,16 @@ Controls: the base model knows what it was taught; the model that was never taug
 these two apart. None is about the fine-tuned model: whatever a method makes of it has a state.
 """
 
-from functools import partial
-
 import pytest
 
 from capbench.results import CapabilityState
-from capbench.studies.attacks import readings_of_revival
-from capbench.studies.conditions import LOST, base_knows
 from capbench.studies.judge import Case
-from capbench.studies.pcfg.claims import revived, tuned
-from capbench.studies.pcfg.readings import behaviour, patching, pruning_search, retention, wrong_answers
-from capbench.studies.readings import finetuning_curves
-from capbench.studies.relabelling import relabelling
-
-needs_where_lost = partial(revived, scrft_rates=["medium"])
+from capbench.studies.pcfg.claims import needed_for_a_state, state_is, tuned
+from capbench.studies.pcfg.readings import wrong_answers
 
 
 def claim(source, study="pcfg-counter"):
-    return pytest.mark.claim("verdict", source=source, study=study, needs=tuned, needs_where_lost=needs_where_lost)
-
-
-def state_is(judge, expected, *also):
-    """Ask every tool of the study, check the controls, and decide whether the model is in the expected state."""
-    judge.measure(
-        (behaviour, ["base", "tuned"]),
-        (finetuning_curves, ["tuned"]),
-        *also,
-        where_lost=(
-            (behaviour, ["never"]),
-            *readings_of_revival(judge.models),
-            (retention, ["base", "tuned", "never", "twin", "anchor_*"]),
-            (pruning_search, ["tuned"]),
-            (relabelling, ["tuned", "twin"]),
-            (patching, ["base", "tuned", "never"]),
-        ),
-    )
-    base_knows(judge, "base", "O_PT", *["O_FT"] * (judge.case.prior == "high"))
-    if judge.lost:
-        base_knows(judge, "never", "O_FT")
-        judge.control("O_PT accuracy of the never-taught model", judge["never.O_PT.c_te0"], high=LOST)
-        judge.control("bits per sample, never taught - pretrained", judge["probing.range"], low=0.20)
-    judge.decide_state(expected)
+    return pytest.mark.claim("verdict", source=source, study=study, needs=tuned, needs_where_lost=needed_for_a_state)
 
 
 @claim("Sec. 5.1, Fig. 5-9, Table 5")
@@ -69,7 +38,7 @@ def state_is(judge, expected, *also):
 def test_under_weak_relevance_the_capability_is_wrapped(judge):
     """Under weak relevance, fine-tuning hides the old capability and does not delete it: it can be read and is soon revived."""
     # Table 5 leaves at most 17.5 % of O_PT here; Fig. 8 and 9 read and revive it at every C_Tr, Fig. 7 prunes at C_Tr near 1.
-    state_is(judge, CapabilityState.WRAPPED)
+    state_is(judge, CapabilityState.WRAPPED, bits_apart=0.20)
 
 
 @claim("Sec. 5.1, Fig. 5, 6, Table 5")
@@ -85,18 +54,18 @@ def test_under_weak_relevance_the_capability_is_wrapped(judge):
 def test_under_strong_relevance_the_capability_is_intact(judge):
     """Under strong relevance and the small rate, fine-tuning amplifies a capability that was there, and keeps the old one."""
     # Table 5 leaves at least 93 % of O_PT at C_Tr below 1; at C_Tr 1 it leaves 97.6 % at C_Te 0 and 85.1 % at C_Te 1.
-    state_is(judge, CapabilityState.INTACT)
+    state_is(judge, CapabilityState.INTACT, bits_apart=0.20)
 
 
 @claim("App. E.4")
 @pytest.mark.parametrize("case", [Case(prior="low", c_tr=1, lr="medium", wrong_answers=True)], ids=str)
 def test_randft_wraps_the_right_answers(judge):
     """Teaching wrong answers (randFT) deletes the right ones no more than ordinary fine-tuning does: they are wrapped."""
-    state_is(judge, CapabilityState.WRAPPED, (wrong_answers, ["tuned"]))
+    state_is(judge, CapabilityState.WRAPPED, (wrong_answers, ["tuned"]), bits_apart=0.20)
 
 
 @claim("App. E.2", study="pcfg-jailbreak")
 @pytest.mark.parametrize("case", [Case(prior="high", c_tr=0.5, lr="large", duration=0.7)], ids=str)
 def test_what_another_token_gets_round_is_wrapped(judge):
     """Under the fine-tuned token T_NJ of the jailbreak, the old capability is gone from the answers and still in the model."""
-    state_is(judge, CapabilityState.WRAPPED)
+    state_is(judge, CapabilityState.WRAPPED, bits_apart=0.20)

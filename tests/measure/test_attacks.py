@@ -50,7 +50,7 @@ def test_rounding_moves_no_weight_by_more_than_half_a_step_and_is_done_once(row:
 
 def test_lora_changes_adapters_only_and_learns() -> None:
     tiny = study()
-    model: Model = Gpt.initialised(TINY.gpt(TINY.setting), torch.Generator().manual_seed(0))
+    model: Model = Gpt.initialised(TINY.model(TINY.setting), torch.Generator().manual_seed(0))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     untrained = copy.deepcopy(model)
     step = tiny.revival(tiny.initialised(0), 0, lr="medium")

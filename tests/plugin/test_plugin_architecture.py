@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny_suite import lines_with, planned, record, results, run, trained, write_suite
+from tiny_suite import is_usage_error, lines_with, planned, record, results, run, trained, write_suite
 
 ROOT = Path(__file__).parents[2]
 # The line is `architecture=...`; all else is a claim as it is on a GPT.
@@ -58,3 +58,64 @@ def test_a_model_is_named_after_its_architecture() -> None:
     other = replace(found, preset=replace(found.preset, architecture="network:Recurrent"))
     assert other.model_name == "recurrent-1x16"
     assert other.initialised(0).key != found.initialised(0).key
+
+
+CHOSEN = """
+def kinds(bench, **models):
+    for name, built in models.items():
+        yield number(bench, f"is.{type(built.model).__name__}", 1.0)
+
+@about_method("of.tuned")
+@pytest.mark.parametrize("case", [Case(prior="low")], ids=str)
+def test_tuned(judge, case):
+    assert case.architecture == judge.case.architecture
+    judge.measure((kinds, ["base", "tuned"]))
+    judge.decide(at_least([1.0, 1.0], 1, "it"))
+
+@about_method("of.plain")
+def test_plain(judge, case):
+    judge.measure((kinds, ["tuned"]))
+    judge.decide(at_least([1.0, 1.0], 1, f"it on {case}"))
+
+@about_method("of.one")
+@pytest.mark.parametrize("case", [Case(architecture=name) for name in ("gru", "gpt")], ids=str)
+def test_one(judge):
+    judge.measure((kinds, ["tuned"]))
+    judge.decide(at_least([1.0, 1.0], 1, "it"))
+
+@about_method("of.compiled", study="tracr-counter", needs=lambda study, seed, case: {})
+def test_compiled(judge):
+    judge.measure((values, []))
+    judge.decide(at_least(judge["one"], 1, "it"))
+"""
+
+
+def test_claims_of_pcfg_suites_are_tried_on_each_architecture_that_is_asked_for(pytester: pytest.Pytester) -> None:
+    write_suite(pytester, CHOSEN)
+    ended = run(pytester, "--capbench-architecture=lstm", "--capbench-architecture=gru", "--capbench-report=reports")
+    ended.assert_outcomes(passed=6, deselected=3)
+    found = results(pytester)
+    kinds = {(r.claim, r.case): {m.name for m in r.measurements if m.name.startswith("is.")} for r in found.records}
+    assert kinds == {
+        ("of.tuned", "architecture=lstm,prior=low"): {"is.Lstm"},
+        ("of.tuned", "architecture=gru,prior=low"): {"is.Gru"},
+        ("of.plain", "architecture=lstm"): {"is.Lstm"},
+        ("of.plain", "architecture=gru"): {"is.Gru"},
+        ("of.one", "architecture=gru"): {"is.Gru"},
+        ("of.compiled", ""): set(),
+    }
+    assert {r.model for r in found.records if "lstm" in r.case} == {"lstm-2x64"}
+
+
+def test_without_the_option_a_suite_s_own_choice_holds(pytester: pytest.Pytester) -> None:
+    write_suite(pytester, CHOSEN)
+    run(pytester, "-k", "test_one or compiled", "--capbench-report=reports").assert_outcomes(passed=3, deselected=2)
+    found = {r.case: r.model for r in results(pytester).records}
+    assert found == {"architecture=gru": "gru-2x64", "architecture=gpt": "gpt-2x64", "": found[""]}
+
+
+def test_an_unknown_architecture_is_one_line(pytester: pytest.Pytester) -> None:
+    write_suite(pytester, CHOSEN)
+    assert is_usage_error(
+        run(pytester, "--capbench-architecture=lst"), "--capbench-architecture=lst: unknown architecture"
+    )

@@ -26,7 +26,7 @@ CONFIG = replace(STEP.train, steps=4)
 
 @pytest.fixture
 def model() -> Model:
-    return Gpt.initialised(TINY.gpt(TINY.setting), torch.Generator().manual_seed(0))
+    return Gpt.initialised(TINY.model(TINY.setting), torch.Generator().manual_seed(0))
 
 
 def moved(before: Mapping[str, Tensor], after: Model) -> dict[str, Tensor]:
@@ -107,7 +107,7 @@ def test_silence_is_not_the_right_answer() -> None:
         def answer_logits(self, tokens: Tensor, position: int) -> Tensor:
             return 50 * torch.nn.functional.one_hot(self.wanted, self.config.vocab_size).float()
 
-    model = Answers(TINY.gpt(TINY.setting))
+    model = Answers(TINY.model(TINY.setting))
     model.wanted = answers.roll(1)
     assert float(silent(model, batch, task)) < 0.01
     model.wanted = answers

@@ -32,7 +32,7 @@ COUNTING = PcfgTask(setting=SETTING, prior={"a": 1.0})
 
 
 def model(seed: int = 0, **sizes: Any) -> Gpt:
-    config = dataclasses.replace(tiny.TINY.gpt(SETTING), **{"n_blocks": 2, **sizes})
+    config = dataclasses.replace(tiny.TINY.model(SETTING), **{"n_blocks": 2, **sizes})
     return Gpt.initialised(config, torch.Generator().manual_seed(seed))
 
 

@@ -134,7 +134,7 @@ setting = tiny.TINY.setting
 CONFIG = TrainConfig(steps=10**6, batch_size=8, lr=1e-2, seed=0)
 
 def run(i):
-    own = Gpt.initialised(tiny.TINY.gpt(setting), torch.Generator().manual_seed(i))
+    own = Gpt.initialised(tiny.TINY.model(setting), torch.Generator().manual_seed(i))
     def loss(model, batch, task):  # one of its own: it trains alone
         return model(batch.tokens).square().mean()
     try:

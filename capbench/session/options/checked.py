@@ -60,6 +60,7 @@ class Options:
     replay: tuple[str, ...] = ()  # ids of variants to be tried instead
     task: TaskSpec | None = None  # the user's own, in place of the Counter's
     attacks: Attacks = "default"
+    architectures: tuple[str, ...] = ()  # that PCFG claims are tried on; none: the study's own
     pool: bool = False  # also bundle the base models of the calibration's pool
     retrain: bool = False  # no base model is taken from the package
     ray: cluster.RayCluster | None = None  # make models on this cluster
@@ -116,6 +117,7 @@ class Options:
             replay=found.get("replay") or (),
             task=find_task(given.typed("task"), found["task"]) if found.get("task") else None,
             attacks=found.get("attacks") or "default",
+            architectures=found.get("architecture") or (),
             retrain=bool(found.get("retrain")),
             ray=_ray(given, found, spread=spread),
         )

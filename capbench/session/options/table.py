@@ -72,6 +72,16 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "that returns one",
         ),
         Option(
+            name="architecture",
+            value="NAME",
+            takers=SUITES,
+            type=values.architectures,
+            repeatable=True,
+            otherwise="a GPT",
+            help="try the claims of PCFG suites on models of this architecture: gpt, lstm, gru, convolution, state-space, "
+            "linear-attention, or module:Class, one of your own",
+        ),
+        Option(
             name="attacks",
             value="WHICH",
             takers=(*SUITES, EXPORT, BUILD),

@@ -43,6 +43,18 @@ def names(option: str, given: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(given))
 
 
+def architectures(option: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Names of architectures, or module:Class, each once."""
+    from capbench.models.named import path_of
+
+    for name in given:
+        try:
+            path_of(name)
+        except UsageError as error:
+            raise UsageError(f"{option}={name}: {error}") from None
+    return names(option, given)
+
+
 def count(option: str, given: str) -> int:
     """A whole number of at least 1."""
     if not (given.isascii() and given.isdecimal()) or int(given) < 1:

@@ -12,12 +12,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from capbench.pipeline.steps import Step
-from capbench.results import Verdict
+from capbench.results import CapabilityState, Verdict
 from capbench.studies.attacks import attacked, readings_of_revival
 from capbench.studies.conditions import LOST, VALID, base_knows, behaviour_lost
 from capbench.studies.judge import Case, Judge
 from capbench.studies.lab import ANCHOR, Reading
-from capbench.studies.pcfg.readings import behaviour, class_balance, probing, pruning, pruning_search_wide
+from capbench.studies.pcfg.readings import (
+    behaviour,
+    class_balance,
+    patching,
+    probing,
+    pruning,
+    pruning_search,
+    pruning_search_wide,
+    retention,
+)
 from capbench.studies.readings import finetuning_curves
 from capbench.studies.relabelling import relabelling
 from capbench.studies.revivals import anchor_revivals
@@ -110,6 +119,11 @@ def twin(study: Any, seed: int, case: Case) -> Step:
     """
     step: Step = study.finetuned(seed, **{**case.parameters, "prior": "never"})
     return step
+
+
+def needed_for_a_state(study: Any, seed: int, case: Case) -> Models:
+    """The models that the tools need which say what became of a capability: see `state_is`."""
+    return revived(study, seed, case, scrft_rates=["medium"])
 
 
 # The claims
@@ -301,3 +315,30 @@ def revived_sooner(judge: Judge, *, ratio: float) -> Verdict:
 def revived_at_the_small_rate(judge: Judge, *, o_pt_accuracy: float) -> Verdict:
     """The condition that reFT reaches this accuracy on O_PT at the small rate too."""
     return at_least(judge["revival.reft.small.best"], o_pt_accuracy, "O_PT accuracy reached by reFT, small rate")
+
+
+def state_is(judge: Judge, expected: CapabilityState, *also: Asked, bits_apart: float) -> None:
+    """Claim that the model is in this state. Every tool of the study is asked where the behaviour is lost.
+
+    also: further readings. bits_apart: as of `probe`. Controls: the base model knows what it was taught; the model that was never
+    taught O_PT knows O_FT and not O_PT. None is about the fine-tuned model: whatever a method makes of it has a state.
+    """
+    judge.measure(
+        (behaviour, ["base", "tuned"]),
+        (finetuning_curves, ["tuned"]),
+        *also,
+        where_lost=(
+            (behaviour, ["never"]),
+            *readings_of_revival(judge.models),
+            (retention, ["base", "tuned", "never", "twin", f"{ANCHOR}*"]),
+            (pruning_search, ["tuned"]),
+            (relabelling, ["tuned", "twin"]),
+            (patching, ["base", "tuned", "never"]),
+        ),
+    )
+    base_knows(judge, "base", "O_PT", *["O_FT"] * (judge.case.prior == "high"))
+    if judge.lost:
+        base_knows(judge, "never", "O_FT")
+        judge.control("O_PT accuracy of the never-taught model", judge["never.O_PT.c_te0"], high=LOST)
+        judge.control("bits per sample, never taught - pretrained", judge["probing.range"], low=bits_apart)
+    judge.decide_state(expected)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from capbench.configs import GptConfig, Precision, TrainConfig
+from capbench.configs import ModelConfig, Precision, TrainConfig
+from capbench.models.named import Sizes, config_of
 from capbench.pipeline.steps import code_path
 from capbench.tasks.pcfg.grammar import WIDE_GRAMMAR
 from capbench.tasks.pcfg.setting import PcfgSetting
@@ -32,7 +33,7 @@ class PcfgPreset:
     name: str
     setting: PcfgSetting
     index_q: int = 1  # the Indexer's correlation: index(b) - index(a); 1 is rare in short texts of WIDE_GRAMMAR
-    architecture: str = code_path("capbench.models.gpt:Gpt")  # built from the configuration that `gpt` gives
+    architecture: str = code_path("capbench.models.gpt:Gpt")  # built from what `model` gives
     d_model: int
     n_blocks: int
     n_heads: int
@@ -67,9 +68,9 @@ class PcfgPreset:
         """By optimizer, the rate around which attacks choose theirs. SGD needs far larger ones."""
         return {"adamw": self.rates["medium"], "sgd": 1000 * self.rates["medium"]}
 
-    def gpt(self, setting: PcfgSetting) -> GptConfig:
+    def model(self, setting: PcfgSetting) -> ModelConfig:
         """The model for prompts of a setting (this preset's, or one with other family tokens)."""
-        return GptConfig(
+        sizes = Sizes(
             vocab_size=len(setting.vocabulary),
             seq_len=setting.seq_len,
             d_model=self.d_model,
@@ -77,6 +78,7 @@ class PcfgPreset:
             n_heads=self.n_heads,
             activation="relu" if self.activation == "relu" else "gelu",
         )
+        return config_of(self.architecture, sizes)
 
     def pretraining(self, steps: int, seed: int, device: str) -> TrainConfig:
         """AdamW, warm-up over 20 %, cosine (App. C.2)."""

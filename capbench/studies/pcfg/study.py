@@ -120,7 +120,7 @@ class PcfgStudy(FineTuningStudy):
         """A random initialisation: the Scr. baseline's start."""
         return Initialise(
             architecture=self.preset.architecture,
-            model=self.preset.gpt(self.setting),
+            model=self.preset.model(self.setting),
             seed=subseed(seed, "initialise"),
         )
 

@@ -1,0 +1,1 @@
+"""Claims on models of other architectures: does the wrapper depend on attention?"""

@@ -1,0 +1,99 @@
+"""A study with another architecture: its models are made and measured as the GPT's are, and their verdicts are uncalibrated."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import built, study
+
+from capbench.configs import GptConfig
+from capbench.errors import UsageError
+from capbench.models.named import ARCHITECTURES, Sizes, config_of, path_of
+from capbench.pipeline.build import load_model
+from capbench.store.store import Store
+from capbench.studies.lab import Bench, Built
+from capbench.studies.pcfg.architectures import with_architecture
+from capbench.studies.pcfg.readings import behaviour, patching, pruning_search, retention
+from capbench.studies.pcfg.study import PcfgStudy
+from capbench.studies.pcfg.tools import TOOLBOX
+from capbench.studies.tracr.factory import counter
+
+SIZES = Sizes(vocab_size=20, seq_len=24, n_blocks=2, d_model=16, n_heads=2, activation="relu")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_its_models_are_made_and_measured(name: str, tmp_path: Path) -> None:
+    made = with_architecture(study(), name)
+    assert isinstance(made, PcfgStudy)
+    tuned = made.finetuned(0, prior="low", c_tr=1, lr="medium")
+    twin = made.finetuned(0, prior="never", c_tr=1, lr="medium")
+    steps = {"base": tuned.base, "tuned": tuned, "never": twin.base, "twin": twin}
+    built(store := Store(tmp_path), steps.values())
+    assert type(load_model(tuned, store)).__name__ == ARCHITECTURES[name].path.partition(":")[2]
+    models = {role: Built(step=step, store=store) for role, step in steps.items()}
+    bench = Bench(study=made, seed=0)
+    asked = {
+        behaviour: ["base", "tuned"],
+        pruning_search: ["tuned"],
+        patching: ["base", "tuned", "never"],
+        retention: steps,
+    }
+    for reading, roles in asked.items():
+        found = list(reading(bench, **{role: models[role] for role in roles}))
+        assert found and all(m.value is None or abs(m.value) < 1e6 for m in found), reading
+
+
+def test_every_architecture_has_a_configuration_of_the_sizes_asked_for() -> None:
+    for known in ARCHITECTURES.values():
+        config = known.sized(SIZES)
+        wanted = dataclasses.asdict(SIZES)
+        shared = wanted.keys() & {field.name for field in dataclasses.fields(config)}
+        assert {"vocab_size", "seq_len", "n_blocks", "d_model", "activation"} <= shared
+        assert {name: getattr(config, name) for name in shared} == {name: wanted[name] for name in shared}
+        assert config_of(known.path, SIZES) == config
+
+
+def test_only_the_gpt_s_verdicts_are_calibrated_and_only_it_has_anchors() -> None:
+    calibrated = dataclasses.replace(study(), toolbox=TOOLBOX)
+    gpt, gru = with_architecture(calibrated, "gpt"), with_architecture(calibrated, "gru")
+    assert isinstance(gpt, PcfgStudy) and isinstance(gru, PcfgStudy)
+    assert gpt == calibrated and gpt.toolbox == TOOLBOX and gpt.anchors(0)
+    assert gru.toolbox == TOOLBOX.uncalibrated() and not gru.anchors(0)
+    assert (gpt.model_name, gru.model_name) == ("gpt-1x16", "gru-1x16")
+
+
+def test_a_class_of_ones_own_is_built_from_the_gpt_s_configuration() -> None:
+    assert isinstance(config_of("network:Recurrent", SIZES), GptConfig)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("lst", r"unknown architecture; known: gpt, lstm, .*; or module:Class"),
+        ("no_such_module:Net", r"it cannot be imported \(ModuleNotFoundError"),
+        ("capbench.errors:UsageError", "it is no architecture"),
+        ("a b:C", "unknown architecture"),
+    ],
+)
+def test_a_name_that_is_no_architecture_is_one_line(name: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as error:
+        path_of(name)
+    assert "\n" not in str(error.value)
+    with pytest.raises(UsageError, match=f"architecture '{name}': "):
+        with_architecture(study(), name)
+
+
+def test_a_study_of_compiled_models_has_none_to_choose() -> None:
+    made = counter(scale="smoke", method=None, device="cpu", precision="float32")
+    with pytest.raises(UsageError, match="architecture 'gru': only PCFG studies can be given one"):
+        with_architecture(made, "gru")
+
+
+def test_names_need_no_torch() -> None:
+    import subprocess
+
+    code = "import sys, capbench.models.named as n; n.config_of; assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
