@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from capbench.studies.judge import Case
 
 FIXTURE = "capbench_architecture"
+_CASE: pytest.StashKey[Case] = pytest.StashKey()  # of an item whose test has no parameters of its own
 _STUDIES = ("pcfg-counter", "pcfg-indexer", "pcfg-jailbreak")  # those whose architecture can be chosen
 
 
@@ -31,14 +32,16 @@ def name_it(item: pytest.Item) -> None:
 
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     if architecture := parameters.get(FIXTURE):
-        case = parameters.get("case") or Case()
-        parameters["case"] = Case(**{"architecture": architecture, **case.parameters})
+        if "case" in parameters:
+            parameters["case"] = Case(**{"architecture": architecture, **parameters["case"].parameters})
+        else:
+            item.stash[_CASE] = Case(architecture=architecture)
 
 
 def case_of(item: pytest.Item) -> Case | None:
     """The case of a test; None for one without."""
     found: Case | None = item.callspec.params.get("case")  # type: ignore[attr-defined]
-    return found
+    return found or item.stash.get(_CASE, None)
 
 
 def asked_for(item: pytest.Item) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capbench.errors import UsageError
+from capbench.plugin.architectures import case_of
 from capbench.plugin.studies import known_studies
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def body_of(item: pytest.Item) -> Callable[[Judge], object] | None:
     from capbench.studies.judge import Case
 
     names = item._fixtureinfo.argnames  # type: ignore[attr-defined]
-    given = {"case": Case(), **item.callspec.params}  # type: ignore[attr-defined]
+    given = {"case": case_of(item) or Case(), **item.callspec.params}  # type: ignore[attr-defined]
     own = item._fixtureinfo.name2fixturedefs["judge"][1:]  # type: ignore[attr-defined]
     if not set(names) <= {"judge", *given} or any(
         set(fixture.argnames) != {"judge"} or inspect.isgeneratorfunction(fixture.func) for fixture in own
