@@ -37,15 +37,6 @@ class Needed:
     blocked: str = ""
 
 
-def architecture_of(case: Mapping[str, Any]) -> str:
-    """The architecture that a case's parameters name; '' for the study's own."""
-    return str(case.get("architecture", ""))
-
-
-def _without_architecture(case: Case) -> Case:
-    return Case(**{name: value for name, value in case.parameters.items() if name != "architecture"})
-
-
 def each(steps: BySeed) -> list[Step]:
     """Those of all seeds, as a list."""
     return [step for by_name in steps.values() for step in by_name.values()]
@@ -72,7 +63,7 @@ class Studies:
 
     def of(self, claim: Claim, case: Case, method: str) -> Study:
         """The study of a case of a claim, for one method; a study without models if it cannot be made."""
-        found = self._study(claim.study, method, architecture_of(case.parameters))
+        found = self._study(claim.study, method, case.architecture)
         return Unmade(task_name=claim.study, preset=_Scale(self.scale)) if isinstance(found, UsageError) else found
 
     def own(self, task: TaskSpec, method: str) -> PcfgOwn:
@@ -81,7 +72,7 @@ class Studies:
 
     def subject(self, study: str, case: Case | None) -> str:
         """The id of the capability verdict on this case's model; '' if there is none."""
-        found = self._study(study, "", architecture_of(case.parameters if case else {}))
+        found = self._study(study, "", case.architecture if case else "")
         if isinstance(found, UsageError) or case is None or not found.toolbox.judges(case.parameters):
             return ""
         return f"{found.task_name}[{case}]"
@@ -90,13 +81,12 @@ class Studies:
         """The test's models, or why there are none. seeds: if none are given, those of every claim."""
         if method and isinstance(error := self.method(method), MethodError):
             return Needed(blocked=str(error))
-        study = self._study(claim.study, method, architecture_of(case.parameters))
+        study = self._study(claim.study, method, case.architecture)
         if isinstance(study, UsageError):
             return Needed(blocked=str(study))
         try:
-            plain = _without_architecture(case)  # which is the study's, not the claim's
-            every = {seed: claim.models(study, seed, plain) for seed in tuple(seeds) or self.seeds}
-            always = {s: {name: models[name] for name in claim.needs(study, s, plain)} for s, models in every.items()}
+            every = {seed: claim.models(study, seed, case) for seed in tuple(seeds) or self.seeds}
+            always = {s: {n: models[n] for n in claim.needs(study, s, case.plain)} for s, models in every.items()}
         except Exception as error:  # a mistake in one suite must not stop the others
             return Needed(blocked=f"the models of {claim.id}[{case}] cannot be determined: {one_line(error)}")
         return Needed(always=always, if_lost=every)
@@ -108,7 +98,7 @@ class Studies:
     def _toolbox(self, record: Record) -> Toolbox | None:
         # Results of schemas 1 to 5 do not name the study of a record; no two studies share a task name.
         for name in [record.study] if record.study else self.options.studies:
-            found = self._study(name, "", architecture_of(dict(part.split("=", 1) for part in _parts(record.case))))
+            found = self._study(name, "", _architecture(record.case))
             if not isinstance(found, UsageError) and (record.study or found.task_name == record.task):
                 return found.toolbox
         return None
@@ -142,9 +132,10 @@ class Studies:
         return {"scale": o.scale, "device": o.device, "precision": o.precision}
 
 
-def _parts(case: str) -> list[str]:
-    """Of a case as a record has it, `name=value` each."""
-    return [part for part in case.split(",") if "=" in part]
+def _architecture(case: str) -> str:
+    """That of a case as a record has it: its parameters, as `name=value` each."""
+    parts = dict(part.split("=", 1) for part in case.split(",") if "=" in part)
+    return parts.get("architecture", "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,8 @@ class Case:
     def __init__(self, **parameters: Any) -> None:
         self.parameters = parameters
         for name, value in parameters.items():
-            setattr(self, name, value)
+            if name != "architecture":
+                setattr(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
         if name == "parameters" or name.startswith("__"):  # copying and pickling ask before __init__ has run
@@ -43,6 +44,16 @@ class Case:
         return ",".join(f"{name}={value}" for name, value in self.parameters.items())
 
     __repr__ = __str__
+
+    @property
+    def architecture(self) -> str:
+        """The architecture of its models; '' for the study's own."""
+        return str(self.parameters.get("architecture", ""))
+
+    @property
+    def plain(self) -> Case:
+        """Without the architecture, which is the study's: what a claim needs is asked of the study that has it."""
+        return Case(**{name: value for name, value in self.parameters.items() if name != "architecture"})
 
 
 def at_once(work: Callable[[], None]) -> None:
@@ -85,7 +96,7 @@ class Claim:
 
     def models(self, study: Any, seed: int, case: Case) -> Mapping[str, Step]:
         """All models that a test may use, by name. Raises ValueError for a name that stands for two."""
-        always, more = self.needs(study, seed, case), self.needs_where_lost(study, seed, case)
+        always, more = self.needs(study, seed, case.plain), self.needs_where_lost(study, seed, case.plain)
         for name in always.keys() & more.keys():
             if always[name] != more[name]:
                 raise ValueError(f"{name!r} is one model in needs and another in needs_where_lost")

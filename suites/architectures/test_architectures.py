@@ -46,21 +46,21 @@ REWRITTEN = {"prior": "low", "c_tr": 0, "lr": "medium"}
 
 @pytest.mark.claim("architectures.shortcut", source="Sec. 5.1, Fig. 5, Table 5", needs=tuned)
 @on_each(WRAPPED)
-def test_weak_relevance_learns_a_shortcut(judge):
+def test_architecture_learns_a_shortcut(judge):
     """Under weak relevance and C_Tr 1, the fine-tuned model is right on O_FT only where the correlation holds."""
     shortcut(judge, o_ft_without_correlation=0.20, o_ft_with_correlation=0.90)
 
 
 @pytest.mark.claim("architectures.pruning", source="Sec. 5.1, Fig. 7", needs=tuned)
 @on_each(WRAPPED)
-def test_pruning_a_few_neurons_uncovers_the_capability(judge):
+def test_architecture_has_few_neurons_that_suppress(judge):
     """Under weak relevance and high C_Tr, pruning at most 15 neurons brings O_PT back and costs O_FT accuracy."""
     wrapper_found_by_pruning(judge, o_pt_gain=0.30, o_ft_cost=0.20, random_loss=0.15, answers=2)
 
 
 @pytest.mark.claim("architectures.probing", source="Sec. 5.1, Fig. 8", needs=probed)
 @on_each(WRAPPED)
-def test_the_lost_capability_can_still_be_read(judge):
+def test_architecture_can_still_be_read(judge):
     """After fine-tuning took the behaviour away, a probe reads the answer for O_PT nearly as easily as before."""
     probe(judge, bits_apart=0.20)
     judge.decide(still_readable(judge, retention=0.70))
@@ -72,7 +72,7 @@ def revived_at_the_medium_rate(study, seed, case):
 
 @pytest.mark.claim("architectures.revival", source="Sec. 5.1, Fig. 9", needs=revived_at_the_medium_rate)
 @on_each(WRAPPED)
-def test_revival_is_faster_than_learning(judge):
+def test_architecture_is_revived_sooner(judge):
     """reFT reaches 95 % in at most half the steps of Scr.+FT at the medium rate."""
     revive(judge)
     judge.decide(revived_sooner(judge, ratio=2.0))
@@ -82,13 +82,13 @@ def test_revival_is_faster_than_learning(judge):
     "architectures.verdict", source="Sec. 5.1, Fig. 5-9", needs=tuned, needs_where_lost=needed_for_a_state
 )
 @on_each(WRAPPED, REWRITTEN)
-def test_under_weak_relevance_the_capability_is_wrapped(judge):
+def test_architecture_wraps_the_capability(judge):
     """Under weak relevance, fine-tuning hides the old capability and does not delete it: it can be read and is soon revived."""
     state_is(judge, CapabilityState.WRAPPED, bits_apart=0.20)
 
 
 @pytest.mark.claim("architectures.amplification", source="Sec. 5.1, Fig. 5, 6, Table 5", needs=tuned_both_priors)
 @on_each({"c_tr": 0.8, "lr": "small"})
-def test_strong_relevance_beats_weak_relevance(judge):
+def test_architecture_amplifies_what_is_relevant(judge):
     """At C_Tr .8 and the small rate, a high prior of O_FT keeps O_PT and gains O_FT where a low prior does not."""
     amplification(judge, o_ft_gain=0.30, o_pt_gain=0.30)

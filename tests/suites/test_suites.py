@@ -32,6 +32,7 @@ from capbench.studies.calibration.preset import CalibrationPreset
 from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge
 from capbench.studies.lab import Lab
 from capbench.studies.pcfg import preset as pcfg
+from capbench.studies.pcfg.architectures import with_architecture
 from capbench.studies.registry import BUILT_IN, make
 from capbench.studies.scales import SCALES
 from capbench.studies.tracr import preset as tracr
@@ -68,7 +69,8 @@ class Test(NamedTuple):
 
     @property
     def study(self) -> Any:
-        return make(self.claim.study, scale="tiny", method=find("full"))
+        found = make(self.claim.study, scale="tiny", method=find("full"))
+        return with_architecture(found, self.case.architecture) if self.case.architecture else found
 
     @property
     def needs(self) -> Mapping[str, Step]:
@@ -110,7 +112,8 @@ def test_there_are_suites_for_all_studies() -> None:
 
 def test_suites_are_in_the_folder_of_their_setup() -> None:
     for test in TESTS:
-        kind = test.claim.id if test.variants or test.claim.id == "verdict" else test.claim.study
+        by_claim = test.variants or test.claim.id == "verdict" or "architecture" in test.case.parameters
+        kind = test.claim.id if by_claim else test.claim.study
         kind = re.split(r"\W", kind)[0]
         assert test.file.partition("/")[0] == kind, test
         named = re.findall(r"^(?:test_)?tracr[._]", f"{test.claim.id}\n{test.function.__name__}", flags=re.M)
