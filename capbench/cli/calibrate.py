@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from capbench.errors import CapbenchError, UsageError
 from capbench.session.options.given import Given, declare
 
 if TYPE_CHECKING:
@@ -40,6 +42,15 @@ def _calibrate(namespace: argparse.Namespace) -> int:
 
     given = Given.read("calibrate", namespace)
     options = given.checked()
+    if options["tested"] is not None:
+        from capbench.report import load
+
+        try:
+            tested = calibrating.tested_by(load(Path(options["tested"])), kept())
+        except CapbenchError as error:
+            raise UsageError(f"{given.shown('tested')}: {error}") from None
+        output.give(tested.text(), options["output"])
+        return 0
     how, seeds = at_once(given, options), options["seeds"]
     store = opened(default_root(options["cache"]), cache_shown(given))
     study = setting_half(scale=options["scale"], device=options["device"], precision=options["precision"])

@@ -97,10 +97,11 @@ def _verify(namespace: argparse.Namespace) -> int:
 
 def _trace(namespace: argparse.Namespace) -> int:
     given, _ = _as_built(namespace, "zoo trace")
+    file = Path(Given.read("zoo trace", namespace).text("bits") or "bits.json")
     run, tests = suites.collected(namespace, given)
     from capbench.session.zoo import trace
 
-    trace(run, tests, _bits(namespace, "zoo trace"), say=suites.say)
+    trace(run, tests, file, say=suites.say)
     return 0
 
 
@@ -109,12 +110,9 @@ def _rekey(namespace: argparse.Namespace) -> int:
     run, tests = suites.collected(namespace, given)
     from capbench.session.zoo import rekey
 
-    rekey(run, tests, folder, _bits(namespace, "zoo rekey"), say=suites.say)
+    before = Given.read("zoo rekey", namespace).text("bits")
+    rekey(run, tests, folder, None if before is None else Path(before), say=suites.say)
     return 0
-
-
-def _bits(namespace: argparse.Namespace, taker: str) -> Path:
-    return Path(Given.read(taker, namespace).text("bits"))
 
 
 def _as_built(namespace: argparse.Namespace, taker: str) -> tuple[Given, Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from capbench.report import words
+from capbench.report.architectures import by_architecture
 from capbench.report.figures import Drawing, draw_all
 from capbench.report.markdown import facts
 from capbench.report.variants import origin, specification, tried
@@ -86,6 +87,7 @@ def render(results: Results) -> str:
         several_methods=len(words.methods(results)) > 1,
         entries=[entry(i, record) for i, record in enumerate(words.in_order(results.records), 1)],
         figures=[_figure(i, drawing) for i, drawing in enumerate(draw_all(results.records), 1)],
+        architectures=by_architecture(results),
         tried=tried(results),
         origin=origin,
         specification=specification,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from capbench.report.architectures import by_architecture
 from capbench.report.terminal import capability_rows, claim_rows
 from capbench.report.variants import HEAD, Tried, specification, tried, variant_rows
 from capbench.report.words import DASH, ICONS, answer, duration, fates, in_order, line, seeds, why
@@ -30,6 +31,12 @@ def summary(results: Results) -> str:
         parts.extend(_reasons(results))
     else:
         parts.append("Nothing was measured.")
+    if pivot := by_architecture(results):
+        parts.append(f"## Architectures (scale: {escape(run.scale)})")
+        cells = [
+            [name, *(f"{ICONS[c.status]} {c.effect}" if c.status else DASH for c in row)] for name, row in pivot.rows
+        ]
+        parts.append(table(["architecture", *map(escape, pivot.claims)], cells, numbers_from=99))
     if found := tried(results):
         parts.append(f"## Variants (scale: {escape(run.scale)})")
         parts += [part for each in found for part in _variants(each)]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from capbench.errors import CapbenchError
+from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.outline import outline
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
+from capbench.results import Results
 from capbench.session.making import make
 from capbench.session.options.at_once import AtOnce
 from capbench.session.reading_ahead import read_ahead
 from capbench.store.store import Store
 from capbench.studies.calibration.claims import of_kind
-from capbench.studies.calibration.kept import Kept, rule_now
+from capbench.studies.calibration.examining import TOOLS
+from capbench.studies.calibration.kept import Kept, doubt, rule_now
 from capbench.studies.calibration.making import Kind
 from capbench.studies.calibration.outcome import Outcome
 from capbench.studies.calibration.readings import known
@@ -53,6 +56,26 @@ def set_by(found: Sequence[Setting], *, scale: str, seeds: Sequence[int], before
         if (thresholds := each.thresholds) is not None:
             tools.setdefault(each.group, {})[each.tool.name] = thresholds
     return Kept(scale=scale, setting=tuple(seeds), test=before.test, rule=rule_now(), tools=tools)  # type: ignore[arg-type]
+
+
+def tested_by(results: Results, before: Kept) -> Kept:
+    """The thresholds with every tool's area on the test half, as a run of suites/calibration found them.
+
+    Raises UsageError for a run of other models, or of another rule than the one in force.
+    """
+    scale = results.run.scale
+    if why := doubt(before, scale, rule_now()):
+        raise UsageError(f"this run tests nothing: {why}")
+    ours = [r for r in results.records if r.claim == "calibration.verdict"]
+    if not ours or {r.protocol.get("first seed") for r in ours} != {before.test}:
+        raise UsageError(f"it has no claim calibration.verdict about the half from seed {before.test}")
+    outcome = Outcome.read(m for record in ours for m in record.measurements)
+    tested = {group: {tool: dict(areas) for tool, areas in of.items()} for group, of in before.tested.items()}
+    for group, tools in TOOLS.items():
+        for tool in tools:
+            if (found := outcome.area(tool.name, compiled=group == "compiled")) is not None:
+                tested.setdefault(group, {}).setdefault(tool.name, {})[scale] = round(found[0], 4)
+    return replace(before, tested=tested)
 
 
 def _plan(study: CalibrationStudy, seeds: Sequence[int]) -> Plan:

@@ -81,19 +81,24 @@ def trace(run: CapbenchSession, collected: Collected, file: Path, *, say: Callab
 
 
 def rekey(
-    run: CapbenchSession, collected: Collected, folder: Path, before: Path, *, say: Callable[[str], None]
+    run: CapbenchSession, collected: Collected, folder: Path, before: Path | None, *, say: Callable[[str], None]
 ) -> None:
     """Give the bundled models whose code changed new keys, if it trains them as the code did that wrote the trace `before`.
 
-    Raises CapbenchError, and changes nothing, if it does not, or if one cannot be made. Curves and readings, if there are any
-    bundled, are then made anew of the bundled models.
+    before: may be None where no model's code changed. Raises CapbenchError, and changes nothing, if it does not, or if one cannot
+    be made. Curves and readings, if there are any bundled, are then made anew of the bundled models.
     """
     from capbench.zoo.rekey import measured_anew, outdated, rekey
     from capbench.zoo.trace import Trace
 
     steps = base_models(run, collected)
-    old, was, bundled = outdated(folder, steps), Trace.read("--bits", before), read(folder)
-    made = rekey(folder, steps, before=was, now=_traced(run, old.values(), say=say))
+    old, bundled = outdated(folder, steps), read(folder)
+    if old and before is None:
+        raise UsageError(
+            f"{len(old)} base models are of other code: give --bits=FILE, what `capbench zoo trace` wrote by it"
+        )
+    now = _traced(run, old.values(), say=say)
+    made = rekey(folder, steps, before=now if before is None else Trace.read("--bits", before), now=now)
     say(f"capbench: {len(old)} of {len(made.models)} base models in {folder} have new keys")
     if bundled is None or bundled.records is None:
         return

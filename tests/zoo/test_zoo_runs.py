@@ -231,8 +231,11 @@ def test_rekey_trains_in_few_steps_and_writes_the_new_keys(suite: pytest.Pyteste
     assert (traced.ret, traced.err) == (0, "") and lines_with(traced, "of 2 base models give to bits.json")
     older(suite.path / "zoo")
     assert lines_with(verify(suite), "zoo: 0 base models ok, 2 old")
+    without = capbench(suite, *words[:-1])
+    assert without.ret == 2 and "2 base models are of other code: give --bits=FILE" in without.err
     done = capbench(suite, *words)
     assert (done.ret, done.err) == (0, "") and lines_with(done, "2 of 2 base models in zoo have new keys")
+    assert lines_with(capbench(suite, *words[:-1]), "0 of 2 base models in zoo have new keys")
     after = read(suite.path / "zoo")
     assert before is not None and after is not None and after.by_key.keys() == before.by_key.keys()
     assert verify(suite).ret == 0
@@ -256,7 +259,6 @@ def test_rekey_trains_in_few_steps_and_writes_the_new_keys(suite: pytest.Pyteste
         ("zoo build --to=test_tiny.py/in", ["is not writable"]),
         ("zoo verify --from=nowhere", ["--from=nowhere", "there is no such folder"]),
         ("zoo rekey --bits=b --from=nowhere", ["--from=nowhere", "there is no such folder"]),
-        ("zoo rekey", ["--bits"]),
         ("zoo rekey test_tiny.py --bits=nowhere", ["--bits=nowhere", "`capbench zoo trace` wrote"]),
         ("zoo verify --from=damaged", ["it is not JSON"]),
         ("zoo build test_tiny.py -k nothing", ["no test was collected"]),

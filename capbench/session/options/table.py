@@ -304,7 +304,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             name="bits",
             value="FILE",
             takers=(TRACE, REKEY),
-            required=True,
+            otherwise="trace: bits.json; rekey: none, enough where no base model's code changed",
             help="trace: where to write what the short trainings give; rekey: what `capbench zoo trace` wrote before the change",
         ),
         Option(
@@ -350,6 +350,14 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             name="plan", takers=(CALIBRATE,), type=values.flag, help="show the models that it needs, and make nothing"
         ),
         Option(name="values", takers=(CALIBRATE,), type=values.flag, help="also every tool's value on every model"),
+        Option(
+            name="tested",
+            value="RUN",
+            takers=(CALIBRATE,),
+            excludes={"plan": "the models were made", "values": "the report of the run has them"},
+            help="make nothing; put the tools' areas on the test half beside the thresholds, from a run of suites/calibration (its "
+            "folder or results.json)",
+        ),
         Option(
             name="all",
             takers=(COMPARE,),

@@ -1,0 +1,70 @@
+"""What a run of the calibration's test half says of the tools: areas beside the thresholds, if it tested these."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from report_example import example
+
+from capbench.errors import UsageError
+from capbench.results import Measurement, Results
+from capbench.session.calibrating import tested_by
+from capbench.studies.calibration import kept as module
+from capbench.studies.calibration.kept import Kept, kept, read
+
+VALUES = {"wrapped": (4.0, 5.0, 1.5), "deleted": (1.0, 0.5, 2.0)}  # one pair of nine is the wrong way round
+
+
+def measurements() -> list[Measurement]:
+    """Three wrapped and three deleted models, and what the tool `revival` read of them."""
+    given: dict[str, Any] = {"unit": "", "n": 1}
+    found = []
+    for kind, values in VALUES.items():
+        for seed, value in enumerate(values):
+            found.append(Measurement(name=f"verdict.{kind}.full.counter", value=1.0, series=kind, seed=seed, **given))
+            found.append(Measurement(name=f"value.revival.{kind}.full.counter", value=value, seed=seed, **given))
+    return found
+
+
+def run(first: int = 200, scale: str = "small") -> Results:
+    results = example()
+    about = {"claim": "calibration.verdict", "case": "", "protocol": {"first seed": first}}
+    record = replace(results.records[0], measurements=tuple(measurements()), **about)  # type: ignore[arg-type]
+    return replace(results, run=replace(results.run, scale=scale), records=(record, *results.records))
+
+
+def test_areas_of_the_test_half_stand_beside_the_thresholds_and_change_no_hash() -> None:
+    found = tested_by(run(), kept())
+    assert found.tested["trained"]["revival"]["small"] == round(8 / 9, 4)
+    assert "compiled" not in found.tested or "revival" not in found.tested["compiled"]
+    assert (found.hash, found.tools) == (kept().hash, kept().tools)
+    assert read(found.text()) == found
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        (run(first=300), f"no claim calibration.verdict about the half from seed {kept().test}"),
+        (example(), "no claim calibration.verdict"),
+        (run(scale="smoke"), "the thresholds were set at scale small, not smoke"),
+    ],
+)
+def test_a_run_of_something_else_is_one_line(results: Results, said: str) -> None:
+    results = replace(results, run=replace(results.run, scale="smoke" if "smoke" in said else "small"))
+    with pytest.raises(UsageError, match=said) as error:
+        tested_by(results, kept())
+    assert "\n" not in str(error.value)
+
+
+def test_thresholds_of_another_rule_were_not_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capbench.session.calibrating.rule_now", lambda: "0123")
+    with pytest.raises(UsageError, match="the thresholds belong to another rule"):
+        tested_by(run(), kept())
+    with pytest.raises(UsageError, match="no thresholds were set"):
+        tested_by(run(), Kept())
+
+
+def test_the_kept_file_is_whole() -> None:
+    assert module.rule_now() == kept().rule, "a change of the rule needs new thresholds and a fresh half"
