@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from capbench.measure.accuracy import accuracy, device_of, predictions
-from capbench.measure.prune import Pruning, Unit, pruned
+from capbench.measure.accuracy import accuracy, device_of
+from capbench.measure.prune import Pruning, Unit, evaluated, pruned
 from capbench.models.anatomy import halves, known, normed
 from capbench.models.base import Model
 from capbench.models.edits.preserving.stream import folded_norms
@@ -99,26 +99,18 @@ def search_and_evaluate(
     ways = [[], *(units[:k] for units in (greedy, pool) for k in sizes)]
     chosen = max(ways, key=lambda units: (accuracy(pruned(model, units), pretraining, select), -len(units)))
     ks = (0, len(chosen)) if chosen else (0,)
-    pt, ft, random_pt, random_ft, classes = [], [], [], [], []
-    for k in ks:
-        smaller = pruned(model, chosen[:k])
-        answers = predictions(smaller, pretraining, evaluate)
-        pt.append(float((answers == evaluate.targets[:, pretraining.answer_pos]).float().mean()))
-        ft.append(accuracy(smaller, finetuning, evaluate_finetuning))
-        classes.append(len(answers.unique()))
-        draws = [torch.randperm(len(pool), generator=rng)[:k].tolist() for _ in range(random_draws if k else 1)]
-        controls = [pruned(model, [pool[i] for i in draw]) for draw in draws]
-        random_pt.append(sum(accuracy(m, pretraining, evaluate) for m in controls) / len(controls))
-        random_ft.append(sum(accuracy(m, finetuning, evaluate_finetuning) for m in controls) / len(controls))
-    return Pruning(
-        chosen=tuple(chosen),
-        ks=ks,
-        pretraining=tuple(pt),
-        finetuning=tuple(ft),
-        random_pretraining=tuple(random_pt),
-        random_finetuning=tuple(random_ft),
-        classes=tuple(classes),
-        best=len(ks) - 1,
+    return evaluated(
+        model,
+        chosen,
+        ks,
+        len(ks) - 1,
+        pretraining=pretraining,
+        finetuning=finetuning,
+        evaluate=evaluate,
+        evaluate_finetuning=evaluate_finetuning,
+        alike=lambda _: pool,
+        random_draws=random_draws,
+        rng=rng,
     )
 
 

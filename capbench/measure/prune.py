@@ -6,7 +6,7 @@ Source: paper Fig. 7, 55-58.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -150,24 +150,57 @@ def prune_and_evaluate(
     if search:
         ranking = searched(model, pretraining, select, units=units, candidates=search, most=most)
     ks = (0, *sorted({k for k in ks if 0 < k <= len(ranking)}))
-    selecting, pt, ft, random_pt, random_ft, classes = [], [], [], [], [], []
+    selecting = [accuracy(pruned(model, ranking[:k]), pretraining, select) for k in ks]
+    # Pruning nothing is one of the choices: where every pruning harms, the gain is 0 and not negative.
+    best = max((i for i, k in enumerate(ks) if k <= most), key=lambda i: (selecting[i], -ks[i]))
+    return evaluated(
+        model,
+        ranking,
+        ks,
+        best,
+        pretraining=pretraining,
+        finetuning=finetuning,
+        evaluate=evaluate,
+        evaluate_finetuning=evaluate_finetuning,
+        alike=lambda chosen: pool if units == "neurons" else _as_large(model, pool, chosen),
+        random_draws=random_draws,
+        rng=rng,
+    )
+
+
+def evaluated(
+    model: Model,
+    ranking: Sequence[Unit],
+    ks: Sequence[int],
+    best: int,
+    *,
+    pretraining: Task,
+    finetuning: Task,
+    evaluate: Batch,
+    evaluate_finetuning: Batch,
+    alike: Callable[[Sequence[Unit]], Sequence[Unit]],
+    random_draws: int,
+    rng: torch.Generator,
+) -> Pruning:
+    """What pruning the first ks[i] units of a ranking does, and pruning as many of those that are `alike`, drawn at random.
+
+    best: the index into ks that was chosen, on another sample. alike: given the pruned units, those to draw from.
+    """
+    pt, ft, random_pt, random_ft, classes = [], [], [], [], []
     for k in ks:
         smaller = pruned(model, ranking[:k])
-        selecting.append(accuracy(smaller, pretraining, select))
         answers = predictions(smaller, pretraining, evaluate)
         pt.append(float((answers == evaluate.targets[:, pretraining.answer_pos]).float().mean()))
         ft.append(accuracy(smaller, finetuning, evaluate_finetuning))
         classes.append(len(answers.unique()))
-        alike = pool if units == "neurons" else _as_large(model, pool, ranking[:k])
-        draws = [torch.randperm(len(alike), generator=rng)[:k].tolist() for _ in range(random_draws if k else 1)]
-        controls = [pruned(model, [alike[i] for i in draw]) for draw in draws]
+        others = alike(ranking[:k])
+        draws = [torch.randperm(len(others), generator=rng)[:k].tolist() for _ in range(random_draws if k else 1)]
+        controls = [pruned(model, [others[i] for i in draw]) for draw in draws]
         random_pt.append(sum(accuracy(m, pretraining, evaluate) for m in controls) / len(controls))
         random_ft.append(sum(accuracy(m, finetuning, evaluate_finetuning) for m in controls) / len(controls))
-    # Pruning nothing is one of the choices: where every pruning harms, the gain is 0 and not negative.
-    best = max((i for i, k in enumerate(ks) if k <= most), key=lambda i: (selecting[i], -ks[i]))
     return Pruning(
         chosen=tuple(ranking[: ks[best]]),
-        ks=ks,
+        ks=tuple(ks),
         pretraining=tuple(pt),
         finetuning=tuple(ft),
         random_pretraining=tuple(random_pt),

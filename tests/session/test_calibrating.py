@@ -10,7 +10,7 @@ from report_example import example
 
 from capbench.errors import UsageError
 from capbench.results import Measurement, Results
-from capbench.session.calibrating import tested_by
+from capbench.session import calibrating
 from capbench.studies.calibration import kept as module
 from capbench.studies.calibration.kept import Kept, kept, read
 
@@ -36,7 +36,7 @@ def run(first: int = 200, scale: str = "small") -> Results:
 
 
 def test_areas_of_the_test_half_stand_beside_the_thresholds_and_change_no_hash() -> None:
-    found = tested_by(run(), kept())
+    found = calibrating.tested_by(run(), kept())
     assert found.tested["trained"]["revival"]["small"] == round(8 / 9, 4)
     assert "compiled" not in found.tested or "revival" not in found.tested["compiled"]
     assert (found.hash, found.tools) == (kept().hash, kept().tools)
@@ -54,16 +54,16 @@ def test_areas_of_the_test_half_stand_beside_the_thresholds_and_change_no_hash()
 def test_a_run_of_something_else_is_one_line(results: Results, said: str) -> None:
     results = replace(results, run=replace(results.run, scale="smoke" if "smoke" in said else "small"))
     with pytest.raises(UsageError, match=said) as error:
-        tested_by(results, kept())
+        calibrating.tested_by(results, kept())
     assert "\n" not in str(error.value)
 
 
 def test_thresholds_of_another_rule_were_not_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("capbench.session.calibrating.rule_now", lambda: "0123")
     with pytest.raises(UsageError, match="the thresholds belong to another rule"):
-        tested_by(run(), kept())
+        calibrating.tested_by(run(), kept())
     with pytest.raises(UsageError, match="no thresholds were set"):
-        tested_by(run(), Kept())
+        calibrating.tested_by(run(), Kept())
 
 
 def test_the_kept_file_is_whole() -> None:
