@@ -50,12 +50,16 @@ def looked_at(
 
 
 def set_by(found: Sequence[Setting], *, scale: str, seeds: Sequence[int], before: Kept) -> Kept:
-    """The thresholds that follow, with the hash of the rule in force. before: what they replace; the test half is its."""
+    """The thresholds that follow, with the hash of the rule in force. before: what they replace.
+
+    The test half is its, unless that was looked at to set these: then it is the next hundred of seeds.
+    """
+    test = before.test if before.test > max(seeds) else (max(seeds) // 100 + 1) * 100
     tools: dict[str, dict[str, object]] = {}
     for each in found:
         if (thresholds := each.thresholds) is not None:
             tools.setdefault(each.group, {})[each.tool.name] = thresholds
-    return Kept(scale=scale, setting=tuple(seeds), test=before.test, rule=rule_now(), tools=tools)  # type: ignore[arg-type]
+    return Kept(scale=scale, setting=tuple(seeds), test=test, rule=rule_now(), tools=tools)  # type: ignore[arg-type]
 
 
 def tested_by(results: Results, before: Kept) -> Kept:

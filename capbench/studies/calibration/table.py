@@ -99,13 +99,19 @@ MAKINGS: Mapping[Kind, tuple[Making, ...]] = {
             known="a fresh model saw only answers that say nothing of O_PT",
         ),
         _deleted(
-            "distilled at C_Tr 0",
+            "distilled from biases",
             "low",
-            FULL_APART,
+            BIASES,
             TAUGHT,
-            known="a fresh model saw only the answers of one that counts b",
+            known="a fresh model saw only answers that say nothing of O_PT",
         ),
-        _deleted("redrawn and retrained", "initial", RETRAINED, FULL, known="drawn anew, and taught all but O_PT"),
+        _deleted(
+            "redrawn and retrained",
+            "initial",
+            RETRAINED,
+            FULL,
+            known="drawn anew, and taught the other families without the operand of O_PT",
+        ),
     ),
     Kind.INTACT: _each(
         Kind.INTACT,

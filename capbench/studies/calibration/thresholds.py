@@ -36,8 +36,8 @@ class Setting:
 def thirds(wrapped: Sequence[float], deleted: Sequence[float]) -> tuple[float, float]:
     """(absent up to, present from): a third into the gap between the deleted and the wrapped models, from either side.
 
-    The gap goes from the 95 % quantile of the deleted to the 5 % quantile of the wrapped. Where there is none, both are the value
-    that calls most of both right (the largest Youden index).
+    The gap goes from the 95 % quantile of the deleted to the 5 % quantile of the wrapped. Where they overlap, what lies in the
+    overlap is unclear: it is absent up to the quantile of the wrapped, and present from that of the deleted.
     """
     import numpy as np
 
@@ -45,11 +45,7 @@ def thirds(wrapped: Sequence[float], deleted: Sequence[float]) -> tuple[float, f
     low, high = float(np.quantile(deleted, 0.95)), float(np.quantile(wrapped, 0.05))
     if low < high:
         return low + (high - low) / 3, high - (high - low) / 3
-    cut = max(
-        sorted({*wrapped, *deleted}),
-        key=lambda t: float(np.mean([v >= t for v in wrapped]) + np.mean([v < t for v in deleted])),
-    )
-    return cut, cut
+    return high, low
 
 
 def setting(found: Outcome, tools: Mapping[str, tuple[Tool, ...]]) -> list[Setting]:

@@ -38,9 +38,8 @@ def member(study: PcfgStudy, slot: Slot, seed: int) -> Member:
     making = slot.making
     anchor = neighbour(seed) if making.never_had_it else seed
     links = (*making.links, *([COMPOSED] if making.rewritten else []))
-    before = started(
-        study, making.start if making.kind is not Kind.DELETED or making.start != "initial" else "low", seed
-    )
+    from_nothing = making.kind is Kind.DELETED and making.start == "initial"
+    before = started(study, "others" if from_nothing else making.start, seed)
     base = started(study, "high" if making.start == "high" else "low", seed)
     tuned = chained(study, started(study, making.start, seed), links, making.start, seed)
     never = started(study, "never", anchor)
@@ -92,7 +91,7 @@ def _applied(links: Sequence[Link]) -> tuple[Link, ...]:
 def _tuned(study: PcfgStudy, base: Step, link: Tune, prior: str, seed: int) -> FineTune:
     method = registry.find(link.method, arguments=link.arguments)
     own: Any = replace(study, method=method)
-    task = own.finetuned(seed, prior="low" if prior == "initial" else prior, c_tr=link.c_tr, lr=link.lr).task
+    task = own.finetuned(seed, prior="others" if prior == "initial" else prior, c_tr=link.c_tr, lr=link.lr).task
     if link.on == "retain":
         task = replace(task, target=task.retain)
     found: FineTune = own.tuned(base, task, seed, lr=link.lr)

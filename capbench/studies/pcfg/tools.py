@@ -34,23 +34,26 @@ PROBING = Tool(
 PRUNING = Tool(
     name="pruning", measured="pruning.searched.gain", unit="difference", present=0.25, absent=0.10, vetoes=True
 )
-PATCHING = Tool(name="patching", measured="patching.kept", unit="share", present=0.30, absent=0.20)
+# What acts early leaves the base model little to go on from, so that it missed on a test half. There no deleted model keeps more
+# than .20.
+PATCHING = Tool(name="patching", measured="patching.kept", unit="share", present=0.30, absent=0.20, vetoes=True)
 RETAIN_ONLY = Tool(
     name="retain-only revival", measured="revival.retain_only", unit="accuracy", present=KEPT, absent=GONE, votes=False
 )
 
 
 def rule(says: Readings) -> CapabilityState | str:
-    """Found by patching and revived: wrapped. Not found by it, nor revived, nor uncovered by pruning: deleted.
+    """Soon revived, and found by patching too: wrapped. Not revived, nor found by patching or pruning: deleted.
 
-    The probe is reported, and has no part: what knows the other operands reads as much as what was hidden early on.
+    So what is revived needs to be found by a second tool, and what a second tool finds is not deleted. The probe is reported, and
+    has no part: what knows the other operands reads as much as what was hidden early on.
     """
     if missing := unmeasured((REVIVAL.name, PATCHING.name), says):
         return missing
     revival, patching = says[REVIVAL.name], says[PATCHING.name]
     if revival == patching == PRESENT:
         return CapabilityState.WRAPPED
-    if patching == ABSENT and PRESENT not in (revival, says.get(PRUNING.name)):
+    if revival == ABSENT and PRESENT not in (patching, says.get(PRUNING.name)):
         return CapabilityState.DELETED
     return ""
 
