@@ -35,7 +35,7 @@ def _calibrate(namespace: argparse.Namespace) -> int:
     from capbench.session.options.at_once import at_once
     from capbench.session.options.cache import cache_shown, opened
     from capbench.store.store import default_root
-    from capbench.studies.calibration.examining import TOOLS
+    from capbench.studies.calibration.examining import PROVISIONAL
     from capbench.studies.calibration.factory import setting_half
     from capbench.studies.calibration.kept import kept
     from capbench.studies.calibration.thresholds import setting
@@ -58,7 +58,7 @@ def _calibrate(namespace: argparse.Namespace) -> int:
         print(calibrating.planned(study, seeds, store, how))
         return 0
     outcome = calibrating.looked_at(study, seeds, store, at_once=how, say=_say)
-    found = setting(outcome, TOOLS)
+    found = setting(outcome, PROVISIONAL)
     if options["values"]:
         _say_values(outcome)
     _say_thresholds(found)
@@ -88,6 +88,9 @@ def _say_values(outcome: Outcome) -> None:
 def _say_thresholds(found: list[Setting]) -> None:
     from tabulate import tabulate
 
+    from capbench.studies.calibration.examining import TOOLS
+
+    in_use = {(group, tool.name): tool for group, tools in TOOLS.items() for tool in tools}
     heads = [
         "models",
         "tool",
@@ -108,7 +111,8 @@ def _say_thresholds(found: list[Setting]) -> None:
             else [f"{t.auc:.3f}{'' if t.votes else ' (no vote)'}", f"{t.absent:g}", f"{t.present:g}"]
         )
         sides = [part for values in (s.deleted, s.wrapped) for part in (len(values), _range(values))]
-        rows.append([s.group, s.tool.name, *sides, *new, f"{s.tool.absent:g}, {s.tool.present:g}"])
+        now = in_use[s.group, s.tool.name]
+        rows.append([s.group, s.tool.name, *sides, *new, f"{now.absent:g}, {now.present:g}"])
     print(tabulate(rows, headers=[*heads, "in use"], disable_numparse=True))
 
 

@@ -25,7 +25,6 @@ TRAINED = fixed(
     pcfg.TOOLBOX,
     {"revival": (1.6, 2.0), "patching": (0.2, 0.3), "probing": (0.34, 0.66), "pruning": (0.27, 0.45)},
     "revival",
-    "patching",
 )
 COMPILED = fixed(
     tracr.TOOLBOX,

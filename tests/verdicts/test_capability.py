@@ -81,9 +81,10 @@ STATES = [
     ((0.0, 0.0), {"revival": 1, "patching": 0, "pruning": 0.44}, DELETED),
     ((0.0, 0.0), {"revival": 1, "patching": 0, "pruning": 0.0}, DELETED),
     ((0.0, 0.0), {"revival": 0.2, "patching": -0.5, "pruning": -0.1}, DELETED),
-    ((0.0, 0.0), {"revival": 1.99, "patching": 0.2}, DELETED),  # borders belong to 'absent'; not soon back is enough
-    ((0.0, 0.0), {"revival": 2.0, "patching": 0.2}, UNDECIDED),
-    ((0.0, 0.0), {"revival": 1.6, "patching": 0.21}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1.6, "patching": 0.2}, DELETED),  # borders belong to 'absent'
+    ((0.0, 0.0), {"revival": 1.61, "patching": 0.2}, UNDECIDED),
+    ((0.0, 0.0), {"revival": 1.6, "patching": 0.29}, DELETED),  # patching objects only to what it finds
+    ((0.0, 0.0), {"revival": 1.6, "patching": 0.3}, UNDECIDED),
     ((0.0, 0.0), {}, UNDECIDED),
     ((0.0, 0.0), {"patching": 1, "pruning": 0.6}, UNDECIDED),  # revival was not measured
     ((0.0, 0.0), {"revival": 6, "pruning": 0.6}, UNDECIDED),

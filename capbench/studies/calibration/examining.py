@@ -55,9 +55,14 @@ def toolbox(member: Member) -> Toolbox:
     return tracr_tools.TOOLBOX if member.compiled else pcfg_tools.TOOLBOX
 
 
+# By group of models: the tools in force, and as they are before a calibration, which gives them their votes anew.
 TOOLS: Mapping[str, tuple[Tool, ...]] = {
-    "trained": tuple(tool for tool in pcfg_tools.TOOLBOX.tools),
-    "compiled": tuple(tool for tool in tracr_tools.TOOLBOX.tools),
+    "trained": pcfg_tools.TOOLBOX.tools,
+    "compiled": tracr_tools.TOOLBOX.tools,
+}
+PROVISIONAL: Mapping[str, tuple[Tool, ...]] = {
+    "trained": pcfg_tools.PROVISIONAL.tools,
+    "compiled": tracr_tools.PROVISIONAL.tools,
 }
 
 

@@ -49,7 +49,7 @@ def thirds(wrapped: Sequence[float], deleted: Sequence[float]) -> tuple[float, f
 
 
 def setting(found: Outcome, tools: Mapping[str, tuple[Tool, ...]]) -> list[Setting]:
-    """What every tool that votes read. tools: by group, 'trained' and 'compiled'."""
+    """What every tool that may vote read. tools: by group, 'trained' and 'compiled', as they are before a calibration."""
     return [
         Setting(group=group, tool=tool, wrapped=tuple(wrapped), deleted=tuple(deleted))
         for group, of in tools.items()

@@ -58,7 +58,7 @@ def rule(says: Readings) -> CapabilityState | str:
     return ""
 
 
-TOOLBOX = calibrated(
-    "trained",
-    Toolbox(tools=(REVIVAL, PROBING, PRUNING, PATCHING, RETAIN_ONLY, *attacks.TOOLS), rule=rule, collateral=collateral),
+PROVISIONAL = Toolbox(
+    tools=(REVIVAL, PROBING, PRUNING, PATCHING, RETAIN_ONLY, *attacks.TOOLS), rule=rule, collateral=collateral
 )
+TOOLBOX = calibrated("trained", PROVISIONAL)

@@ -58,4 +58,5 @@ def rule(says: Readings) -> CapabilityState | str:
     return ""
 
 
-TOOLBOX = calibrated("compiled", Toolbox(tools=(REVIVAL, CIRCUIT, WEIGHTS, PATCHING, *attacks.TOOLS), rule=rule))
+PROVISIONAL = Toolbox(tools=(REVIVAL, CIRCUIT, WEIGHTS, PATCHING, *attacks.TOOLS), rule=rule)
+TOOLBOX = calibrated("compiled", PROVISIONAL)
