@@ -32,7 +32,7 @@ def judge_of(
         case=case,
         nodeid=nodeid,
         method=studies.name(method),
-        study=studies.of(claim, case, method),
+        study=studies.of(claim, method, case),
         lab=models.lab,
         steps=needed.always,
         if_lost=needed.if_lost,

@@ -61,9 +61,9 @@ class Studies:
         found = self.method(spec) if spec else None
         return found.name if isinstance(found, MethodRef) else spec
 
-    def of(self, claim: Claim, case: Case, method: str) -> Study:
+    def of(self, claim: Claim, method: str, case: Case | None = None) -> Study:
         """The study of a case of a claim, for one method; a study without models if it cannot be made."""
-        found = self._study(claim.study, method, case.architecture)
+        found = self._study(claim.study, method, case.architecture if case else "")
         return Unmade(task_name=claim.study, preset=_Scale(self.scale)) if isinstance(found, UsageError) else found
 
     def own(self, task: TaskSpec, method: str) -> PcfgOwn:

@@ -61,7 +61,7 @@ def test_a_record_is_judged_by_the_tools_of_its_study(name: str, tools: dict[str
     for each in (new, old):
         (found,) = studies().capabilities([each])
         assert [e.tool for e in found.evidence] == read and found.verdict == "wrapped"
-        untested = [tool for tool in read if tool not in ("behaviour", "weight pruning") and not kept().tested]
+        untested = [tool for tool in read if tool in ("revival", "circuit") and not kept().tested]  # those that vote
         assert found.uncalibrated == tuple(untested)  # until the pool's other half was opened
         assert found.study == each.study
 
@@ -74,9 +74,9 @@ def test_the_tools_were_never_calibrated_for_a_task_of_ones_own() -> None:
     own = studies(task=SPEC)
     task = own.own(SPEC, "").task_name
     (found,) = own.capabilities([gone(task, "pcfg-counter", **PCFG)])
-    assert found.verdict == "wrapped" and found.uncalibrated == ("revival", "patching")
+    assert found.verdict == "wrapped" and found.uncalibrated == ("revival",)
     (old,) = own.capabilities([gone(task, **PCFG)])
-    assert old.uncalibrated == ("revival", "patching")
+    assert old.uncalibrated == ("revival",)
 
 
 @pytest.mark.parametrize("scale", ["smoke", "paper"])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Distil, Pretrain, Step, Training
 from capbench.studies.calibration import factory
+from capbench.studies.calibration.kept import kept
 from capbench.studies.calibration.making import Kind
 from capbench.studies.calibration.member import Member
 from capbench.studies.calibration.study import CalibrationStudy, needs
@@ -38,7 +39,7 @@ def test_the_two_halves_have_as_many_models_as_were_wanted() -> None:
 def test_the_base_models_of_both_halves_can_be_bundled() -> None:
     """Low prior, never taught and the other operands of six seeds, the high prior of one in each half; five anchors of others."""
     found = {step.key for step in factory.bases(scale="small", device="cpu", precision="float32")}
-    needed = Plan([step for seed in (100, 101, 102) for step in needs(pool(), seed).values()])
+    needed = Plan([step for seed in kept().setting for step in needs(pool(), seed).values()])
     of_setting = {step.key for step in needed.steps.values() if isinstance(step, Pretrain)}
     assert len(found) == 6 * 3 + 2 + 5 and len(of_setting) == 3 * 3 + 1 + 5 and of_setting < found
 
@@ -121,8 +122,9 @@ def test_the_two_halves_share_no_model() -> None:
 
 def test_the_suite_s_first_seed_is_that_of_the_test_half() -> None:
     study = factory.pool(scale="small", method=None, device="cpu", precision="float32")
-    assert study.first == 200
-    assert [m.models["tuned"].key for m in study.members(0)] == [m.models["tuned"].key for m in pool().members(200)]
+    assert study.first == kept().test > max(kept().setting)
+    half = pool().members(kept().test)
+    assert [m.models["tuned"].key for m in study.members(0)] == [m.models["tuned"].key for m in half]
 
 
 def test_tasks_sizes_and_budgets_are_those_of_the_suites() -> None:
