@@ -15,7 +15,7 @@ from capbench.results import Measurement
 from capbench.studies.base import FineTuningStudy
 from capbench.studies.lab import Bench, Built, Reading
 from capbench.studies.readings import number
-from capbench.studies.revivals import BASELINES, Curve, attack_of, curve_from, curves, revival
+from capbench.studies.revivals import BASELINES, Curve, attack_of, curve_from, curves, of_anchor, revival
 from capbench.studies.seeds import subseed
 from capbench.tasks.few import Few
 from capbench.verdicts.tools import GONE, KEPT, Tool
@@ -77,9 +77,14 @@ def attacked(study: FineTuningStudy, seed: int, models: Mapping[str, Step]) -> d
 
 
 def readings_of_revival(models: Mapping[str, Step]) -> list[tuple[Reading, list[str]]]:
-    """What is read of a claim's curves: revival, and of each attack what it brings back, where there are models for that."""
+    """What is read of a claim's curves: revival, and of each attack what it brings back, where there are models for that.
+
+    models: of any seed. Curves of other seeds are asked for by how their names begin, as each seed has others.
+    """
     names = curves(models)
-    found: list[tuple[Reading, list[str]]] = [(revival, [name for name in names if not name.startswith("base_")])]
+    of_own = [name for name in names if not name.startswith("base_") and not of_anchor(name)]
+    anchors = ["scrft*"] if any(map(of_anchor, names)) else []
+    found: list[tuple[Reading, list[str]]] = [(revival, [*of_own, *anchors])]
     under_attack = [name for name in names if attack_of(name)]
     if under_attack:
         found.append((attacks, ["base", "tuned", "twin", "never", *under_attack]))

@@ -67,6 +67,11 @@ def attack_of(rate: str) -> str:
     return rate.partition(".")[0] if "." in rate else ""
 
 
+def of_anchor(name: str) -> bool:
+    """Whether a curve of this name is of a model of another seed."""
+    return _OF_ANCHOR.fullmatch(name.rpartition("_")[0]) is not None
+
+
 def curves(models: Mapping[str, Step]) -> list[str]:
     """The names of those models of a claim that are curves."""
     return [name for name, step in models.items() if isinstance(step, Revive)]

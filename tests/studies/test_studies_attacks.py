@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from capbench.studies.judge import Case
 from capbench.studies.lab import Bench, Built, config_of
 from capbench.studies.pcfg.claims import revived
 from capbench.studies.pcfg.readings import behaviour
-from capbench.studies.revivals import revival
+from capbench.studies.revivals import curves, revival
 from capbench.tasks.few import Few
 
 DEFAULT = study()
@@ -197,3 +198,16 @@ def test_curves_of_other_seeds_give_the_spread_and_nothing_else() -> None:
     sd = math.log(2)  # of the logarithms of 1, 2 and 4
     assert with_others.pop("revival.speed_up.spread") == pytest.approx(math.expm1(math.sqrt(2) * sd))
     assert with_others == alone  # a faster one of them is no baseline
+
+
+def test_the_curves_of_one_seed_are_asked_for_so_that_every_seed_has_them() -> None:
+    """Anchors are of other seeds, so that each seed has others."""
+    made = study()
+    by_seed = {seed: revived(made, seed, CASE) for seed in (0, 1, 2)}
+    assert len({frozenset(curves(models)) for models in by_seed.values()}) == 3
+    for models in by_seed.values():
+        ((_, asked),) = readings_of_revival(models)
+        for steps in by_seed.values():
+            assert all(one.endswith("*") or one in steps for one in asked)
+            found = {name for one in asked for name in fnmatch.filter(steps, one)}
+            assert found == set(curves(steps))
