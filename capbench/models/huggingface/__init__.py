@@ -1,0 +1,1 @@
+"""Causal language models of the transformers library behind the one model interface. Only model.py and loading.py import it."""
