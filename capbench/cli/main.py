@@ -13,6 +13,7 @@ from capbench import __version__
 from capbench.cli import (
     calibrate,
     check_method,
+    check_model,
     compare,
     export,
     fidelity,
@@ -28,7 +29,10 @@ from capbench.errors import CapbenchError, NoTestsError, UsageError
 from capbench.session.options.given import unknown_words
 
 # In the order of the help; each has `add(commands)`.
-COMMANDS = (plan, fidelity, calibrate, priors, compare, list_runs, show, leaderboard, check_method, export, verify, zoo)
+COMMANDS = (
+    *(plan, fidelity, calibrate, priors, compare, list_runs, show, leaderboard, check_method, check_model, export),
+    *(verify, zoo),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,8 @@ from capbench.errors import UsageError
 def read_once(file: Path) -> Iterator[Any]:
     """The reader of a file; within this block everything that opens the file gets this one, as parsing it takes seconds.
 
-    transformers also has gguf make one table of names for every module of a model, all the same: it is made once. Raises UsageError without the package gguf, and for a file that it cannot read.
+    transformers also asks gguf for a table of names once per module of a model: within this block that is made once, too.
+    Raises UsageError without the package gguf, and for a file that it cannot read.
     """
     try:
         import gguf

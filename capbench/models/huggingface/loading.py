@@ -77,7 +77,7 @@ class Pretrained:
         """The model, in evaluation mode. Raises UsageError if memory does not suffice or the files lack a weight."""
         memory.check(str(self.source.path), self.memory)
         # GGUF's progress bar cannot be switched off.
-        with _refusing(self.source, "weights"), redirect_stderr(io.StringIO()):
+        with _refusing(self.source, "weights"), redirect_stderr(io.StringIO()), parts.leaving_torch_alone():
             hf, told = AutoModelForCausalLM.from_pretrained(
                 *self._place,
                 **self._how,

@@ -1,8 +1,8 @@
 """Strings of unequal length in one batch: the token PAD fills them up, on either side.
 
 A model that reads left to right knows nothing of what comes later, so padding on the right cannot matter. Strings that are padded
-on the left are moved to the left before the pass, and their results back after it. So positions count from a string's first token,
-and no architecture needs a mask: transformers' masks keep padding out of attention, but not out of every convolution.
+on the left are moved to the left before the pass, and their results back after it. Thus positions count from a string's first
+token, and no architecture needs a mask: transformers' masks keep padding out of attention, but not out of every convolution.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -70,10 +71,21 @@ def without_dropout(theirs: Any) -> Any:
     return theirs
 
 
+@contextmanager
+def leaving_torch_alone() -> Iterator[None]:
+    """Take off the method that transformers adds to every module of torch when it initialises a model."""
+    there = hasattr(nn.Module, "smart_apply")
+    try:
+        yield
+    finally:
+        if not there and hasattr(nn.Module, "smart_apply"):
+            delattr(nn.Module, "smart_apply")
+
+
 def empty(config: HuggingFaceConfig) -> Any:
     """A model whose weights are all zero, in float32: they are to be loaded, and drawing them takes seconds."""
     theirs = configuration(config)
-    with no_init_weights():
+    with leaving_torch_alone(), no_init_weights():
         model = AutoModelForCausalLM.from_config(theirs, dtype=torch.float32)
     model.tie_weights()
     with torch.no_grad():
@@ -88,7 +100,7 @@ def initialised(config: HuggingFaceConfig, rng: torch.Generator) -> Any:
     It is drawn from `rng`, which goes on as if it had been used directly. The global generator stays as it was.
     """
     theirs = configuration(config)
-    with torch.random.fork_rng(devices=[]):
+    with leaving_torch_alone(), torch.random.fork_rng(devices=[]):
         torch.set_rng_state(rng.get_state())
         model = AutoModelForCausalLM.from_config(theirs, dtype=torch.float32)
         rng.set_state(torch.get_rng_state())
@@ -96,7 +108,7 @@ def initialised(config: HuggingFaceConfig, rng: torch.Generator) -> Any:
 
 
 def with_rows_as_neurons(model: nn.Module) -> None:
-    """Put linear maps in the place of GPT-2's Conv1D, whose weight [inputs, outputs] has neurons as columns: they compute the same."""
+    """Put linear maps in the place of GPT-2's Conv1D, whose weight [inputs, outputs] has neurons as columns. They do the same."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, Conv1D):
@@ -134,7 +146,7 @@ def forget_states(model: nn.Module) -> None:
     """Drop the states that RecurrentGemma keeps after a pass: they hold on to its gradients, and cannot be copied."""
     for module in model.modules():
         if getattr(module, "recurrent_states", None) is not None:
-            module.recurrent_states = None
+            setattr(module, "recurrent_states", None)  # noqa: B010 (as a plain attribute mypy takes it for a module)
 
 
 def _is_dropout(name: str, value: Any) -> bool:
