@@ -98,6 +98,10 @@ class Pretrained:
 
     def tokenizer(self) -> Any:
         """transformers' tokenizer. Raises UsageError if there is none, or one with more tokens than the model."""
+        if self.n_tokens is None and (self.source.is_gguf or not self.source.has_vocabulary):
+            raise UsageError(
+                f"{self.source.path}: there is no tokenizer, such as tokenizer.json"
+            )  # transformers may make one up
         with _refusing(self.source, "tokenizer"):
             found = AutoTokenizer.from_pretrained(*self._place, **self._how)
         self._check_fits(max(found.get_vocab().values(), default=-1) + 1)
@@ -181,16 +185,7 @@ def _refusing(source: Source, what: str) -> Iterator[None]:
         yield
     except UsageError:
         raise
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        OSError,
-        RuntimeError,
-        ImportError,
-        NotImplementedError,
-        SafetensorError,
-    ) as error:
+    except Exception as error:
         words = " ".join(str(error).split())
         raise UsageError(f"{source.path}: transformers cannot load its {what}: {words[:300]}") from None
 

@@ -44,7 +44,7 @@ def configuration(config: HuggingFaceConfig) -> Any:
         del ours["max_position_embeddings"]  # recurrent: its strings may have any length
     try:
         return without_dropout(known(**config.entries(), **ours))
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # of several libraries
         raise UsageError(f"transformers refuses this {config.model_type}: {' '.join(str(error).split())}") from None
 
 

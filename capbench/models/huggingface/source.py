@@ -16,6 +16,15 @@ from capbench.reading import read_text
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 TOKENIZER, ADAPTER = "tokenizer.json", "adapter_config.json"
+_VOCABULARIES = (
+    TOKENIZER,
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tekken.json",
+)
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _POINTER = b"version https://git-lfs"
 _NOT_PICKLE = (
@@ -39,6 +48,11 @@ class Source:
     def config(self) -> dict[str, Any]:
         """config.json; empty for a GGUF file, which holds its own."""
         return {} if self.is_gguf else _json(self.path / CONFIG)
+
+    @property
+    def has_vocabulary(self) -> bool:
+        """Whether the folder has a file that a tokenizer's vocabulary can be in."""
+        return any((self.path / name).is_file() for name in _VOCABULARIES)
 
     @property
     def tokenizer(self) -> Path | None:
