@@ -219,16 +219,20 @@ def _neurons(model: Model) -> Finding:
 
 
 def _peft(model: Model) -> Finding:
+    """On a copy without weights, which takes no memory."""
     try:
-        from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as DEFAULTS
+        from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
         return _finding("PEFT", True, "not installed; pip install 'capbench[peft]'", note=True)
-    kinds = dict.fromkeys(name.rpartition(".")[2] for name in model.neurons())
-    usual = DEFAULTS.get(getattr(model.config, "model_type", ""))
-    default = (
-        f"LoRA without target_modules takes {', '.join(sorted(usual))}" if usual else "target_modules must be given"
-    )
-    return _finding("PEFT", bool(kinds), f"target_modules can be {', '.join(kinds)}; {default}")
+    names = list(model.neurons())
+    architecture: Any = type(model)
+    with torch.device("meta"):
+        adapted = inject_adapter_in_model(LoraConfig(r=1, target_modules=names), architecture(model.config))
+    without = set(names) - {name for name, module in adapted.named_modules() if hasattr(module, "base_layer")}
+    if without:
+        return _finding("PEFT", False, f"LoRA does not go on {min(without)}")
+    kinds = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in names))
+    return _finding("PEFT", True, f"LoRA goes on all {len(names)} linear maps; target_modules can be {kinds}")
 
 
 def _step(model: Model, tokens: Tensor) -> Finding:

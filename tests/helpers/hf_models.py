@@ -23,7 +23,8 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 def config(family: str, **changes: Any) -> HuggingFaceConfig:
-    made: HuggingFaceConfig = getattr(small, family)(**{**SIZES, **changes})
+    own = {"chunk": 4} if family == "mamba2" else {}  # several to a string
+    made: HuggingFaceConfig = getattr(small, family)(**{**SIZES, **own, **changes})
     return made
 
 

@@ -24,12 +24,12 @@ FIELDS = {
 class HuggingFaceConfig(ModelConfig):
     """A causal language model of transformers.
 
-    model_type: its name there, such as llama. d_model: width of the residual stream. tied: whether the unembedding is the
+    family: its model_type there, such as llama. d_model: width of the residual stream. tied: whether the unembedding is the
     embedding. settings: the other entries of its config.json, as JSON with sorted keys (see `settings`); those that are left out
     are transformers' defaults. Dropout is always off, and no setting. Whether the settings go together shows when it is built.
     """
 
-    model_type: str
+    family: str  # not `model_type`: PEFT takes a model with that in its configuration for one of transformers itself
     d_model: int
     tied: bool = False
     settings: str = "{}"
@@ -42,7 +42,7 @@ class HuggingFaceConfig(ModelConfig):
             raise UsageError(f"n_blocks {self.n_blocks} must be at least 0")
         entries = self.entries()
         for name in entries.keys() & FIELDS.keys():
-            raise UsageError(f"settings of a {self.model_type}: {name!r} has a field of its own, {FIELDS[name]}")
+            raise UsageError(f"settings of a {self.family}: {name!r} has a field of its own, {FIELDS[name]}")
         if settings(entries) != self.settings:
             raise UsageError(f"settings {self.settings!r} must be JSON with sorted keys, as `settings` writes it")
 

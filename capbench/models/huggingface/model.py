@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -35,6 +35,7 @@ class HuggingFace(Model):
         self.config = config
         self.hf: Any = parts.empty(config) if hf is None else hf
         parts.with_rows_as_neurons(self.hf)
+        parts.with_modules_called(self.hf)
         found = parts.parts(self.hf)
         if config.tied != (found.unembedding.weight is found.embedding.weight):
             raise UsageError(
@@ -62,6 +63,12 @@ class HuggingFace(Model):
     @property
     def unembedding(self) -> nn.Module:
         return parts.parts(self.hf).unembedding
+
+    def train(self, mode: bool = True) -> Self:
+        """As of every module."""
+        super().train(mode)
+        parts.with_modules_called(self.hf)
+        return self
 
     def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos vocab"]:
         moved = self._read(tokens)

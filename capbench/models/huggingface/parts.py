@@ -35,9 +35,9 @@ class Parts(NamedTuple):
 def configuration(config: HuggingFaceConfig) -> Any:
     """transformers' own configuration. Raises UsageError for one that transformers refuses."""
     try:
-        known = type(AutoConfig.for_model(config.model_type))
+        known = type(AutoConfig.for_model(config.family))
     except ValueError:
-        raise UsageError(f"model_type {config.model_type!r} is not one that transformers knows") from None
+        raise UsageError(f"model_type {config.family!r} is not one that transformers knows") from None
     names: Mapping[str, str] = known.attribute_map
     ours = {names.get(theirs, theirs): getattr(config, own) for theirs, own in FIELDS.items()}
     if not hasattr(known(), "max_position_embeddings"):
@@ -45,7 +45,7 @@ def configuration(config: HuggingFaceConfig) -> Any:
     try:
         return without_dropout(known(**config.entries(), **ours))
     except Exception as error:  # of several libraries
-        raise UsageError(f"transformers refuses this {config.model_type}: {' '.join(str(error).split())}") from None
+        raise UsageError(f"transformers refuses this {config.family}: {' '.join(str(error).split())}") from None
 
 
 def described(theirs: Any, *, seq_len: int | None = None) -> HuggingFaceConfig:
@@ -60,7 +60,7 @@ def described(theirs: Any, *, seq_len: int | None = None) -> HuggingFaceConfig:
     entries = {
         n: v for n, v in theirs.to_diff_dict().items() if not (n in left_out or n.startswith("_") or _is_dropout(n, v))
     }
-    return HuggingFaceConfig(model_type=theirs.model_type, settings=settings(entries), **sizes)
+    return HuggingFaceConfig(family=theirs.model_type, settings=settings(entries), **sizes)
 
 
 def without_dropout(theirs: Any) -> Any:
@@ -140,6 +140,13 @@ def normalised(norm: nn.Module, stream: Tensor) -> Tensor:
     if kind.endswith("LayerNorm"):
         return F.layer_norm(stream, stream.shape[-1:], eps=eps)
     raise UsageError(f"final norm {kind}: what it removes from the stream is known of LayerNorm and RMSNorm only")
+
+
+def with_modules_called(model: nn.Module) -> None:
+    """Keep Mamba from a fused kernel that it uses in training where it is installed: that reads weights past their modules."""
+    for module in model.modules():
+        if hasattr(module, "A_log"):
+            module.training = False  # of this module alone; it has no other use for it
 
 
 def forget_states(model: nn.Module) -> None:

@@ -73,10 +73,10 @@ def recurrent_gemma(
 
 
 def _config(
-    model_type: str, own: dict[str, Any], vocab_size: int, seq_len: int, n_blocks: int, d_model: int, tied: bool
+    family: str, own: dict[str, Any], vocab_size: int, seq_len: int, n_blocks: int, d_model: int, tied: bool
 ) -> HuggingFaceConfig:
     return HuggingFaceConfig(
-        model_type=model_type,
+        family=family,
         vocab_size=vocab_size,
         seq_len=seq_len,
         n_blocks=n_blocks,

@@ -27,7 +27,7 @@ def test_from_a_folder_and_again_from_configuration_and_weights(family: str, tie
     model = load(tmp_path)
     assert not model.training and model.config.tied == tied
     sizes = {name: getattr(model.config, name) for name in ("vocab_size", "n_blocks", "d_model")}
-    assert sizes == {name: SIZES[name] for name in sizes} and model.config.model_type == family
+    assert sizes == {name: SIZES[name] for name in sizes} and model.config.family == family
     assert model.config.seq_len == (LONGEST if family in ("mamba2", "recurrent_gemma") else SIZES["seq_len"])
     close(model(strings()), theirs(strings(), use_cache=False).logits)
     anew = HuggingFace(model.config).eval()
@@ -148,7 +148,7 @@ def test_from_a_gguf_file(tied: bool, tmp_path: Path, capsys: pytest.CaptureFixt
     assert (gguf.GGUFReader, gguf.get_tensor_name_map) == own
     assert capsys.readouterr() == ("", "")  # no progress bars
     config = model.config
-    assert (config.model_type, config.n_blocks, config.d_model, config.seq_len) == ("llama", 1, 8, 10)
+    assert (config.family, config.n_blocks, config.d_model, config.seq_len) == ("llama", 1, 8, 10)
     assert config.tied == tied == (model.unembedding.weight is model.token_embedding.weight)
     for ours, theirs in (("model.embed_tokens", "token_embd"), ("model.layers.0.mlp.down_proj", "blk.0.ffn_down")):
         assert torch.equal(model.get_submodule(f"hf.{ours}").weight, torch.from_numpy(weights[theirs]))

@@ -10,14 +10,21 @@ import torch
 from hf_models import ATTENDING, FAMILIES, SIZES, around, close, config, fresh, own, rng, strings
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recall import Recall
 from torch import nn
 from torch.nn import functional as F
 
+from capbench.check.worlds import grammar
+from capbench.configs import TrainConfig
 from capbench.errors import CapbenchError, UsageError
+from capbench.measure.accuracy import accuracy, sample
 from capbench.measure.prune import pruned
 from capbench.measure.stream import points, streams
+from capbench.methods.returned import form_fault, weights_fault
+from capbench.methods.specs import registry
 from capbench.models.base import passes
 from capbench.models.huggingface.model import HuggingFace
+from capbench.training.loop import fit
 
 every = pytest.mark.parametrize("family", FAMILIES)
 OWN = {family: own(family) for family in FAMILIES}
@@ -247,6 +254,33 @@ def test_a_training_step_reaches_every_weight_and_the_model_can_be_copied_after_
     assert not same
     model(tokens)
     assert torch.equal(copy.deepcopy(model)(tokens), model(tokens))
+
+
+@every
+@pytest.mark.parametrize("name", ["lora", "last-k", "npo"])
+def test_methods_of_capbench_train_it(family: str, name: str) -> None:
+    world = grammar()
+    sizes: Any = world.base().config
+    model = fresh(family, vocab_size=sizes.vocab_size, seq_len=sizes.seq_len).eval()
+    train = TrainConfig(steps=2, batch_size=4, lr=1e-2, seed=0)
+    tuned = registry.load(registry.find(name))(model, world.task, train)
+    assert (form_fault(tuned), weights_fault(tuned, model, device="cpu")) == (None, None)
+    changed = {n for n, weight in tuned.state_dict().items() if not torch.equal(weight, model.state_dict()[n])}
+    maps = {f"{n}.weight" for n in model.neurons()}
+    assert changed == maps if name == "lora" else changed > {n for n in maps if f".{SIZES['n_blocks'] - 1}." in n}
+
+
+def test_mamba_calls_its_modules_in_training_too() -> None:
+    mixer = fresh("mamba2").train().blocks[0].mixer
+    assert not mixer.training and mixer.out_proj.training and not copy.deepcopy(mixer).training
+
+
+@every
+def test_it_learns_to_recall(family: str) -> None:
+    task = Recall()
+    model = fresh(family, vocab_size=task.vocab_size, seq_len=task.seq_len)
+    fit(model, task, TrainConfig(steps=40, batch_size=48, lr=3e-2, seed=0))
+    assert accuracy(model, task, sample(task, 256, 1)) > 0.4  # by chance: .2
 
 
 @every

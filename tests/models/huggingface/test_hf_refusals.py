@@ -236,7 +236,7 @@ def test_strings_longer_than_the_model_takes(tmp_path: Path) -> None:
     ],
 )
 def test_a_configuration_that_cannot_be(changes: dict[str, Any], said: str) -> None:
-    sizes: dict[str, Any] = {"vocab_size": 5, "seq_len": 5, "n_blocks": 1, "d_model": 8, "model_type": "llama"}
+    sizes: dict[str, Any] = {"vocab_size": 5, "seq_len": 5, "n_blocks": 1, "d_model": 8, "family": "llama"}
     with pytest.raises(UsageError) as caught:
         HuggingFaceConfig(**{**sizes, **changes})
     assert said in str(caught.value)
@@ -262,9 +262,9 @@ def test_sizes_that_do_not_go_together(family: str, changes: dict[str, Any], sai
 def test_what_transformers_refuses() -> None:
     sizes: dict[str, Any] = {"vocab_size": 5, "seq_len": 5, "n_blocks": 1, "d_model": 8}
     with pytest.raises(UsageError, match="model_type 'lama' is not one that transformers knows"):
-        HuggingFace(HuggingFaceConfig(model_type="lama", **sizes))
+        HuggingFace(HuggingFaceConfig(family="lama", **sizes))
     with pytest.raises(UsageError, match="transformers refuses this llama"):
-        HuggingFace(HuggingFaceConfig(model_type="llama", settings=settings({"num_attention_heads": 3}), **sizes))
+        HuggingFace(HuggingFaceConfig(family="llama", settings=settings({"num_attention_heads": 3}), **sizes))
 
 
 def test_configurations_are_plain_and_hashable_data() -> None:
