@@ -177,7 +177,9 @@ def _stream(model: Model, tokens: Tensor) -> Finding:
 def _maps(model: Model, tokens: Tensor) -> Finding:
     attn = model.run_with_cache(tokens, attention=True)[1].attn
     if attn is None:
-        return _finding("attention maps", True, "none: not all of its blocks have attention", note=True)
+        return _finding(
+            "attention maps", True, "none: it gives no probabilities of attention, or not of every block", note=True
+        )
     off = float((attn.sum(-1) - 1).abs().max())
     words = f"{attn.shape[0]} blocks, {attn.shape[2]} heads; their rows sum to 1 within {off:.1g}"
     return _finding("attention maps", off <= TOLERANCE, words)

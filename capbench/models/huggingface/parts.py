@@ -118,6 +118,7 @@ def with_rows_as_neurons(model: nn.Module) -> None:
 def parts(model: Any) -> Parts:
     """Raises UsageError that names what was not found."""
     base, n_blocks = model.base_model, model.config.num_hidden_layers
+    base = getattr(base, "decoder", base)  # as in OPT
     kind = type(model).__name__
     lists = [m for m in base.children() if isinstance(m, nn.ModuleList) and len(m) == n_blocks]
     norms = [m for m in base.children() if "norm" in type(m).__name__.lower()]

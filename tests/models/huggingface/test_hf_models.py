@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 from hf_models import ATTENDING, FAMILIES, SIZES, around, close, config, fresh, own, rng, strings
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from recall import Recall
 from torch import nn
@@ -23,7 +24,9 @@ from capbench.measure.stream import points, streams
 from capbench.methods.returned import form_fault, weights_fault
 from capbench.methods.specs import registry
 from capbench.models.base import passes
+from capbench.models.huggingface.config import HuggingFaceConfig, settings
 from capbench.models.huggingface.model import HuggingFace
+from capbench.models.huggingface.padding import padded
 from capbench.training.loop import fit
 
 every = pytest.mark.parametrize("family", FAMILIES)
@@ -38,7 +41,7 @@ def test_the_logits_are_those_of_transformers(family: str) -> None:
     close(MODELS[family](strings()), expected)
 
 
-@settings(max_examples=40)
+@examples(max_examples=40)
 @given(
     family=st.sampled_from(FAMILIES),
     tokens=st.lists(st.integers(0, SIZES["vocab_size"] - 1), min_size=2, max_size=SIZES["seq_len"]),
@@ -300,6 +303,35 @@ def test_a_string_that_is_too_long_is_refused_with_both_lengths(family: str) -> 
     for call in (MODELS[family], MODELS[family].run_with_cache):
         with pytest.raises(UsageError, match=r"13 tokens.* at most 12"):
             call(torch.zeros(1, 13, dtype=torch.long))
+
+
+@every
+def test_half_precision_follows_single(family: str) -> None:
+    model = fresh(family)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(strings())
+    torch.testing.assert_close(logits.float(), model(strings()), atol=0.1, rtol=0.1)
+
+
+# Further families, with what they need besides the sizes.
+_HEADS = {"num_attention_heads": 2, "intermediate_size": 24}
+FURTHER: dict[str, dict[str, Any]] = {
+    "opt": {"num_attention_heads": 2, "ffn_dim": 24, "word_embed_proj_dim": 16},  # its blocks lie in a decoder
+    "qwen3": {**_HEADS, "num_key_value_heads": 1, "head_dim": 8},
+    "bloom": {"n_head": 2},  # a norm after the embedding, too
+    "mamba": {"state_size": 4},
+}
+
+
+@pytest.mark.parametrize("family", FURTHER)
+def test_other_families_need_no_code_of_their_own(family: str) -> None:
+    sizes = {name: size for name, size in SIZES.items() if name != "n_heads"}
+    entries = {**FURTHER[family], "pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
+    model = HuggingFace.initialised(HuggingFaceConfig(family=family, settings=settings(entries), **sizes), rng()).eval()
+    logits, (resid, _) = model.run_with_cache(strings())
+    assert resid.shape == (1 + SIZES["n_blocks"], *strings().shape, SIZES["d_model"]) and model.neurons()
+    close(model.unembedding(model.norm(resid[-1])), logits)
+    close(model.answer_logits(padded([[1, 2, 3], [4]], side="left"), 2)[1:], model(torch.tensor([[4]]))[:, 0])
 
 
 def test_a_model_without_blocks_answers_too() -> None:
