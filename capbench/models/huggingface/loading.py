@@ -94,6 +94,11 @@ class Pretrained:
             if names := sorted(key if isinstance(key, str) else key[0] for key in keys):
                 more = f" and {len(names) - 1} more" if len(names) > 1 else ""
                 raise UsageError(f"{self.source.path}: {fault.format(names[0] + more)}")
+        if (
+            self.source.is_gguf
+        ):  # its weights were unpacked; what transformers remembers of that would go into every copy
+            hf.hf_quantizer = None
+            vars(hf.config).pop("quantization_config", None)
         return HuggingFace(self.config, hf).eval()
 
     def tokenizer(self) -> Any:

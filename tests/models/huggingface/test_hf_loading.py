@@ -156,6 +156,9 @@ def test_from_a_gguf_file(tied: bool, tmp_path: Path, capsys: pytest.CaptureFixt
     anew.load_state_dict(model.state_dict())
     tokens = torch.tensor([[0, 1, 2, 3, 4, 5]])
     assert torch.equal(anew(tokens), model(tokens)) and model(tokens).std() > 0.1
+    assert not hasattr(model.hf.config, "quantization_config")
+    model.hf.save_pretrained(tmp_path / "unpacked")  # it is a model like any other
+    assert torch.equal(load(tmp_path / "unpacked")(tokens), anew(tokens))
     shutil.copy(tmp_path / "tiny.gguf", tmp_path / "copy.gguf")
     assert identity(tmp_path / "copy.gguf") == identity(tmp_path / "tiny.gguf")
 
