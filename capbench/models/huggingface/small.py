@@ -50,12 +50,12 @@ def mamba2(
 ) -> HuggingFaceConfig:
     """A selective state space without attention or MLPs, twice as wide as the stream (Dao and Gu 2024, arXiv 2405.21060).
 
-    d_state: numbers kept per channel. chunk: tokens that are computed in parallel; it changes no result.
+    d_state: numbers kept per channel. chunk: tokens that are computed in parallel, if strings are as long; it changes no result.
     """
     _heads(d_model, n_heads)
     own = {
         **{"num_heads": n_heads, "head_dim": 2 * d_model // n_heads, "n_groups": 1, "expand": 2},
-        **{"state_size": d_state, "chunk_size": chunk},
+        **{"state_size": d_state, "chunk_size": min(chunk, seq_len)},
     }
     return _config("mamba2", own, vocab_size, seq_len, n_blocks, d_model, tied)
 
