@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import resource
 import sys
 import time
 from collections import Counter
@@ -261,7 +260,7 @@ def _step(model: Model, tokens: Tensor) -> Finding:
     if without:
         return _finding("training step", False, f"no gradient reaches {without[0]}: it would never be trained")
     shape = f"{tokens.shape[0]} x {tokens.shape[1]} tokens"
-    message = f"{seconds:.2f} s for {shape} on one core; the process has taken {_peak() / 1e9:.2g} GB at most"
+    message = f"{seconds:.2f} s for {shape} on one core{_peak()}"
     return _finding("training step", True, message)
 
 
@@ -287,7 +286,11 @@ def _available() -> int | None:
     return memory.available()
 
 
-def _peak() -> int:
-    """Bytes. Linux counts in kilobytes, macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def _peak() -> str:
+    """The end of a sentence. Linux counts in kilobytes, macOS in bytes, and Windows does not have it."""
+    try:
+        import resource
+    except ImportError:
+        return ""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return f"; the process has taken {peak / 1e9:.2g} GB at most"
