@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from capbench.configs import GptConfig, ModelConfig
 from capbench.errors import UsageError
+from capbench.models.huggingface import small
 from capbench.models.sizes import (
     BlocksConfig,
     ConvolutionConfig,
@@ -76,7 +77,13 @@ def linear_attention(sizes: Sizes) -> LinearAttentionConfig:
     return LinearAttentionConfig(**_common(sizes), activation=sizes.activation, n_heads=sizes.n_heads)
 
 
+def _of_transformers(family: Callable[..., ModelConfig]) -> Callable[[Sizes], ModelConfig]:
+    """With the family's own activation and widths of MLPs."""
+    return lambda sizes: family(**_common(sizes), n_heads=sizes.n_heads)
+
+
 GPT = "gpt"
+_FAMILIES = "capbench.models.huggingface.families"
 ARCHITECTURES: Mapping[str, Architecture] = {
     GPT: Architecture("capbench.models.gpt:Gpt", gpt),
     "lstm": Architecture("capbench.models.recurrent:Lstm", recurrent),
@@ -84,6 +91,11 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "convolution": Architecture("capbench.models.convolution:Convolution", convolution),
     "state-space": Architecture("capbench.models.state_space:StateSpace", state_space),
     "linear-attention": Architecture("capbench.models.linear_attention:LinearAttention", linear_attention),
+    "llama": Architecture(f"{_FAMILIES}:Llama", _of_transformers(small.llama)),
+    "gpt2": Architecture(f"{_FAMILIES}:Gpt2", _of_transformers(small.gpt2)),
+    "gpt-neox": Architecture(f"{_FAMILIES}:GptNeoX", _of_transformers(small.gpt_neox)),
+    "mamba2": Architecture(f"{_FAMILIES}:Mamba2", _of_transformers(small.mamba2)),
+    "recurrent-gemma": Architecture(f"{_FAMILIES}:RecurrentGemma", _of_transformers(small.recurrent_gemma)),
 }
 
 

@@ -190,15 +190,20 @@ class Patches:
         return {where for where in added | replaced if not _by_a_library(where[0], now.get(where))}
 
 
-def _by_a_library(owner: Any, function: object) -> bool:
-    """Whether torch changed itself: it puts functions around those of optimizers when they are used."""
+def _by_a_library(owner: Any, function: object, seen: frozenset[int] = frozenset()) -> bool:
+    """Whether torch changed itself: it puts functions around those of optimizers when they are used.
+
+    seen: the functions around this one; one that calls itself holds itself.
+    """
     if _dotted(owner).startswith("capbench"):
         return False
     code = getattr(function, "__code__", None)
     if code is None or not any(map(is_library, Path(code.co_filename).parents)):
         return False
     inner = [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if _holds_something(cell)]
-    return all(_by_a_library(owner, part) for part in inner if isinstance(part, types.FunctionType))
+    seen = seen | {id(function)}
+    parts = [part for part in inner if isinstance(part, types.FunctionType) and id(part) not in seen]
+    return all(_by_a_library(owner, part, seen) for part in parts)
 
 
 def _holds_something(cell: types.CellType) -> bool:

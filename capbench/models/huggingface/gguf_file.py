@@ -19,9 +19,10 @@ def read_once(file: Path) -> Iterator[Any]:
     Raises UsageError without the package gguf, and for a file that it cannot read.
     """
     try:
-        import gguf
+        import gguf as package
     except ImportError:
         raise UsageError(f"{file}: needs the package gguf; pip install 'capbench[hf]'") from None
+    gguf: Any = package  # two of its names are replaced below
     own, own_names = gguf.GGUFReader, gguf.get_tensor_name_map
     shared = functools.cache(own)
     try:

@@ -79,7 +79,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             repeatable=True,
             otherwise="a GPT",
             help="try the claims of PCFG suites on models of this architecture: gpt, lstm, gru, convolution, state-space, "
-            "linear-attention, or module:Class, one of your own",
+            "linear-attention; llama, gpt2, gpt-neox, mamba2, recurrent-gemma (these with the extra hf); or module:Class",
         ),
         Option(
             name="attacks",
