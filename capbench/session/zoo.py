@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.plan import Plan
-from capbench.pipeline.steps import Pretrain, Step
+from capbench.pipeline.steps import FineTune, Pretrain, Step
 from capbench.session.asked import Measured, measured
 from capbench.session.making import bar, make
 from capbench.session.run import CapbenchSession, Collected
@@ -16,6 +16,7 @@ from capbench.store.store import Store
 from capbench.studies.calibration import factory
 from capbench.studies.lab import Lab
 from capbench.zoo import bundle
+from capbench.zoo.alike import Bundled, by_default
 from capbench.zoo.command import Selection, recorded
 from capbench.zoo.manifest import read
 from capbench.zoo.records import Shelf
@@ -110,7 +111,7 @@ def rekey(
     say(f"capbench: {made.records or 'no curves or readings'} beside them, as the code is now")
 
 
-def _traced(run: CapbenchSession, steps: Iterable[Pretrain], *, say: Callable[[str], None]) -> Trace:
+def _traced(run: CapbenchSession, steps: Iterable[Bundled], *, say: Callable[[str], None]) -> Trace:
     from capbench.zoo.trace import Trace, short
 
     wanted = list(steps)
@@ -118,8 +119,8 @@ def _traced(run: CapbenchSession, steps: Iterable[Pretrain], *, say: Callable[[s
     return Trace.of(wanted, run.models.store)
 
 
-def base_models(run: CapbenchSession, collected: Collected) -> list[Pretrain]:
-    """The base models that the tests need, and those of the calibration's pool where they are asked for.
+def base_models(run: CapbenchSession, collected: Collected) -> list[Bundled]:
+    """The base models that the tests need, compiled models after the default method, and, where they are asked for, the pool's.
 
     Raises UsageError if there is none.
     """
@@ -129,7 +130,10 @@ def base_models(run: CapbenchSession, collected: Collected) -> list[Pretrain]:
         raise CapbenchError(why)
     if run.options.pool:
         needed += factory.bases(scale=run.options.scale, device=run.options.device, precision=run.options.precision)
-    steps = [step for step in Plan(needed).steps.values() if isinstance(step, Pretrain)]
+    every = Plan(needed).steps.values()
+    steps: list[Bundled] = [step for step in every if isinstance(step, Pretrain)]
+    if steps:
+        steps += [step for step in every if isinstance(step, FineTune) and by_default(step)]
     if not steps:
         raise UsageError("none of the collected tests needs a pretrained model; name other tests")
     return steps

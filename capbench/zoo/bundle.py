@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from capbench import __version__
 from capbench.errors import CapbenchError, UsageError
-from capbench.pipeline.steps import Pretrain, Revive, Step
+from capbench.pipeline.steps import FineTune, Revive, Step
 from capbench.store.files import remove_drafts, write_whole
 from capbench.store.store import BUNDLED, Store
 from capbench.zoo import records as measured
-from capbench.zoo.alike import described
+from capbench.zoo.alike import Bundled, described
 from capbench.zoo.manifest import FOLDER, MODELS, NAME, RECORDS, Entry, Manifest, counted, read
 from capbench.zoo.records import Wanted
 
@@ -36,21 +36,26 @@ _META = "capbench"  # the name of our metadata in a safetensors file
 
 @dataclass(frozen=True, kw_only=True)
 class Filled:
-    """What was put into the cache, by key. warnings: a line per model that could not be, for the curves, or the manifest."""
+    """What was put into the cache, by key. tuned: compiled models after the default method.
+
+    warnings: a line per model that could not be, for the curves, or the manifest."""
 
     models: frozenset[str] = frozenset()
+    tuned: frozenset[str] = frozenset()
     curves: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
 
     @property
     def taken(self) -> frozenset[str]:
-        return self.models | self.curves
+        return self.models | self.tuned | self.curves
 
     def __str__(self) -> str:
         """As in '2 base models and 1 curve of a revival'; '' if there is nothing."""
-        n, curves = len(self.models), len(self.curves)
-        models = [f"{n} base model{'s' * (n > 1)}"] if n else []
-        return " and ".join(models + ([counted("Revive", curves)] if curves else []))
+        n, tuned, curves = len(self.models), len(self.tuned), len(self.curves)
+        words = [f"{n} base model{'s' * (n > 1)}"] if n else []
+        words += [f"{tuned} fine-tuned compiled model{'s' * (tuned > 1)}"] if tuned else []
+        words += [counted("Revive", curves)] if curves else []
+        return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def fill(store: Store, missing: Iterable[Step], folder: Path | None = None) -> Filled:
@@ -59,7 +64,7 @@ def fill(store: Store, missing: Iterable[Step], folder: Path | None = None) -> F
     folder: that of the manifest (default: the package's), which is only read. A model that is damaged is left to be trained.
     Raises CapbenchError if the store cannot be written.
     """
-    asked = [step for step in missing if isinstance(step, (Pretrain, Revive))]
+    asked = [step for step in missing if isinstance(step, (Bundled, Revive))]
     if not asked:
         return Filled()
     folder = FOLDER if folder is None else folder
@@ -71,13 +76,19 @@ def fill(store: Store, missing: Iterable[Step], folder: Path | None = None) -> F
         return Filled()
     models, warnings = _models(store, asked, folder, manifest)
     curves, more = _curves(store, asked, folder, manifest)
-    return Filled(models=frozenset(models), curves=frozenset(curves), warnings=(*warnings, *more))
+    tuned = {step.key for step in asked if isinstance(step, FineTune)} & models
+    return Filled(
+        models=frozenset(models - tuned),
+        tuned=frozenset(tuned),
+        curves=frozenset(curves),
+        warnings=(*warnings, *more),
+    )
 
 
 def _models(store: Store, asked: Iterable[Step], folder: Path, manifest: Manifest) -> tuple[set[str], list[str]]:
     entries, taken, warnings = manifest.by_key, set(), []
     for step in asked:
-        if not isinstance(step, Pretrain) or step.key not in entries:
+        if not isinstance(step, Bundled) or step.key not in entries:
             continue
         try:
             tensors, meta = load(folder, entries[step.key])
@@ -153,7 +164,7 @@ def check_folder(option: str, folder: Path) -> None:
 
 def build(
     folder: Path,
-    steps: Iterable[Pretrain],
+    steps: Iterable[Bundled],
     store: Store,
     *,
     scale: str,
@@ -235,7 +246,7 @@ def unnamed(folder: Path, named: Container[str]) -> list[str]:
     return [path for path in paths if path not in named]
 
 
-def _packed(step: Pretrain, store: Store) -> tuple[Entry, bytes]:
+def _packed(step: Bundled, store: Store) -> tuple[Entry, bytes]:
     """A model's entry, and its file."""
     import safetensors.torch
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from capbench.errors import CapbenchError, UsageError
-from capbench.pipeline.steps import Pretrain
 from capbench.store.store import Store
-from capbench.zoo.alike import described, without_code
+from capbench.zoo.alike import Bundled, described, without_code
 from capbench.zoo.bundle import load, with_records, write
 from capbench.zoo.manifest import NAME, Entry, Manifest, read
 from capbench.zoo.records import Wanted
@@ -18,7 +17,7 @@ from capbench.zoo.trace import Trace
 _AGAIN = "run capbench zoo build"
 
 
-def outdated(folder: Path, wanted: Iterable[Pretrain]) -> dict[str, Pretrain]:
+def outdated(folder: Path, wanted: Iterable[Bundled]) -> dict[str, Bundled]:
     """The bundled models that the suites ask for under another key now: key in the manifest -> the step as it is now.
 
     Raises UsageError where there is no good manifest.
@@ -31,7 +30,7 @@ def outdated(folder: Path, wanted: Iterable[Pretrain]) -> dict[str, Pretrain]:
     return {key: step for key, step in found if step is not None}
 
 
-def rekey(folder: Path, wanted: Iterable[Pretrain], *, before: Trace, now: Trace) -> Manifest:
+def rekey(folder: Path, wanted: Iterable[Bundled], *, before: Trace, now: Trace) -> Manifest:
     """Put the models' new keys into the manifest; their weights stay as they are, to the bit.
 
     before, now: what short trainings of the `outdated` models give by the code that made them and by today's. Curves and readings

@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from capbench.errors import UsageError
-from capbench.pipeline.steps import Pretrain
 from capbench.store.files import write_whole
 from capbench.store.store import Artefact, Store
-from capbench.zoo.alike import described, without_code
+from capbench.zoo.alike import Bundled, described, without_code
 
 STEPS = 200  # of a short training: with its own warm-up and decay, so that all of the schedule is passed through
 _SAME = (
@@ -39,7 +38,7 @@ class Trace:
     digests: Mapping[str, str]
 
     @classmethod
-    def of(cls, wanted: Iterable[Pretrain], store: Store) -> Trace:
+    def of(cls, wanted: Iterable[Bundled], store: Store) -> Trace:
         """Of these models' short trainings, which must be in the store."""
         import torch
 
@@ -70,7 +69,7 @@ class Trace:
             raise UsageError(f"{option}={file}: cannot be written ({error.strerror or error}); give a file") from None
 
 
-def short(step: Pretrain) -> Pretrain:
+def short(step: Bundled) -> Bundled:
     """The same training in few steps, watched at two points."""
     steps = min(STEPS, step.train.steps)
     return replace(step, train=replace(step.train, steps=steps), watch_every=max(1, steps // 2))

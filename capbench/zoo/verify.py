@@ -12,7 +12,7 @@ from capbench.errors import CapbenchError
 from capbench.pipeline.steps import Pretrain
 from capbench.store.keys import key_of
 from capbench.zoo import records as measured
-from capbench.zoo.alike import described, without_code
+from capbench.zoo.alike import Bundled, described, key_as, without_code
 from capbench.zoo.bundle import LIMIT, load, unnamed
 from capbench.zoo.manifest import NAME, Entry, Kind, Manifest, Records, counted, read
 from capbench.zoo.records import Content, Wanted
@@ -37,7 +37,7 @@ class Finding:
     measured: int = 0
 
 
-def verify(folder: Path, wanted: Iterable[Pretrain], records: Iterable[Wanted] = ()) -> list[Finding]:
+def verify(folder: Path, wanted: Iterable[Bundled], records: Iterable[Wanted] = ()) -> list[Finding]:
     """One finding per bundled model, per model that is wanted and not bundled, and per stray file.
 
     wanted, records: the base models that the suites need, and what they measure of models that no method had a part in, as they
@@ -93,7 +93,7 @@ def summary(folder: Path, findings: Iterable[Finding]) -> str:
     return words
 
 
-def _of_entry(folder: Path, entry: Entry, step: Pretrain | None, now: Pretrain | None) -> Finding:
+def _of_entry(folder: Path, entry: Entry, step: Bundled | None, now: Bundled | None) -> Finding:
     try:
         tensors, meta = load(folder, entry)
     except CapbenchError as error:
@@ -101,7 +101,7 @@ def _of_entry(folder: Path, entry: Entry, step: Pretrain | None, now: Pretrain |
     if (size := (folder / entry.file).stat().st_size) != entry.size:
         said = f"its file has {size} bytes; the manifest says {entry.size}"
         return Finding(what=_name(entry.label, entry.steps), mark="WRONG", message=said)
-    if (key := _key(entry)) != entry.key:
+    if (key := key_as(entry.config)) != entry.key:
         said = f"its configuration has the key {key}, not the manifest's {entry.key}"
         return Finding(what=_name(entry.label, entry.steps), mark="WRONG", message=said)
     last = {name: points[-1][1] for name, points in meta.get("curves", {}).items() if points}
@@ -127,8 +127,18 @@ def _of_entry(folder: Path, entry: Entry, step: Pretrain | None, now: Pretrain |
     return Finding(what=_name(entry.label, entry.steps), mark="ok", message=said)
 
 
-def _faults(tensors: Mapping[str, torch.Tensor], step: Pretrain) -> Iterator[str]:
+def _faults(tensors: Mapping[str, torch.Tensor], step: Bundled) -> Iterator[str]:
     """Why these cannot be the weights of the step's model."""
+    import torch
+
+    if isinstance(step, Pretrain):  # the shapes of a compiled model are known when its program is compiled
+        yield from _misshapen(tensors, step)
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
+            yield f"has {name!r} as {tensor.dtype} or not all finite; it must be finite float32"
+
+
+def _misshapen(tensors: Mapping[str, torch.Tensor], step: Pretrain) -> Iterator[str]:
     import importlib
 
     import torch
@@ -141,18 +151,10 @@ def _faults(tensors: Mapping[str, torch.Tensor], step: Pretrain) -> Iterator[str
     if expected != found:
         name = min(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
         yield f"has {name!r} as {found.get(name)}; the model has {expected.get(name)}"
-    for name, tensor in tensors.items():
-        if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
-            yield f"has {name!r} as {tensor.dtype} or not all finite; it must be finite float32"
 
 
 def _name(label: str, steps: int) -> str:
     return f"{label}, {steps} steps"
-
-
-def _key(entry: Entry) -> str:
-    """The key that the entry's configuration gives: that of a step whose start stands for its own key."""
-    return key_of({**entry.config, "start": key_of(entry.config.get("start") or {})})
 
 
 def _of_records(folder: Path, records: Records, wanted: Mapping[str, Wanted]) -> Iterator[Finding]:
