@@ -56,7 +56,10 @@ def build(
         records=more.wanted,
     )
     size, minutes = sum(e.size for e in made.models) / 1e6, sum(e.seconds for e in made.models) / 60
-    say(f"capbench: wrote {len(made.models)} base models to {folder}: {size:.1f} MB, {minutes:.0f} min of training")
+    tuned = sum(map(by_default, steps))
+    also = f" and {tuned} fine-tuned compiled models" if tuned else ""
+    n = len(made.models) - tuned
+    say(f"capbench: wrote {n} base models{also} to {folder}: {size:.1f} MB, {minutes:.0f} min of training")
     if made.records is not None:
         say(f"capbench: with {made.records}: {made.records.size / 1000:.1f} kB")
 
