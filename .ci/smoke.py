@@ -8,8 +8,7 @@ from capbench.results import Status
 
 # The strongest effects: these must lie on the claim's side even for one small, briefly trained model, on any machine. One seed
 # may leave a claim inconclusive, as its interval rests on the prior alone. The others are reported, but one seed is too few to
-# fail a build on them; relevance.amplification is one: how much of O_PT the low prior's model keeps at the small rate differs by seed
-# and by processor (seen here: .15 and .6 less than under the high prior).
+# fail a build on them. relevance.amplification is one: on another processor O_PT was only .15 better under the high prior.
 MUST_HOLD = (
     "base.validity[prior=low]",
     "base.validity[prior=never]",
