@@ -14,7 +14,6 @@ from capbench.configs import GptConfig, ModelConfig
 from capbench.errors import UsageError
 from capbench.models.huggingface import small
 from capbench.models.sizes import (
-    BlocksConfig,
     ConvolutionConfig,
     LinearAttentionConfig,
     RecurrentConfig,
@@ -53,10 +52,6 @@ def _common(sizes: Sizes) -> dict[str, int]:
 
 def gpt(sizes: Sizes) -> GptConfig:
     return GptConfig(**_common(sizes), n_heads=sizes.n_heads, activation=sizes.activation)
-
-
-def blocks(sizes: Sizes) -> BlocksConfig:
-    return BlocksConfig(**_common(sizes), activation=sizes.activation)
 
 
 def recurrent(sizes: Sizes) -> RecurrentConfig:

@@ -33,7 +33,7 @@ def build(
     Raises CapbenchError for what cannot be made, UsageError if there is no base model.
     """
     o, store = run.options, run.models.store
-    steps, more = base_models(run, collected), measured(run, collected)
+    steps, more = bundled_models(run, collected), measured(run, collected)
     _make(run, [*steps, *more.steps], store, say=say)
     _read(more, store, say=say)
     made = bundle.build(
@@ -68,7 +68,7 @@ def verify(run: CapbenchSession, collected: Collected, folder: Path, *, say: Cal
     """Check what is in the folder, and that it is what the tests need. Returns whether all is ok."""
     from capbench.zoo.verify import shown, summary, verify
 
-    steps, manifest = base_models(run, collected), read(folder)
+    steps, manifest = bundled_models(run, collected), read(folder)
     records = [] if manifest is None or manifest.records is None else measured(run, collected).wanted
     findings = verify(folder, steps, records)
     for finding in findings:
@@ -79,7 +79,7 @@ def verify(run: CapbenchSession, collected: Collected, folder: Path, *, say: Cal
 
 def trace(run: CapbenchSession, collected: Collected, file: Path, *, say: Callable[[str], None]) -> None:
     """Write what short trainings of the tests' base models give. Raises CapbenchError if one cannot be made."""
-    found = _traced(run, base_models(run, collected), say=say)
+    found = _traced(run, bundled_models(run, collected), say=say)
     found.write("--bits", file)
     say(f"capbench: wrote what {found.steps} steps of {len(found.digests)} base models give to {file}")
 
@@ -95,7 +95,7 @@ def rekey(
     from capbench.zoo.rekey import measured_anew, outdated, rekey
     from capbench.zoo.trace import Trace
 
-    steps = base_models(run, collected)
+    steps = bundled_models(run, collected)
     old, bundled = outdated(folder, steps), read(folder)
     if old and before is None:
         raise UsageError(
@@ -122,7 +122,7 @@ def _traced(run: CapbenchSession, steps: Iterable[Bundled], *, say: Callable[[st
     return Trace.of(wanted, run.models.store)
 
 
-def base_models(run: CapbenchSession, collected: Collected) -> list[Bundled]:
+def bundled_models(run: CapbenchSession, collected: Collected) -> list[Bundled]:
     """The base models that the tests need, compiled models after the default method, and, where they are asked for, the pool's.
 
     Raises UsageError if there is none.

@@ -19,13 +19,8 @@ from capbench.store.store import Artefact, Store
 from capbench.zoo.alike import Bundled, described, without_code
 
 STEPS = 200  # of a short training: with its own warm-up and decay, so that all of the schedule is passed through
-_SAME = (
-    "curves",
-    "loss",
-    "grad_norm",
-    "steps",
-    "diverged",
-)  # what is known of a training and does not hang on the clock
+# What is known of a training and does not hang on the clock.
+_SAME = ("curves", "loss", "grad_norm", "steps", "diverged")
 
 
 @dataclass(frozen=True, kw_only=True)
