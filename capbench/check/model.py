@@ -20,6 +20,7 @@ from capbench.errors import UsageError
 from capbench.methods.specs.user_code import one_line
 from capbench.models.base import Model
 from capbench.pipeline.process_state import unharmed
+from capbench.store.sizes import shown
 
 TOLERANCE = 1e-4  # of logits, and of their size where that is above 1
 BATCH, LENGTH = 4, 32
@@ -42,9 +43,7 @@ def _checked(given: Candidate) -> Iterator[Finding]:
     if given.memory is not None:
         from capbench.models.huggingface import memory
 
-        there = (
-            f"{memory.shown(given.memory)} for the weights in float32; {memory.shown(memory.available())} is available"
-        )
+        there = f"{shown(given.memory)} for the weights in float32; {shown(memory.available())} is available"
         yield _finding("memory", given.memory <= memory.available(), there)
     started = time.perf_counter()
     try:

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from capbench import __version__
 from capbench.cli import (
+    cache,
     calibrate,
     check_method,
     check_model,
@@ -31,7 +32,7 @@ from capbench.session.options.given import unknown_words
 # In the order of the help; each has `add(commands)`.
 COMMANDS = (
     *(plan, fidelity, calibrate, priors, compare, list_runs, show, leaderboard, check_method, check_model, export),
-    *(verify, zoo),
+    *(verify, zoo, cache),
 )
 
 

@@ -15,6 +15,7 @@ from capbench.pipeline.executors.on_ray.cluster import RayCluster
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.snapshots import remove_finished
 from capbench.session.options.at_once import AtOnce
+from capbench.store.leases import hold
 from capbench.store.store import DamagedArtefact, Store
 from capbench.zoo import bundle
 
@@ -38,6 +39,7 @@ def make(
     jobs, stack = at_once.jobs, at_once.stack
     limit_threads()
     remove_finished(store)
+    hold(store, plan.steps)
     with warnings.catch_warnings(record=True) as damaged:
         warnings.simplefilter("always", DamagedArtefact)
         missing = plan.missing(store)

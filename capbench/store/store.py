@@ -87,6 +87,7 @@ def partial_folder(root: Path, key: str) -> Path:
 class Store:
     """Artefacts under one root directory, shared safely by threads and processes of one machine.
 
+    lock_type: the locks that work there. An artefact's folder was changed when it was used last (`used`).
     Keys come from `key_of`. Disk full, no permission and the like raise CapbenchError with path and cause in one line.
     """
 
@@ -104,7 +105,7 @@ class Store:
                 f"cannot use {str(root)!r} as the cache directory: {cause}; give a writable one"
             ) from error
         try:
-            self._lock_type = lock_type(self.root / "locks")
+            self.lock_type = lock_type(self.root / "locks")
         except OSError as error:
             raise UsageError(
                 f"cannot use {str(root)!r} as the cache directory: files there cannot be locked ({error.strerror}); "
@@ -114,7 +115,7 @@ class Store:
     @property
     def has_weak_locks(self) -> bool:
         """Whether the file system has no locks, so that the existence of a file stands in for one."""
-        return self._lock_type is not FileLock
+        return self.lock_type is not FileLock
 
     def has(self, key: str) -> bool:
         """Whether a complete artefact is present. Cheap: its checksums are not verified."""
@@ -129,6 +130,7 @@ class Store:
             return None
         import safetensors.torch
 
+        self.used(key)
         # From the bytes that were hashed, not from the file: it cannot change in between, nor later under a mmap.
         tensors = {name: tensor.to(device) for name, tensor in safetensors.torch.load(checked[1]).items()}
         return Artefact(key=key, tensors=tensors, meta=checked[0])
@@ -144,6 +146,11 @@ class Store:
             with suppress(OSError):
                 if (document := _document(file, file.stat().st_mtime_ns)) is not None:
                     yield file.parent.name, document
+
+    def used(self, key: str) -> None:
+        """Note that an artefact, if it is there, is used now; in a cache of somebody else's nothing is noted."""
+        with suppress(OSError):
+            os.utime(self._place(key))
 
     def intact(self, key: str) -> bool:
         """Whether the artefact is there and its checksums hold; if damaged it is set aside, as by `load`."""
@@ -226,7 +233,7 @@ class Store:
         path = str(self.root / "locks" / f"{self._place(key).name}.{kind}")
         # One object per thread: re-entrant there, and it keeps other threads out. And one per process: a forked child
         # must not believe that it holds its parent's locks.
-        lock, held = vars(_LOCKS).setdefault(f"{os.getpid()}:{path}", self._lock_type(path)), False
+        lock, held = vars(_LOCKS).setdefault(f"{os.getpid()}:{path}", self.lock_type(path)), False
         with ExitStack() as stack:
             with _explained(f"lock artefact {key} with {path!r}"), suppress(Timeout):
                 stack.enter_context(lock.acquire(timeout=timeout))

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 
 from capbench.errors import UsageError
+from capbench.store.sizes import shown
 
 WEIGHT = 4  # bytes: weights are float32, whatever the files hold
 TRAINED = 4 * WEIGHT  # a weight, its gradient and AdamW's two averages
@@ -28,12 +29,3 @@ def check(what: str, needed: int) -> None:
     there = available()
     if needed > there:
         raise UsageError(f"{what} takes {shown(needed)} of memory, and {shown(there)} is available")
-
-
-def shown(n: float) -> str:
-    """Bytes in the unit that reads best, as in 538 MB."""
-    units = iter(("B", "kB", "MB", "GB", "TB"))
-    unit = next(units)
-    while n >= 999.5 and unit != "TB":
-        n, unit = n / 1000, next(units)
-    return f"{n:.3g} {unit}"

@@ -10,6 +10,7 @@ from capbench.session.options.row import PYTEST, Option
 
 PLAN, TRAIN, EXPORT = "plan", "train", "export"
 BUILD, VERIFY, TRACE, REKEY = "zoo build", "zoo verify", "zoo trace", "zoo rekey"
+LS, SIZE, PRUNE, WHOLE = "cache ls", "cache size", "cache prune", "cache verify"
 FIDELITY, CALIBRATE, CHECK, COMPARE = "fidelity", "calibrate", "check-method", "compare"
 SUITES = (PYTEST, PLAN, TRAIN)  # those that ask for the models of tests and take all that shapes them
 MAKERS = (*SUITES, EXPORT, BUILD, FIDELITY, CALIBRATE)
@@ -170,7 +171,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="cache",
             value="DIR",
-            takers=(*MAKERS, TRACE, REKEY),
+            takers=(*MAKERS, TRACE, REKEY, LS, SIZE, PRUNE, WHOLE),
             otherwise="CAPBENCH_CACHE or the user's cache directory",
             help="where models and measurements are kept",
         ),
@@ -378,6 +379,15 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             otherwise="the terminal",
             help="write the table to FILE; calibrate: write the thresholds to FILE",
         ),
+        Option(
+            name="older-than",
+            value="TIME",
+            takers=(PRUNE,),
+            type=values.age,
+            required=True,
+            help="what was not used for this long, as in 30d, 12h or 0d",
+        ),
+        Option(name="dry-run", takers=(PRUNE,), type=values.flag, help="say what would be removed, and remove nothing"),
         Option(name="partial", takers=("verify",), type=values.flag, help="weights that are missing are no mistake"),
     ),
 }

@@ -89,6 +89,18 @@ def minutes(option: str, given: str) -> float:
     raise UsageError(f"{option}={given}: must be a number of minutes above 0, as in 10 or 0.5")
 
 
+def age(option: str, given: str) -> float:
+    """A time in seconds, given in days or hours."""
+    number, unit = given[:-1], given[-1:]
+    with suppress(ValueError):
+        if unit in _UNITS and 0 <= (found := float(number)) < math.inf:
+            return found * _UNITS[unit]
+    raise UsageError(f"{option}={given}: must be a number of days or hours, as in 30d or 12h")
+
+
+_UNITS = {"d": 24 * 3600.0, "h": 3600.0}
+
+
 def scale(option: str, given: str) -> str:
     """The name of a scale."""
     from capbench.studies.scales import SCALES
