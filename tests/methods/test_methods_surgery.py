@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from capbench.configs import TrainConfig
 from capbench.measure.accuracy import accuracy, sample
 from capbench.measure.prune import pruned, relevance
-from capbench.methods.deletion.wrapper_surgery import carriers, repair, wrapper_surgery
+from capbench.methods.deletion.wrapper_surgery import carriers, wrapper_surgery
+from capbench.methods.row_training import fit_rows
 from capbench.methods.streams import kept
 from capbench.models.base import Model
 from capbench.tasks.base import Batch
@@ -152,7 +153,7 @@ ROWS = [("blocks.0.mlp_in", 5), ("blocks.0.mlp_in", 7), ("blocks.0.attn.qkv", 40
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_repairing_moves_these_rows_and_leaves_no_hook_behind(optimizer: Any) -> None:
-    repair(model := gpt(), kept(TASK), config(optimizer=optimizer, weight_decay=0.5), ROWS)
+    fit_rows(model := gpt(), kept(TASK), config(optimizer=optimizer, weight_decay=0.5), ROWS)
     assert rows_changed(gpt(), model) == set(ROWS)
     next_token_loss(model, sample(O_PT, 8, 0), O_PT).backward()
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
@@ -162,6 +163,6 @@ def test_repairing_moves_these_rows_and_leaves_no_hook_behind(optimizer: Any) ->
 
 
 def test_where_there_is_nothing_to_cut_everything_trains_on() -> None:
-    repair(model := gpt(), kept(TASK), config(), [])
+    fit_rows(model := gpt(), kept(TASK), config(), [])
     fit(plain := gpt(), kept(TASK), config())
     assert rows_changed(plain, model) == set()

@@ -15,6 +15,7 @@ from capbench.configs import TrainConfig
 from capbench.measure.accuracy import accuracy
 from capbench.measure.prune import Unit, pruned, relevance
 from capbench.methods.common import another_seed, check
+from capbench.methods.row_training import fit_rows
 from capbench.methods.streams import generator, kept
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
@@ -39,7 +40,7 @@ def wrapper_surgery(model: Model, task: FineTuningTask, config: TrainConfig, *, 
     with torch.no_grad():
         for name, row in rows:
             tuned.neurons()[name].weight[row] = 0
-    repair(tuned, stream, replace(config, steps=last, seed=another_seed(config.seed, 2)), rows)
+    fit_rows(tuned, stream, replace(config, steps=last, seed=another_seed(config.seed, 2)), rows)
     return tuned
 
 
@@ -58,22 +59,3 @@ def carriers(model: Model, task: Task, batch: Batch, neurons: int) -> list[tuple
 
 def _row(unit: Unit) -> tuple[str, int]:
     return unit[0], unit[1]
-
-
-def repair(model: Model, stream: Task, config: TrainConfig, rows: list[tuple[str, int]]) -> None:
-    """Train only these weight rows (all parameters, if there are no rows); afterwards all parameters require gradients."""
-    if not rows:
-        fit(model, stream, config)
-        return
-    linears = model.neurons()
-    model.requires_grad_(False)
-    hooks = []
-    for name in {name for name, _ in rows}:
-        weight = linears[name].weight.requires_grad_(True)
-        mask = torch.zeros(len(weight), 1, device=weight.device)
-        mask[[row for of, row in rows if of == name]] = 1
-        hooks.append(weight.register_hook(mask.mul))
-    fit(model, stream, replace(config, weight_decay=0.0))  # decay would move the other rows
-    for hook in hooks:
-        hook.remove()
-    model.requires_grad_(True)
