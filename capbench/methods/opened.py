@@ -29,6 +29,7 @@ _EVENTS = ("open", "sqlite3.connect")
 _WRITING = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _TICK = 0.02  # seconds by which a file's time may lag behind the clock
 _SYSTEM = ("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sys", "/usr", "/Library", "/System")
+_INSTALLED = (".egg-info", ".dist-info")  # what pip notes of an installed project, inside it if it is editable
 _DOWNLOADS = ("huggingface", "torch/hub")  # in the user's cache directory: weights, not what could be made again
 
 
@@ -52,7 +53,7 @@ class Opened:
         """The files and Python modules of the user's that were read and are not declared, as sorted paths.
 
         declared: files and folders that are in a key. own: capbench's folders, such as the cache. Left out are installed
-        libraries, what belongs to the system, temporary files, and those that were written meanwhile.
+        libraries and pip's notes, what belongs to the system, temporary files, and those that were written meanwhile.
         """
         known = {_real(path) for path in declared}
         caches, ours = Path(user_cache_dir()), {_real(path) for path in (*own, ROOT)}
@@ -66,7 +67,7 @@ class Opened:
                 return False
             # The innermost folder says whose a file is: a project may lie in /usr/src, and hold a virtual environment.
             for place in (file, *file.parents):
-                if place in ours or is_library(place):
+                if place in ours or is_library(place) or place.suffix in _INSTALLED:
                     return False
                 if place in theirs or place in nobodys or (place.parent == home and place.name.startswith(".")):
                     return place in theirs

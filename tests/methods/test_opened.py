@@ -98,13 +98,14 @@ def test_files_that_are_written_temporary_or_of_no_user_are_not_noted(
     (folder / "cache" / "model.json").touch()
     monkeypatch.setenv("HOME", str(folder / "home"))
     hidden = folder / "home" / ".config" / "words.txt"
-    for place in (".venv/lib/python3/site-packages", "dist-packages", "home/.config", "home/.cache/huggingface"):
+    installed = (".venv/lib/python3/site-packages", "dist-packages", "mine.egg-info")
+    for place in (*installed, "home/.config", "home/.cache/huggingface"):
         (folder / place).mkdir(parents=True)
         (folder / place / "words.txt").touch()
     downloaded = folder / "home" / ".cache" / "huggingface" / "words.txt"
     time.sleep(AGE)
     with recording() as opened:
-        for place in (".venv/lib/python3/site-packages", "dist-packages", "cache"):
+        for place in (*installed, "cache"):
             for file in (folder / place).iterdir():
                 file.read_text()
         hidden.read_text()
