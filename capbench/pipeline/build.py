@@ -13,7 +13,7 @@ from capbench.errors import CapbenchError
 from capbench.models.base import Model
 from capbench.pipeline.recording import Curves, Progress, fit_meta
 from capbench.pipeline.snapshots import Snapshots
-from capbench.pipeline.steps import Compile, Distil, Edit, FineTune, Initialise, Perturb, Pretrain, Revive, Step
+from capbench.pipeline.steps import Compile, Distil, Edit, FineTune, Initialise, Load, Perturb, Pretrain, Revive, Step
 from capbench.store.store import Store
 from capbench.training.loop import fit, keeping, observing
 
@@ -37,6 +37,9 @@ def build(step: Step, store: Store, progress: Progress = lambda _: None, *, make
 
 def load_model(step: Step, store: Store) -> Model:
     """The model that a step made, in evaluation mode. Raises CapbenchError if its artefact is missing."""
+    if isinstance(step, Load):
+        read: Model = named(step.carried_out_by)(step)
+        return read
     artefact = store.load(step.key)
     if artefact is None:
         raise CapbenchError(f"no artefact of '{step.label}' in {store.root}")
@@ -49,12 +52,12 @@ def with_weights(step: Step, store: Store, weights: Mapping[str, torch.Tensor]) 
     Raises CapbenchError if a compiled model is missing that gives the architecture.
     """
     origin, added = step, 0
-    while not isinstance(origin, (Initialise, Compile)):
+    while not isinstance(origin, (Initialise, Compile, Load)):
         added += origin.adds_blocks if isinstance(origin, Edit) else 0
         origin = origin.parents[0]
     # By name, so that the version of a model's code does not hang on architectures that it has nothing to do with.
     architecture: Any = named(origin.architecture)
-    if isinstance(origin, Initialise):
+    if isinstance(origin, (Initialise, Load)):
         config: Any = origin.model
     else:
         meta = store.meta(origin.key)
@@ -77,6 +80,9 @@ def _carry_out(step: Step, store: Store, progress: Progress) -> tuple[dict[str, 
             model = _compile(step)
             config: Any = model.config  # the program's name is that of its last expression; the step knows better
             meta = {"config": {**config.to_json(), "program": step.name}}
+        case Load():
+            load_model(step, store)  # that it is what it was, and can be read
+            return {}, {}
         case Perturb():
             model = load_model(step.start, store)
             rng = torch.Generator().manual_seed(step.seed)

@@ -1,4 +1,4 @@
-"""The steps that make models, as data: (initialise, pretrain | compile, perturb) -> fine-tune -> revive.
+"""The steps that make models, as data: (initialise, pretrain | compile, perturb | load) -> fine-tune -> revive.
 
 A step's key is its whole configuration, hashed.
 """
@@ -84,6 +84,29 @@ class Initialise(Step):
     architecture: str = code_path()
     model: ModelConfig
     seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load(Step):
+    """Read a pretrained model from this machine. Its weights stay where they are: the store only notes that they were there.
+
+    architecture: 'module:Class' of the model, and `model` its configuration. identity: of weights and configuration, by content.
+    path: where they lie; no part of the key. See pipeline/loading.py.
+    """
+
+    carried_out_by: ClassVar[str] = "capbench.pipeline.loading:model"
+    architecture: str = code_path()
+    model: ModelConfig
+    identity: str
+    path: str = field(compare=False)
+
+    @property
+    def code_paths(self) -> tuple[str, ...]:
+        return (self.carried_out_by, *super().code_paths)
+
+    @property
+    def label(self) -> str:
+        return f"load {self.path}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from capbench.methods.specs.schemes import scheme_of
-from capbench.pipeline.steps import Edit, FineTune, Initialise, Step
+from capbench.pipeline.steps import Edit, FineTune, Initialise, Load, Step
 
 
 class Refusals:
@@ -23,7 +23,7 @@ class Refusals:
 
     def _of(self, step: FineTune) -> str:
         origin = step.base
-        while not isinstance(origin, Initialise):
+        while not isinstance(origin, (Initialise, Load)):
             if isinstance(origin, Edit) or not origin.parents:
                 return ""  # only making the model would tell its form
             origin = origin.parents[0]
@@ -33,12 +33,14 @@ class Refusals:
         return self._said[asked]
 
 
-def _asked(step: FineTune, origin: Initialise) -> str:
+def _asked(step: FineTune, origin: Initialise | Load) -> str:
     def model() -> Any:
         import torch
 
         module, _, name = origin.architecture.partition(":")
         architecture: Any = getattr(importlib.import_module(module), name)
+        if isinstance(origin, Load):
+            return architecture(origin.model).eval()  # its form tells; its weights need not be read
         return architecture.initialised(origin.model, torch.Generator().manual_seed(origin.seed)).eval()
 
     try:

@@ -50,7 +50,7 @@ def around(theirs: Any, family: str, **changes: Any) -> HuggingFace:
 
 def saved(folder: Path, family: str = "llama", **how: Any) -> Any:
     """transformers' own, which it has written to the folder."""
-    changes = {name: how.pop(name) for name in ("tied", "vocab_size") if name in how}
+    changes = {name: how.pop(name) for name in ("tied", "vocab_size", "seq_len") if name in how}
     model = own(family, **changes).to(how.pop("dtype", torch.float32))
     model.save_pretrained(folder, **how)
     return model

@@ -21,6 +21,7 @@ from capbench.errors import CapbenchError, UsageError
 from capbench.measure.accuracy import accuracy, sample
 from capbench.measure.prune import pruned
 from capbench.measure.stream import points, streams
+from capbench.methods.finetuning.ia3 import ia3
 from capbench.methods.returned import form_fault, weights_fault
 from capbench.methods.specs import registry
 from capbench.models.base import passes
@@ -271,6 +272,28 @@ def test_methods_of_capbench_train_it(family: str, name: str) -> None:
     changed = {n for n, weight in tuned.state_dict().items() if not torch.equal(weight, model.state_dict()[n])}
     maps = {f"{n}.weight" for n in model.neurons()}
     assert changed == maps if name == "lora" else changed > {n for n in maps if f".{SIZES['n_blocks'] - 1}." in n}
+
+
+@pytest.mark.parametrize("family", ATTENDING)
+def test_ia3_rescales_keys_values_and_units_and_no_query(family: str) -> None:
+    world = grammar()
+    sizes: Any = world.base().config
+    model = fresh(family, vocab_size=sizes.vocab_size, seq_len=sizes.seq_len).eval()
+    tuned = ia3(model, world.task, TrainConfig(steps=3, batch_size=8, lr=1e-1, seed=0))
+    before, after = model.state_dict(), tuned.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    ends = {
+        "llama": ("k_proj.weight", "v_proj.weight", "down_proj.weight"),
+        "gpt2": ("c_attn.weight", "mlp.c_proj.weight"),
+        "gpt_neox": ("query_key_value.weight", "dense_4h_to_h.weight"),
+    }[family]
+    biases = [f"{end.removesuffix('weight')}bias" for end in ends[:-1]]
+    assert {name for name in moved if not name.endswith(tuple(biases))} == {n for n in before if n.endswith(ends)}
+    if family != "llama":
+        (name,) = (n for n in moved if n.endswith(ends[0]) and ".0." in n)
+        d, heads = SIZES["d_model"], SIZES["n_heads"] if family == "gpt_neox" else 1
+        queries, keys, values = (after[name] != before[name]).view(heads, 3, d // heads, d).unbind(1)
+        assert not queries.any() and keys.any() and values.any()
 
 
 def test_mamba_calls_its_modules_in_training_too() -> None:
