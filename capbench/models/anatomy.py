@@ -74,6 +74,10 @@ def embeddings(model: Any) -> list[Float[Tensor, "entry d_model"]]:
 
 
 def unembedding(model: Any) -> Float[Tensor, "outputs d_model"]:
-    """The rows of answers: a parameter, or the buffer of a compiled model."""
-    rows: Tensor = model.unembedding.weight if normed(model) else model.unembedding
+    """The rows of answers: a parameter, or the buffer of a compiled model. Raises UsageError where they are also the embedding."""
+    if getattr(model.config, "tied", False):
+        raise UsageError(
+            f"{type(model).__name__}: its unembedding is its embedding, so no change of it is one of answers alone"
+        )
+    rows: Tensor = getattr(model.unembedding, "weight", model.unembedding)
     return rows

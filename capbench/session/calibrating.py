@@ -9,7 +9,7 @@ from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.outline import outline
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
-from capbench.results import Results
+from capbench.results import Record, Results, Status
 from capbench.session.making import make
 from capbench.session.options.at_once import AtOnce
 from capbench.session.reading_ahead import read_ahead
@@ -24,7 +24,10 @@ from capbench.studies.calibration.study import CalibrationStudy, needs
 from capbench.studies.calibration.thresholds import Setting
 from capbench.studies.judge import Case, Claim, Judge
 from capbench.studies.lab import Lab
+from capbench.verdicts.tools import Tool
 from capbench.zoo import bundle
+
+ON_ARCHITECTURES = "architectures.calibration"
 
 
 def planned(study: CalibrationStudy, seeds: Sequence[int], store: Store, at_once: AtOnce) -> str:
@@ -63,23 +66,41 @@ def set_by(found: Sequence[Setting], *, scale: str, seeds: Sequence[int], before
 
 
 def tested_by(results: Results, before: Kept) -> Kept:
-    """The thresholds with every tool's area on the test half, as a run of suites/calibration found them.
+    """The thresholds with every tool's area on the test half, as a run of suites/calibration found them, and on the models of
+    other architectures, as a run of suites/architectures did.
 
-    Raises UsageError for a run of other models, or of another rule than the one in force.
+    An architecture whose models were judged wrongly has no areas. Raises UsageError for a run of other models, or of another rule
+    than the one in force.
     """
     scale = results.run.scale
     if why := doubt(before, scale, rule_now()):
         raise UsageError(f"this run tests nothing: {why}")
-    ours = [r for r in results.records if r.claim == "calibration.verdict"]
-    if not ours or {r.protocol.get("first seed") for r in ours} != {before.test}:
-        raise UsageError(f"it has no claim calibration.verdict about the half from seed {before.test}")
-    outcome = Outcome.read(m for record in ours for m in record.measurements)
+    half = [r for r in results.records if r.claim == "calibration.verdict"]
+    elsewhere = [r for r in results.records if r.claim == ON_ARCHITECTURES]
+    first = {record.protocol.get("first seed") for record in (*half, *elsewhere)}
+    if first != {before.test}:
+        raise UsageError(
+            f"it has no claim calibration.verdict about the half from seed {before.test}, nor {ON_ARCHITECTURES}"
+        )
     tested = {group: {tool: dict(areas) for tool, areas in of.items()} for group, of in before.tested.items()}
-    for group, tools in TOOLS.items():
+
+    def put(group: str, records: Sequence[Record], tools: Sequence[Tool], *, compiled: bool) -> None:
+        outcome = Outcome.read(m for record in records for m in record.measurements)
         for tool in tools:
-            if (found := outcome.area(tool.name, compiled=group == "compiled")) is not None:
+            tested.get(group, {}).get(tool.name, {}).pop(scale, None)
+            if records and (found := outcome.area(tool.name, compiled=compiled)) is not None:
                 tested.setdefault(group, {}).setdefault(tool.name, {})[scale] = round(found[0], 4)
+
+    for group, tools in TOOLS.items() if half else ():
+        put(group, half, tools, compiled=group == "compiled")
+    for name in {_architecture(record) for record in elsewhere}:
+        right = [r for r in elsewhere if _architecture(r) == name and r.verdict.status is Status.SUPPORTED]
+        put(name, right, TOOLS["trained"], compiled=False)
     return replace(before, tested=tested)
+
+
+def _architecture(record: Record) -> str:
+    return str(record.protocol["architecture"])
 
 
 def _plan(study: CalibrationStudy, seeds: Sequence[int]) -> Plan:

@@ -13,9 +13,9 @@ from capbench.pipeline.steps import Step
 from capbench.results import Capability, Record
 from capbench.session.options.checked import Options
 from capbench.studies import registry
+from capbench.studies.architectures import with_architecture
 from capbench.studies.base import FineTuningStudy, Study
 from capbench.studies.judge import BySeed, Case, Claim
-from capbench.studies.pcfg.architectures import with_architecture
 from capbench.studies.pcfg.factory import own
 from capbench.studies.pcfg.own import PcfgOwn, TaskSpec
 from capbench.verdicts import looks

@@ -9,7 +9,7 @@ import pytest
 from report_example import example
 
 from capbench.errors import UsageError
-from capbench.results import Measurement, Results
+from capbench.results import Measurement, Record, Results, Status
 from capbench.session import calibrating
 from capbench.studies.calibration import kept as module
 from capbench.studies.calibration.kept import Kept, kept, read
@@ -41,6 +41,22 @@ def test_areas_of_the_test_half_stand_beside_the_thresholds_and_change_no_hash()
     assert "compiled" not in found.tested or "revival" not in found.tested["compiled"]
     assert (found.hash, found.tools) == (kept().hash, kept().tools)
     assert read(found.text()) == found
+
+
+def on_an_architecture(name: str, status: Status) -> Record:
+    record = run().records[0]
+    about = {"claim": calibrating.ON_ARCHITECTURES, "case": f"architecture={name}"}
+    protocol = {"first seed": kept().test, "architecture": name}
+    return replace(record, protocol=protocol, verdict=replace(record.verdict, status=status), **about)  # type: ignore[arg-type]
+
+
+def test_an_architecture_whose_models_are_judged_rightly_has_areas_of_its_own() -> None:
+    records = (on_an_architecture("lstm", Status.SUPPORTED), on_an_architecture("gru", Status.REFUTED))
+    before = replace(kept(), tested={**kept().tested, "gru": {"revival": {"small": 1.0}}})
+    found = calibrating.tested_by(replace(run(), records=records), before)
+    assert found.tested["lstm"]["revival"] == {"small": round(8 / 9, 4)}
+    assert not found.tested["gru"]["revival"]  # what it had is withdrawn
+    assert found.tested.get("trained") == before.tested.get("trained") and found.hash == before.hash
 
 
 @pytest.mark.parametrize(

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from tiny import built, study
+from tiny import TINY, built, study
 
 from capbench.configs import GptConfig
 from capbench.errors import UsageError
 from capbench.models.named import ARCHITECTURES, Sizes, config_of, path_of
 from capbench.pipeline.build import load_model
+from capbench.pipeline.plan import Plan
+from capbench.pipeline.steps import Initialise
 from capbench.store.store import Store
+from capbench.studies.architectures import with_architecture
+from capbench.studies.calibration.kept import Kept
+from capbench.studies.calibration.preset import CalibrationPreset
+from capbench.studies.calibration.study import CalibrationStudy, needs
 from capbench.studies.lab import Bench, Built
-from capbench.studies.pcfg.architectures import with_architecture
 from capbench.studies.pcfg.readings import behaviour, patching, pruning_search, retention
 from capbench.studies.pcfg.study import PcfgStudy
 from capbench.studies.pcfg.tools import TOOLBOX
+from capbench.studies.tracr import preset as tracr_preset
 from capbench.studies.tracr.factory import counter
 
 SIZES = Sizes(vocab_size=20, seq_len=24, n_blocks=2, d_model=16, n_heads=2, activation="relu")
@@ -59,13 +66,40 @@ def test_every_architecture_has_a_configuration_of_the_sizes_asked_for() -> None
         assert config_of(known.path, SIZES) == config
 
 
-def test_only_the_gpt_s_verdicts_are_calibrated_and_only_it_has_anchors() -> None:
+def test_only_verdicts_on_tried_architectures_are_calibrated_and_only_it_has_anchors() -> None:
     calibrated = dataclasses.replace(study(), toolbox=TOOLBOX)
     gpt, gru = with_architecture(calibrated, "gpt"), with_architecture(calibrated, "gru")
     assert isinstance(gpt, PcfgStudy) and isinstance(gru, PcfgStudy)
     assert gpt == calibrated and gpt.toolbox == TOOLBOX and gpt.anchors(0)
     assert gru.toolbox == TOOLBOX.uncalibrated() and not gru.anchors(0)
+    assert all(not tool.auc for tool in gru.toolbox.tools)
     assert (gpt.model_name, gru.model_name) == ("gpt-1x16", "gru-1x16")
+
+
+def test_the_tools_areas_are_those_on_known_models_of_the_same_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested = {"trained": {"revival": {"small": 0.98}}, "gru": {"revival": {"small": 0.93}}}
+    monkeypatch.setattr("capbench.studies.architectures.kept", lambda: Kept(tested=tested))
+    calibrated = dataclasses.replace(study(), toolbox=TOOLBOX)
+    for name, auc in (("gru", {"small": 0.93}), ("lstm", {})):
+        made = with_architecture(calibrated, name)
+        assert isinstance(made, PcfgStudy)
+        areas = {tool.name: tool.auc for tool in made.toolbox.tools}
+        assert areas["revival"] == auc and not areas["patching"]
+        assert [(t.present, t.votes) for t in made.toolbox.tools] == [(t.present, t.votes) for t in TOOLBOX.tools]
+
+
+def test_the_pool_on_another_architecture_is_ten_of_its_counters() -> None:
+    preset = CalibrationPreset(name="tiny", pcfg=TINY, tracr=tracr_preset.smoke())
+    made = with_architecture(CalibrationStudy(preset=preset, first=300), "lstm")
+    assert isinstance(made, CalibrationStudy)
+    members = made.members(0)
+    assert Counter(str(member.kind) for member in members) == {"wrapped": 5, "deleted": 5}
+    assert {member.task for member in members} == {"counter"}
+    starts = {step for step in Plan(needs(made, 0).values()).steps.values() if isinstance(step, Initialise)}
+    assert {start.architecture for start in starts} == {path_of("lstm")}
+    few = with_architecture(dataclasses.replace(made, preset=dataclasses.replace(preset, most=1)), "lstm")
+    assert isinstance(few, CalibrationStudy)
+    assert [member.made for member in few.members(0)] == ["full", "never taught, full"]
 
 
 def test_a_class_of_ones_own_is_built_from_the_gpt_s_configuration() -> None:

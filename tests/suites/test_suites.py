@@ -27,12 +27,12 @@ from capbench.pipeline.steps import Step
 from capbench.report.write import load
 from capbench.results import Status
 from capbench.store.store import Store
+from capbench.studies.architectures import with_architecture
 from capbench.studies.calibration import preset as calibration
 from capbench.studies.calibration.preset import CalibrationPreset
 from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge
 from capbench.studies.lab import Lab
 from capbench.studies.pcfg import preset as pcfg
-from capbench.studies.pcfg.architectures import with_architecture
 from capbench.studies.registry import BUILT_IN, make
 from capbench.studies.scales import SCALES
 from capbench.studies.tracr import preset as tracr

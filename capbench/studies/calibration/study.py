@@ -11,6 +11,7 @@ from capbench.store.keys import key_of
 from capbench.studies.calibration import compiled, trained
 from capbench.studies.calibration.member import Member
 from capbench.studies.calibration.preset import CalibrationPreset
+from capbench.studies.calibration.table import slots, tried
 from capbench.verdicts.tools import Toolbox
 
 
@@ -20,12 +21,16 @@ class CalibrationStudy:
 
     first: the pool's seed that stands for a run's seed 0. The suite asks for seeds 0, 1 and 2, and gets a half of the pool.
     thresholds: the hash of those in force, as a verdict that was read is of these.
+
+    architecture: its name, where this is not the pool of GPTs and compiled models but the few models of another architecture
+    that try the GPT's thresholds. `preset.pcfg` then has it.
     """
 
     preset: CalibrationPreset
     device: str = "cpu"
     first: int = 0
     thresholds: str = ""
+    architecture: str = ""
     toolbox: ClassVar[Toolbox] = Toolbox()  # the pool's models are judged by those of their own studies
 
     @property
@@ -43,8 +48,12 @@ class CalibrationStudy:
         """Every model of a run's seed."""
         known = key_of({"study": describe(self), "seed": seed})
         if known not in _MEMBERS:
-            given: dict[str, Any] = {"device": self.device, "seed": self.first + seed, "most": self.preset.most}
-            found = (*trained.members(self.preset.pcfg, **given), *compiled.members(self.preset.tracr, **given))
+            most = self.preset.most
+            given: dict[str, Any] = {"device": self.device, "seed": self.first + seed}
+            asked = tried(most=most) if self.architecture else slots(self.first + seed, most=most)
+            found = tuple(trained.members(self.preset.pcfg, slots=asked, **given))
+            if not self.architecture:
+                found += tuple(compiled.members(self.preset.tracr, most=most, **given))
             _MEMBERS[known] = found
         return _MEMBERS[known]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from capbench.methods.specs import registry
 from capbench.pipeline.steps import Distil, Edit, FineTune, Step
 from capbench.studies.calibration.making import Kind, Link, Rewrite, Start, Teach, Tune
 from capbench.studies.calibration.member import Member
-from capbench.studies.calibration.table import COMPOSED, Slot, neighbour, slots
+from capbench.studies.calibration.table import COMPOSED, Slot, neighbour
 from capbench.studies.pcfg.claims import RATES
 from capbench.studies.pcfg.study import PcfgCounter, PcfgIndexer, PcfgStudy
 from capbench.studies.revivals import anchor_revivals
@@ -20,10 +20,10 @@ from capbench.tasks.mixture import Mixture
 _EDITS = "capbench.models.edits"
 
 
-def members(preset: Any, device: str, seed: int, *, most: int | None = None) -> Iterator[Member]:
-    """The trained models of a seed. most: at most so many of each kind."""
+def members(preset: Any, device: str, seed: int, *, slots: Iterable[Slot]) -> Iterator[Member]:
+    """The trained models of a seed, as the table has them."""
     studies = {kind: made(preset=preset, device=device) for kind, made in _STUDIES.items()}
-    for slot in slots(seed, most=most):
+    for slot in slots:
         yield member(studies[slot.task], slot, seed)
 
 
