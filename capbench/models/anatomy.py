@@ -74,7 +74,7 @@ def embeddings(model: Any) -> list[Float[Tensor, "entry d_model"]]:
 
 
 def unembedding(model: Any) -> Float[Tensor, "outputs d_model"]:
-    """The rows of answers: a parameter, or the buffer of a compiled model. Raises UsageError where they are also the embedding."""
+    """The rows of answers; of a compiled model a buffer. Raises UsageError where they are tied to the embedding."""
     if getattr(model.config, "tied", False):
         raise UsageError(
             f"{type(model).__name__}: its unembedding is its embedding, so no change of it is one of answers alone"

@@ -356,8 +356,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             value="RUN",
             takers=(CALIBRATE,),
             excludes={"plan": "the models were made", "values": "the report of the run has them"},
-            help="make nothing; put the tools' areas on the test half beside the thresholds, from a run of suites/calibration, or "
-            "of suites/architectures (its folder or results.json)",
+            help="make nothing; put the tools' areas on the test half beside the thresholds, from a run of suites/calibration "
+            "or of suites/architectures (its folder or results.json)",
         ),
         Option(
             name="all",
