@@ -26,7 +26,7 @@ def measured(lab: Lab, bench: Bench[Study], steps: Mapping[str, Step]) -> Iterat
     reading = bench.study.toolbox.collateral
     for name, step in _asked_about(steps).items():
         if reading is not None:
-            for m in lab.read(reading, bench, {"base": step.base, "tuned": step}):
+            for m in lab.read(reading, bench, {"base": _pretrained(step), "tuned": step}):
                 yield replace(m, name=name + m.name.removeprefix("tuned"))
 
 
@@ -43,6 +43,14 @@ def destroyed(
                 found.setdefault(
                     seed, f"'{name}' answers O_PT with accuracy {behaviour:.2f}, all else with {in_words(others)}"
                 )
+    return found
+
+
+def _pretrained(step: FineTune) -> Step:
+    """What a model was before any fine-tuning."""
+    found = step.base
+    while isinstance(found, FineTune):
+        found = found.base
     return found
 
 

@@ -30,6 +30,7 @@ BUILT_IN: Table = {
     "pcfg-counter": "capbench.studies.pcfg.factory:counter",
     "pcfg-indexer": "capbench.studies.pcfg.factory:indexer",
     "pcfg-jailbreak": "capbench.studies.pcfg.factory:jailbreak",
+    "deletion-counter": "capbench.studies.deletion.factory:counter",
     "tracr-counter": "capbench.studies.tracr.factory:counter",
     "tracr-max": "capbench.studies.tracr.factory:largest",
     "calibration": "capbench.studies.calibration.factory:pool",

@@ -42,8 +42,8 @@ Asked = tuple[Reading, Sequence[str]]  # a reading and the names of the models t
 
 def tuned(study: Any, seed: int, case: Case) -> dict[str, Step]:
     """A base model, and the same model fine-tuned."""
-    found = study.finetuned(seed, **case.parameters)
-    return {"base": found.base, "tuned": found}
+    base = study.base(seed, prior=case.prior, duration=case.parameters.get("duration", 1))
+    return {"base": base, "tuned": study.finetuned(seed, **case.parameters)}
 
 
 def tuned_both_priors(study: Any, seed: int, case: Case) -> Models:

@@ -1,0 +1,1 @@
+"""Attempts to delete: the Counter under conditions that go beyond the paper's, and models that are deleted for certain."""

@@ -1,0 +1,1 @@
+"""Attempts to delete a capability: which conditions turn wrapped into deleted?"""
