@@ -37,7 +37,7 @@ ONLY = {
     "expectations": {"expectations", "results", "errors", "reading"},
     "store": {"store", "errors", "capbench", "reading"},
     "compare": {"compare", "report", "verdicts", "results", "errors", "store", "reading"},
-    "tasks": {"tasks", "errors"},
+    "tasks": {"tasks", "errors", "reading"},
 }
 STANDARD_LIBRARY_ONLY = ("results", "errors", "configs", "reading")
 HEAVY = {"torch", "jax", "ray", "haiku", "tracr", "safetensors", "transformers"}
