@@ -1,0 +1,1 @@
+"""Measurements of capabilities in natural language: a model and prompts in, numbers out."""

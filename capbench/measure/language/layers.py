@@ -1,0 +1,111 @@
+"""What can be read of an answer at every layer: by the model's own unembedding (the logit lens), and by a probe.
+
+The layer is chosen on one sample and scored on another: the best of thirty layers on one sample is above chance by itself.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from capbench.errors import UsageError
+from capbench.measure.accuracy import device_of
+from capbench.measure.language.answers import BATCH, choice_logits, evaluating, first_is_largest
+from capbench.measure.probe import Probe
+from capbench.models.base import Model
+from capbench.tasks.language.streams import Prompts, by_length
+
+FEW = 64  # prompts that the probe is fitted on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """layer: the one that was chosen; 0 is after the embedding. accuracy: 0..1, on the other sample."""
+
+    layer: int
+    accuracy: float
+
+
+def logit_lens(model: Model, *, select: Prompts, evaluate: Prompts) -> Read:
+    """The answer as the final norm and the unembedding read it off the stream (nostalgebraist 2020).
+
+    Raises UsageError for a model without `norm` and `unembedding`.
+    """
+    scores = lens(model, select).double().mean(1)
+    layer = _best(scores)
+    return Read(layer=layer, accuracy=float(lens(model, evaluate)[layer].double().mean()))
+
+
+@torch.no_grad()
+def lens(model: Model, prompts: Prompts) -> Bool[Tensor, "layer n"]:
+    """Whether the unembedding reads the right answer off each layer: the right choice, or the most likely token of all."""
+    reading: Any = model
+    if not all(isinstance(getattr(model, name, None), torch.nn.Module) for name in ("norm", "unembedding")):
+        raise UsageError(f"{type(model).__name__}: a logit lens needs its modules `norm` and `unembedding`")
+    rows_of, found = list[int](), list[Tensor]()
+    with evaluating(model):
+        for rows in by_length(prompts, BATCH):
+            part = prompts.part(rows)
+            stream = _streams(model, part)
+            logits = (
+                reading.unembedding(reading.norm(layer)) for layer in stream
+            )  # one layer at a time: vocabularies are large
+            found.append(torch.stack([_right(each, part) for each in logits]).cpu())
+            rows_of += rows
+    order = torch.tensor(rows_of).argsort()
+    return torch.cat(found, dim=1)[:, order]
+
+
+def few_sample_probe(
+    model: Model, *, train: Prompts, select: Prompts, evaluate: Prompts, n: int = FEW, seed: int = 0
+) -> Read:
+    """A linear probe on the stream where the answer is given, fitted on n prompts, drawn with the seed; see measure/probe.py.
+
+    Only for skills: of facts nothing can be learned from others. Raises UsageError for fewer prompts than n.
+    """
+    if len(train) < n:
+        raise UsageError(f"{train.name}: {len(train)} prompts to train on; a probe of {n} needs as many")
+    classes = sorted({string.answer[0] for part in (train, select, evaluate) for string in part.strings})
+    few = train.part(random.Random(seed).sample(range(len(train)), n))  # a file may be sorted
+    probe = Probe.fitted(features(model, few), _labels(few, classes), len(classes))
+    layer = _best(probe.accuracy(features(model, select), _labels(select, classes)))
+    scores = probe.accuracy(features(model, evaluate), _labels(evaluate, classes))
+    return Read(layer=layer, accuracy=float(scores[layer]))
+
+
+@torch.no_grad()
+def features(model: Model, prompts: Prompts) -> Float[Tensor, "layer n d_model"]:
+    """The stream where the answer is given, as the parts that read it see it, in the order of the prompts."""
+    rows_of, found = list[int](), list[Tensor]()
+    with evaluating(model):
+        for rows in by_length(prompts, BATCH):
+            found.append(model.as_read(_streams(model, prompts.part(rows))).float().cpu())
+            rows_of += rows
+    return torch.cat(found, dim=1)[:, torch.tensor(rows_of).argsort()]
+
+
+def _streams(model: Model, part: Prompts) -> Float[Tensor, "layer n d_model"]:
+    """Until the answer: what comes later cannot matter."""
+    tokens = part.batch().tokens[:, : part.before].to(device_of(model))
+    return model.run_with_cache(tokens)[1].resid[:, :, part.answer_pos]
+
+
+def _right(logits: Float[Tensor, "n vocab"], part: Prompts) -> Bool[Tensor, " n"]:
+    if part.strings[0].choices:
+        return first_is_largest(choice_logits(logits, part))
+    first = torch.tensor([string.answer[0] for string in part.strings], device=logits.device)
+    return logits.argmax(-1) == first
+
+
+def _labels(prompts: Prompts, classes: list[int]) -> Int[Tensor, " n"]:
+    return torch.tensor([classes.index(string.answer[0]) for string in prompts.strings])
+
+
+def _best(scores: Float[Tensor, " layer"]) -> int:
+    """The last of the best: later layers are nearer to the answer."""
+    return int((scores == scores.max()).nonzero().max())

@@ -1,0 +1,210 @@
+"""Measures of a capability in natural language, on models whose answers are set by hand and on tiny trained ones."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from language_models import WORDS, config, model, skill, tokeniser
+from torch import nn
+
+from capbench.errors import NoAnswerError, UsageError
+from capbench.measure.accuracy import accuracy as greedy
+from capbench.measure.attacks.lora import relearn
+from capbench.measure.attacks.quantise import quantised
+from capbench.measure.language.answers import accuracy, checked, right, written
+from capbench.measure.language.attacks.directions import ablated, difference, steered
+from capbench.measure.language.layers import features, few_sample_probe, lens, logit_lens
+from capbench.measure.language.retain import loss, rise
+from capbench.measure.language.revival import revive, speed_ups
+from capbench.measure.language.scale import Score, scaled
+from capbench.models.base import Model
+from capbench.tasks.language.asking import few_shot, paraphrased
+from capbench.tasks.language.capability import Item
+from capbench.tasks.language.chance import chance
+from capbench.tasks.language.streams import Prompt, Prompts, Texts
+from capbench.training.loop import fit
+
+
+class Says(Model):
+    """The next token is the last one plus 1, of 9; `flat`: all are equally likely; `nan`: none is a number."""
+
+    def __init__(self, how: str = "next") -> None:
+        super().__init__()
+        self.how, self.weight = how, nn.Parameter(torch.zeros(1))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        logits = nn.functional.one_hot((tokens.clamp_min(0) + 1) % 9, 9).float() + self.weight
+        return logits if self.how == "next" else logits * {"flat": 0.0, "nan": float("nan")}[self.how]
+
+
+def prompts(*strings: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]) -> Prompts:
+    made = [Prompt(tokens=tokens, answer=answer, choices=choices) for tokens, answer, choices in strings]
+    return Prompts.of("own", made, vocab_size=9)
+
+
+def test_a_choice_is_right_where_its_token_is_likelier_than_every_other_choice() -> None:
+    asked = prompts(
+        ((1, 2), (3,), (3, 4, 5)),
+        ((0, 0, 0, 1, 2), (4,), (4, 3)),
+        ((2,), (5,), (5, 6)),  # neither is likely: a tie, which is wrong
+        ((7,), (8,), (8, 0)),
+    )
+    assert right(Says(), asked, batch=2).tolist() == [True, False, False, True]
+    assert accuracy(Says("flat"), asked) == 0  # not 1, though the first of equals is the answer
+    with pytest.raises(NoAnswerError):
+        accuracy(Says("nan"), asked)
+
+
+def test_an_answer_is_exact_where_greedy_decoding_would_write_it() -> None:
+    asked = prompts(((1,), (2, 3, 4), ()), ((0, 1, 2, 3), (4, 6), ()), ((5, 6), (7,), ()))
+    assert right(Says(), asked).tolist() == [True, False, True]
+    assert written(Says(), asked, 3).tolist() == [[2, 3, 4], [4, 5, 6], [7, 8, 0]]
+    told = checked(Says(), asked, 2, text=lambda t: "".join(map(str, t)), check=lambda i, text: float(text == "45") * i)
+    assert told == [0.0, 1.0, 0.0]
+
+
+def test_chance_is_the_better_of_two_guesses_that_read_nothing() -> None:
+    of = skill()
+    even = prompts(*(((1,), (token,), (token, 8)) for token in (2, 2, 3, 4)))
+    train = prompts(*(((1,), (token,), (token, 8)) for token in (2, 2, 2, 5)))
+    assert chance(of, train, even) == 0.5
+    mostly = prompts(*(((1,), (token,), (token, 8)) for token in (2, 2, 2, 3)))
+    assert chance(of, train, mostly) == 0.75
+    assert chance(of, prompts(((1,), (5,), (5, 8))), mostly) == 0.5  # what is commonest here does not count
+    assert chance(replace(of, chance=0.1), train, even) == 0.1
+    assert chance(replace(of, metric="own.py:right"), train, even) == 0
+    assert chance(of, train, prompts(((1,), (3, 4), ()))) == 0
+
+
+def test_scales_and_what_a_score_tells() -> None:
+    assert scaled(0.4, chance=0.2, base=1.0) == pytest.approx(0.25) and scaled(0.1, chance=0.2, base=1.0) < 0  # type: ignore[operator]
+    assert scaled(0.4, chance=0.2, base=0.2) is None and scaled(math.nan, chance=0.2, base=1) is None
+    assert Score(right=60, n=64).can(0.25) and Score(right=8, n=64).cannot(0.125)
+    unsure = Score(right=20, n=64)
+    assert not unsure.can(0.125) and not unsure.cannot(0.125)
+    assert Score(right=3, n=4).interval == pytest.approx((0.301, 0.954), abs=0.001)  # Wilson, by hand
+
+
+@pytest.fixture(scope="module")
+def trained() -> Iterator[tuple[Model, Model]]:
+    """A model, and what it is after it was taught the skill."""
+    base = model()
+    taught = model()
+    fit(taught, of("train"), config(250))
+    yield base, taught
+
+
+def of(split: str) -> Prompts:
+    return tokeniser().prompts(skill(), skill().items[split])  # type: ignore[index]
+
+
+def test_a_lens_and_a_probe_read_a_skill_where_it_is(trained: tuple[Model, Model]) -> None:
+    base, taught = trained
+    asked = of("evaluate")
+    assert accuracy(taught, asked) >= 0.8
+    found = lens(taught, asked)
+    assert found.shape == (4, len(asked)) and torch.equal(found[-1], right(taught, asked))
+    read = logit_lens(taught, select=of("select"), evaluate=asked)
+    assert read.layer == 3 and read.accuracy >= 0.8 > logit_lens(base, select=of("select"), evaluate=asked).accuracy
+    samples = {split: of(split) for split in ("train", "select", "evaluate")}
+    assert few_sample_probe(taught, **samples, n=32).accuracy >= 0.8  # type: ignore[arg-type]
+    mixed = {split: with_random_answers(part) for split, part in samples.items()}
+    assert few_sample_probe(taught, **mixed, n=32).accuracy <= 0.6  # type: ignore[arg-type]
+    assert features(taught, asked).shape == (4, len(asked), 32)
+    with pytest.raises(UsageError, match="a probe of 999 needs as many"):
+        few_sample_probe(taught, train=of("train"), select=asked, evaluate=asked, n=999)
+    with pytest.raises(UsageError, match="a logit lens needs its modules"):
+        lens(Says(), asked)
+
+
+def with_random_answers(asked: Prompts) -> Prompts:
+    rng = random.Random(0)
+    strings = tuple(replace(string, answer=(rng.choice(string.choices),)) for string in asked.strings)
+    return replace(asked, strings=strings)
+
+
+def test_relearning_is_watched_and_set_against_the_twin(trained: tuple[Model, Model]) -> None:
+    base, taught = trained
+    hidden = wrapped(taught)
+    assert accuracy(hidden, of("evaluate")) < 0.5
+    revivals = [revive(m, of("train"), of("select"), config(120), every=4)[0] for m in (hidden, base)]
+    found = speed_ups(*revivals, chance=0.25, taught=1.0)
+    assert all(one.value is not None and one.value > 1.5 for one in found.values()), found
+    none, own = revive(taught, of("train"), of("select"), config(8), goal=0.5)
+    assert none.curve == [(0, accuracy(taught, of("select")))] and own is not taught
+    short = [
+        revive(m, of("train"), of("select"), config(4, lr=0.0), relearn=how)[0]
+        for m, how in ((base, fit), (base, relearn))
+    ]
+    assert [curve.curve[-1][0] for curve in short] == [4, 4]
+    nothing = speed_ups(*short, chance=0.25, taught=1.0)[0.9]
+    assert nothing.value is None and "censored" in nothing.note
+
+
+def wrapped(taught: Model) -> Model:
+    """With the unembedding's rows of the codes moved on by one: all is there, and every answer is wrong."""
+    hidden = model()
+    state = {name: weight.clone() for name, weight in taught.state_dict().items()}
+    rows = [of("train").strings[0].choices, "hf.lm_head.weight"]
+    codes = sorted(rows[0])
+    state["hf.lm_head.weight"][codes] = state["hf.lm_head.weight"][codes[1:] + codes[:1]]
+    hidden.load_state_dict(state)
+    return hidden
+
+
+def test_text_loss_is_that_of_every_token_and_rounding_raises_it(trained: tuple[Model, Model]) -> None:
+    base = trained[0]
+    texts = tokeniser().texts("text", skill().retain, length=6)
+    batch = texts.batch()
+    logits = base(batch.tokens).log_softmax(-1).gather(-1, batch.targets[..., None])
+    assert loss(base, texts, batch=2) == pytest.approx(-float(logits.detach().mean()), rel=1e-5)
+    few = Texts(name="few", vocab_size=9, strings=((1, 2, 3),), answer_pos=0)
+    assert loss(Says(), few) == pytest.approx(math.log(math.e + 8) - 1, rel=1e-5)
+    assert rise(2.0, 2.2) == pytest.approx(0.1) and loss(Says("nan"), few) == math.inf
+    assert rise(loss(base, texts), loss(quantised(base, bits=8), texts)) < 0.01
+
+
+def test_directions_are_given_back_and_taken_out(trained: tuple[Model, Model]) -> None:
+    base, taught = trained
+    asked = of("evaluate")
+    assert float(difference(taught, taught, asked).abs().max()) == 0
+    direction = difference(taught, base, asked)
+    assert direction.shape == (4, 32)
+    with torch.no_grad():
+        before = features(taught, asked)
+        with steered(taught, direction[-1], block=2, scale=2.0) as moved:
+            stream = moved.run_with_cache(asked.batch().tokens)[1].resid[-1, :, asked.answer_pos]
+        plain = taught.run_with_cache(asked.batch().tokens)[1].resid[-1, :, asked.answer_pos]
+        torch.testing.assert_close(stream, plain + 2 * direction[-1])
+        with ablated(taught, direction[-1]) as without:
+            left = without.run_with_cache(asked.batch().tokens)[1].resid[1:, :, asked.answer_pos]
+        assert float((left @ direction[-1]).abs().max()) < 1e-3 * float(direction[-1].norm()) * 10
+        torch.testing.assert_close(features(taught, asked), before)  # all hooks are gone
+    with pytest.raises(UsageError, match="its blocks are not known"), ablated(Says(), direction[-1]):
+        pass
+
+
+def test_questions_are_asked_with_examples_and_in_other_words() -> None:
+    items, examples = skill().items["evaluate"], skill().items["train"]  # type: ignore[index]
+    asked = few_shot(items, examples, shots=2, seed=1)
+    assert asked == few_shot(items, examples, shots=2, seed=1) != few_shot(items, examples, shots=2, seed=2)
+    for item, own in zip(items, asked, strict=True):
+        *shown, last = own.prompt.split("\n")
+        assert last == item.prompt and own.answer == item.answer and len(shown) == 2
+        assert all(any(line == e.prompt + e.answer for e in examples) for line in shown)
+    assert [i.prompt for i in paraphrased(items, 0)] == [i.paraphrases[0] for i in items]
+    with pytest.raises(UsageError, match="it has 1 paraphrases; there is no number 1"):
+        paraphrased(items, 1)
+    same = [Item(prompt="x", answer=" y", group="x", place="own:1")]
+    with pytest.raises(UsageError, match="own:1: 1 examples, and only 0 items are of another group"):
+        few_shot(same, same, shots=1)
+
+
+def test_streams_of_prompts_go_through_the_measures_of_all_tasks(trained: tuple[Model, Model]) -> None:
+    asked = of("evaluate")
+    assert greedy(trained[1], asked, asked.batch()) == accuracy(trained[1], asked) and len(WORDS) == 8
