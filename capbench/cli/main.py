@@ -13,6 +13,7 @@ from capbench import __version__
 from capbench.cli import (
     cache,
     calibrate,
+    check_capability,
     check_method,
     check_model,
     compare,
@@ -31,8 +32,8 @@ from capbench.session.options.given import unknown_words
 
 # In the order of the help; each has `add(commands)`.
 COMMANDS = (
-    *(plan, fidelity, calibrate, priors, compare, list_runs, show, leaderboard, check_method, check_model, export),
-    *(verify, zoo, cache),
+    *(plan, fidelity, calibrate, priors, compare, list_runs, show, leaderboard, check_method, check_model),
+    *(check_capability, export, verify, zoo, cache),
 )
 
 

@@ -12,6 +12,7 @@ PLAN, TRAIN, EXPORT = "plan", "train", "export"
 BUILD, VERIFY, TRACE, REKEY = "zoo build", "zoo verify", "zoo trace", "zoo rekey"
 LS, SIZE, PRUNE, WHOLE = "cache ls", "cache size", "cache prune", "cache verify"
 FIDELITY, CALIBRATE, CHECK, COMPARE = "fidelity", "calibrate", "check-method", "compare"
+CHECK_CAPABILITY = "check-capability"
 SUITES = (PYTEST, PLAN, TRAIN)  # those that ask for the models of tests and take all that shapes them
 MAKERS = (*SUITES, EXPORT, BUILD, FIDELITY, CALIBRATE)
 
@@ -285,6 +286,13 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         ),
     ),
     "Options of single commands": (
+        Option(
+            name="model",
+            value="hf:PATH",
+            takers=(CHECK_CAPABILITY,),
+            otherwise="only what needs no model is checked",
+            help="a folder with config.json, safetensors and a tokenizer, or a .gguf file",
+        ),
         Option(
             name="data",
             value="WHAT",
