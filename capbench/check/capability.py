@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,14 @@ from capbench.check import checker
 from capbench.check.candidate import PRETRAINED, candidate
 from capbench.check.findings import Finding
 from capbench.errors import NoAnswerError, UsageError
+from capbench.store.sizes import shown
 from capbench.tasks.language.capability import SPLITS, Capability, Item
 from capbench.tasks.language.chance import chance
 from capbench.tasks.language.leaks import leaks
 from capbench.tasks.language.named import capability
 from capbench.tasks.language.streams import Prompts
 from capbench.tasks.language.tokenising import Tokeniser
+from capbench.tasks.splits import Split
 
 MOST = 200  # items that the model is asked
 BATCH = 16  # prompts of a training step
@@ -57,8 +59,8 @@ def check_capability(spec: str, model: str | None = None) -> Iterator[Finding]:
 
             there = memory.available()
             trained = (given.memory or 0) // memory.WEIGHT * memory.TRAINED
-            words = f"{memory.shown(given.memory or 0)} for the weights, {memory.shown(trained)} while all are trained"
-            yield _finding("memory", (given.memory or 0) <= there, f"{words}; {memory.shown(there)} is available")
+            words = f"{shown(given.memory or 0)} for the weights, {shown(trained)} while all are trained"
+            yield _finding("memory", (given.memory or 0) <= there, f"{words}; {shown(there)} is available")
             yield from _on_model(of, asked, given.load(), tokeniser, zero)
 
 
@@ -66,7 +68,7 @@ def check_capability(spec: str, model: str | None = None) -> Iterator[Finding]:
 class _Asked:
     """All items as tokens, so that each is checked, and those to evaluate that the model is asked."""
 
-    prompts: dict[str, Prompts]
+    prompts: Mapping[Split, Prompts]
     items: list[Item]
     few: Prompts
 

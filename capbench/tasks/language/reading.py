@@ -183,7 +183,7 @@ class _Reader:
         return found
 
     def _lines(self, key: str, given: object) -> list[Line]:
-        names = given if isinstance(given, list) else [given]
+        names: list[Any] = given if isinstance(given, list) else [given]
         if not names or not all(isinstance(name, str) and name for name in names):
             self._wrong(key, "must be the name of a JSON-lines file, or a list of such")
         return [line for name in names for line in json_lines(self._place.parent / name)]

@@ -40,7 +40,8 @@ def ablated(model: Model, direction: Float[Tensor, " d_model"]) -> Iterator[Mode
 
     def without(stream: Tensor) -> Tensor:
         along = unit.to(stream)
-        return stream - (stream @ along)[..., None] * along
+        left: Tensor = stream - (stream @ along)[..., None] * along
+        return left
 
     with contextlib.ExitStack() as stack:
         for block in range(len(_blocks(model))):

