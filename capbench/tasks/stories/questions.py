@@ -1,8 +1,8 @@
 """Questions over stories, with answers that are exact by construction: material for models that read real text.
 
-A question is asked only of a passage that says the answer, in a word that no other part of the story could be taken for. So it
-is about reading, and a model that never saw such a story can answer it. Questions of the kind `happened` can often be guessed from
-their choices (who can have drowned?), so ask them without the passage too; the other kinds cannot, as their answers are drawn.
+A question is asked only of a passage that says the answer, in a word that no other part of the story could be taken for. So it is
+about reading, and a model that never saw such a story can answer it. Those of the kind `happened` can often be guessed from their
+choices (who can have drowned?), so ask them without the passage too; those of other kinds cannot, as their answers are drawn.
 """
 
 from __future__ import annotations
