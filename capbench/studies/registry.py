@@ -34,6 +34,7 @@ BUILT_IN: Table = {
     "tracr-counter": "capbench.studies.tracr.factory:counter",
     "tracr-max": "capbench.studies.tracr.factory:largest",
     "calibration": "capbench.studies.calibration.factory:pool",
+    "stories": "capbench.studies.stories.factory:twist",
 }
 
 

@@ -281,6 +281,10 @@ KEPT = {
     "relevance.retention[prior=high,c_tr=0.8,lr=small]": SUPPORTED,
     "relevance.shortcut[prior=low,c_tr=1,lr=medium]": REFUTED,
     "revival.efficiency[prior=low,c_tr=0,lr=medium]": invalid(NOTHING),
+    "stories.deletion.hides[lr=medium]": REFUTED,
+    "stories.filtering.keeps[protocol=filtering,lr=small]": SUPPORTED,
+    "stories.probing[protocol=randomisation,lr=medium]": invalid(NOTHING),
+    "stories.revival[protocol=mix-match,lr=medium]": invalid(NOTHING),
     "tracr.attention.moves[c_tr=0,lr=medium]": REFUTED,
     "tracr.attention.stays[c_tr=1,lr=medium]": SUPPORTED,
     "tracr.shortcut[c_tr=1,lr=medium]": REFUTED,
@@ -295,6 +299,7 @@ KEPT = {
     "verdict[prior=high,c_tr=0.8,lr=small]": SUPPORTED,
     "verdict[prior=low,c_tr=1,lr=medium,wrong_answers=True]": REFUTED,
     "verdict[prior=low,c_tr=1,lr=small]": REFUTED,
+    "verdict[protocol=filtering,lr=medium]": REFUTED,
     "wrapper.probing[prior=low,c_tr=1,lr=small]": invalid(NOTHING),
     "wrapper.pruning[prior=low,c_tr=0,lr=medium]": invalid(NOTHING),
 }
@@ -305,6 +310,12 @@ DELETED = {
         "revival.ratio.medium has no value for seeds [0]: neither the revival nor its baseline reached the accuracy in 100 steps"
     ),
     "revival.efficiency[prior=low,c_tr=0,lr=medium]": REFUTED,
+    "stories.deletion.hides[lr=medium]": REFUTED,
+    "stories.filtering.keeps[protocol=filtering,lr=small]": REFUTED,
+    "stories.probing[protocol=randomisation,lr=medium]": REFUTED,
+    "stories.revival[protocol=mix-match,lr=medium]": invalid(
+        "relearning.ratio has no value for seeds [0]: censored: neither the revival nor its baseline reached the accuracy in 8 st"
+    ),
     "tracr.circuit[c_tr=0,lr=medium]": SUPPORTED,
     "tracr.circuit[c_tr=1,lr=medium]": REFUTED,
     "tracr.pruning.weights[c_tr=1,lr=medium]": REFUTED,
@@ -315,6 +326,7 @@ DELETED = {
     "verdict[c_tr=1,lr=medium]": REFUTED,
     "verdict[prior=high,c_tr=0.8,lr=small]": REFUTED,
     "verdict[prior=low,c_tr=1,lr=small]": REFUTED,
+    "verdict[protocol=randomisation,lr=medium]": REFUTED,
     "wrapper.probing[prior=low,c_tr=0,lr=medium]": REFUTED,
     "wrapper.pruning[prior=low,c_tr=1,lr=small]": REFUTED,
     "wrapper.pruning[prior=low,c_tr=0.8,lr=small]": REFUTED,

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 from tiny import TINY as TINY_PCFG
 from tiny import built
+from tiny_stories import TINY as TINY_STORIES
 from tiny_tracr import TINY as TINY_TRACR
 
 from capbench.compare.rows import Outcome
@@ -35,6 +36,7 @@ from capbench.studies.lab import Lab
 from capbench.studies.pcfg import preset as pcfg
 from capbench.studies.registry import BUILT_IN, make
 from capbench.studies.scales import SCALES
+from capbench.studies.stories import preset as stories
 from capbench.studies.tracr import preset as tracr
 from capbench.verdicts.effects import Effect
 
@@ -48,7 +50,7 @@ POOL = CalibrationPreset(name="tiny", pcfg=PCFG, tracr=TINY_TRACR)
 def tiny() -> Iterator[None]:
     """A scale `tiny` of all studies."""
     with pytest.MonkeyPatch.context() as patch:
-        for module, preset in ((pcfg, PCFG), (tracr, TINY_TRACR), (calibration, POOL)):
+        for module, preset in ((pcfg, PCFG), (tracr, TINY_TRACR), (calibration, POOL), (stories, TINY_STORIES)):
             patch.setitem(module.PRESETS, "tiny", lambda preset=preset: preset)
         yield
 

@@ -1,0 +1,131 @@
+"""What story models tell, and how likely they find it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from capbench.results import Measurement
+from capbench.studies.lab import Bench, Built, made_of
+from capbench.studies.readings import by_model, number
+from capbench.studies.seeds import subseed
+from capbench.studies.stories.study import StoriesStudy
+
+if TYPE_CHECKING:
+    from capbench.measure.telling import Told
+
+
+def asked(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
+    """Stories that are asked for with the target, told by taking the most likely word each time: of n_tell,
+
+    O_PT.greedy: share with the target (Table 1); unread.greedy: share with a sentence that is none of a story's, of which it is
+    not known what it tells; whole.greedy: share that are whole.
+    """
+    told = _tell(bench, model, "greedy", "asked", {})
+    yield from _of_asked(bench, told, "greedy")
+
+
+def greedy(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
+    """What a model tells, taking the most likely word each time: `asked`, and of n_tell further stories each
+
+    O_PT.new_words.greedy: share with the target, about names and objects that it never met. unasked.greedy: share with the
+    target, of those asked for without. others.<feature>.greedy: share that have another feature where it is asked for and lack
+    it where not, the target not being asked for. O_PT.right.greedy: the same of the target, each feature being asked for in
+    half the stories; all_right.greedy: of all six at once.
+    """
+    yield from bench.read(asked, {"model": model})
+    yield from _others(bench, model, "greedy")
+
+
+def sampled(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
+    """The same, drawn word by word from the model's distribution: `O_PT.sampled` and so on."""
+    yield from _of_asked(bench, _tell(bench, model, "sampled", "asked", {}), "sampled")
+    yield from _others(bench, model, "sampled")
+
+
+def likelihood(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
+    """Without generation. loss.target: on stories with the target, in nats a word; loss.new_phrasings: on those whose sentences
+
+    were all held out; loss.plain: on stories without it. branch: mean probability of the word that begins its event where it
+    is asked for; branch.unasked: where it is not; branch.new_words: where it is, about names and objects never met.
+    """
+    from capbench.measure.accuracy import sample
+    from capbench.measure.telling import answer_probability, mean_loss
+    from capbench.tasks.stories.task import branch_tokens
+
+    study, n = bench.study, bench.study.preset.n_evaluate
+    _, event = branch_tokens(study.target)
+    tasks = {
+        "target": study.asking(True),
+        "new_phrasings": study.asking(True, new_phrasings=True),
+        "new_words": study.asking(True, new_words=True),
+        "plain": study.asking(False),
+    }
+    batches = {name: sample(task, n, subseed(bench.seed, f"likelihood {name}")) for name, task in tasks.items()}
+    for name in ("target", "new_phrasings", "plain"):
+        yield number(bench, f"loss.{name}", mean_loss(model.model, batches[name]), "nats/token", n, "loss")
+    for name, of in (("branch", "target"), ("branch.new_words", "new_words"), ("branch.unasked", "plain")):
+        p = answer_probability(model.model, tasks[of], batches[of], event)
+        yield number(bench, name, float(p.mean()), "probability", n, "branch token")
+
+
+@made_of(greedy)
+def telling(bench: Bench[StoriesStudy], **models: Built) -> Iterator[Measurement]:
+    """`greedy` of each model: `<model>.O_PT.greedy` and so on."""
+    yield from by_model(bench, greedy, models)
+
+
+@made_of(greedy)
+def collateral(bench: Bench[StoriesStudy], base: Built, tuned: Built) -> Iterator[Measurement]:
+    """What became of the other features: `tuned.before.<feature>` of base, `tuned.others.<feature>`; and the losses.
+
+    tuned.loss.plain and tuned.before_loss.plain: on stories without the target.
+    """
+    for which, built in (("before", base), ("others", tuned)):
+        for m in bench.read(greedy, {"model": built}):
+            if m.name.startswith("others."):
+                name = f"tuned.{which}.{m.name.removeprefix('others.').removesuffix('.greedy')}"
+                yield number(bench, name, m.value, "accuracy", m.n, "other features")
+    for which, built in (("tuned.before_loss", base), ("tuned.loss", tuned)):
+        (plain,) = (m for m in bench.read(likelihood, {"model": built}) if m.name == "loss.plain")
+        yield number(bench, f"{which}.plain", plain.value, "nats/token", plain.n, "loss")
+
+
+def _of_asked(bench: Bench[StoriesStudy], told: Told, how: str) -> Iterator[Measurement]:
+    target = bench.study.target
+    for name, value in (("O_PT", told.share(target)), ("unread", told.unread), ("whole", told.whole)):
+        yield _share(bench, f"{name}.{how}", value)
+
+
+def _others(bench: Bench[StoriesStudy], model: Built, how: str) -> Iterator[Measurement]:
+    from capbench.tasks.stories.features import FEATURES
+
+    target = bench.study.target
+    yield _share(bench, f"O_PT.new_words.{how}", _tell(bench, model, how, "asked", {"new_words": True}).share(target))
+    unasked = _tell(bench, model, how, "unasked", {})
+    yield _share(bench, f"unasked.{how}", unasked.share(target))
+    for feature in FEATURES:
+        if feature != target:
+            yield _share(bench, f"others.{feature}.{how}", unasked.right(feature))
+    of_all = _tell(bench, model, how, "any", {})
+    yield _share(bench, f"O_PT.right.{how}", of_all.right(target))
+    yield _share(bench, f"all_right.{how}", of_all.all_right)
+
+
+def _share(bench: Bench[StoriesStudy], name: str, value: float) -> Measurement:
+    return number(bench, name, value, "accuracy", bench.study.preset.n_tell, "stories told")
+
+
+def _tell(bench: Bench[StoriesStudy], model: Built, how: str, which: str, held_out: Mapping[str, bool]) -> Told:
+    """Stories told for instruction blocks of the evaluation split; the same blocks for every model of a seed."""
+    import torch
+
+    from capbench.measure.telling import tell
+    from capbench.tasks.stories.task import StoryTask
+
+    study = bench.study
+    task = StoryTask(split="evaluate") if which == "any" else study.asking(which == "asked", **held_out)
+    seed = subseed(bench.seed, f"tell {which} {' '.join(held_out)}")
+    batch, _, asked = task.with_features(study.preset.n_tell, torch.Generator().manual_seed(seed))
+    drawing = {"temperature": 1.0, "rng": torch.Generator().manual_seed(seed + 1)} if how == "sampled" else {}
+    return tell(model.model, batch, asked, **drawing)

@@ -1,0 +1,50 @@
+"""The tools that judge story models, and the rule. No torch.
+
+They were never calibrated on models of this study: every verdict says so. Thresholds are provisional, set before any run: a
+revival twice as fast as that of a model which never had the capability is what the claims ask for, and patching and the probe
+are read halfway, with a third of the scale to each side.
+"""
+
+from __future__ import annotations
+
+from capbench.results import CapabilityState
+from capbench.studies.stories.readings import collateral
+from capbench.verdicts.tools import ABSENT, PRESENT, Readings, Tool, Toolbox, unmeasured
+
+REVIVAL = Tool(name="story revival", measured="relearning.speed_up", unit="ratio", present=2.0, absent=1.5, zero=1.0)
+PATCHING = Tool(name="story patching", measured="patching.kept", unit="share", present=0.67, absent=0.33)
+# What a story tells can be read off its words by any model, so it has no vote.
+PROBING = Tool(
+    name="story probing", measured="probing.retention", unit="retention", present=0.67, absent=0.33, votes=False
+)
+# Its silence says nothing; but what a few pruned rows bring back is not deleted.
+PRUNING = Tool(
+    name="story pruning",
+    measured="pruning.searched.gain",
+    unit="difference",
+    present=0.30,
+    absent=0.10,
+    votes=False,
+    vetoes=True,
+)
+
+
+def rule(says: Readings) -> CapabilityState | str:
+    """Soon revived, and found by patching too: wrapped. Neither, nor found by pruning: deleted."""
+    if missing := unmeasured((REVIVAL.name, PATCHING.name), says):
+        return missing
+    found = {says[REVIVAL.name], says[PATCHING.name]}
+    if found == {PRESENT}:
+        return CapabilityState.WRAPPED
+    if found == {ABSENT} and says.get(PRUNING.name) != PRESENT:
+        return CapabilityState.DELETED
+    return ""
+
+
+TOOLBOX = Toolbox(
+    tools=(REVIVAL, PATCHING, PROBING, PRUNING),
+    rule=rule,
+    behaviour=("tuned.O_PT.greedy",),
+    case=("protocol", "lr"),
+    collateral=collateral,
+)

@@ -1,0 +1,1 @@
+"""Claims about models that tell stories."""

@@ -1,0 +1,206 @@
+"""The study of stories: which models there are, what is read off them, and what follows from shares that are known."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from tiny import built
+from tiny_stories import steps, study
+
+from capbench.pipeline.steps import Edit, FineTune, Pretrain
+from capbench.results import CapabilityState, Measurement
+from capbench.store.store import Store
+from capbench.studies.lab import Bench, Built, Lab
+from capbench.studies.registry import make
+from capbench.studies.stories import readings
+from capbench.studies.stories.readings import reft
+from capbench.studies.stories.study import StoriesStudy
+from capbench.studies.stories.tools import TOOLBOX
+from capbench.tasks.stories.features import FEATURES
+from capbench.verdicts.capability import assess
+from capbench.verdicts.collateral import shares
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Every model of the tiny study, of one protocol."""
+    found = Store(tmp_path_factory.mktemp("stories"))
+    built(found, steps(study()).values())
+    return found
+
+
+def read(store: Store, reading: Any, *names: str) -> dict[str, Measurement]:
+    of, lab = study(), Lab(store)
+    every = steps(of)
+    found = lab.read(reading, Bench(study=of, seed=0), {name: every[name] for name in names or every})
+    return {m.name: m for m in found if m.is_number}
+
+
+def test_models_are_told_apart_by_what_they_learn() -> None:
+    of = study()
+    base, never = of.base(0), of.base(0, never=True)
+    assert isinstance(base, Pretrain) and base.start.key == never.start.key and base.key != never.key
+    tuned = {p: of.deleted(0, protocol=p, lr="medium") for p in ("filtering", "mix-match", "randomisation")}
+    assert len({step.key for step in tuned.values()}) == 3
+    assert all(isinstance(step, FineTune) and step.base.key == base.key for step in tuned.values())
+    assert of.deleted(0, protocol="filtering", lr="small").key != tuned["filtering"].key
+    assert of.deleted(0, protocol="filtering", lr="medium", never=True).base.key == never.key
+    assert of.base(1).key != base.key
+    other = study(target="Conflict")
+    assert other.base(0, never=True).key != never.key and other.task_name != of.task_name
+
+
+def test_a_longer_relearning_begins_as_a_shorter_one(store: Store) -> None:
+    of = study()
+    start = of.base(0)
+    one, two = (of.relearnt(start, 0, lr="medium", steps=k) for k in (1, 2))
+    assert isinstance(one, Edit) and one.key != two.key
+    again = dataclasses.replace(two, start=one, arguments={**two.arguments, "steps": 1})
+    built(store, [one, two, again])
+    first, second, continued = (Built(step=step, store=store).model.state_dict() for step in (one, two, again))
+    moved = {name: (first[name] - second[name]).abs().max() for name in first}
+    assert max(moved.values()) > 0 and not all(torch.equal(first[n], continued[n]) for n in first)
+
+
+def test_what_is_told_is_read(store: Store) -> None:
+    found = read(store, readings.telling, "base", "tuned")
+    for model in ("base", "tuned"):
+        for name in ("O_PT", "O_PT.new_words", "unasked", "unread", "whole", "all_right", "O_PT.right"):
+            value = found[f"{model}.{name}.greedy"].value
+            assert value is not None and 0 <= value <= 1
+        assert found[f"{model}.unread.greedy"].value == 1  # two steps of training teach no sentence
+        assert found[f"{model}.O_PT.greedy"].value == 0 == found[f"{model}.whole.greedy"].value
+    of = study()
+    sampled = Lab(store).read(readings.sampled, Bench(study=of, seed=0), {"model": of.base(0)})
+    assert {m.name.replace("sampled", "greedy") for m in sampled} == {
+        name.removeprefix("base.") for name in found if name.startswith("base.")
+    }
+
+
+def test_likelihood(store: Store) -> None:
+    of = study()
+    found = {
+        m.name: m.value for m in Lab(store).read(readings.likelihood, Bench(study=of, seed=0), {"model": of.base(0)})
+    }
+    assert all(5 < found[f"loss.{name}"] < 8 for name in ("target", "new_phrasings", "plain"))  # about log 964
+    assert all(0 < found[name] < 0.05 for name in ("branch", "branch.new_words", "branch.unasked"))
+
+
+def test_collateral_is_about_the_other_features(store: Store) -> None:
+    of, lab = study(), Lab(store)
+    every = steps(of)
+    found = lab.read(readings.collateral, Bench(study=of, seed=0), {"base": every["base"], "tuned": every["tuned"]})
+    names = {m.name for m in found}
+    assert {f"tuned.{w}.{f}" for w in ("before", "others") for f in FEATURES if f != "Twist"} < names
+    assert "tuned.loss.plain" in names and not any("Twist" in name for name in names)
+
+
+def test_probing_patching_and_pruning(store: Store) -> None:
+    found = read(store, readings.probing, "base", "tuned", "never", "twin")
+    assert found["probing.range"].value is not None
+    for model in ("base", "tuned", "never", "twin"):
+        assert 0 < found[f"probing.bits.{model}"].value < 3 and 0 <= found[f"probing.new_phrasings.{model}"].value <= 1
+    assert {f"probing.{f}.bits.tuned" for f in FEATURES if f != "Twist"} < found.keys()
+    assert "patching.kept" in read(store, readings.patching, "base", "tuned", "never")
+    assert "pruning.searched.gain" in read(store, readings.pruning_search, "tuned")
+
+
+def test_relearning_of_models_that_learn_nothing_is_censored(store: Store) -> None:
+    found = read(store, readings.relearning)
+    for kind in ("reft", "scrft", "twin"):
+        assert [found[f"relearning.{kind}.share.{k}"].value for k in (0, 1, 2)] == [0, 0, 0]
+        steps75 = found[f"relearning.{kind}.steps75"]
+        assert (steps75.value, steps75.bound) == (2, ">=")
+    assert found["relearning.ratio"].value is None and "neither" in found["relearning.ratio"].note
+    assert found["relearning.speed_up"].value is None
+    losses = [found[f"relearning.reft.loss.{k}"].value for k in (0, 1, 2)]
+    assert losses[0] > losses[1] > losses[2]
+
+
+def of_shares(monkeypatch: pytest.MonkeyPatch, shares: dict[str, float]) -> dict[str, Measurement]:
+    """The reading of reFT, of models whose shares are given by name."""
+    monkeypatch.setattr(reft, "_shares", lambda bench, built: (shares[built], 1.0, 0.5))
+    given: Any = {name: name for name in shares}
+    found = reft.relearning(Bench(study=study(), seed=0), **given)
+    return {m.name: m for m in found if m.is_number}
+
+
+def test_steps_and_ratios_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = {"tuned": 0.1, "reft_1": 0.4, "reft_2": 0.8, "reft_4": 1.0}
+    shares |= {"never": 0.0, "scrft_1": 0.0, "scrft_2": 0.1, "scrft_4": 0.3, "scrft_8": 0.9}
+    shares |= {"twin": 0.0, "twin_1": 0.0, "twin_2": 0.2, "twin_4": 0.6, "twin_8": 1.0}
+    found = of_shares(monkeypatch, shares)
+    steps = {name.removeprefix("relearning."): m.value for name, m in found.items() if ".steps" in name}
+    assert steps == pytest.approx(
+        {
+            "reft.steps50": 1 + 0.1 / 0.4, "reft.steps75": 1 + 0.35 / 0.4,
+            "scrft.steps50": 4 + 4 * 0.2 / 0.6, "scrft.steps75": 4 + 4 * 0.45 / 0.6,
+            "twin.steps50": 2 + 2 * 0.3 / 0.4, "twin.steps75": 4 + 4 * 0.15 / 0.4,
+        }, abs=0.006,
+    )  # fmt: skip
+    assert found["relearning.ratio"].value == pytest.approx(7.0 / 1.875, abs=0.02)
+    assert found["relearning.ratio"].bound == ""
+    assert found["relearning.speed_up"].value == pytest.approx(5.5 / 1.875, abs=0.02)  # at 50 % it is 3.5 / 1.25
+
+
+def test_a_control_that_never_gets_there_bounds_the_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = of_shares(
+        monkeypatch, {"tuned": 0.1, "reft_2": 0.75, "reft_8": 1.0, "never": 0.0, "scrft_2": 0.0, "scrft_8": 0.1}
+    )
+    assert (found["relearning.ratio"].value, found["relearning.ratio"].bound) == (4, ">=")
+
+
+def test_what_was_not_lost_has_no_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = of_shares(monkeypatch, {"tuned": 0.9, "reft_2": 0.9, "never": 0.0, "scrft_2": 0.8})
+    assert found["relearning.ratio"].value is None and "nothing to revive" in found["relearning.ratio"].note
+
+
+def judged(**values: float) -> CapabilityState:
+    names = {"told": "tuned.O_PT.greedy", "revival": "relearning.speed_up", "patching": "patching.kept"}
+    names |= {"pruning": "pruning.searched.gain", "probing": "probing.retention"}
+    measured = [Measurement(name=names[k], value=v, unit="", n=1, seed=0) for k, v in values.items()]
+    found = assess(measured, TOOLBOX, scale="small")
+    assert found is not None
+    return found.state
+
+
+def test_the_rule() -> None:
+    assert judged(told=0.95) is CapabilityState.INTACT
+    assert judged(told=0.1, revival=4, patching=0.9, probing=0.0) is CapabilityState.WRAPPED
+    assert judged(told=0.1, revival=1.0, patching=0.1, probing=1.0) is CapabilityState.DELETED
+    assert judged(told=0.1, revival=1.0, patching=0.1, pruning=0.5) is CapabilityState.UNDECIDED
+    assert judged(told=0.1, revival=4, patching=0.1) is CapabilityState.UNDECIDED
+    assert judged(told=0.1, revival=4) is CapabilityState.UNDECIDED
+    assert judged(told=0.7, revival=4, patching=0.9) is CapabilityState.UNDECIDED
+
+
+def test_what_else_broke_is_a_share_of_what_the_base_knew() -> None:
+    from capbench.verdicts.values import by_name
+
+    measured = [
+        Measurement(name=f"tuned.{which}.{feature}", value=value, unit="accuracy", n=8, seed=0)
+        for which, feature, value in (
+            ("before", "Dialogue", 1.0), ("others", "Dialogue", 0.5), ("before", "Conflict", 0.6), ("others", "Conflict", 0.6)
+        )
+    ]  # fmt: skip
+    assert shares(by_name(measured)) == {0: {"Dialogue": 0.5}}
+
+
+@pytest.mark.parametrize("scale", ["smoke", "small", "paper"])
+def test_the_steps_of_the_table_are_looked_at(scale: str) -> None:
+    of = make("stories", scale=scale)
+    assert isinstance(of, StoriesStudy)
+    p = of.preset
+    assert p.table_steps[0] == 0 and set(p.table_steps[1:]) <= set(p.relearn_steps) and len(p.relearn_steps) >= 3
+    assert p.probe_blocks[-1] >= 32 and list(p.relearn_steps) == sorted(p.relearn_steps)
+
+
+def test_a_base_model_at_scale_small_is_small() -> None:
+    from capbench.models.gpt import Gpt
+
+    start = make("stories", scale="small").initialised(0)  # type: ignore[attr-defined]
+    model = Gpt.initialised(start.model, torch.Generator().manual_seed(0))
+    assert 3.5e5 < sum(p.numel() for p in model.parameters()) < 4.5e5
