@@ -17,7 +17,6 @@ from capbench.studies.stories.study import StoriesStudy
 TITLES = {"reft": "reFT", "scrft": "never taught", "twin": "never taught, after the same deletion"}
 STARTS = {"reft": "tuned", "scrft": "never", "twin": "twin"}
 LEVELS = (50, 75)  # per cent of told stories; the paper's reFT ends between 75 and 94
-_PARTS = 100  # of a step: times are counted in whole numbers of these
 _NAME = re.compile(r"(reft|scrft|twin)_(\d+)")
 
 
@@ -50,22 +49,22 @@ def relearning(bench: Bench[StoriesStudy], **models: Built) -> Iterator[Measurem
             times[level][kind] = time
             reached = number(bench, f"relearning.{kind}.steps{level}", None, "steps", n, "relearning")
             if time.steps is None:
-                yield replace(reached, value=time.budget / _PARTS, bound=">=", note="never reached")
+                yield replace(reached, value=time.budget, bound=">=", note="never reached")
             else:
-                yield replace(reached, value=time.steps / _PARTS)
+                yield replace(reached, value=time.steps)
     yield _ratio(bench, "relearning.ratio", _race(times[75], ["scrft"]))
     yield _ratio(bench, "relearning.speed_up", largest(_race(times[level], ["scrft", "twin"]) for level in LEVELS))
 
 
 def _time(shares: Sequence[tuple[int, float]], level: float) -> Time:
-    """When the share first gets to the level, in hundredths of a step; 0 if it is there before the first step."""
-    budget = _PARTS * shares[-1][0]
+    """When the share first gets to the level: between two of the steps, as a rule; 0 if it is there before the first."""
+    budget = shares[-1][0]
     if shares[0][1] >= level:
         return Time(steps=0, budget=budget)
     for (before, low), (after, high) in itertools.pairwise(shares):
         if high >= level:
             at = before + (level - low) / (high - low) * (after - before)
-            return Time(steps=max(1, round(_PARTS * at)), budget=budget)
+            return Time(steps=at, budget=budget)  # type: ignore[arg-type]  # a part of a step
     return Time(steps=None, budget=budget)
 
 
