@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from capbench.methods.specs.registry import MethodRef
@@ -103,17 +103,29 @@ class StoriesStudy:
 
     # Evaluation
 
-    def asking(self, asked: bool, *, feature: str = "", split: Split = "evaluate", **held_out: bool) -> StoryTask:
-        """Stories that are asked for with a feature (the target), or without; the others as in pretraining.
+    def asking(
+        self,
+        asked: bool,
+        *,
+        split: Split = "evaluate",
+        new_phrasings: bool = False,
+        new_words: bool = False,
+    ) -> StoryTask:
+        """Stories that are asked for with the target, or without; the other features as in pretraining.
 
-        held_out: `new_phrasings`, `new_words`.
+        new_phrasings, new_words: with sentences, or names and objects, that are held out of training.
         """
-        feature = feature or self.target
-        return StoryTask(feature=feature, shares={feature: float(asked)}, split=split, **held_out)
+        return StoryTask(
+            feature=self.target,
+            shares={self.target: float(asked)},
+            split=split,
+            new_phrasings=new_phrasings,
+            new_words=new_words,
+        )
 
-    def untold(self, *, split: Split, **held_out: bool) -> StoryTask:
+    def untold(self, *, split: Split, new_phrasings: bool = False) -> StoryTask:
         """Stories of all features whose block does not say which: what a probe is to read is in the story alone."""
-        return replace(pretraining(), feature=self.target, withheld=1.0, split=split, **held_out)
+        return StoryTask(feature=self.target, withheld=1.0, split=split, new_phrasings=new_phrasings)
 
     def _watch(self, seed: int, name: str, task: StoryTask) -> Watch:
         return Watch(name=name, task=task, n=self.preset.n_watch, seed=subseed(seed, f"watch {name}"))

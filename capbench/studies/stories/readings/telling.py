@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from capbench.results import Measurement
@@ -21,7 +21,7 @@ def asked(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
     O_PT.greedy: share with the target (Table 1); unread.greedy: share with a sentence that is none of a story's, of which it is
     not known what it tells; whole.greedy: share that are whole.
     """
-    told = _tell(bench, model, "greedy", "asked", {})
+    told = _tell(bench, model, "greedy", "asked")
     yield from _of_asked(bench, told, "greedy")
 
 
@@ -39,7 +39,7 @@ def greedy(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
 
 def sampled(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
     """The same, drawn word by word from the model's distribution: `O_PT.sampled` and so on."""
-    yield from _of_asked(bench, _tell(bench, model, "sampled", "asked", {}), "sampled")
+    yield from _of_asked(bench, _tell(bench, model, "sampled", "asked"), "sampled")
     yield from _others(bench, model, "sampled")
 
 
@@ -101,13 +101,13 @@ def _others(bench: Bench[StoriesStudy], model: Built, how: str) -> Iterator[Meas
     from capbench.tasks.stories.features import FEATURES
 
     target = bench.study.target
-    yield _share(bench, f"O_PT.new_words.{how}", _tell(bench, model, how, "asked", {"new_words": True}).share(target))
-    unasked = _tell(bench, model, how, "unasked", {})
+    yield _share(bench, f"O_PT.new_words.{how}", _tell(bench, model, how, "asked", new_words=True).share(target))
+    unasked = _tell(bench, model, how, "unasked")
     yield _share(bench, f"unasked.{how}", unasked.share(target))
     for feature in FEATURES:
         if feature != target:
             yield _share(bench, f"others.{feature}.{how}", unasked.right(feature))
-    of_all = _tell(bench, model, how, "any", {})
+    of_all = _tell(bench, model, how, "any")
     yield _share(bench, f"O_PT.right.{how}", of_all.right(target))
     yield _share(bench, f"all_right.{how}", of_all.all_right)
 
@@ -116,7 +116,7 @@ def _share(bench: Bench[StoriesStudy], name: str, value: float) -> Measurement:
     return number(bench, name, value, "accuracy", bench.study.preset.n_tell, "stories told")
 
 
-def _tell(bench: Bench[StoriesStudy], model: Built, how: str, which: str, held_out: Mapping[str, bool]) -> Told:
+def _tell(bench: Bench[StoriesStudy], model: Built, how: str, which: str, *, new_words: bool = False) -> Told:
     """Stories told for instruction blocks of the evaluation split; the same blocks for every model of a seed."""
     import torch
 
@@ -124,8 +124,11 @@ def _tell(bench: Bench[StoriesStudy], model: Built, how: str, which: str, held_o
     from capbench.tasks.stories.task import StoryTask
 
     study = bench.study
-    task = StoryTask(split="evaluate") if which == "any" else study.asking(which == "asked", **held_out)
-    seed = subseed(bench.seed, f"tell {which} {' '.join(held_out)}")
+    any_features = which == "any"
+    task = StoryTask(split="evaluate") if any_features else study.asking(which == "asked", new_words=new_words)
+    seed = subseed(bench.seed, f"tell {which}{' of new words' if new_words else ''}")
     batch, _, asked = task.with_features(study.preset.n_tell, torch.Generator().manual_seed(seed))
-    drawing = {"temperature": 1.0, "rng": torch.Generator().manual_seed(seed + 1)} if how == "sampled" else {}
-    return tell(model.model, batch, asked, **drawing)
+    if how == "greedy":
+        return tell(model.model, batch, asked)
+    rng = torch.Generator().manual_seed(subseed(seed, "draw"))
+    return tell(model.model, batch, asked, temperature=1.0, rng=rng)
