@@ -33,8 +33,8 @@ BUILT_IN: Table = {
     "deletion-counter": "capbench.studies.deletion.factory:counter",
     "tracr-counter": "capbench.studies.tracr.factory:counter",
     "tracr-max": "capbench.studies.tracr.factory:largest",
-    "calibration": "capbench.studies.calibration.factory:pool",
     "stories": "capbench.studies.stories.factory:twist",
+    "calibration": "capbench.studies.calibration.factory:pool",
 }
 
 
