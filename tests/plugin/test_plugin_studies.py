@@ -99,8 +99,8 @@ def test_an_unknown_study_is_one_line_with_those_that_there_are(pytester: pytest
     result.assert_outcomes(passed=1, errors=1, deselected=5)
     lines = lines_with(
         result,
-        "unknown study 'tracr-conter'; known: pcfg-counter, pcfg-indexer, pcfg-jailbreak, tracr-counter, tracr-max, "
-        "stories, calibration",
+        "unknown study 'tracr-conter'; known: pcfg-counter, pcfg-indexer, pcfg-jailbreak, deletion-counter, "
+        "tracr-counter, tracr-max, stories, calibration",
     )
     assert lines and all("test_tiny.py::test_unknown" in line for line in lines)
     assert not lines_with(result, "Traceback") and not lines_with(result, "INTERNALERROR")
