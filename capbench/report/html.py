@@ -1,67 +1,68 @@
-"""HTML report: one page that needs no network and no script, with its figures embedded."""
+"""HTML report: one page that needs no network, with its figures in it. Its script only sorts, filters and unfolds."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from capbench.report import words
+from capbench.report.answers import answers
 from capbench.report.architectures import by_architecture
+from capbench.report.entries import BAR, as_number, entry
 from capbench.report.figures import Drawing, draw_all
 from capbench.report.markdown import facts
+from capbench.report.matrix import matrix
+from capbench.report.questions import asked
 from capbench.report.variants import origin, specification, tried
-from capbench.results import Measurement, Record, Results, Verdict
+from capbench.results import Results
 
 TEMPLATES = Path(__file__).parent / "templates"
 READINGS = {"present": "●", "absent": "○", "unclear": "◐"}
-BAR = (170, 26)  # pixels of the small interval drawing
-KEY = 12  # characters shown of an artefact's key
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """Where things lie in the small drawing of an interval, in pixels from the left."""
-
-    holds_from: float
-    holds_width: float
-    threshold: float | None
-    low: float | None
-    high: float | None
-    effect: float | None
-    seeds: tuple[float, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of a record's measurement table: a quantity, with a value per seed."""
-
-    group: str
-    series: str
-    name: str
-    unit: str
-    n: str
-    values: tuple[str, ...]
-    note: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A record as the page shows it: in the claim table and in its own section."""
-
-    anchor: str
-    record: Record
-    bar: Bar | None
-    per_seed: tuple[tuple[str, str], ...]
-    seeds: tuple[int, ...]
-    rows: tuple[Row, ...]
-    artefacts: tuple[tuple[str, str, str], ...]
 
 
 def render(results: Results) -> str:
     """The page. Everything from users or measurements is escaped; a figure that fails shows the reason."""
+    script = (TEMPLATES / "report.js").read_text("utf-8")
+    entries = {id(record): entry(i, record) for i, record in enumerate(words.in_order(results.records), 1)}
+    page = (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            results=results,
+            run=results.run,
+            answers=answers(results),
+            counted=words.answer(results),
+            seeds=words.seeds(results.run.seeds),
+            matrix=matrix(results),
+            asked=[(each, [entries[id(record)] for record in each.records]) for each in asked(results.records)],
+            facts=facts(results.run),
+            several_methods=len(words.methods(results)) > 1,
+            entries=list(entries.values()),
+            figures=[_figure(i, drawing) for i, drawing in enumerate(draw_all(results.records), 1)],
+            architectures=by_architecture(results),
+            tried=tried(results),
+            origin=origin,
+            specification=specification,
+            readings=READINGS,
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            why=words.why,
+            expectation=words.expectation,
+            by_seed=words.by_seed,
+            relabelling=words.relabelling,
+            treatment=words.treatment,
+            duration=words.duration,
+            bar_size=BAR,
+        )
+    )
+    return page.rstrip() + "\n"
+
+
+def environment() -> Any:
+    """Of the pages' templates: everything is escaped; names break after their separators; numbers have real minus signs."""
     import jinja2
     from markupsafe import Markup, escape
 
@@ -69,115 +70,20 @@ def render(results: Results) -> str:
         """A long name that may wrap after its separators."""
         return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[,/:_])|(?=\[)", name))
 
-    environment = jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"breakable": breakable, "number": _number, "signed": _signed, "pairs": words.pairs}
-    headline, *findings = words.findings(results)
-    page = environment.get_template("report.html.j2").render(
-        results=results,
-        run=results.run,
-        headline=headline,
-        findings=findings,
-        facts=facts(results.run),
-        several_methods=len(words.methods(results)) > 1,
-        entries=[entry(i, record) for i, record in enumerate(words.in_order(results.records), 1)],
-        figures=[_figure(i, drawing) for i, drawing in enumerate(draw_all(results.records), 1)],
-        architectures=by_architecture(results),
-        tried=tried(results),
-        origin=origin,
-        specification=specification,
-        icons=words.ICONS,
-        readings=READINGS,
-        why=words.why,
-        expectation=words.expectation,
-        interval=lambda ci: words.typeset(words.interval(ci)),
-        threshold=lambda verdict: words.typeset(words.threshold(verdict)),
-        subject=words.subject,
-        case=words.case,
-        by_seed=words.by_seed,
-        relabelling=words.relabelling,
-        treatment=words.treatment,
-        duration=words.duration,
-        bar_size=BAR,
-    )
-    return page.rstrip() + "\n"
-
-
-def entry(index: int, record: Record) -> Entry:
-    """Everything the page shows of one record."""
-    verdict = record.verdict
-    aligned = len(record.seeds) == len(verdict.per_seed)  # never guess which value belongs to which seed
-    numbered = [f"#{i}" for i in range(1, len(verdict.per_seed) + 1)]
-    names = [f"seed {seed}" for seed in record.seeds] if aligned else numbered
-    seeds = tuple(sorted({m.seed for m in record.measurements}))
-    return Entry(
-        anchor=f"record-{index}",
-        record=record,
-        bar=bar(verdict),
-        per_seed=tuple(zip(names, map(_number, verdict.per_seed), strict=True)),
-        seeds=seeds,
-        rows=_rows(record.measurements, seeds),
-        artefacts=tuple((role, _short(key), key) for role, key in record.artefacts.items()),
-    )
-
-
-def bar(verdict: Verdict) -> Bar | None:
-    """The interval and its threshold on an axis of their own; None where there is no effect to show."""
-    if verdict.effect is None:
-        return None
-    seeds = [value for value in verdict.per_seed if value is not None]
-    marks = [*seeds, verdict.effect, *(verdict.ci or ())]
-    marks += [] if verdict.threshold is None else [verdict.threshold]
-    span = max(marks) - min(marks) or max(abs(verdict.effect), 1.0)
-    left, width = min(marks) - 0.12 * span, 1.24 * span
-
-    def at(value: float) -> float:
-        return float(round((value - left) / width * BAR[0], 1))
-
-    line = None if verdict.threshold is None else at(verdict.threshold)
-    holds_from = line if line is not None and verdict.direction == ">=" else 0.0
-    holds_to = BAR[0] if verdict.direction == ">=" else line
-    return Bar(
-        holds_from=holds_from,
-        holds_width=0.0 if line is None or holds_to is None else round(holds_to - holds_from, 1),
-        threshold=line,
-        low=at(verdict.ci[0]) if verdict.ci else None,
-        high=at(verdict.ci[1]) if verdict.ci else None,
-        effect=at(verdict.effect),
-        seeds=tuple(map(at, seeds)),
-    )
-
-
-def _rows(measurements: tuple[Measurement, ...], seeds: tuple[int, ...]) -> tuple[Row, ...]:
-    """One row per quantity and one column per seed; a seed measured twice shows both values.
-
-    A map without a value of its own is not a quantity: the figures show it.
-    """
-    found: dict[tuple[str, str, str, str], list[Measurement]] = {}
-    for m in measurements:
-        if m.grid is None or m.value is not None:
-            found.setdefault((m.group, m.series, m.name, m.unit), []).append(m)
-    rows = []
-    for (group, series, name, unit), same in found.items():
-        values = [" / ".join(_number(m.value, unit) for m in same if m.seed == seed) for seed in seeds]
-        counts = sorted({m.n for m in same})
-        rows.append(
-            Row(
-                group=group,
-                series=series,
-                name=name,
-                unit=unit,
-                n=str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}",
-                values=tuple(values),
-                note="; ".join(dict.fromkeys(m.note for m in same if m.note)),
-            )
-        )
-    return tuple(rows)
+    made.filters |= {"breakable": breakable, "number": as_number, "signed": _signed, "pairs": words.pairs}
+    made.globals |= {
+        "icons": words.ICONS,
+        "interval": lambda ci: words.typeset(words.interval(ci)),
+        "threshold": lambda verdict: words.typeset(words.threshold(verdict)),
+    }
+    return made
 
 
 def _figure(index: int, drawing: Drawing) -> dict[str, Any]:
@@ -189,13 +95,5 @@ def _figure(index: int, drawing: Drawing) -> dict[str, Any]:
     return {"sheet": drawing.sheet, "pictures": pictures, "anchor": f"figure-{index}"}
 
 
-def _number(value: float | None, unit: str = "") -> str:
-    return words.typeset(words.number(value, unit=unit))
-
-
 def _signed(value: float | None) -> str:
     return words.typeset(words.number(value, sign=True))
-
-
-def _short(key: str) -> str:
-    return key if len(key) <= KEY else f"{key[:KEY]}…"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from capbench.report.answers import Answer, answers
 from capbench.report.architectures import by_architecture
 from capbench.report.terminal import capability_rows, claim_rows
 from capbench.report.variants import HEAD, Tried, specification, tried, variant_rows
-from capbench.report.words import DASH, ICONS, answer, duration, fates, in_order, line, seeds, why
+from capbench.report.words import DASH, ICONS, answer, duration, in_order, line, seeds, why
 from capbench.results import Record, Results, RunInfo, Status
 
 SPECIAL = re.compile(r"[\\`*\[|~&]|(?<!\w)_|_(?!\w)|<(?=[A-Za-z/!?])")  # what GitHub would not show literally
@@ -19,7 +20,7 @@ def summary(results: Results) -> str:
     run = results.run
     parts = [f"# capbench: {escape(run.run_id)}"]
     if results.capabilities:
-        parts.append("\n".join(f"- **{escape(fate)}**" for fate in fates(results)))
+        parts.append("\n".join(map(_answer, answers(results))))
     parts.append(f"**{escape(answer(results))}**")
     parts += [f"**Warning:** {escape(line)}." for line in results.warnings]
     if results.capabilities:
@@ -63,6 +64,11 @@ def facts(run: RunInfo) -> list[tuple[str, str]]:
         ("Python, torch", f"{run.python}, {run.torch or DASH}"),
         ("command", run.command),
     ]
+
+
+def _answer(found: Answer) -> str:
+    """A bullet per method: what it did, how sure that is, what else broke."""
+    return f"- **{escape(found.did)}** {escape(f'How sure: {found.sure} What else broke: {found.broke} {found.task}')}"
 
 
 def _claims(results: Results) -> str:

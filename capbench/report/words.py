@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from capbench.results import DERIVED, Capability, FinetunedState, Record, Results, Status, Verdict
+from capbench.results import DERIVED, Capability, Record, Results, Status, Verdict
 from capbench.verdicts.claims import shortfall
 
 DASH = "\N{EN DASH}"  # no value
 PROVISIONAL = "provisional"  # from a single seed
 ICONS = {"supported": "✔", "refuted": "✘", "inconclusive": "?", "invalid": "⊘"}
-PHRASES = {None: "not judged", FinetunedState.SHORTCUT: "solved through the shortcut"}
 COUNTED = frozenset({"steps", "neurons", "weights", "strings", "tokens", "seeds", "blocks", "models"})
 
 
@@ -46,7 +45,17 @@ def threshold(verdict: Verdict) -> str:
 
 def why(verdict: Verdict) -> str:
     """Why a claim is not supported; worked out from the numbers where the run recorded no reason."""
-    return verdict.reason or shortfall(verdict) or "no reason recorded"
+    return verdict.reason or shortfall(verdict) or _gap(verdict)
+
+
+def _gap(verdict: Verdict) -> str:
+    """Why there is nothing to work it out from."""
+    what = verdict.what or "the effect"
+    if verdict.status is Status.INVALID:
+        return "it could not be tested: a control failed, or nothing was measured; the details below say which"
+    if verdict.effect is None:
+        return f"{what} has no value on any seed"
+    return f"{what} is {number(verdict.effect)}, and no threshold was recorded to hold it against"
 
 
 def typeset(text: str) -> str:
@@ -144,18 +153,6 @@ def case(capability: Capability) -> str:
     return pairs({k: v for k, v in capability.protocol.items() if k != "prior" and k not in DERIVED})
 
 
-def findings(results: Results) -> list[str]:
-    """The run in a few sentences, the verdicts on capabilities first; with several methods, a sentence on all of them leads."""
-    judged = results.capabilities
-    said = fates(results)
-    if len(said) == 1:
-        said = [f"Method {judged[0].method}: the pretraining capability is {_old(judged)}.",
-                f"The fine-tuning task is {_new(judged)}."]  # fmt: skip
-    elif said:
-        said.insert(0, f"{len(said)} methods: the pretraining capability is {_old(judged)}.")
-    return [*said, answer(results)]
-
-
 def answer(results: Results) -> str:
     """The run in one sentence: its claims counted by status."""
     if not results.records:
@@ -167,35 +164,10 @@ def answer(results: Results) -> str:
     return ", ".join([head, *others]) + "."
 
 
-def fates(results: Results) -> list[str]:
-    """One sentence per method: what it did to the capabilities, and what became of the fine-tuning task."""
-    judged = dict.fromkeys(c.method for c in results.capabilities)
-    return [_fate(name, [c for c in results.capabilities if c.method == name]) for name in judged]
-
-
 def seeds(values: Iterable[int]) -> str:
     """`3 seeds (0, 1, 2)`."""
     known = sorted(set(values))
     return f"{len(known)} {'seed' if len(known) == 1 else 'seeds'} ({', '.join(map(str, known))})" if known else DASH
-
-
-def _fate(method: str, found: Sequence[Capability]) -> str:
-    return f"Method {method}: the pretraining capability is {_old(found)}; the fine-tuning task is {_new(found)}."
-
-
-def _old(found: Sequence[Capability]) -> str:
-    return _shares([str(c.verdict) for c in found])
-
-
-def _new(found: Sequence[Capability]) -> str:
-    return _shares([PHRASES.get(c.finetuned, str(c.finetuned)) for c in found])
-
-
-def _shares(states: Sequence[str]) -> str:
-    """As in `wrapped in 2 of 3 models, undecided in 1`."""
-    (top, most), *rest = Counter(states).most_common()
-    first = f"{top} in {most} of {len(states)} {'model' if len(states) == 1 else 'models'}"
-    return ", ".join([first, *(f"{name} in {n}" for name, n in rest)])
 
 
 def _plain(value: Any) -> str:
