@@ -12,8 +12,9 @@ from capbench.fidelity.compare import Cell, compare
 from capbench.fidelity.paper import Row, Table
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
-from capbench.session.making import bar, make
+from capbench.session.making import make
 from capbench.session.options.at_once import AtOnce
+from capbench.session.progress import bar
 from capbench.store.store import Store
 from capbench.studies.base import FineTuningStudy
 from capbench.studies.lab import Bench, Built, Lab

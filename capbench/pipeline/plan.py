@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from capbench.pipeline import processes
 from capbench.pipeline.clock import Clock
@@ -13,6 +13,10 @@ from capbench.pipeline.executors.on_ray.cluster import RayCluster
 from capbench.pipeline.executors.pool import Pool
 from capbench.pipeline.steps import FineTune, Step
 from capbench.store.store import Store
+
+# Told again and again while a plan is carried out: how many steps are neither made nor failed, how many of these are running, and
+# all errors so far, key -> one line.
+Watch = Callable[[int, int, Mapping[str, str]], object]
 
 
 class Plan:
@@ -58,6 +62,7 @@ class Plan:
         jobs: int,
         stack: int = 1,
         progress: Callable[[int], object] = lambda _: None,
+        watch: Watch = lambda waiting, running, errors: None,
         deadline: float = math.inf,
         ray: RayCluster | None = None,
     ) -> dict[str, str]:
@@ -65,7 +70,7 @@ class Plan:
 
         stack: above 1, up to this many steps at a time in this process, similar trainings stacked in one pass (stacking/).
         A failed step only stops the steps that need it. Returns key -> one line, for the steps that failed.
-        progress: called with the training steps done since its last call.
+        progress: called with the training steps done since its last call. watch: see `Watch`.
         deadline, in seconds of time.monotonic(): a step begins only if it is expected to finish by then (shorter later steps may
         still begin unless `strict_order`), and what is still running then is stopped; it stays missing, which is no failure.
         With jobs 1 a step stops where it reports progress: compiling, and a method whose own loop reports none, run to the end.
@@ -87,12 +92,14 @@ class Plan:
         else:
             executor = Pool(store, min(jobs, len(missing)), clock)
         try:
-            return _run(missing, store, executor, clock, strict_order=self.strict_order)
+            return _run(missing, store, executor, clock, watch, strict_order=self.strict_order)
         finally:
             executor.close()
 
 
-def _run(waiting: list[Step], store: Store, executor: Executor, clock: Clock, *, strict_order: bool) -> dict[str, str]:
+def _run(
+    waiting: list[Step], store: Store, executor: Executor, clock: Clock, watch: Watch, *, strict_order: bool
+) -> dict[str, str]:
     errors: dict[str, str] = {}
     while not clock.over:
         # Steps that another process finished are done; steps that it is building can wait.
@@ -120,6 +127,8 @@ def _run(waiting: list[Step], store: Store, executor: Executor, clock: Clock, *,
             failed = next((p.key for p in blocked.parents if p.key in errors), None)
             if failed is not None:
                 errors[blocked.key] = errors[failed]
+        left = sum(s.key not in errors and not store.has(s.key) for s in waiting)
+        watch(left, len(executor.running), errors)
     return errors
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -31,7 +31,7 @@ def make_models(config: pytest.Config, items: Iterable[pytest.Item], ours: Capbe
             may_read = not times_wanted(config)  # what is read ahead is not there to be timed
             ours.prepare(collected, say=say, may_read=may_read)
             if may_read:
-                ours.read_ahead(collected)
+                ours.read_ahead(collected, say=say)
         except UsageError as error:  # a cache or a cluster that cannot be used
             raise pytest.UsageError(str(error)) from None
         except CapbenchError as error:  # the cache: an artefact of another format, a full disk
@@ -68,7 +68,17 @@ def _speaking(config: pytest.Config) -> Iterator[Callable[[str], None]]:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     capture = config.pluginmanager.get_plugin("capturemanager")
     with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
-        yield reporter.write_line if reporter else lambda line: None
+        yield _writing(reporter) if reporter else lambda line: None
+
+
+def _writing(reporter: Any) -> Callable[[str], None]:
+    """What writes a line that is seen at once, in a file too."""
+
+    def write(line: str) -> None:
+        reporter.write_line(line)
+        reporter.flush()
+
+    return write
 
 
 def make_late(item: pytest.Item, ours: CapbenchSession) -> None:

@@ -64,13 +64,13 @@ class Reporter:
         baseline = None if no_test_runs(self._config) else self._session.baseline
         if not self._session.recorder and not report and baseline is None:
             return
-        from capbench.report import capability_table, claim_table, variant_table, write
+        from capbench.report import capability_table, claim_table, claims_in_short, variant_table, write
 
         results = self._session.results()
         section("capbench")
         if results.capabilities:
             say(f"{capability_table(results)}\n")
-        say(claim_table(results))
+        say(claim_table(results) if self._config.option.verbose > 0 else claims_in_short(results))
         if tried := variant_table(results):
             say(f"\n{tried}")
         for line in results.warnings:

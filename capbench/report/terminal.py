@@ -1,4 +1,4 @@
-"""Terminal tables: the claims and the capability verdicts of a run, in plain text of about 120 columns."""
+"""Terminal tables: the capability verdicts and the claims of a run, in plain text of at most 100 columns."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from capbench.report.words import (
     DASH,
     PROVISIONAL,
+    answer,
     brief,
     by_seed,
     collateral,
@@ -24,12 +25,14 @@ from capbench.report.words import (
     subject,
     threshold,
     treatment,
+    why,
 )
-from capbench.results import Capability, Record, Results
+from capbench.results import Capability, Record, Results, Status
 
-WIDTH = 120
-METHOD = 28  # columns for a method's name before it is folded
+WIDTH = 100
+METHOD = 22  # columns for a method's name before it is folded
 MODEL = 34  # for a model and its case
+REASON_LINES = 3  # for why a claim is not supported; the report has it whole
 STAR = "*"  # marks what is provisional, as the word would cost every row a line
 SHORT = 18  # for a state and what belongs to it
 GAP = 2  # columns between two cells, and around a head, in tabulate's 'simple' format
@@ -54,7 +57,7 @@ def claim_table(results: Results) -> str:
 
 
 def capability_table(results: Results) -> str:
-    """One row per capability verdict, its reason wrapped. Names the scale, and the only method, in its first line."""
+    """One row per capability verdict, its reason beneath. Names the scale, and the only method, in its first line."""
     title = f"capabilities at scale {line(results.run.scale)}"
     if not results.capabilities:
         return f"{title}\nno capability was judged"
@@ -66,9 +69,27 @@ def capability_table(results: Results) -> str:
     for item, (_, _, method, *rest) in zip(results.capabilities, rows, strict=True):
         whose = [_model(item), *([fold(method, METHOD)] if several else [])]
         cells.append([*whose, *map(_parted, rest[:-1])])
-    room = max(24, WIDTH - GAP - table_width(head[:-1], cells))
-    full = [[*row, textwrap.fill(whole[-1], room)] for row, whole in zip(cells, rows, strict=True)]
-    return f"{title}{'' if several else f', method {line(names[0])}'}\n{tabulated(head, full)}"
+    table = iter(tabulated(head[:-1], cells).split("\n"))
+    shown = [next(table), next(table)]
+    for row, whole in zip(cells, rows, strict=True):
+        shown += [next(table) for _ in range(max(cell.count("\n") for cell in row) + 1)]
+        shown.append(textwrap.fill(whole[-1], WIDTH, initial_indent="    ", subsequent_indent="    "))
+    return "\n".join([f"{title}{'' if several else f', method {line(names[0])}'}", *shown])
+
+
+def claims_in_short(results: Results) -> str:
+    """The claims that are not supported, the worst first, each with its reason; then how many are.
+
+    Names the scale in its first line, as `claim_table`, which has all claims and their numbers.
+    """
+    title = f"claims at scale {line(results.run.scale)}, {seeds(results.run.seeds)}"
+    several = len(methods(results)) > 1
+    parts = [title]
+    for status in (Status.INVALID, Status.REFUTED, Status.INCONCLUSIVE):
+        for record in in_order(results.records):
+            if record.verdict.status is status:
+                parts.append(_unsupported(record, several))
+    return "\n".join([*parts, answer(results)])
 
 
 def claim_rows(results: Results, *, mark: str = f" ({PROVISIONAL})") -> tuple[list[str], list[list[str]]]:
@@ -129,6 +150,16 @@ def tabulated(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequ
 
     align = ["right" if i in right else "left" for i in range(len(head))]
     return tabulate(rows, headers=head, tablefmt="simple", disable_numparse=True, colalign=align)
+
+
+def _unsupported(record: Record, several: bool) -> str:
+    """A claim with its status, and beneath it why it is not supported."""
+    verdict = record.verdict
+    status = f"{verdict.status}{STAR if verdict.provisional else ''}{expectation(record)}"
+    whose = f", method {line(record.method)}" if several and record.method else ""
+    head = fold(f"{line(record.id)}{whose}", WIDTH - len(status) - GAP).replace("\n", "\n" + " " * (len(status) + GAP))
+    reason = textwrap.wrap(line(why(verdict)), WIDTH - 4, max_lines=REASON_LINES, placeholder=" …")
+    return "\n".join([f"{status}  {head}", *(f"    {part}" for part in reason)])
 
 
 def _model(item: Capability) -> str:

@@ -9,7 +9,7 @@ from capbench.checkpoints.export import Wanted, export, volume
 from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import FineTune
-from capbench.session.making import bar
+from capbench.session.progress import bar
 from capbench.session.run import CapbenchSession, Collected
 from capbench.session.studies import Needed
 from capbench.studies.judge import Case

@@ -1,13 +1,11 @@
-"""Make the models that are missing, with a progress bar."""
+"""Make the models that are missing, and say how far that is."""
 
 from __future__ import annotations
 
 import math
-import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from capbench.pipeline.cores import limit_threads
 from capbench.pipeline.costs import Costs
@@ -15,6 +13,7 @@ from capbench.pipeline.executors.on_ray.cluster import RayCluster
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.snapshots import remove_finished
 from capbench.session.options.at_once import AtOnce
+from capbench.session.progress import Making, bar
 from capbench.store.leases import hold
 from capbench.store.store import DamagedArtefact, Store
 from capbench.zoo import bundle
@@ -29,11 +28,13 @@ def make(
     deadline: float = math.inf,
     bundled: bool = True,
     ray: RayCluster | None = None,
+    quiet: bool = False,
 ) -> dict[str, str]:
     """Make a plan's missing models, and report progress. Returns step key -> one line for each that failed.
 
     What there was no time for before the deadline (seconds of time.monotonic()) stays missing. bundled: take base models from the
     package, and the curves of revivals that hang on no method, where it has them. ray: the cluster that makes the others.
+    quiet: say what failed, but not how far it is.
     Raises UsageError for a cluster that cannot be used.
     """
     jobs, stack = at_once.jobs, at_once.stack
@@ -69,20 +70,19 @@ def make(
         how = f"on {ray}" if ray.address else f"on {ray}, {how}"
     say(f"capbench: {len(missing)} of {len(plan.steps)} models to make ({steps}), {how}")
     began = time.monotonic()
-    with bar(costs.steps) as progress:
-        errors = plan.run(store, jobs=jobs, stack=stack, progress=progress, deadline=deadline, ray=ray)
+    making = Making(len(missing), costs.steps, say, quiet=quiet)
+    with bar(costs.steps, quiet=quiet) as show:
+
+        def progress(steps: int) -> None:
+            show(steps)
+            making.trained(steps)
+
+        errors = plan.run(
+            store, jobs=jobs, stack=stack, progress=progress, watch=making.saw, deadline=deadline, ray=ray
+        )
     took = f"made in {time.monotonic() - began:.0f} s"
     left = [step for step in missing if step.key not in errors and not store.has(step.key)]
     made = f"{len(missing) - len(errors) - len(left)} models" if errors or left else "models"
     failed = f"; {len(errors)} could not be made" if errors else ""
     say(f"capbench: {made} {took}{failed}{f'; no time for {len(left)} more' if left else ''}")
     return errors
-
-
-@contextmanager
-def bar(total: int, unit: str = "step") -> Iterator[Callable[[int], object]]:
-    """A progress bar on a terminal; nothing elsewhere."""
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit=unit, disable=not sys.stderr.isatty(), dynamic_ncols=True) as progress:
-        yield progress.update

@@ -96,6 +96,7 @@ class Models:
             deadline=deadline,
             bundled=not o.retrain,
             ray=o.ray,
+            quiet=o.quiet,
         )
 
     def made(self, steps: Iterable[Step], deadline: float) -> dict[str, str]:
@@ -104,6 +105,14 @@ class Models:
         known = {key: self.errors[key] for key in plan.steps if key in self.errors}
         if not known:
             bundled = not self.options.retrain  # not on a cluster, which is slower for a few steps
-            known = make(plan, self.store, at_once=AtOnce(), say=lambda _: None, deadline=deadline, bundled=bundled)
+            known = make(
+                plan,
+                self.store,
+                at_once=AtOnce(),
+                say=lambda _: None,
+                deadline=deadline,
+                bundled=bundled,
+                quiet=self.options.quiet,
+            )
             self.errors |= known
         return known

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from capbench.pipeline import processes
 from capbench.pipeline.cores import limit_threads
+from capbench.session.progress import Lines, bar
 from capbench.store.store import Store
 from capbench.studies.judge import Judge, all_there, at_once, no_models
 from capbench.studies.lab import Lab, Reading
@@ -39,11 +40,13 @@ def read_ahead(
     jobs: int,
     bundled: bool,
     where_lost: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+    quiet: bool = False,
 ) -> None:
     """Read what each test's first `measure` reads, as its judge would do it, each test in one of so many processes.
 
     tests: judges of models that are made, with what the tests do with them. root: of the store. bundled: as of the run's lab.
-    where_lost: also what is read only where a behaviour is lost.
+    where_lost: also what is read only where a behaviour is lost. say, quiet: how far it is, see session.progress.
     What fails, or cannot be sent to another process, as a reading that a test file defines, is left to the test itself.
     """
     work = [sent for judge, body in tests if not judge.blocked and (sent := _sent(judge, body, where_lost=where_lost))]
@@ -55,13 +58,24 @@ def read_ahead(
         min(jobs, len(work)), mp_context=context, initializer=_start_worker, initargs=(root, bundled, far_end)
     )
     try:
-        with suppress(RuntimeError):  # a worker died, and the pool with it: the tests read the rest
-            for future in [pool.submit(_read, sent) for sent in work]:
-                future.result()
+        # A worker that dies breaks the pool: the tests read the rest.
+        with suppress(RuntimeError), bar(len(work), "test", quiet=quiet) as show:
+            waiting = {pool.submit(_read, sent) for sent in work}
+            lines = Lines(len(work), say, lambda: _words(len(work) - len(waiting), len(work)), quiet=quiet)
+            while waiting:
+                done, waiting = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
+                show(len(done))
+                lines.advance(len(done))
+                for future in done:
+                    future.result()
     finally:
         line.close()
         pool.shutdown(wait=True, cancel_futures=True)
         far_end.close()
+
+
+def _words(done: int, tests: int) -> str:
+    return f"the models of {done} of {tests} tests measured"
 
 
 def _sent(judge: Judge, body: Callable[[Judge], object], *, where_lost: bool) -> bytes | None:

@@ -134,17 +134,23 @@ class CapbenchSession:
         from capbench.session.losing import losing, still_open
 
         if found := still_open(self.models, collected.tests, collected.bodies):
-            self._read_ahead([(one.judge, one.body) for one in found if one.body], where_lost=False)
+            self._read_ahead([(one.judge, one.body) for one in found if one.body], say=say, where_lost=False)
             self.models.prepare(losing(found, say=say), say=say, if_lost=True)
 
-    def read_ahead(self, collected: Collected) -> None:
+    def read_ahead(self, collected: Collected, *, say: Callable[[str], None]) -> None:
         """Carry out the readings of the tests in the run's processes, if it has several: see session.reading_ahead."""
         from capbench.session.judging import judge_of
 
         pairs = zip(collected.tests, collected.bodies, strict=True)
-        self._read_ahead((judge_of(self.models, *test), body) for test, body in pairs if body)
+        self._read_ahead(((judge_of(self.models, *test), body) for test, body in pairs if body), say=say)
 
-    def _read_ahead(self, tests: Iterable[tuple[Judge, Callable[[Judge], object]]], *, where_lost: bool = True) -> None:
+    def _read_ahead(
+        self,
+        tests: Iterable[tuple[Judge, Callable[[Judge], object]]],
+        *,
+        say: Callable[[str], None],
+        where_lost: bool = True,
+    ) -> None:
         """Where models took no time, nor do readings: they are tiny, or are kept. Starting processes would cost more."""
         at_once, models = self.options.at_once, self.models
         if models.seconds < _WORTHWHILE or at_once.jobs < 2 or self.options.ray or self.options.device != "cpu":
@@ -152,7 +158,10 @@ class CapbenchSession:
         from capbench.session.reading_ahead import read_ahead
 
         bundled = not self.options.retrain
-        read_ahead(tests, models.store.root, jobs=at_once.jobs, bundled=bundled, where_lost=where_lost)
+        quiet = self.options.quiet
+        read_ahead(
+            tests, models.store.root, jobs=at_once.jobs, bundled=bundled, where_lost=where_lost, say=say, quiet=quiet
+        )
 
     def _copies(self) -> list[str]:
         """What is to be said of folders of weights that hold the same ones under several names."""

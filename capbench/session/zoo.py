@@ -10,7 +10,8 @@ from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import FineTune, Pretrain, Step
 from capbench.session.asked import Measured, measured
-from capbench.session.making import bar, make
+from capbench.session.making import make
+from capbench.session.progress import bar
 from capbench.session.run import CapbenchSession, Collected
 from capbench.store.store import Store
 from capbench.studies.calibration import factory

@@ -64,6 +64,7 @@ class Options:
     pool: bool = False  # also bundle the base models of the calibration's pool
     retrain: bool = False  # no base model is taken from the package
     ray: cluster.RayCluster | None = None  # make models on this cluster
+    quiet: bool = False  # say what fails, but not how far the run is
 
     @classmethod
     def of(
@@ -120,6 +121,7 @@ class Options:
             architectures=found.get("architecture") or (),
             retrain=bool(found.get("retrain")),
             ray=_ray(given, found, spread=spread),
+            quiet=bool(found.get("quiet")),
         )
 
     @property

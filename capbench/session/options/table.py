@@ -251,6 +251,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             help="write fidelity-TABLE.json and fidelity-TABLE.md into DIR",
         ),
         Option(
+            name="quiet",
+            takers=(PYTEST, TRAIN),
+            type=values.flag,
+            help="do not say how far the run is: no bar on a terminal, and no line a minute elsewhere",
+        ),
+        Option(
             name="expect",
             value="WHAT",
             takers=(PYTEST,),
