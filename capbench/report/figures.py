@@ -1,19 +1,15 @@
-"""Figures of a report, drawn as SVGs through matplotlib's object interface: curves here, maps in `heatmaps`."""
+"""Figures for a notebook, drawn through matplotlib's object interface: curves here, maps in `heatmaps`."""
 
 from __future__ import annotations
 
 import statistics
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from capbench.report import heatmaps
-from capbench.report.maps import MapSheet, map_sheets
-from capbench.report.panels import Line, Panel, Sheet, mean, sheets
-from capbench.report.style import style, svg, wrapped
+from capbench.report.panels import Line, Panel, Sheet, mean
+from capbench.report.style import style, wrapped
 from capbench.report.words import line as one_line
-from capbench.results import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,42 +21,11 @@ DASHES = ("-", "--", ":", "-.")  # the next style once all colours are used
 MARKERS = "osD^vPX"
 PANELS = {1: (5.6, 2.6), 2: (4.6, 2.4), 3: (3.8, 2.2), 4: (2.9, 2.1)}  # columns -> width and height in inches
 MARKED = 12  # lines with at most this many points mark them
-T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """One SVG, or why it could not be drawn."""
-
-    alt: str
-    svg: str | None
-    error: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """A sheet with its pictures: one for all curves, one for each row of maps."""
-
-    sheet: Sheet | MapSheet
-    pictures: tuple[Picture, ...]
-
-
-def draw_all(records: Sequence[Record]) -> list[Drawing]:
-    """Every figure of a run, curves first, then maps. A picture that fails holds the reason; the others are still drawn."""
-    drawings = []
-    for sheet in sheets(records):
-        picture = _picture(draw, sheet, f"{sheet.title}: {len(sheet.panels)} panels")
-        drawings.append(Drawing(sheet=sheet, pictures=(picture,)))
-    for maps in map_sheets(records):
-        alts = [f"{maps.title}, {one_line(row.title)}: {len(row.maps)} maps" for row in maps.rows]
-        pictures = (_picture(heatmaps.draw, row, alt) for row, alt in zip(maps.rows, alts, strict=True))
-        drawings.append(Drawing(sheet=maps, pictures=tuple(pictures)))
-    return drawings
-
-
-def draw(sheet: Sheet) -> str:
-    """One sheet of curves as an SVG document; the same sheet gives the same bytes."""
-    with style(sheet.group):
+def draw(sheet: Sheet) -> Figure:
+    """One sheet of curves."""
+    with style():
         from matplotlib.figure import Figure
 
         blocks = _blocks(sheet.panels)
@@ -79,14 +44,7 @@ def draw(sheet: Sheet) -> str:
         figure.legend(
             handles=_handles(looks), loc="outside upper left", ncols=legend_columns, frameon=False, handlelength=3
         )
-        return svg(figure)
-
-
-def _picture(drawn: Callable[[T], str], what: T, alt: str) -> Picture:
-    try:
-        return Picture(alt=alt, svg=drawn(what))
-    except Exception as error:  # one broken picture must not cost the rest of the report
-        return Picture(alt=alt, svg=None, error=one_line(f"{type(error).__name__}: {error}"))
+        return figure
 
 
 def _blocks(panels: Sequence[Panel]) -> list[list[Panel]]:

@@ -1,4 +1,4 @@
-"""Heat maps: a row of grids drawn as one SVG, with every row and column labelled as long as the labels are legible."""
+"""Heat maps for a notebook: a row of grids as one figure, every row and column labelled as long as the labels are legible."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from capbench.report.maps import Map, MapRow
-from capbench.report.style import style, svg, wrapped
+from capbench.report.style import style, wrapped
 from capbench.report.words import line as one_line
 from capbench.report.words import number
 
@@ -29,7 +29,6 @@ TITLE = 0.14  # height of a line of a title
 AXIS = 0.27  # from the cells to the end of an axis title, without the labels in between
 GAP = 0.2  # between two maps
 BAR = (0.12, 0.75, 2.0)  # the colour bar: its width, its width with numbers, and its maximum height
-DPI = 288  # the cells are an image inside the SVG: thousands of separate squares would be a hundred times larger
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"  # even steps of lightness; for values of both signs, with white at zero
 
 
@@ -50,9 +49,9 @@ class Layout:
         return self.left + self.cells[0] + GAP, self.above + self.cells[1] + self.below
 
 
-def draw(row: MapRow) -> str:
-    """One row of maps as an SVG document; the same row gives the same bytes."""
-    with style(row.title):
+def draw(row: MapRow) -> Figure:
+    """One row of maps."""
+    with style():
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
         from matplotlib.figure import Figure
@@ -73,7 +72,7 @@ def draw(row: MapRow) -> str:
         figure.colorbar(ScalarMappable(**look), cax=bar).set_label(one_line(row.unit))
         bar.grid(False)
         figure.text(0.05 / width, 1 - 0.05 / height, _heading(row), va="top", fontweight="bold")
-        return svg(figure, dpi=DPI)
+        return figure
 
 
 def limits(row: MapRow) -> tuple[float, float]:

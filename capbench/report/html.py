@@ -11,8 +11,8 @@ from typing import Any
 from capbench.report import words
 from capbench.report.answers import answers
 from capbench.report.architectures import by_architecture
+from capbench.report.charts.figures import draw_all
 from capbench.report.entries import BAR, as_number, entry
-from capbench.report.figures import Drawing, draw_all
 from capbench.report.markdown import facts
 from capbench.report.matrix import matrix
 from capbench.report.questions import asked
@@ -27,7 +27,7 @@ def render(results: Results) -> str:
     """The page. Everything from users or measurements is escaped; a figure that fails shows the reason."""
     script = (TEMPLATES / "report.js").read_text("utf-8")
     entries = {id(record): entry(i, record) for i, record in enumerate(words.in_order(results.records), 1)}
-    page = (
+    page: str = (
         environment()
         .get_template("report.html.j2")
         .render(
@@ -41,7 +41,7 @@ def render(results: Results) -> str:
             facts=facts(results.run),
             several_methods=len(words.methods(results)) > 1,
             entries=list(entries.values()),
-            figures=[_figure(i, drawing) for i, drawing in enumerate(draw_all(results.records), 1)],
+            figures=draw_all(results.records),
             architectures=by_architecture(results),
             tried=tried(results),
             origin=origin,
@@ -84,15 +84,6 @@ def environment() -> Any:
         "threshold": lambda verdict: words.typeset(words.threshold(verdict)),
     }
     return made
-
-
-def _figure(index: int, drawing: Drawing) -> dict[str, Any]:
-    """As images rather than inline SVG: two drawings on one page would share ids and styles."""
-    pictures = []
-    for picture in drawing.pictures:
-        data = None if picture.svg is None else base64.b64encode(picture.svg.encode()).decode("ascii")
-        pictures.append({"alt": picture.alt, "data": data, "error": picture.error})
-    return {"sheet": drawing.sheet, "pictures": pictures, "anchor": f"figure-{index}"}
 
 
 def _signed(value: float | None) -> str:

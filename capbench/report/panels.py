@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from capbench.report import plain
 from capbench.report.words import in_order, seeds
 from capbench.results import Curve, Measurement, Record
 
@@ -103,8 +104,8 @@ def naming(records: Sequence[Record]) -> Callable[[Record], str]:
 
     def name(record: Record) -> str:
         model = [f"{record.model}, {record.task}"] if several_models else []
-        case = (record.case or record.claim).replace(",", ", ")
-        return "\n".join([*model, case, *([record.method] if several_methods else [])])
+        case = plain.of_record(record) or record.claim
+        return "\n".join([case, *model, *([record.method] if several_methods else [])])
 
     return name
 
@@ -149,6 +150,6 @@ def _caption(reading: str, found: Sequence[tuple[Record, Measurement]], panels: 
         drawn = f"{who}; one run per line."
     else:
         per_line = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-        drawn = f"{who}; thick: mean over the {per_line} runs of a line, where all have a value; thin: single runs."
+        drawn = f"{who}; line: mean over its {per_line} runs, where all have a value; band: the lowest to the highest."
     parts = [reading, drawn, *origin([record for record, _ in found])]
     return " ".join(part for part in parts if part)

@@ -83,6 +83,8 @@ def claims_in_short(results: Results) -> str:
     Names the scale in its first line, as `claim_table`, which has all claims and their numbers.
     """
     title = f"claims at scale {line(results.run.scale)}, {seeds(results.run.seeds)}"
+    if not results.records:
+        return f"{title}\nnothing was measured"
     several = len(methods(results)) > 1
     parts = [title]
     for status in (Status.INVALID, Status.REFUTED, Status.INCONCLUSIVE):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from capbench.errors import UsageError
 from capbench.reading import EncodingError, read_text
+from capbench.report.data import figure_data
 from capbench.report.words import in_order
 from capbench.results import Record, Results, from_json, to_json
 from capbench.store.files import write_whole
@@ -34,7 +35,7 @@ def check_directory(path: Path) -> None:
 
 
 def write(results: Results, directory: Path) -> Path:
-    """Write results.json, results.csv, summary.md and report.html below directory/<run id>, and return that folder.
+    """Write results.json, results.csv, summary.md, report.html and figures/*.csv below directory/<run id>; return that folder.
 
     Each file appears whole or not at all. results.json comes first, so that a failure in the others loses no results.
     """
@@ -50,6 +51,9 @@ def write(results: Results, directory: Path) -> Path:
     write_whole(folder / "results.csv", to_csv(results))
     write_whole(folder / "summary.md", summary(results))
     write_whole(folder / "report.html", render(results))
+    for file, text in figure_data(results.records).items():
+        (folder / file).parent.mkdir(exist_ok=True)
+        write_whole(folder / file, text)
     return folder
 
 

@@ -96,8 +96,28 @@ def test_a_junit_file_asked_for_goes_where_it_was_asked_for(pytester: pytest.Pyt
 
 
 @pytest.mark.parametrize("options", [(), ("--capbench-report=reports",)])
-def test_the_output_ends_with_a_table_of_margins(pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
+def test_the_output_ends_with_what_is_not_supported_and_why(
+    pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
     result = run(pytester, *options)
+    result.stdout.fnmatch_lines(
+        [
+            "*= capbench =*",
+            "claims at scale small, 2 seeds (0, 1)",
+            "invalid  rep.third",
+            "    never valid",
+            "refuted  rep.no",
+            "    the one is 1 [[]1, 1], 0.5 below the threshold 1.5",
+            "1 of 3 claims supported, 1 refuted, 1 invalid.",
+        ]
+    )
+    assert not lines_with(result, "rep.yes", "supported", "+0.50")
+    assert bool(lines_with(result, "report: ")) == bool(options)
+    assert pytester.path.joinpath("reports").exists() == bool(options)
+
+
+def test_asked_for_more_it_has_all_claims_in_a_table_of_margins(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "-v")
     result.stdout.fnmatch_lines(
         [
             "*= capbench =*",
@@ -108,8 +128,6 @@ def test_the_output_ends_with_a_table_of_margins(pytester: pytest.Pytester, opti
             "rep.yes * supported * 1.00 *[[]1.00, 1.00] * >= 0.50 * +0.50 * 2",
         ]
     )
-    assert bool(lines_with(result, "report: ")) == bool(options)
-    assert pytester.path.joinpath("reports").exists() == bool(options)
 
 
 def test_the_benchmark_file_carries_claim_status_effect_and_margin(pytester: pytest.Pytester) -> None:
@@ -166,7 +184,7 @@ def test_a_report_directory_that_becomes_a_file_costs_one_line_and_not_the_table
 ) -> None:
     monkeypatch.setenv("TINY", "replace")
     result = run(pytester, "--capbench-report=reports")
-    assert lines_with(result, "rep.yes", "supported", "+0.50")
+    assert lines_with(result, "refuted  rep.no")
     assert len(lines_with(result, "the report could not be written", "is a file or lies below one")) == 1
     assert not lines_with(result, "Traceback")
     assert not lines_with(result, "INTERNALERROR")

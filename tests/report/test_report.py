@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import dataclasses
 import json
@@ -17,11 +16,13 @@ import pytest
 from report_example import example, mapped, measured, record, results
 
 from capbench.errors import UsageError
-from capbench.report import capability_table, check_directory, claim_table, figures, load, write
+from capbench.report import capability_table, check_directory, claim_table, load, write
+from capbench.report.charts import lines
 from capbench.report.words import answer
 from capbench.results import Control, Evidence, Grid, Results, Status
 from capbench.verdicts.claims import at_least
 
+FILES = ("report.html", "results.csv", "results.json", "summary.md")
 HOSTILE = "<script>alert(1)</script>|$x_1$\x1b[31m&lt;"
 
 
@@ -63,14 +64,11 @@ def page(run: Results, directory: Path) -> Page:
     return Page((write(run, directory) / "report.html").read_text("utf-8"))
 
 
-def drawings(folder: Path) -> list[str]:
-    loads = Page((folder / "report.html").read_text("utf-8")).loads
-    return [base64.b64decode(src.removeprefix("data:image/svg+xml;base64,")).decode() for src in loads]
-
-
 def test_a_run_yields_its_four_files_and_no_drafts(folder: Path) -> None:
     assert folder.name == example().run.run_id
-    assert sorted(p.name for p in folder.iterdir()) == ["report.html", "results.csv", "results.json", "summary.md"]
+    made = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    groups = ("activations", "attention", "fine-tuning", "probing", "pruning", "revival")
+    assert made == [*(f"figures/{group}.csv" for group in groups), *FILES]
 
 
 def test_results_read_back_as_they_were_written(folder: Path) -> None:
@@ -100,17 +98,17 @@ def test_csv_holds_every_record_and_leaves_missing_values_empty(folder: Path) ->
 
 def test_the_page_loads_nothing_and_every_link_has_its_target(folder: Path) -> None:
     shown = Page((folder / "report.html").read_text("utf-8"))
-    assert len(shown.loads) == 6
-    assert all(src.startswith("data:image/svg+xml;base64,") for src in shown.loads)
-    assert shown.links
-    assert all(link.startswith("#") and link[1:] in shown.ids for link in shown.links)
+    assert len(shown.loads) == 8  # the cells of maps
+    assert all(src.startswith("data:image/png;base64,") for src in shown.loads)
+    inside = [link for link in shown.links if link.startswith("#")]
+    assert inside and all(link[1:] in shown.ids for link in inside)
+    files = [link for link in shown.links if not link.startswith("#")]
+    assert len(files) == 6 and all((folder / file).is_file() for file in files)
     assert len(set(shown.ids)) == len(shown.ids)
     assert shown.tags.count("script") == 1
     style = (folder / "report.html").read_text("utf-8").split("<style>")[1].split("</style>")[0]
     assert "url(" not in style
     assert "@import" not in style
-    for svg in drawings(folder):
-        assert not re.findall(r"(?:href|src)=\"(?!#|data:image/png;base64,)", svg)
 
 
 def test_the_page_says_the_answer_the_scale_and_every_reason(folder: Path) -> None:
@@ -188,11 +186,10 @@ def test_text_from_outside_is_shown_and_never_run(tmp_path: Path) -> None:
     html = (write(run, tmp_path) / "report.html").read_text("utf-8")
     assert html.count("<script") == Page(html).tags.count("script") == 1  # the page's own
     assert "&lt;script&gt;alert(1)" in html.replace("<wbr>", "")
-    svgs = drawings(tmp_path / run.run.run_id)
-    assert len(svgs) == 2
-    for svg in svgs:
-        assert "<script" not in svg
-        assert "alert(1)" in svg
+    drawings = re.findall(r"<svg.*?</svg>", html, flags=re.S)
+    assert len(drawings) == 4 and all("alert(1)" in drawing for drawing in drawings[-2:])  # after those of intervals
+    (numbers,) = (tmp_path / run.run.run_id / "figures").iterdir()
+    assert numbers.name == "pruning.csv" or "alert" in numbers.name
     markdown = (tmp_path / run.run.run_id / "summary.md").read_text("utf-8")
     assert not re.search(r"(?<!\\)<script", markdown)
     assert "\x1b" not in markdown + claim_table(run) + capability_table(run)
@@ -211,25 +208,24 @@ def test_a_run_without_claims_says_that_nothing_was_measured(tmp_path: Path) -> 
 
 
 def test_a_figure_that_fails_costs_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = figures.draw
+    whole = lines.draw
 
-    def fail(sheet: figures.Sheet) -> str:
+    def fail(sheet: lines.Sheet) -> list[lines.Block]:
         if sheet.group == "probing":
             raise RuntimeError("no\nink <b>")
         return whole(sheet)
 
-    monkeypatch.setattr(figures, "draw", fail)
+    monkeypatch.setattr(lines, "draw", fail)
     shown = page(example(), tmp_path)
     assert "This figure could not be drawn (RuntimeError: no ink <b>)" in shown.text
-    assert len(shown.loads) == 5
     assert load(tmp_path / example().run.run_id) == example()
 
 
 def test_results_are_on_disk_before_anything_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(sheet: figures.Sheet) -> str:
+    def interrupt(sheet: lines.Sheet) -> list[lines.Block]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(figures, "draw", interrupt)
+    monkeypatch.setattr(lines, "draw", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write(example(), tmp_path)
     assert load(tmp_path / example().run.run_id) == example()
@@ -245,7 +241,7 @@ def test_a_failed_write_leaves_the_older_file_whole(tmp_path: Path, monkeypatch:
     with pytest.raises(OSError, match="disk full"):
         write(results(), tmp_path)
     assert load(folder) == results(record())
-    assert len(list(folder.iterdir())) == 4
+    assert sorted(p.name for p in folder.iterdir()) == list(FILES)
 
 
 def test_importing_the_report_loads_no_heavy_library() -> None:

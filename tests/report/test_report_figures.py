@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from drawn_svg import svg
 from report_example import SEEDS, example, measured, record
 
 from capbench.report import figures
+from capbench.report.charts.figures import draw_all
 from capbench.report.panels import mean, sheets
 from capbench.results import Curve
 
@@ -23,11 +25,13 @@ def test_the_mean_covers_only_what_every_seed_has() -> None:
 
 def test_curves_of_unequal_length_and_with_gaps_are_drawn() -> None:
     runs = [measured(range(n), [None if x == 1 else 0.1 * x for x in range(n)], seed=n) for n in (1, 4, 9)]
-    (drawing,) = figures.draw_all([record(measurements=tuple(runs))])
-    (picture,) = drawing.pictures
-    assert picture.error == ""
-    assert picture.svg
-    assert "3 seeds (1, 4, 9)" in drawing.sheet.caption
+    (figure,) = draw_all([record(measurements=tuple(runs))])
+    ((panel,),) = (block.panels for block in figure.blocks)
+    assert figure.error == ""
+    assert "3 seeds (1, 4, 9)" in figure.caption
+    # The mean is known at 0, and no run has a value at 1: a dot, and a thin line for each stretch of a run.
+    assert panel.svg.count('class="dot') == 1
+    assert panel.svg.count('class="run') == 5
 
 
 def test_a_curve_shared_by_two_claims_is_drawn_once() -> None:
@@ -44,10 +48,10 @@ def test_panels_are_split_by_case_method_and_axis_and_keep_their_colours() -> No
     made = [record(measurements=(here, bits)), record(case="prior=high", measurements=(there, here))]
     (sheet,) = sheets([*made, record(method="mine", measurements=(here,))])
     assert [(p.title, p.y_label) for p in sheet.panels] == [
-        ("prior=low\nfull", "accuracy"),
-        ("prior=low\nfull", "bits/sample"),
-        ("prior=high\nfull", "accuracy"),
-        ("prior=low\nmine", "accuracy"),
+        ("the new operand rare in pretraining\nfull", "accuracy"),
+        ("the new operand rare in pretraining\nfull", "bits/sample"),
+        ("the new operand common in pretraining\nfull", "accuracy"),
+        ("the new operand rare in pretraining\nmine", "accuracy"),
     ]
     looks = figures._looks(sheet.panels)
     assert looks["O_PT, pruned"]["color"] != looks["random rows"]["color"]
@@ -57,12 +61,11 @@ def test_drawing_leaves_matplotlib_as_it_was() -> None:
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    assert all(picture.svg for drawing in figures.draw_all(example().records) for picture in drawing.pictures)
+    for sheet in sheets(example().records):
+        assert figures.draw(sheet).axes
     assert dict(matplotlib.rcParams) == before
 
 
 def test_a_dollar_in_a_name_is_no_formula() -> None:
-    (drawing,) = figures.draw_all([record(case=r"$\frac$", measurements=(measured((0, 1), (0.1, 0.2), 0),))])
-    (picture,) = drawing.pictures
-    assert picture.error == ""
-    assert r"$\frac$" in (picture.svg or "")
+    (sheet,) = sheets([record(case=r"$\frac$", measurements=(measured((0, 1), (0.1, 0.2), 0),))])
+    assert r"$\frac$" in svg(figures.draw(sheet))

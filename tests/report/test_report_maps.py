@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import io
 import re
 from html import unescape
 from pathlib import Path
 
 import pytest
+from drawn_svg import svg
+from PIL import Image
 from report_example import SEEDS, TOKENS, example, mapped, measured, record, results
 
-from capbench.report import capability_table, claim_table, figures, heatmaps, write
+from capbench.report import capability_table, claim_table, heatmaps, write
+from capbench.report.charts import maps
+from capbench.report.charts.figures import draw_all
 from capbench.report.heatmaps import lay_out, limits
 from capbench.report.maps import Map, MapRow, map_sheets
 from capbench.report.panels import sheets
 from capbench.results import Grid, Measurement
 
+LOW = "the new operand rare in pretraining"
 ONE, TWO = [[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.2, 0.8]]
 
 
@@ -33,10 +39,8 @@ def row(*grids: Grid) -> MapRow:
 
 def drawn(*measurements: Measurement) -> str:
     """The only picture of the only sheet."""
-    ((picture,),) = (d.pictures for d in figures.draw_all([record(measurements=measurements)]))
-    assert picture.error == ""
-    assert picture.svg
-    return picture.svg
+    ((row,),) = (sheet.rows for sheet in map_sheets([record(measurements=measurements)]))
+    return svg(heatmaps.draw(row))
 
 
 def texts(svg: str) -> list[str]:
@@ -52,8 +56,8 @@ def test_maps_of_a_record_stand_in_a_row_in_its_order() -> None:
     (sheet,) = map_sheets([record(measurements=maps), record(case="prior=high", measurements=maps[:1])])
     assert (sheet.group, sheet.title) == ("attention", "Attention maps")
     assert [(r.title, [m.title for m in r.maps]) for r in sheet.rows] == [
-        ("prior=low", series),
-        ("prior=high", series[:1]),
+        (LOW, series),
+        ("the new operand common in pretraining", series[:1]),
     ]
 
 
@@ -70,10 +74,10 @@ def test_equal_maps_of_other_cases_methods_and_models_are_all_drawn() -> None:
     changes = [{}, {"case": "prior=high"}, {"method": "mine"}, {"model": "other"}]
     (sheet,) = map_sheets([record(**change, measurements=(mapped(ONE),)) for change in changes])
     assert [r.title.split("\n") for r in sheet.rows] == [
-        ["gpt, counter", "prior=low", "full"],
-        ["gpt, counter", "prior=high", "full"],
-        ["gpt, counter", "prior=low", "mine"],
-        ["other, counter", "prior=low", "full"],
+        [LOW, "gpt, counter", "full"],
+        ["the new operand common in pretraining", "gpt, counter", "full"],
+        [LOW, "gpt, counter", "mine"],
+        [LOW, "other, counter", "full"],
     ]
 
 
@@ -103,7 +107,7 @@ def test_groups_have_their_titles_and_may_hold_curves_too() -> None:
     titles = ["Attention maps", "Activation maps", "Probing maps", "Other maps"]
     assert [sheet.title for sheet in map_sheets([found])] == titles
     assert [sheet.title for sheet in sheets([found])] == ["Probing"]
-    assert [d.sheet.title for d in figures.draw_all([found])] == ["Probing", *titles]
+    assert sorted(d.title for d in draw_all([found])) == sorted(["Probing", *titles])
 
 
 def test_maps_of_different_units_share_no_scale() -> None:
@@ -119,7 +123,7 @@ def test_every_token_labels_both_axes() -> None:
     found = [text for text in texts(svg) if text in TOKENS]
     assert sorted(found) == sorted(TOKENS * 2)
     assert found.count("$") == 2
-    assert {"query", "key", "compiled, block 1", "attention", "prior=low"} <= set(texts(svg))
+    assert {"query", "key", "compiled, block 1", "attention", LOW} <= set(texts(svg))
 
 
 @pytest.mark.parametrize(("n", "columns"), [(21, 4), (46, 2)])
@@ -130,9 +134,9 @@ def test_large_maps_label_every_token_readably(n: int, columns: int) -> None:
     layout = lay_out(found)
     assert layout.columns == columns
     assert layout.columns * layout.place[0] + heatmaps.BAR[1] <= heatmaps.WIDTH + 1e-9
-    svg = heatmaps.draw(found)
-    assert all(texts(svg).count(token) == 12 for token in tokens)
-    labels = [label for label in re.findall(r"<text[^>]*>[^<]</text>", svg) if label[-8] in tokens]
+    shown = svg(heatmaps.draw(found))
+    assert all(texts(shown).count(token) == 12 for token in tokens)
+    labels = [label for label in re.findall(r"<text[^>]*>[^<]</text>", shown) if label[-8] in tokens]
     assert len(labels) == 12 * n
     assert min(float(size) for label in labels for size in re.findall(r"([\d.]+)px", label)) >= 6
 
@@ -148,7 +152,7 @@ def test_huge_maps_stay_on_the_page_with_fewer_labels() -> None:
     layout = lay_out(found)
     assert layout.place[0] + heatmaps.BAR[1] <= heatmaps.WIDTH + 1e-9
     assert layout.cells[1] <= heatmaps.TALLEST + 1e-9
-    assert 50 < texts(heatmaps.draw(found)).count("a") < 400
+    assert 50 < texts(svg(heatmaps.draw(found))).count("a") < 400
 
 
 def test_the_scale_starts_at_zero_or_has_it_in_its_middle() -> None:
@@ -179,27 +183,34 @@ def test_long_labels_keep_both_ends_and_titles_are_no_formulas() -> None:
 # ---- in the report
 
 
-def pictures(folder: Path) -> list[str]:
-    found = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', (folder / "report.html").read_text("utf-8"))
-    return [base64.b64decode(data).decode() for data in found]
-
-
 def test_the_page_shows_the_maps_and_their_tokens(reported: Path) -> None:
     html = (reported / "report.html").read_text("utf-8")
-    assert html.count("<h3>Attention maps</h3>") == html.count("<h3>Activation maps</h3>") == 1
-    assert 'alt="Attention maps, prior=low, c_tr=1, lr=medium: 4 maps"' in html
-    attention, activations = pictures(reported)[-2:]
+    assert html.count("<h4>Attention maps</h4>") == html.count("<h4>Activation maps</h4>") == 1
+    drawings = re.findall(r'<svg class="chart map".*?</svg>', html)
+    assert len(drawings) == 8  # two blocks, before and after, of attention and of activations
     for token in set(TOKENS):
-        assert texts(attention).count(token) == 2 * 4 * TOKENS.count(token)
-        assert texts(activations).count(token) == 4 * TOKENS.count(token)
+        counts = [texts(drawing).count(token) for drawing in drawings]
+        assert counts == [2 * TOKENS.count(token)] * 4 + [TOKENS.count(token)] * 4
     assert f"{len(SEEDS)} seeds (0, 1, 2); only the lowest seed of each record and map is drawn (0)." in html
     assert "attention.map" not in html  # a map is no quantity of the measurement tables
+
+
+def test_the_cells_of_a_map_are_pixels_on_one_scale_with_zero_in_the_middle_where_there_are_both_signs() -> None:
+    def pixels(values: list[list[float]]) -> list[list[tuple[int, ...]]]:
+        (found,) = map_sheets([record(measurements=(mapped(values),))])
+        ((_, drawing),) = maps.draw(found.rows[0]).maps
+        (data,) = re.findall(r"data:image/png;base64,([^\"]+)", drawing)
+        image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+        return [[image.getpixel((j, i)) for j in range(image.width)] for i in range(image.height)]
+
+    assert pixels([[0.0, 1.0], [0.25, 1.0]]) == [[(68, 1, 84), (253, 231, 37)], [(59, 82, 139), (253, 231, 37)]]
+    assert pixels([[-2.0, 0.0]]) == [[(33, 102, 172), (247, 247, 247)]]
 
 
 def test_a_map_with_a_value_is_a_quantity_too(tmp_path: Path) -> None:
     found = results(record(measurements=(mapped(ONE, name="attention.distance", value=0.875),)))
     html = (write(found, tmp_path) / "report.html").read_text("utf-8")
-    assert re.search(r"<td>attention\.distance</td>.*>0\.88<", html)
+    assert re.search(r"<td>attention\.distance<td>.*>0\.88<", html)
 
 
 def test_tables_know_no_maps(reported: Path, tmp_path: Path) -> None:
@@ -217,22 +228,18 @@ def test_tables_know_no_maps(reported: Path, tmp_path: Path) -> None:
 
 
 def test_a_map_that_fails_costs_only_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = heatmaps.draw
+    whole = maps.draw
 
-    def fail(found: MapRow) -> str:
-        if found.title == "prior=high":
+    def fail(found: MapRow) -> maps.DrawnRow:
+        if "common" in found.title:
             raise RuntimeError("no\nink <b>")
         return whole(found)
 
-    monkeypatch.setattr(heatmaps, "draw", fail)
+    monkeypatch.setattr(maps, "draw", fail)
     cases = [record(case=f"prior={prior}", measurements=(mapped(ONE),)) for prior in ("low", "high", "never")]
-    folder = write(results(*cases), tmp_path)
-    html = (folder / "report.html").read_text("utf-8")
+    html = (write(results(*cases), tmp_path) / "report.html").read_text("utf-8")
     assert html.count("This figure could not be drawn (RuntimeError: no ink &lt;b&gt;)") == 1
-    assert [next(t for t in texts(svg) if t.startswith("prior")) for svg in pictures(folder)] == [
-        "prior=low",
-        "prior=never",
-    ]
+    assert html.count('<svg class="chart map"') == 2
 
 
 def test_equal_rows_give_equal_bytes() -> None:

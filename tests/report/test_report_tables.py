@@ -8,7 +8,7 @@ import re
 import pytest
 from report_example import example, record, results
 
-from capbench.report import capability_table, claim_table
+from capbench.report import capability_table, claim_table, claims_in_short
 from capbench.report.words import DASH, number
 from capbench.results import Status
 
@@ -39,18 +39,33 @@ def test_counts_are_whole_and_margins_signed() -> None:
 def test_the_terminal_tables_fit_and_name_scale_status_and_margin() -> None:
     table = claim_table(example())
     assert "scale small" in table.splitlines()[0]
-    assert max(map(len, table.splitlines())) <= 120
-    assert re.search(
-        r"wrapper\.pruning\[prior=low,c_tr=1,lr=small\] +supported +0\.42 +\[0\.36, 0\.47\] +>= 0\.30", table
-    )
+    assert max(map(len, table.splitlines())) <= 100
+    assert re.search(r"wrapper\.pruning.* +supported +0\.42 +\[0\.36, 0\.47\] +>= 0\.30", table)
     assert "-0.24" in table
     assert "method" not in table
     capabilities = capability_table(example())
     assert "scale small" in capabilities.splitlines()[0]
-    assert max(map(len, capabilities.splitlines())) <= 120
+    assert max(map(len, capabilities.splitlines())) <= 100
     assert re.search(r"wrapped +3 wrapped +kept, +shortcut", capabilities)
     assert re.search(r"undecided +3 undecided +–", capabilities)
     assert re.search(r"2 wrapped, +damaged,.*\n.*1 deleted +operand c 0\.71", capabilities)
+
+
+def test_in_short_only_what_is_not_supported_is_said_the_worst_first_with_its_reason() -> None:
+    long = dataclasses.replace(
+        record().verdict, status=Status.INCONCLUSIVE, reason="far too long " * 40, provisional=True
+    )
+    whose = record(claim="my." + "very-" * 30 + "long", method="mine.py:tune", verdict=long)
+    text = claims_in_short(results(*example().records, whose))
+    shown = re.findall(r"^(\w+\*?)  (?=\S)", text, flags=re.M)
+    assert shown == ["invalid", "refuted", "inconclusive", "inconclusive*"]
+    assert max(map(len, text.splitlines())) <= 100
+    assert "method mine.py:tune" in re.sub(r"\n *", "", text) and text.count("far too long") < 30
+    for item in example().records:
+        supported = item.verdict.status is Status.SUPPORTED
+        assert supported or " ".join(item.verdict.reason.split()) in " ".join(text.split())
+        assert (item.id in text) is not supported
+    assert text.splitlines()[-1] == "8 of 12 claims supported, 1 refuted, 2 inconclusive, 1 invalid."
 
 
 def test_the_terminal_says_in_short_how_the_intervals_were_found() -> None:
