@@ -1,0 +1,80 @@
+"""The page in a browser: it asks for nothing, sorts, filters and unfolds, and fits a narrow screen.
+
+Needs playwright (PyPI) and Debian's chromium; playwright's own browser is not used.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no chromium: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as running:
+        found = running.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: Any, reported: Path) -> Iterator[Any]:
+    """The example's page. Whatever it asks for beyond itself, or complains of, fails the test."""
+    found = browser.new_page(viewport={"width": 400, "height": 800})
+    wrong: list[str] = []
+    found.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    found.on("pageerror", lambda error: wrong.append(str(error)))
+    found.on("request", lambda request: wrong.append(request.url) if not request.url.startswith("data:") else None)
+    found.goto((reported / "report.html").as_uri())
+    wrong = [each for each in wrong if not each.endswith("report.html")]
+    yield found
+    found.close()
+    assert wrong == []
+
+
+def test_it_fits_a_narrow_screen_and_the_answer_is_on_the_first(page: Any) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    assert "hid the old capability" in page.inner_text("h1")
+    for term in ("How sure", "What else broke"):
+        assert page.locator("dt", has_text=term).first.bounding_box()["y"] < 800
+
+
+def test_claims_are_filtered_by_word_and_status(page: Any) -> None:
+    shown = page.locator("#claims tr[data-status]:visible")
+    page.select_option("#filter-status", "not")
+    assert sorted(row.get_attribute("data-status") for row in shown.all()) == ["inconclusive", "invalid", "refuted"]
+    assert page.inner_text("#filter-count") == "3 of 11"
+    page.fill("#filter-text", "AMPLIFICATION")
+    assert shown.count() == 1
+    page.select_option("#filter-status", "")
+    page.fill("#filter-text", "base.validity")  # in a folded group, which opens
+    assert shown.count() == 2
+
+
+def test_a_table_is_sorted_by_number_with_what_has_none_last(page: Any) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    table = page.locator("table.sortable", has_text="revival.efficiency").first
+    button = table.locator("th button", has_text="effect")
+    for order in ("ascending", "descending"):
+        button.focus()
+        page.keyboard.press("Enter")
+        cells = [cell.get_attribute("data-value") for cell in table.locator("td[data-label=effect]").all()]
+        numbers = [float(cell) for cell in cells if cell]
+        assert numbers == sorted(numbers, reverse=order == "descending") and cells[-1] == ""
+        assert table.locator(f"th[aria-sort={order}]").count() == 1
+
+
+def test_a_link_unfolds_what_it_leads_to(page: Any) -> None:
+    link = page.locator("#claims a.id:visible").first
+    target = page.locator(link.get_attribute("href"))
+    assert not target.is_visible()
+    link.click()
+    assert target.is_visible()
