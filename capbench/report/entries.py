@@ -48,7 +48,7 @@ class Entry:
     per_seed: tuple[tuple[str, str], ...]
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]
-    artefacts: tuple[tuple[str, str, str], ...]
+    artefacts: tuple[tuple[str, str], ...]
 
 
 def entry(index: int, record: Record) -> Entry:
@@ -66,7 +66,7 @@ def entry(index: int, record: Record) -> Entry:
         per_seed=tuple(zip(names, map(as_number, verdict.per_seed), strict=True)),
         seeds=seeds,
         rows=_rows(record.measurements, seeds),
-        artefacts=tuple((role, _short(key), key) for role, key in record.artefacts.items()),
+        artefacts=tuple((role, _short(key)) for role, key in record.artefacts.items()),
     )
 
 
