@@ -70,7 +70,7 @@ class Reporter:
         section("capbench")
         if results.capabilities:
             say(f"{capability_table(results)}\n")
-        say(claim_table(results) if self._config.option.verbose > 0 else claims_in_short(results))
+        say(claim_table(results) if getattr(self._config.option, "verbose", 0) > 0 else claims_in_short(results))
         if tried := variant_table(results):
             say(f"\n{tried}")
         for line in results.warnings:

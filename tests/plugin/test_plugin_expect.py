@@ -97,7 +97,7 @@ def test_expected_ends_are_xfailed_or_passed_and_stand_in_the_report(pytester: p
 
 def test_other_ends_fail_even_if_they_are_supported(pytester: pytest.Pytester) -> None:
     option = expect(pytester, "claim out.* -> refuted", "claim out.refuted -> inconclusive")
-    result = run(pytester, option, "-k", "out. and not broken", "--capbench-report=reports")
+    result = run(pytester, "-v", option, "-k", "out. and not broken", "--capbench-report=reports")
     result.assert_outcomes(failed=3, errors=1, deselected=3)
     assert result.ret == 1
     assert told(result, "out.supported") == [

@@ -29,7 +29,7 @@ def test_a_run_without_plugins_of_pytest_decides_the_same(pytester: pytest.Pytes
     result = run(pytester, *(f"-pno:{name}" for name in absent), "--capbench-seeds=1")
     assert result.ret == 0
     assert not lines_with(result, "INTERNALERROR") and not lines_with(result, "Traceback")
-    assert lines_with(result, "opt.claim  supported")
+    assert lines_with(result, "1 of 1 claim supported.")
 
 
 @pytest.mark.parametrize("name", ["junitxml", "terminal"])

@@ -189,7 +189,7 @@ def test_methods_of_one_name_have_a_row_each_in_every_output(pytester: pytest.Py
         METHODS.replace("fit(tuned := copy.deepcopy(model), task, config)", "tuned = model", 1)
     )
     options = [f"--capbench-method={folder}/mine.py:good" for folder in ("one", "./one", "two")]
-    result = run(pytester, *options, "-k", "of.tuned", "--capbench-seeds=1", "--capbench-report=reports")
+    result = run(pytester, "-v", *options, "-k", "of.tuned", "--capbench-seeds=1", "--capbench-report=reports")
     result.assert_outcomes(passed=1, failed=1)
     names = ["one/mine.py:good", "two/mine.py:good"]
     found = results(pytester)

@@ -55,6 +55,7 @@ def models(tmp_path: Path) -> Models:
         attacks="default",
         root=tmp_path / "cache",
         retrain=True,
+        quiet=True,
         ray=None,
         at_once=AtOnce(),
     )
