@@ -95,7 +95,12 @@ def cases(pytester: pytest.Pytester, report: str = "reports") -> list[tuple[str 
 def test_reruns_leave_the_last_attempt_in_every_output(pytester: pytest.Pytester) -> None:
     pytester.makefile(".toml", mine="[[claim]]\npattern = 'again.second*'\nexpect = ['supported']\nreason = 'r'\n")
     result = run(
-        pytester, "-v", "--reruns=2", "--capbench-report=reports", "--capbench-expect=mine.toml", "--benchmark-name=short"
+        pytester,
+        "-v",
+        "--reruns=2",
+        "--capbench-report=reports",
+        "--capbench-expect=mine.toml",
+        "--benchmark-name=short",
     )
     assert result.parseoutcomes() == {"passed": 3, "failed": 1, "rerun": 5}
     assert result.ret == 1

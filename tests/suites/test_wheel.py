@@ -53,7 +53,9 @@ def with_suffix(folder: Path, *suffixes: str) -> set[str]:
 
 def test_the_wheel_holds_every_module_and_data_file_and_nothing_else(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name and name[-1] != "/"}
-    data = with_suffix(ROOT / "capbench", ".safetensors", ".json", ".toml", ".csv", ".css", ".j2", ".js", ".typed", ".gz")
+    data = with_suffix(
+        ROOT / "capbench", ".safetensors", ".json", ".toml", ".csv", ".css", ".j2", ".js", ".typed", ".gz"
+    )
     assert len(data) > 20 and "capbench/zoo/manifest.json" in data
     suites = {f"capbench/{name}" for name in with_suffix(ROOT / "suites", ".py")}
     assert "capbench/suites/pcfg/test_relevance.py" in suites
