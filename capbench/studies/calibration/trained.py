@@ -12,10 +12,10 @@ from capbench.studies.calibration.making import Kind, Link, Rewrite, Start, Teac
 from capbench.studies.calibration.member import Member
 from capbench.studies.calibration.table import COMPOSED, Slot, neighbour
 from capbench.studies.pcfg.claims import RATES
+from capbench.studies.pcfg.distilling import distilled
 from capbench.studies.pcfg.study import PcfgCounter, PcfgIndexer, PcfgStudy
 from capbench.studies.revivals import anchor_revivals
 from capbench.studies.seeds import subseed
-from capbench.tasks.mixture import Mixture
 
 _EDITS = "capbench.models.edits"
 
@@ -110,23 +110,9 @@ def _edited(study: PcfgStudy, start: Step, link: Rewrite, seed: int, place: int)
 
 
 def _distilled(study: PcfgStudy, teacher: Step, link: Teach, seed: int) -> Distil:
-    """A fresh model, of another seed's initialisation, that answers as the teacher does: half of the prompts are for O_PT and
-
-    O_FT of the family that was fine-tuned, half for the others.
-    """
-    o_pt, o_ft = study.operands
-    asked = tuple(study.evaluation(operand, c_te=None, split="train") for operand in (o_pt, o_ft))
-    others = study.others()
-    task = Mixture(
-        parts=(*asked, *((others,) if others is not None else ())), shares=(0.25, 0.25, 0.5) if others else ()
-    )
-    train = study.preset.finetuning("medium", subseed(seed, "distil"), study.device)
-    return Distil(
-        start=study.initialised(neighbour(seed)),
-        teacher=teacher,
-        task=task,
-        train=replace(train, steps=round(link.times * train.steps), lr=link.lr_factor * train.lr),
-    )
+    """A fresh model, of another seed's initialisation, that answers as the teacher does."""
+    fresh = study.initialised(neighbour(seed))
+    return distilled(study, teacher, seed, start=fresh, times=link.times, lr_factor=link.lr_factor)
 
 
 def _revivals(study: PcfgStudy, models: dict[str, Step], seed: int) -> dict[str, Step]:

@@ -8,17 +8,17 @@ from typing import Any, Literal
 
 from capbench.errors import UsageError
 from capbench.methods.specs import registry
-from capbench.pipeline.steps import Distil, Edit, FineTune, Step
+from capbench.pipeline.steps import Edit, FineTune, Step
+from capbench.studies.pcfg.distilling import distilled
 from capbench.studies.pcfg.study import NEVER_O_PT, PcfgCounter
 from capbench.studies.seeds import subseed
 from capbench.tasks.answered import Answered
 from capbench.tasks.finetuning import FineTuningTask
-from capbench.tasks.mixture import Mixture
 
 Answers = Literal["", "constant", "random"]
 Taught = Literal["", "distilled", "retrained"]
 SIZES = ("width", "blocks")  # conditions that are the model's, whatever is done to it
-_STUDENT = {"times": 8, "lr_factor": 15}  # of a distillation: as the calibration's, chosen on its setting half
+_STUDENT: Any = {"times": 8, "lr_factor": 15}  # of a distillation: as the calibration's, chosen on its setting half
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,9 @@ class DeletionCounter(PcfgCounter):
         found = self._tuned(replace(step, task=task), rate, times, decay)
         if then:
             found = self._tuned(replace(found, base=found, task=self._to(then, task)), rate, times, decay)
-        return self._distilled(found, seed, noise) if taught == "distilled" and prior not in NEVER_O_PT else found
+        if taught != "distilled" or prior in NEVER_O_PT:
+            return found
+        return distilled(self, found, seed, start=self._student(found, seed, noise), **_STUDENT)
 
     def sized(self, case: Mapping[str, Any]) -> DeletionCounter:
         """The study whose models have the case's sizes; without anchors, which would be six more base models of that size."""
@@ -114,20 +116,6 @@ class DeletionCounter(PcfgCounter):
     def _to(self, operand: str, task: FineTuningTask) -> FineTuningTask:
         """The same fine-tuning to another operand."""
         return replace(task, target=self.evaluation(operand, c_te=None, split="train"))
-
-    def _distilled(self, teacher: Step, seed: int, noise: float) -> Distil:
-        """Half of the prompts are for O_PT and O_FT of the fine-tuned family, half for the others."""
-        o_pt, o_ft = self.operands
-        asked = tuple(self.evaluation(operand, c_te=None, split="train") for operand in (o_pt, o_ft))
-        others = self.others()
-        parts, shares = (asked, ()) if others is None else ((*asked, others), (0.25, 0.25, 0.5))
-        train = self.preset.finetuning("medium", subseed(seed, "distil"), self.device)
-        return Distil(
-            start=self._student(teacher, seed, noise),
-            teacher=teacher,
-            task=Mixture(parts=parts, shares=shares),
-            train=replace(train, steps=round(_STUDENT["times"] * train.steps), lr=_STUDENT["lr_factor"] * train.lr),
-        )
 
     def _student(self, teacher: Step, seed: int, noise: float) -> Step:
         if noise == 1:
