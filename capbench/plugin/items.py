@@ -120,6 +120,16 @@ def may_run(item: pytest.Item) -> bool:
     return True
 
 
+def without_a_model(item: pytest.Item, options: Options) -> str:
+    """Why a claim about language models cannot be tried: none was given. '' if one was, and for other claims."""
+    from capbench.session.studies import ON_A_MODEL
+
+    marker = item.get_closest_marker("claim")
+    if options.model is not None or marker is None or marker.kwargs.get("study") not in ON_A_MODEL:
+        return ""
+    return "no language model was given; --capbench-model=hf:PATH names one (docs/language.md)"
+
+
 def asked_for(item: pytest.Item, options: Options) -> bool:
     """Whether the options ask for a selected test: extended tests, tests on variants and a task of one's own are optional."""
     marker = item.get_closest_marker("claim")

@@ -12,7 +12,7 @@ from capbench.plugin import architectures
 from capbench.plugin.attempts import number_tests
 from capbench.plugin.benchmarks import ClaimsAreBenchmarks, benchmarked, has_benchmarks
 from capbench.plugin.expecting import Expecting
-from capbench.plugin.items import asked_for, claim_of, no_test_runs, strategy_of
+from capbench.plugin.items import asked_for, claim_of, no_test_runs, strategy_of, without_a_model
 from capbench.plugin.keys import JUDGE, SESSION
 from capbench.plugin.models import make_further, make_late, make_models, make_more
 from capbench.plugin.options import add_options, read_options
@@ -102,6 +102,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marker = item.get_closest_marker("claim")
         if marker is not None and marker.args:
             item.extra_keyword_matches.add(str(marker.args[0]))
+        if why := without_a_model(item, options):
+            item.add_marker(pytest.mark.skip(reason=why))
         (kept if asked_for(item, options) and architectures.asked_for(item) else dropped).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)

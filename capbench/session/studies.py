@@ -23,6 +23,7 @@ from capbench.verdicts.capability import capabilities
 from capbench.verdicts.tools import Toolbox
 
 OWN_IN_PLACE_OF = "pcfg-counter"  # the study that --capbench-task replaces
+ON_A_MODEL = ("language-implant", "language-natural")  # studies of the language model that --capbench-model names
 
 
 S = TypeVar("S", bound=Study)

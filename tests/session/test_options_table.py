@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,6 +84,35 @@ def test_attacks_are_few_or_all() -> None:
         and Given("plan", {"attacks": "all"}).checked()["attacks"] == "all"
     )
     assert said("pytest", attacks="some") == "--capbench-attacks=some: unknown attacks; known: default, all"
+
+
+def test_a_language_model_is_looked_at_before_anything_is_computed(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_text("{}")
+    given = f"hf:{folder}"
+    assert said(PYTEST, model="SmolLM2") == "--capbench-model=SmolLM2: must be hf:PATH, as in hf:models/SmolLM2-135M"
+    assert said(PYTEST, model="hf:nowhere").startswith("--capbench-model=hf:nowhere: there is no such file")
+    assert said(PYTEST, model=given).startswith(f"--capbench-model={given}: the folder has no tokenizer")
+    (folder / "tokenizer.json").write_text("{}")
+    assert Given(PYTEST, {"model": given}).checked()["model"] == str(folder)
+
+
+def test_capabilities_are_read_before_anything_is_computed(tmp_path: Path) -> None:
+    file = tmp_path / "cap.toml"
+    file.write_text('kind = "habit"\n')
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    model = f"hf:{tmp_path / 'm.gguf'}"
+
+    def refused(spec: str) -> str:
+        return said(PYTEST, model=model, capability=[spec])
+
+    assert refused("nothing").startswith("--capbench-capability=nothing: must be a .toml file or one of implant-skill")
+    assert refused(str(file)).startswith(f"--capbench-capability={file}: 'items' is missing")
+    assert "--capbench-model=VALUE" in said(PYTEST, capability=["implant-skill:0"])
+    found = Given(PYTEST, {"model": model, "capability": ["implant-skill:0", "implant-skill:0"]}).checked()
+    assert found["capability"] == ("implant-skill:0",)
 
 
 def test_a_condition_on_a_value_holds_for_that_value_only() -> None:

@@ -61,6 +61,8 @@ class Options:
     task: TaskSpec | None = None  # the user's own, in place of the Counter's
     attacks: Attacks = "default"
     architectures: tuple[str, ...] = ()  # that PCFG claims are tried on; none: the study's own
+    model: str | None = None  # path of the language model that claims about such are tried on
+    capabilities: tuple[str, ...] = ()  # what it is asked; none: each suite's own
     pool: bool = False  # also bundle the base models of the calibration's pool
     retrain: bool = False  # no base model is taken from the package
     ray: cluster.RayCluster | None = None  # make models on this cluster
@@ -119,6 +121,8 @@ class Options:
             task=find_task(given.typed("task"), found["task"]) if found.get("task") else None,
             attacks=found.get("attacks") or "default",
             architectures=found.get("architecture") or (),
+            model=found.get("model"),
+            capabilities=found.get("capability") or (),
             retrain=bool(found.get("retrain")),
             ray=_ray(given, found, spread=spread),
             quiet=bool(found.get("quiet")),

@@ -84,6 +84,26 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "linear-attention; llama, gpt2, gpt-neox, mamba2, recurrent-gemma (these with the extra hf); or module:Class",
         ),
         Option(
+            name="model",
+            value="hf:PATH",
+            takers=SUITES,
+            type=values.pretrained,
+            otherwise="claims about language models are skipped",
+            help="the language model for the claims about such models: a folder with config.json, safetensors and a tokenizer, "
+            "or a .gguf file",
+        ),
+        Option(
+            name="capability",
+            value="NAME|FILE",
+            takers=SUITES,
+            type=values.capabilities,
+            repeatable=True,
+            needs="model",
+            otherwise="each suite's own",
+            help="what the language model is asked: a TOML file, or one of implant-skill, implant-facts, capitals and "
+            "sentiment, with a seed as in implant-skill:0",
+        ),
+        Option(
             name="attacks",
             value="WHICH",
             takers=(*SUITES, EXPORT, BUILD),

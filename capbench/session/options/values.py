@@ -55,6 +55,38 @@ def architectures(option: str, given: Sequence[str]) -> tuple[str, ...]:
     return names(option, given)
 
 
+PRETRAINED = "hf:"
+
+
+def pretrained(option: str, given: str) -> str:
+    """The path of a language model on this machine that has a tokenizer, after `hf:`. Its weights are not read."""
+    from capbench.models.huggingface.source import find
+
+    path = given.removeprefix(PRETRAINED)
+    if path == given or not path:
+        raise UsageError(f"{option}={given}: must be hf:PATH, as in hf:models/SmolLM2-135M")
+    try:
+        found = find(path)
+    except UsageError as error:
+        raise UsageError(f"{option}={given}: {str(error).removeprefix(f'{path}: ')}") from None
+    if not (found.is_gguf or found.has_vocabulary):
+        raise UsageError(f"{option}={given}: the folder has no tokenizer, such as tokenizer.json")
+    return path
+
+
+def capabilities(option: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Capabilities in natural language, each once: generated ones by name, others by their file."""
+    from capbench.tasks.language.named import capability
+
+    for spec in given:
+        try:
+            capability(spec)
+        except UsageError as error:
+            words = str(error).removeprefix(f"capability {spec!r}: ").removeprefix(f"{spec}: ")
+            raise UsageError(f"{option}={spec}: {words}") from None
+    return names(option, given)
+
+
 def count(option: str, given: str) -> int:
     """A whole number of at least 1."""
     if not (given.isascii() and given.isdecimal()) or int(given) < 1:
