@@ -16,7 +16,7 @@ from capbench.errors import MethodError, UsageError
 from capbench.session.options.given import Given, declare
 
 if TYPE_CHECKING:
-    from capbench.studies.base import FineTuningStudy
+    from capbench.studies.base import Study
 
 EXIT_CODES = (
     "exit code: 0 done, also if only the time of --budget-minutes is up; 1 something could not be made; "
@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
 
 
 def _fidelity(namespace: argparse.Namespace) -> int:
-    from capbench.fidelity import paper, show
+    from capbench.fidelity import known, paper, show
     from capbench.fidelity.run import replicate
     from capbench.report import check_directory
     from capbench.session.options.at_once import at_once
@@ -48,14 +48,14 @@ def _fidelity(namespace: argparse.Namespace) -> int:
     from capbench.session.report import run_info
     from capbench.store.store import default_root
     from capbench.studies import registry
-    from capbench.studies.base import FineTuningStudy
     from capbench.studies.pcfg.study import PcfgStudy
     from capbench.studies.scales import SCALES
+    from capbench.studies.stories.study import StoriesStudy
 
     started, began = time.time(), time.monotonic()
     given = Given.read("fidelity", namespace)
     options = given.checked()
-    table = paper.load(options["table"])
+    table = known.load(options["table"])
     rows = paper.select(table, options["cells"])
     pretrain_steps = options["pretrain-steps"]
     if pretrain_steps is not None and table.pretrain_steps is None:
@@ -75,14 +75,15 @@ def _fidelity(namespace: argparse.Namespace) -> int:
     if report is not None:
         check_directory(Path(report))
 
-    def study(name: str) -> FineTuningStudy:
+    def study(name: str) -> Study:
         made = registry.make(
             name, scale=options["scale"], method=method, device=options["device"], precision=options["precision"]
         )
-        assert isinstance(made, FineTuningStudy)
-        if pretrain_steps is None or not isinstance(made, PcfgStudy):
-            return made
-        return replace(made, preset=replace(made.preset, pretrain_steps=pretrain_steps, longer={}))
+        if pretrain_steps is not None and isinstance(made, PcfgStudy):
+            return replace(made, preset=replace(made.preset, pretrain_steps=pretrain_steps, longer={}))
+        if pretrain_steps is not None and isinstance(made, StoriesStudy):
+            return replace(made, preset=replace(made.preset, pretrain_steps=pretrain_steps))
+        return made
 
     found = replicate(
         table,

@@ -1,19 +1,14 @@
-"""The paper's tables as data, and the choice of rows from them (`--cells`). No torch."""
+"""What a table of the paper is, and the choice of rows from it (`--cells`). No torch."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
 from capbench.errors import UsageError
+from capbench.pipeline.steps import Step
 from capbench.studies.lab import Reading
-from capbench.studies.pcfg import preset as pcfg
-from capbench.studies.pcfg import readings as pcfg_readings
-from capbench.studies.tracr import preset as tracr
-from capbench.studies.tracr import readings as tracr_readings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,103 +37,52 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One fine-tuned model of a table. lr: as the paper writes it; rate: the presets' name of it; paper: figures by column."""
+    """One fine-tuned model of a table. lr: as the paper writes it; rate: the presets' name of it; paper: figures by column.
+
+    Both are '' for a model that was not fine-tuned. c_tr: an int where it is whole, as in the suites: 1 and 1.0 are two keys in
+    the store; None in a table that has none.
+    """
 
     group: Group
     lr: str
     rate: str
-    c_tr: float  # an int where it is whole, as in the suites: 1 and 1.0 are two keys in the store
+    c_tr: float | None = None
     paper: Mapping[str, float]  # in per cent
 
     @property
     def id(self) -> str:
         """The selector that chooses just this row."""
-        return f"{self.group.name}:{self.lr}:{self.c_tr:g}"
+        parts = (self.group.name, self.lr, "" if self.c_tr is None else f"{self.c_tr:g}")
+        return ":".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """A table of the paper.
 
-    key: what tells its groups apart, in a word. figures: by column. blocks: the columns that are shown side by side.
-    behaviour: the reading behind the figures. pretrain_steps, finetune_steps: the paper's; None if nothing is pretrained.
+    key: what tells its groups apart, in a word. names: what tells a group's rows apart: `lr`, or `lr` and `c_tr`. figures: by
+    column. blocks: the columns that are shown side by side. behaviour: the reading behind the figures. models: (study, row,
+    seed) -> a row's models, named as `behaviour` takes them: `base`, before fine-tuning, and `tuned`. control: what `base` can
+    do, in words. pretrain_steps, finetune_steps: the paper's; None if nothing is pretrained. notes: what else is to be known,
+    given the preset.
     """
 
     name: str
     source: str
     key: str
+    names: tuple[str, ...] = ("lr", "c_tr")
     figures: Mapping[str, Quantity]
     blocks: tuple[tuple[str, ...], ...]
     behaviour: Reading
+    models: Callable[[Any, Row, int], dict[str, Step]]
+    control: str
     pretrain_steps: int | None
     finetune_steps: int
     rows: tuple[Row, ...]
+    notes: Callable[[Any], Sequence[str]] = lambda preset: ()
 
 
-def _tracr() -> Table:
-    # The compiled program answers O_PT, and where the correlation holds the answer to O_FT is another one.
-    by_construction = {"pt_c1": 100.0, "ft_c1": 0.0, "pt_c0": 100.0}
-    figures = {
-        name: Quantity(
-            words=f"{operand}, C_Te {c_te}", reading=f"tuned.{operand}.c_te{c_te}", before=by_construction.get(name)
-        )
-        for c_te in (1, 0)
-        for name, operand in ((f"pt_c{c_te}", "O_PT"), (f"ft_c{c_te}", "O_FT"))
-    }
-    groups = {name: Group(name=name, title=name, study=f"tracr-{name}") for name in ("counter", "max")}
-    return Table(
-        name="tracr",
-        source="Jain et al., ICLR 2024, arXiv 2311.12786, Table 3",
-        key="task",
-        figures=figures,
-        blocks=(tuple(figures),),
-        behaviour=tracr_readings.behaviour,
-        pretrain_steps=None,
-        finetune_steps=10_000,
-        rows=_rows("tracr.csv", lambda cells: groups[cells["task"]], tracr.RATES, figures),
-    )
-
-
-def _pcfg_counting() -> Table:
-    blocks = {column: _over_time(column, operand) for column, operand in (("pt", "O_PT"), ("ft", "O_FT"))}
-    figures = blocks["pt"] | blocks["ft"]
-    groups = {
-        pcfg.PRIORS[name]["a"]: Group(name=name, title=f"prior {name}", study="pcfg-counter", base={"prior": name})
-        for name in ("low", "high")
-    }
-    return Table(
-        name="pcfg-counting",
-        source="Jain et al., ICLR 2024, arXiv 2311.12786, Table 5",
-        key="prior",
-        figures=figures,
-        blocks=tuple(tuple(block) for block in blocks.values()),
-        behaviour=pcfg_readings.behaviour,
-        pretrain_steps=200_000,
-        finetune_steps=10_000,
-        rows=_rows("pcfg_counting.csv", lambda cells: groups[float(cells["prior_a"])], pcfg.paper().rates, figures),
-    )
-
-
-def _over_time(column: str, operand: str) -> dict[str, Quantity]:
-    """An operand's accuracy before fine-tuning (without the correlation), after a tenth of it, and at its end."""
-    before = f"{column}_pretrained"
-    found = {before: Quantity(words=f"{operand}, before", reading=f"base.{operand}.c_te0", before=before)}
-    for c_te in (0, 1):
-        asked = f"{operand}, C_Te {c_te}"
-        at_the_end = f"tuned.{operand}.c_te{c_te}"
-        found[f"{column}_c{c_te}_1k"] = Quantity(words=f"{asked}, after a tenth", curve=asked, before=before)
-        found[f"{column}_c{c_te}_10k"] = Quantity(words=f"{asked}, at the end", reading=at_the_end, before=before)
-    return found
-
-
-TABLES: Mapping[str, Callable[[], Table]] = {"tracr": _tracr, "pcfg-counting": _pcfg_counting}
-
-
-def load(name: str) -> Table:
-    """The table of this name. Raises UsageError if there is none."""
-    if name not in TABLES:
-        raise UsageError(f"--table={name}: unknown table; known: {', '.join(TABLES)}")
-    return TABLES[name]()
+HEADS: Mapping[str, str] = {"lr": "lr", "c_tr": "C_Tr"}  # of `names`, as shown
 
 
 def select(table: Table, selectors: Sequence[str]) -> tuple[Row, ...]:
@@ -154,7 +98,7 @@ def select(table: Table, selectors: Sequence[str]) -> tuple[Row, ...]:
 
 def _chosen(table: Table, selector: str) -> list[Row]:
     """Narrow the rows part by part, so that the error can name what there would be in place of the wrong part."""
-    parts, left, keys = selector.split(":"), list(table.rows), (table.key, "lr", "c_tr")
+    parts, left, keys = selector.split(":"), list(table.rows), (table.key, *table.names)
     for part, key in zip(parts, keys, strict=False):
         found = [row for row in left if _matches(row, key, part)]
         if not found:
@@ -162,8 +106,9 @@ def _chosen(table: Table, selector: str) -> list[Row]:
             raise UsageError(f"--cells={selector}: no {key} {part!r} in the table; known: {known}")
         left = found
     if len(parts) > len(keys):
-        key = table.key
-        raise UsageError(f"--cells={selector}: must be {key}, {key}:lr or {key}:lr:c_tr, as in {table.rows[0].id}")
+        forms = [":".join(keys[: n + 1]) for n in range(len(keys))]
+        asked = f"{', '.join(forms[:-1])} or {forms[-1]}"
+        raise UsageError(f"--cells={selector}: must be {asked}, as in {table.rows[0].id}")
     return left
 
 
@@ -172,37 +117,14 @@ def _matches(row: Row, key: str, given: str) -> bool:
         return given == row.group.name
     if key == "lr" and given == row.rate:
         return True
+    own = row.lr if key == "lr" else row.c_tr
     try:
-        return float(given) == float(row.lr if key == "lr" else row.c_tr)
+        return own not in ("", None) and float(given) == float(own)
     except ValueError:
         return False
 
 
 def _word(row: Row, key: str) -> str:
-    return {"lr": f"{row.lr} ({row.rate})", "c_tr": f"{row.c_tr:g}"}.get(key, row.group.name)
-
-
-def _rows(
-    file: str,
-    group: Callable[[Mapping[str, str]], Group],
-    rates: Mapping[str, float],
-    columns: Iterable[str],
-) -> tuple[Row, ...]:
-    text = resources.files("capbench.fidelity").joinpath("tables", file).read_text(encoding="utf-8")
-    lines = (line for line in text.splitlines() if not line.startswith("#"))
-    names = {eta: name for name, eta in rates.items()}
-    return tuple(
-        Row(
-            group=group(cells),
-            lr=cells["lr"],
-            rate=names[float(cells["lr"])],
-            c_tr=_number(cells["c_tr"]),
-            paper={column: float(cells[column]) for column in columns},
-        )
-        for cells in csv.DictReader(lines)
-    )
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    return int(value) if value.is_integer() else value
+    if key == "lr":
+        return f"{row.lr} ({row.rate})" if row.lr else "none"
+    return f"{row.c_tr:g}" if key == "c_tr" else row.group.name

@@ -16,7 +16,7 @@ from capbench.session.making import make
 from capbench.session.options.at_once import AtOnce
 from capbench.session.progress import bar
 from capbench.store.store import Store
-from capbench.studies.base import FineTuningStudy
+from capbench.studies.base import Study
 from capbench.studies.lab import Bench, Built, Lab
 
 
@@ -50,7 +50,7 @@ def replicate(
     table: Table,
     rows: Sequence[Row],
     *,
-    study: Callable[[str], FineTuningStudy],
+    study: Callable[[str], Study],
     seeds: Sequence[int],
     store: Store,
     at_once: AtOnce,
@@ -64,7 +64,7 @@ def replicate(
     """
     lab = Lab(store)  # first, as it records the sources that the readings' keys are made of
     studies = {row.group.study: study(row.group.study) for row in rows}
-    work = [(row, seed, models_of(studies[row.group.study], row, seed)) for row in rows for seed in seeds]
+    work = [(row, seed, table.models(studies[row.group.study], row, seed)) for row in rows for seed in seeds]
     steps = (step for *_, models in work for step in models.values())
     errors = make(Plan(steps), store, at_once=at_once, say=say, deadline=deadline)
     found: dict[str, list[_Answers]] = {row.id: [] for row in rows}
@@ -84,17 +84,8 @@ def replicate(
     )
 
 
-def models_of(study: Any, row: Row, seed: int) -> dict[str, Step]:
-    """A row's models, named as in the suites, so that readings are shared with them."""
-    of_base = row.group.base
-    return {
-        "base": study.base(seed, **of_base),
-        "tuned": study.finetuned(seed, **of_base, c_tr=row.c_tr, lr=row.rate),
-    }
-
-
 def _answers(
-    table: Table, lab: Lab, bench: Bench[FineTuningStudy], models: Mapping[str, Step], errors: Mapping[str, str]
+    table: Table, lab: Lab, bench: Bench[Any], models: Mapping[str, Step], errors: Mapping[str, str]
 ) -> _Answers:
     failed = next((errors[step.key] for step in models.values() if step.key in errors), "")
     if failed:

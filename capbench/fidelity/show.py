@@ -10,7 +10,7 @@ from typing import Any
 
 from capbench.errors import CapbenchError
 from capbench.fidelity.compare import RULE, Cell, Figure, Gap, scores
-from capbench.fidelity.paper import Group, Row, Table
+from capbench.fidelity.paper import HEADS, Group, Row, Table
 from capbench.fidelity.run import Replication
 from capbench.fidelity.skill import WORDS, Baseline, Skill, skills
 from capbench.report.markdown import escape, facts, table
@@ -71,10 +71,10 @@ def to_markdown(shown: Table, found: Replication, run: RunInfo) -> str:
         parts.append(f"## {escape(group.title)}")
         for block in shown.blocks:
             words = [shown.figures[column].words for column in block]
-            head = ["lr", "C_Tr", *(part for column in words for part in (f"{column}: paper", "ours"))]
+            head = [*_heads(shown), *(part for column in words for part in (f"{column}: paper", "ours"))]
             rows = [
                 [
-                    *_names(cell.row, found),
+                    *_names(shown, cell.row, found),
                     *(
                         part
                         for f in _chosen(cell, block)
@@ -83,8 +83,8 @@ def to_markdown(shown: Table, found: Replication, run: RunInfo) -> str:
                 ]
                 for cell in cells
             ]
-            parts.append(table(head, rows, numbers_from=2))
-        parts += map(escape, _base(found, group))
+            parts.append(table(head, rows, numbers_from=len(shown.names)))
+        parts += map(escape, _base(shown, found, group))
     for title, lines in (("Not agreeing", _apart(shown, found)), ("Without figures", _problems(found))):
         if lines:
             parts += [f"## {title}", "\n".join(f"- {escape(words)}" for words in lines)]
@@ -127,8 +127,9 @@ def _skill_json(found: Skill) -> dict[str, Any]:
 def _cell_json(shown: Table, cell: Cell, found: Replication) -> dict[str, Any]:
     row = cell.row
     return {
-        **{shown.key: row.group.name, "lr": row.lr, "rate": row.rate, "eta": found.preset.rates[row.rate]},
-        **{"c_tr": row.c_tr, "diverged": cell.diverged, "failed": cell.failed, "unmade": cell.unmade},
+        **{shown.key: row.group.name, "lr": row.lr, "rate": row.rate, "eta": found.preset.rates.get(row.rate)},
+        **({} if row.c_tr is None else {"c_tr": row.c_tr}),
+        **{"diverged": cell.diverged, "failed": cell.failed, "unmade": cell.unmade},
         "figures": {f.name: _figure_json(f) for f in cell.figures},
     }
 
@@ -184,10 +185,7 @@ def _notes(shown: Table, found: Replication) -> list[str]:
         for name, (here, paper) in _steps(shown, found).items()
         if here != paper
     ]
-    if shown.pretrain_steps is not None:
-        notes += [
-            f"pretraining under prior {prior}: {times:g} times as many steps" for prior, times in preset.longer.items()
-        ]
+    notes += shown.notes(preset)
     other = {cell.row.lr: cell.row.rate for cell in found.cells if _other_rate(cell.row, found)}
     if other:
         notes.append("lr here: " + ", ".join(f"{lr} {rate} is {preset.rates[rate]:g}" for lr, rate in other.items()))
@@ -198,12 +196,18 @@ def _notes(shown: Table, found: Replication) -> list[str]:
 
 
 def _other_rate(row: Row, found: Replication) -> bool:
-    return bool(found.preset.rates[row.rate] != float(row.lr))
+    return bool(row.lr) and bool(found.preset.rates[row.rate] != float(row.lr))
 
 
-def _names(row: Row, found: Replication) -> list[str]:
+def _heads(shown: Table) -> list[str]:
+    return [HEADS[name] for name in shown.names]
+
+
+def _names(shown: Table, row: Row, found: Replication) -> list[str]:
     """A row's lr and C_Tr; with the name of the rate, where that and not the number is what it shares with the paper's."""
-    return [f"{row.lr} {row.rate}" if _other_rate(row, found) else row.lr, f"{row.c_tr:g}"]
+    lr = f"{row.lr} {row.rate}" if _other_rate(row, found) else row.lr
+    every = {"lr": lr, "c_tr": "" if row.c_tr is None else f"{row.c_tr:g}"}
+    return [every[name] for name in shown.names]
 
 
 def _by_group(found: Replication) -> list[tuple[Group, list[Cell]]]:
@@ -216,13 +220,11 @@ def _chosen(cell: Cell, columns: Sequence[str]) -> list[Figure]:
     return [by_name[column] for column in columns]
 
 
-def _base(found: Replication, group: Group) -> list[str]:
+def _base(shown: Table, found: Replication, group: Group) -> list[str]:
     """The control: the models could do O_PT before fine-tuning."""
     if group.name not in found.base:
         return []
-    return [
-        f"before fine-tuning: O_PT accuracy {found.base[group.name]:.1f} or more, on every seed and at C_Te 1 and 0"
-    ]
+    return [f"before fine-tuning: {shown.control.format(f'{found.base[group.name]:.1f}')}"]
 
 
 def _tables(shown: Table, found: Replication, *, intervals: bool) -> Iterator[str]:
@@ -234,11 +236,11 @@ def _tables(shown: Table, found: Replication, *, intervals: bool) -> Iterator[st
         for block in shown.blocks:
             heads = [textwrap.fill(shown.figures[column].words, 14) for column in block]
             columns = [_beside([_chosen(cell, [column])[0] for cell in cells], intervals) for column in block]
-            rows = [[*_names(c.row, found), *beside] for c, *beside in zip(cells, *columns, strict=True)]
-            head = ["lr", "C_Tr", *(f"{words}\npaper, ours" for words in heads)]
-            align = ["left", "left", *("right" for _ in block)]
+            rows = [[*_names(shown, c.row, found), *beside] for c, *beside in zip(cells, *columns, strict=True)]
+            head = [*_heads(shown), *(f"{words}\npaper, ours" for words in heads)]
+            align = [*("left" for _ in shown.names), *("right" for _ in block)]
             grids.append(tabulate(rows, headers=head, tablefmt="simple", disable_numparse=True, colalign=align))
-        yield "\n".join([group.title, "\n\n".join(grids), *_base(found, group)])
+        yield "\n".join([group.title, "\n\n".join(grids), *_base(shown, found, group)])
 
 
 def _beside(figures: Sequence[Figure], intervals: bool) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from capbench.fidelity.compare import Cell, compare
-from capbench.fidelity.paper import Table, load, select
+from capbench.fidelity.known import load
+from capbench.fidelity.paper import Table, select
 
-TABLE, PCFG = load("tracr"), load("pcfg-counting")
+TABLE, PCFG, STORIES = load("tracr"), load("pcfg-counting"), load("stories")
 NAMES = tuple(TABLE.figures)
 
 

@@ -347,15 +347,17 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             value="TABLE",
             takers=(FIDELITY,),
             required=True,
-            help="tracr: Table 3, compiled Counter and Max; pcfg-counting: Table 5, the Counter pretrained on a PCFG",
+            help="tracr: Table 3, compiled Counter and Max; pcfg-counting: Table 5, the Counter pretrained on a PCFG; stories: "
+            "Table 1, models that tell stories",
         ),
         Option(
             name="cells",
             value="CELLS",
             takers=(FIDELITY,),
             repeatable=True,
-            help="only these rows: task, task:lr or task:lr:c_tr (pcfg-counting: prior in place of task), several separated by "
-            "commas; lr as in the paper or by name, as in counter:1e-2 or max:medium:1,counter:1e-3 or low:small",
+            help="only these rows: task, task:lr or task:lr:c_tr (pcfg-counting: prior in place of task; stories: protocol or "
+            "protocol:lr), several separated by commas; lr as in the paper or by name, as in counter:1e-2, "
+            "max:medium:1,low:small or F+RR",
         ),
         Option(
             name="pretrain-steps",

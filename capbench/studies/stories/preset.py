@@ -88,7 +88,7 @@ def smoke() -> StoriesPreset:
         pretrain_steps=40,
         finetune_steps=10,
         relearn_steps=(1, 2, 4),
-        table_steps=(0, 1, 4),
+        table_steps=(0, 1, 2, 4),
         watch_every=10,
         n_tell=16,
         n_evaluate=32,

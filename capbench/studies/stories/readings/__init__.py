@@ -10,10 +10,19 @@ from capbench.studies.stories.readings.patches import layers_put_in, patching
 from capbench.studies.stories.readings.probes import description_length, probing
 from capbench.studies.stories.readings.pruning import pruning_search
 from capbench.studies.stories.readings.reft import relearning
-from capbench.studies.stories.readings.telling import asked, collateral, greedy, likelihood, sampled, telling
+from capbench.studies.stories.readings.telling import (
+    asked,
+    asked_of_each,
+    collateral,
+    greedy,
+    likelihood,
+    sampled,
+    telling,
+)
 
 __all__ = [
     "asked",
+    "asked_of_each",
     "collateral",
     "description_length",
     "greedy",

@@ -25,6 +25,12 @@ def asked(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
     yield from _of_asked(bench, told, "greedy")
 
 
+@made_of(asked)
+def asked_of_each(bench: Bench[StoriesStudy], **models: Built) -> Iterator[Measurement]:
+    """`asked` of each model: `<model>.O_PT.greedy` and so on, the figures of Table 1."""
+    yield from by_model(bench, asked, models)
+
+
 def greedy(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
     """What a model tells, taking the most likely word each time: `asked`, and of n_tell further stories each
 
