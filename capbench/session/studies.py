@@ -16,6 +16,7 @@ from capbench.studies import registry
 from capbench.studies.architectures import with_architecture
 from capbench.studies.base import FineTuningStudy, Study
 from capbench.studies.judge import BySeed, Case, Claim
+from capbench.studies.language.shared import LanguageStudy
 from capbench.studies.pcfg.factory import own
 from capbench.studies.pcfg.own import PcfgOwn, TaskSpec
 from capbench.verdicts import looks
@@ -113,7 +114,7 @@ class Studies:
                     made: Study = self.own(self.options.task, method)
                 else:
                     plain = registry.make(name, self.options.studies, method=self._ref(method), **self._settings)
-                    made = self._attacked(plain)
+                    made = self._on_the_model(self._attacked(plain))
                 self._made[which] = with_architecture(made, architecture) if architecture else made
             except UsageError as error:
                 self._made[which] = error
@@ -122,6 +123,11 @@ class Studies:
     def _attacked(self, made: S) -> S:
         """The study with the attacks that are asked for; one that does not fine-tune knows none."""
         return replace(made, attacks=self.options.attacks) if isinstance(made, FineTuningStudy) else made
+
+    def _on_the_model(self, made: Study) -> Study:
+        """The study of the language model that was given, if it is about one."""
+        o = self.options
+        return made.on(o.model, o.capabilities) if isinstance(made, LanguageStudy) and o.model else made
 
     def _ref(self, method: str) -> MethodRef | None:
         found = self.method(method) if method else None

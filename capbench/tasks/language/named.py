@@ -1,8 +1,12 @@
-"""A capability by what a user writes: a TOML file, or the name of a generated one with its seed, as in implant-skill:3."""
+"""A capability by what a user writes: a TOML file, or the name of a generated one with its seed, as in implant-skill:3.
+
+What begins with `implant` is to be taught before anything is asked: the generated implants, and implant:FILE, a file of one's own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from capbench.errors import UsageError
 from capbench.tasks.language.capability import Capability, check_items
@@ -20,10 +24,19 @@ GENERATED: Mapping[str, Callable[[int], Capability]] = {
 }
 
 
+IMPLANT = "implant"
+
+
+def is_implant(spec: str) -> bool:
+    """Whether it is to be taught to a model that does not have it."""
+    return spec.startswith((f"{IMPLANT}-", f"{IMPLANT}:"))
+
+
 def capability(spec: str) -> Capability:
     """What a spec names. Raises UsageError, one line, for one that cannot be had."""
     if spec.endswith(".toml"):
-        return read(spec)
+        path = spec.removeprefix(f"{IMPLANT}:")
+        return read(path) if path == spec else replace(read(path), name=spec)
     name, colon, seed = spec.partition(":")
     if name not in GENERATED:
         raise UsageError(
