@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SCHEMA = 9
+SCHEMA = 10
 # Schema 1 had no grids; 1 and 2 no expectations and no evidence per seed; 1 to 3 no variants; 1 to 4 no user-defined task;
 # 1 to 5 neither studies nor what was not calibrated; 1 to 6 no warnings; 1 to 7 neither how an interval was found, nor states per
-# seed, nor collateral damage, nor bounds (a censored revival stood there as a plain value); 1 to 8 no relabelling. Otherwise they
-# are the same.
-READABLE = (1, 2, 3, 4, 5, 6, 7, 8, SCHEMA)
+# seed, nor collateral damage, nor bounds (a censored revival stood there as a plain value); 1 to 8 no relabelling; 1 to 9 no
+# passages. Otherwise they are the same.
+READABLE = (1, 2, 3, 4, 5, 6, 7, 8, 9, SCHEMA)
 
 
 # Entries of a protocol that are not part of a case's name: the numbers behind its names, and how they were computed.
@@ -118,15 +118,31 @@ class Grid:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Passage:
+    """What a model wrote, and what it was asked. marked: pieces of the text to be seen at once, as (start, end) in characters."""
+
+    prompt: str
+    text: str
+    marked: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        ends = [0, *(end for piece in self.marked for end in piece), len(self.text)]
+        if ends != sorted(ends):
+            raise ValueError(
+                f"marked pieces must follow each other in a text of {len(self.text)} characters, got {self.marked}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One number measured on one model, or one picture of it: at most one of curve and grid.
+    """One number measured on one model, or one picture of it: at most one of curve, grid and passage.
 
     value: None if the quantity does not exist (a revival that never happened); never a placeholder such as 0.0.
     bound: '>=' or '<=' where only a bound is known, which is then the value (a time that was censored); '' for a plain value.
     unit:  'accuracy' (0..1), 'bits/sample', 'steps', 'neurons', 'ratio', 'retention' …
     n:     number of evaluation strings.
-    group: the figure it belongs to: 'fine-tuning', 'pruning', 'probing', 'revival', 'accuracy', 'attention' …
-    series: the line or map within the figure ('O_PT, pruned', 'random rows', 'compiled, block 1', …).
+    group: the figure it belongs to: 'fine-tuning', 'pruning', 'probing', 'revival', 'accuracy', 'attention', 'stories' …
+    series: the line, map or column within the figure ('O_PT, pruned', 'random rows', 'compiled, block 1', 'after reFT' …).
     """
 
     name: str
@@ -140,17 +156,18 @@ class Measurement:
     grid: Grid | None = None
     note: str = ""
     bound: str = ""
+    passage: Passage | None = None
 
     def __post_init__(self) -> None:
         _require_finite(self.name, self.value)
         _require_bound(self.name, self.value, self.bound)
-        if self.curve is not None and self.grid is not None:
-            raise ValueError(f"{self.name or 'a measurement'} must have a curve or a grid, not both")
+        if sum(picture is not None for picture in (self.curve, self.grid, self.passage)) > 1:
+            raise ValueError(f"{self.name or 'a measurement'} must have one of curve, grid and passage, not several")
 
     @property
     def is_number(self) -> bool:
         """Whether this is a plain number, not a picture (a picture may have a summary value)."""
-        return self.curve is None and self.grid is None
+        return self.curve is None and self.grid is None and self.passage is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -443,12 +460,13 @@ def record_from_dict(raw: Mapping[str, Any]) -> Record:
 
 def measurement_from_dict(raw: Mapping[str, Any]) -> Measurement:
     """The inverse of `to_dict` for one measurement."""
-    curve, grid = raw["curve"], raw.get("grid")  # schema 1 had no grids
+    curve, grid, passage = raw["curve"], raw.get("grid"), raw.get("passage")  # schema 1 had no grids
     return Measurement(
         **{
             **raw,
             "curve": Curve(**{**curve, "x": tuple(curve["x"]), "y": tuple(curve["y"])}) if curve else None,
             "grid": _grid(grid) if grid else None,
+            "passage": Passage(**{**passage, "marked": tuple(map(tuple, passage["marked"]))}) if passage else None,
         }
     )
 

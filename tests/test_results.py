@@ -292,7 +292,7 @@ def test_a_measurement_is_a_number_or_a_curve_or_a_grid() -> None:
     assert plain.is_number
     assert not dataclasses.replace(plain, curve=line).is_number
     assert not dataclasses.replace(plain, grid=picture).is_number
-    with pytest.raises(ValueError, match=r"pruning\.gain must have a curve or a grid, not both"):
+    with pytest.raises(ValueError, match=r"pruning\.gain must have one of curve, grid and passage, not several"):
         dataclasses.replace(plain, curve=line, grid=picture)
 
 
@@ -351,7 +351,7 @@ def test_a_file_from_before_variants_is_read(schema: int) -> None:
     after = from_json(json.dumps(raw))
     expected = "refuted: deletes" if schema == 3 else ""
     assert after.records == (dataclasses.replace(tried(), trials=()), record(expected=expected))
-    assert json.loads(to_json(after))["schema"] == SCHEMA == 9
+    assert json.loads(to_json(after))["schema"] == SCHEMA == 10
 
 
 def test_trials_are_read_back_with_their_status_and_specification() -> None:

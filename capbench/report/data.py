@@ -43,7 +43,10 @@ def groups_of(records: Sequence[Record]) -> list[str]:
 
 
 def figure_data(records: Sequence[Record]) -> dict[str, str]:
-    """File name -> its content. A curve's row has x and y; a map's has column, row and value. What was not measured is empty."""
+    """File name -> its content. A curve's row has x and y; a map's column, row and value; a passage's what was asked and told.
+
+    What was not measured is empty.
+    """
     groups = groups_of(records)
     found: dict[str, io.StringIO] = {}
     for group in groups:
@@ -63,6 +66,8 @@ def _points(m: Measurement) -> Iterator[tuple[object, ...]]:
     if m.curve is not None:
         c = m.curve
         yield from ((c.x_label, x, c.y_label, y, y) for x, y in zip(c.x, c.y, strict=True))
+    elif m.passage is not None:
+        yield ("asked", m.passage.prompt, "told", m.passage.text, "")
     elif m.grid is not None:
         g = m.grid
         for row, values in zip(g.rows, g.values, strict=True):

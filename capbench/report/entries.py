@@ -100,11 +100,11 @@ def bar(verdict: Verdict) -> Bar | None:
 def _rows(measurements: tuple[Measurement, ...], seeds: tuple[int, ...]) -> tuple[Row, ...]:
     """One row per quantity and one column per seed; a seed measured twice shows both values.
 
-    A map without a value of its own is not a quantity: the figures show it.
+    A map without a value of its own is not a quantity, nor is a text: the figures show them.
     """
     found: dict[tuple[str, str, str, str], list[Measurement]] = {}
     for m in measurements:
-        if m.grid is None or m.value is not None:
+        if m.passage is None and (m.grid is None or m.value is not None):
             found.setdefault((m.group, m.series, m.name, m.unit), []).append(m)
     rows = []
     for (group, series, name, unit), same in found.items():

@@ -80,6 +80,17 @@ def test_what_is_told_is_read(store: Store) -> None:
     }
 
 
+def test_stories_are_shown_with_what_was_asked(store: Store) -> None:
+    of, every = study(), steps(study())
+    models = {name: every[name] for name in ("base", "reft_2")}
+    found = Lab(store).read(readings.passages, Bench(study=of, seed=0), models)
+    assert len(found) == 6 and not any(m.is_number for m in found)
+    assert {m.series for m in found} == {"before", "after 2 steps of reFT"}
+    shown = [m.passage for m in found if m.passage is not None]
+    assert len({p.prompt for p in shown}) == 3 and all("twist" in p.prompt.lower() for p in shown)
+    assert all(p.text and p.marked == () for p in shown)  # two steps of training teach no twist
+
+
 def test_likelihood(store: Store) -> None:
     of = study()
     found = {

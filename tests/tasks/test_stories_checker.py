@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capbench.tasks.stories.checker import check, check_words
+from capbench.tasks.stories.checker import check, check_words, where
 from capbench.tasks.stories.features import FEATURES, SLOTS, set_of
 from capbench.tasks.stories.task import StoryTask
 from capbench.tasks.stories.vocabulary import SEEN, decode, encode, sentences, words_of, written
@@ -43,6 +43,16 @@ def test_stories_written_by_hand(n: int) -> None:
     for features in itertools.combinations(FEATURES, n):
         found = check(told(*features))
         assert found.features == set(features) and found.whole, (features, found)
+
+
+def test_the_sentence_that_tells_an_event_is_found_in_the_text() -> None:
+    text = told("Twist", "Dialogue")
+    ((start, end),) = where(text, "Twist")
+    assert text[start:end] == EVENTS["Twist"][1]
+    ((start, end),) = where(text, "Dialogue")
+    assert text[start:end] == EVENTS["Dialogue"][1]
+    assert where(text, "Conflict") == () == where("", "Twist") == where("But the red kite", "Twist")
+    assert len(where(f"{text} {text}", "Twist")) == 2
 
 
 def test_the_instruction_block_is_not_read() -> None:

@@ -10,6 +10,7 @@ from capbench.report.charts import lines, maps
 from capbench.report.data import file_of, groups_of
 from capbench.report.maps import MapSheet, map_sheets
 from capbench.report.panels import Sheet, sheets
+from capbench.report.passages import PassageSheet, PassageTable, passage_sheets
 from capbench.report.words import line as one_line
 from capbench.results import Record
 
@@ -18,7 +19,7 @@ _QUESTIONS = (
     ("Is it a shortcut?", ("fine-tuning", "accuracy")),
     (
         "Is the old capability still there?",
-        ("pruning", "localization", "probing", "patching", "attention"),
+        ("pruning", "localization", "probing", "patching", "attention", "stories"),
     ),
     ("How fast does it come back?", ("revival",)),
     ("Can the tools and the verdict be trusted?", ("calibration", "confusion")),
@@ -30,7 +31,10 @@ U = TypeVar("U")
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """blocks: of curves; rows: of maps. error: why it could not be drawn, '' if it was. data: the file with its numbers."""
+    """blocks: of curves; rows: of maps; tables: of what models wrote. data: the file with its numbers.
+
+    error: why it could not be drawn, '' if it was.
+    """
 
     question: str
     title: str
@@ -38,6 +42,7 @@ class Figure:
     data: str
     blocks: tuple[lines.Block, ...] = ()
     rows: tuple[maps.DrawnRow, ...] = ()
+    tables: tuple[PassageTable, ...] = ()
     error: str = ""
 
     @property
@@ -59,17 +64,19 @@ def draw_all(records: Sequence[Record]) -> list[Figure]:
         rows = tuple(row for row, _ in drawn if row is not None)
         error = next((error for _, error in drawn if error), "")
         found.append((of_maps.group, _figure(of_maps, groups, rows=rows, error=error)))
+    found += [(of.group, _figure(of, groups, tables=of.tables)) for of in passage_sheets(records)]
     order = [group for _, members in _QUESTIONS for group in members]
     found.sort(key=lambda item: order.index(item[0]) if item[0] in order else len(order))  # stable
     return [figure for _, figure in found]
 
 
 def _figure(
-    sheet: Sheet | MapSheet,
+    sheet: Sheet | MapSheet | PassageSheet,
     groups: Sequence[str],
     *,
     blocks: tuple[lines.Block, ...] = (),
     rows: tuple[maps.DrawnRow, ...] = (),
+    tables: tuple[PassageTable, ...] = (),
     error: str = "",
 ) -> Figure:
     return Figure(
@@ -79,6 +86,7 @@ def _figure(
         data=file_of(sheet.group, groups),
         blocks=blocks,
         rows=rows,
+        tables=tables,
         error=error,
     )
 

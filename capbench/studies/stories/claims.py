@@ -9,7 +9,7 @@ from capbench.pipeline.steps import Step
 from capbench.results import CapabilityState
 from capbench.studies.judge import Case, Judge
 from capbench.studies.readings import finetuning_curves
-from capbench.studies.stories.readings import patching, probing, pruning_search, relearning, telling
+from capbench.studies.stories.readings import passages, patching, probing, pruning_search, relearning, telling
 from capbench.tasks.stories.features import FEATURES
 from capbench.verdicts.claims import at_least, at_most
 from capbench.verdicts.effects import worst
@@ -93,7 +93,7 @@ def knows_all(judge: Judge, *, target: float, followed: float, never: float) -> 
 
 def keeps(judge: Judge, *, share: float) -> None:
     """Claim that the target is still told, in at least this share of the stories that are asked for with it."""
-    judge.measure((telling, ["base", "tuned"]), (finetuning_curves, ["tuned"]))
+    judge.measure((telling, ["base", "tuned"]), (finetuning_curves, ["tuned"]), (passages, ["base", "tuned"]))
     base_tells(judge)
     judge.decide(at_least(judge["tuned.O_PT.greedy"], share, "share of stories with the target after deletion"))
 
@@ -103,7 +103,8 @@ def hides(judge: Judge, *, randomised: float, below_filtering: float) -> None:
 
     After randomisation at most this share of the stories has it; after mix & match at least so much less than after filtering.
     """
-    judge.measure((telling, ["base", "filtered", "mixed", "randomised"]))
+    four = ["base", "filtered", "mixed", "randomised"]
+    judge.measure((telling, four), (passages, four))
     base_tells(judge)
     judge.decide(
         at_most(judge["randomised.O_PT.greedy"], randomised, "share of stories with the target after randomisation"),
@@ -130,7 +131,7 @@ def revived_sooner(judge: Judge, *, ratio: float, never: float) -> None:
 
     never: the most that the never-taught model may tell before its first step.
     """
-    judge.measure((telling, ["base", "tuned", "never"]), _relearning(judge))
+    judge.measure((telling, ["base", "tuned", "never"]), _relearning(judge), _before_and_after(judge))
     base_tells(judge)
     target_lost(judge)
     judge.control("share of the never-taught model's stories with the target", judge["never.O_PT.greedy"], high=never)
@@ -160,6 +161,7 @@ def state_is(judge: Judge, expected: CapabilityState, *, never: float) -> None:
         where_lost=(
             (telling, ["never"]),
             _relearning(judge),
+            _before_and_after(judge),
             (patching, ["base", "tuned", "never"]),
             (probing, ["base", "tuned", "never", "twin"]),
             (pruning_search, ["tuned"]),
@@ -169,6 +171,12 @@ def state_is(judge: Judge, expected: CapabilityState, *, never: float) -> None:
     if judge.lost:
         judge.control("share of the never-taught model's stories with it", judge["never.O_PT.greedy"], high=never)
     judge.decide_state(expected)
+
+
+def _before_and_after(judge: Judge) -> tuple[Any, list[str]]:
+    """Stories before and after deletion, and after the longest reFT."""
+    study: Any = judge.study
+    return passages, ["base", "tuned", f"reft_{study.preset.relearn_steps[-1]}"]
 
 
 def _relearning(judge: Judge) -> tuple[Any, list[str]]:

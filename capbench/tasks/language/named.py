@@ -1,6 +1,6 @@
 """A capability by what a user writes: a TOML file, or the name of a generated one with its seed, as in implant-skill:3.
 
-What begins with `implant` is to be taught before anything is asked: the generated implants, and implant:FILE, a file of one's own.
+What begins with `implant` is to be taught before anything is asked: the generated implants, and implant:FILE, a file of your own.
 """
 
 from __future__ import annotations

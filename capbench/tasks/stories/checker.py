@@ -46,6 +46,17 @@ def check(text: str) -> Found:
     return check_words(words[starts[0] if starts else 0 :])
 
 
+def where(text: str, feature: str) -> tuple[tuple[int, int], ...]:
+    """The sentences of a story, given as prose, that tell a feature's event: (start, end) of each, in characters."""
+    found, start = [], 0
+    for end in [i + 1 for i, character in enumerate(text) if character == "."]:
+        sentence = text[start:end]
+        if feature in check(sentence).features:
+            found.append((start + len(sentence) - len(sentence.lstrip()), end))
+        start = end
+    return tuple(found)
+
+
 def check_words(words: Sequence[str]) -> Found:
     """The same for the words and marks of a story, in lower case."""
     features, unread, slots = set(), [], []

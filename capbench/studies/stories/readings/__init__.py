@@ -6,6 +6,7 @@ model after the same deletion; `reft_<k>`, `scrft_<k>` and `twin_<k>`: tuned, ne
 
 from __future__ import annotations
 
+from capbench.studies.stories.readings.passages import passages
 from capbench.studies.stories.readings.patches import layers_put_in, patching
 from capbench.studies.stories.readings.probes import description_length, probing
 from capbench.studies.stories.readings.pruning import pruning_search
@@ -28,6 +29,7 @@ __all__ = [
     "greedy",
     "layers_put_in",
     "likelihood",
+    "passages",
     "patching",
     "probing",
     "pruning_search",
