@@ -36,8 +36,13 @@ def _compare(namespace: argparse.Namespace) -> int:
 
     options = Given.read("compare", namespace).checked()
     form, gate = output.chosen(FORMATS, options["format"]), options["fail-on"]
-    found = compare(load(Path(namespace.a)), load(Path(namespace.b)))
+    a, b = load(Path(namespace.a)), load(Path(namespace.b))
+    found = compare(a, b)
     failed = gate.found(found)
+    if options["html"] is not None:
+        from capbench.compare.page import to_page
+
+        output.write("--html", options["html"], to_page(found, failed, (a, b)))
     output.give(form(found, failed, every=options["all"]), options["output"])
     if failed:
         print(sentence(failed, gate), file=sys.stderr)

@@ -35,7 +35,12 @@ def _leaderboard(namespace: argparse.Namespace) -> int:
     options = Given.read("leaderboard", namespace).checked()
     form = output.chosen(FORMATS, options["format"])
     runs = [run for name in namespace.runs for run in _runs(Path(name))]
-    output.give(form(leaderboard(runs)), options["output"])
+    found = leaderboard(runs)
+    if options["html"] is not None:
+        from capbench.compare.leaderboard.page import to_page
+
+        output.write("--html", options["html"], to_page(found))
+    output.give(form(found), options["output"])
     return 0
 
 

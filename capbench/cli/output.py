@@ -21,13 +21,18 @@ def chosen(formats: Mapping[str, T], given: str) -> T:
 
 def give(text: str, output: str | None) -> None:
     """Print the text, or write it to the file, whole or not at all."""
-    from capbench.store.files import write_whole
-
     if output is None:
         print(text.rstrip("\n"), flush=True)
-        return
+    else:
+        write("--output", output, text)
+
+
+def write(option: str, file: str, text: str) -> None:
+    """Write the text to the file that this option names, whole or not at all. UsageError where that is not possible."""
+    from capbench.store.files import write_whole
+
     try:
-        write_whole(Path(output), text if text.endswith("\n") else f"{text}\n")
+        write_whole(Path(file), text if text.endswith("\n") else f"{text}\n")
     except OSError as error:
-        raise UsageError(f"--output={output}: cannot be written ({error.strerror or error}); give a file") from None
-    print(f"capbench: wrote {output}", file=sys.stderr)
+        raise UsageError(f"{option}={file}: cannot be written ({error.strerror or error}); give a file") from None
+    print(f"capbench: wrote {file}", file=sys.stderr)

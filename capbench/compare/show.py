@@ -64,11 +64,11 @@ def answer(found: Comparison) -> str:
     if not found.claims and not found.verdicts:
         return "nothing to compare: the runs hold no claims"
     if not found.moved_claims and not found.moved_verdicts:
-        return f"no difference: {_counted(found.claims, 'claim')}; {_counted(found.verdicts, 'capability verdict')}"
-    return f"{_counted(found.claims, 'claim')}; {_counted(found.verdicts, 'capability verdict')}"
+        return f"no difference: {counted(found.claims, 'claim')}; {counted(found.verdicts, 'capability verdict')}"
+    return f"{counted(found.claims, 'claim')}; {counted(found.verdicts, 'capability verdict')}"
 
 
-def _counted(rows: Sequence[ClaimRow] | Sequence[VerdictRow], what: str) -> str:
+def counted(rows: Sequence[ClaimRow] | Sequence[VerdictRow], what: str) -> str:
     ends = Counter(row.outcome for row in rows)
     counts = ", ".join(f"{ends[outcome]} {outcome}" for outcome in Outcome if ends[outcome])
     return f"{len(rows)} {what}{'s' * (len(rows) != 1)}" + (f" ({counts})" if counts else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,10 @@ from capbench.store.store import BUNDLED, Store
 
 @dataclass(frozen=True, kw_only=True)
 class _Made:
-    """An artefact's configuration, and its time: per training step, or of the whole where nothing was trained; None: unknown."""
+    """An artefact's configuration, and its time: per step that its training might have taken, or of the whole; None: unknown.
+
+    A revival ends at its goal, and a method may train less than it could: the steps that were taken tell too little of another.
+    """
 
     config: Mapping[str, Any]
     each: Time | None
@@ -49,8 +52,8 @@ class Speeds:
         found: dict[tuple[str, bool], list[Time]] = defaultdict(list)
         for one in made.values():
             with suppress(KeyError, TypeError, AttributeError):  # not written by this version
-                if one.each is not None and (root := _root(one.config, made)) is not None:
-                    for name in _names(one.config, root):
+                if one.each is not None and (line := _line(one.config, made)) is not None:
+                    for name in _names(line):
                         found[name, one.each.wall > one.each.seconds].append(one.each)
         self._unit = {
             name: Time(seconds=median(t.seconds for t in times), wall=median(t.wall for t in times))
@@ -62,11 +65,10 @@ class Speeds:
 
         stacked: it may be made together with others. A stack's time is what one alone takes at most, and the other way round.
         """
-        config: dict[str, Any] = json.loads(json.dumps(describe(step)))
-        origin = step
-        while origin.parents:
-            origin = origin.parents[0]
-        for name in _names(config, json.loads(json.dumps(describe(origin)))):
+        line = [step]
+        while line[-1].parents:
+            line.append(line[-1].parents[0])
+        for name in _names([json.loads(json.dumps(describe(each))) for each in line]):
             for way in (stacked, not stacked):
                 if (unit := self._unit.get((name, way))) is not None:
                     each = unit if stacked else Time(seconds=unit.wall, wall=unit.wall)
@@ -81,27 +83,33 @@ def _made(document: Mapping[str, Any]) -> _Made | None:
     each = None
     with suppress(KeyError, TypeError, AttributeError):  # not written by this version
         meta = document["meta"]
-        units = meta["steps"] if "train" in config else 1
+        units = config["train"]["steps"] if "train" in config else 1
         if units and not meta.get(BUNDLED):  # what came with the package took another machine's time
             each = Time(seconds=meta["seconds"], wall=meta.get("wall", meta["seconds"])).times(1 / units)
     return _Made(config=config, each=each)
 
 
-def _root(config: Mapping[str, Any], made: Mapping[str, _Made]) -> Mapping[str, Any] | None:
-    """What an artefact's model began as; None if that is not in the store."""
-    while (parent := config.get("start", config.get("base"))) is not None:
+def _line(config: Mapping[str, Any], made: Mapping[str, _Made]) -> list[Mapping[str, Any]] | None:
+    """The configurations of an artefact, its parent, and so on, to what its model began as; None if one is not in the store."""
+    line = [config]
+    while (parent := line[-1].get("start", line[-1].get("base"))) is not None:
         if parent not in made:
             return None
-        config = made[parent].config
-    return config
+        line.append(made[parent].config)
+    return line
 
 
-def _names(config: Mapping[str, Any], root: Mapping[str, Any]) -> list[str]:
-    """What a step is like, as far as its time goes: with its method, and without."""
+def _names(line: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a step is like, as far as its time goes: with its method, and without. line: its configuration, its parent's, …
+
+    What it comes from is part of it: a fine-tuned model is revived far sooner than one that never had the capability.
+    """
+    config, root = line[0], line[-1]
     # Names of code stand there as `name@hash`: an edit changes what is made, but hardly how fast.
     model = {n: v.partition("@")[0] if isinstance(v, str) else v for n, v in root.items() if n not in ("code", "seed")}
     train = config.get("train", {})
-    alike = [config["type"], model, *(train.get(what) for what in ("batch_size", "device", "precision"))]
+    alike = [[each["type"] for each in line], model]
+    alike += [train.get(what) for what in ("batch_size", "device", "precision")]
     spec = config.get("method", {}).get("spec")
     return [json.dumps([*alike, spec], sort_keys=True), json.dumps(alike, sort_keys=True)]
 
@@ -124,11 +132,18 @@ class Costs:
         self._store = store
 
     @cached_property
+    def _speeds(self) -> Speeds:
+        return Speeds(self._store)
+
+    def usual(self, step: Step) -> Time | None:
+        """The time that a whole step takes; None where nothing alike was made before."""
+        return self._speeds.time(step, stacked=self._stacked)
+
+    @cached_property
     def times(self) -> dict[str, Time | None]:
-        speeds = Speeds(self._store)
         found: dict[str, Time | None] = {}
         for step in self.missing:
-            whole = speeds.time(step, stacked=self._stacked)
+            whole = self.usual(step)
             rest = 1 - self.kept[step.key] / step.cost if step.cost else 1.0
             found[step.key] = None if whole is None else whole.times(rest)
         return found

@@ -14,6 +14,7 @@ from capbench.pipeline.plan import Plan
 from capbench.pipeline.snapshots import remove_finished
 from capbench.session.options.at_once import AtOnce
 from capbench.session.progress import Making, bar
+from capbench.session.time_left import TimeLeft
 from capbench.store.leases import hold
 from capbench.store.store import DamagedArtefact, Store
 from capbench.zoo import bundle
@@ -70,12 +71,13 @@ def make(
         how = f"on {ray}" if ray.address else f"on {ray}, {how}"
     say(f"capbench: {len(missing)} of {len(plan.steps)} models to make ({steps}), {how}")
     began = time.monotonic()
-    making = Making(len(missing), costs.steps, say, quiet=quiet)
-    with bar(costs.steps, quiet=quiet) as show:
+    left = TimeLeft(plan, store, missing, jobs=jobs, stack=stack)
+    with bar(costs.steps, quiet=quiet, alike=False) as show:
+        making = Making(len(missing), say, left.seconds, note=show.note, quiet=quiet)
 
         def progress(steps: int) -> None:
             show(steps)
-            making.trained(steps)
+            making.trained()
 
         errors = plan.run(
             store, jobs=jobs, stack=stack, progress=progress, watch=making.saw, deadline=deadline, ray=ray

@@ -4,69 +4,114 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 EVERY = 60.0  # seconds between two lines
+NOTED = 5.0  # between two looks at a bar's words
+
+
+class Bar:
+    """A progress bar. Called with what is done more; `note` shows a few words at its end."""
+
+    def __init__(self, progress: tqdm[Any]) -> None:
+        self._progress = progress
+        self.note: Callable[[str], object] = progress.set_postfix_str
+
+    def __call__(self, done: int) -> None:
+        self._progress.update(done)
 
 
 @contextmanager
-def bar(total: int, unit: str = "step", *, quiet: bool = False) -> Iterator[Callable[[int], object]]:
-    """A progress bar on a terminal; nothing elsewhere, nor if quiet."""
+def bar(total: int, unit: str = "step", *, quiet: bool = False, alike: bool = True) -> Iterator[Bar]:
+    """A progress bar on a terminal; nothing elsewhere, nor if quiet.
+
+    alike: whether all units take about the same time, so that those that are done tell how long the others take.
+    """
     from tqdm import tqdm
 
     disable = quiet or not sys.stderr.isatty()
-    with tqdm(total=total, unit=unit, disable=disable, dynamic_ncols=True) as progress:
-        yield progress.update
+    form = None if alike else "{l_bar}{bar}| {n_fmt}/{total_fmt} {unit}s [{elapsed}{postfix}]"
+    with tqdm(total=total, unit=unit, disable=disable, dynamic_ncols=True, bar_format=form) as progress:
+        yield Bar(progress)
 
 
 class Lines:
     """A line a minute where there is no terminal. say: writes one. quiet: only what failed is said.
 
-    total: what there is to do, in the unit that `advance` counts; words: what has been done, for the line.
+    words: what has been done, for the line; left: the seconds that it will go on, None where there is no telling.
+    note: shows the same on a terminal, beside a bar.
     """
 
     def __init__(
-        self, total: int, say: Callable[[str], None], words: Callable[[], str], *, quiet: bool = False
+        self,
+        say: Callable[[str], None],
+        words: Callable[[], str],
+        left: Callable[[], float | None],
+        *,
+        note: Callable[[str], object] = lambda words: None,
+        quiet: bool = False,
     ) -> None:
-        self._total, self._say, self._words = total, say, words
-        self._silent = quiet or sys.stderr.isatty()  # there is a bar
-        self._began = self._last = time.monotonic()
-        self._done = 0
+        self._words, self._left, self._quiet = words, left, quiet
+        terminal = sys.stderr.isatty()
+        self._tell, self._every = (note, NOTED) if terminal else (lambda line: say(f"capbench: {line}"), EVERY)
+        self._last = time.monotonic()
 
-    def advance(self, done: int = 0) -> None:
-        """So much more is done. Says a line if a minute has gone by since the last one."""
-        self._done += done
+    def advance(self) -> None:
+        """Something is done, or time went by. Says a line if a minute has gone by since the last one."""
         now = time.monotonic()
-        if not self._silent and now - self._last >= EVERY:
-            self._last = now
-            self._say(f"capbench: {self._words()}{self._left(now)}")
+        if not self._quiet and now - self._last >= self._every:
+            self._last, left = now, self._left()
+            self._tell(f"{self._words()}{'' if left is None else f', about {_about(left)} left'}")
 
-    def _left(self, now: float) -> str:
-        """As long again for as much again; nothing where there is no telling."""
+
+class Share:
+    """The time left of work in equal parts: as long again for as much again. total: how many there are."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._began = total, 0, time.monotonic()
+
+    def add(self, done: int) -> None:
+        """So many more are done."""
+        self._done += done
+
+    def left(self) -> float | None:
+        """In seconds; None before the first is done and after the last."""
         if not 0 < self._done < self._total:
-            return ""
-        seconds = (now - self._began) / self._done * (self._total - self._done)
-        return f", about {_about(seconds)} left"
+            return None
+        return (time.monotonic() - self._began) / self._done * (self._total - self._done)
 
 
 class Making:
-    """Watches a plan being carried out. models: how many are to be made; steps: how many training steps that takes."""
+    """Watches a plan being carried out. models: how many are to be made; left: see `TimeLeft.seconds`; the rest as in `Lines`."""
 
-    def __init__(self, models: int, steps: int, say: Callable[[str], None], *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        models: int,
+        say: Callable[[str], None],
+        left: Callable[[Collection[str]], float | None],
+        *,
+        note: Callable[[str], object] = lambda words: None,
+        quiet: bool = False,
+    ) -> None:
         self._models, self._say = models, say
-        self._made = self._running = self._failed = 0
+        self._made = self._running = 0
+        self._failed: Collection[str] = ()
         self._told: set[str] = set()
-        self._lines = Lines(steps, say, self._words, quiet=quiet)
+        self._lines = Lines(say, self._words, lambda: left(self._failed), note=note, quiet=quiet)
 
-    def trained(self, steps: int) -> None:
-        """So many training steps were made."""
-        self._lines.advance(steps)
+    def trained(self) -> None:
+        """Some training steps were made."""
+        self._lines.advance()
 
     def saw(self, waiting: int, running: int, errors: Mapping[str, str]) -> None:
         """waiting: models neither made nor failed; errors: all so far, key -> one line. A new one is said at once."""
-        self._failed, self._running = len(errors), running
-        self._made = self._models - waiting - self._failed
+        self._failed, self._running = set(errors), running
+        self._made = self._models - waiting - len(errors)
         for words in errors.values():
             if words not in self._told:  # what needs a failed model fails with the same words
                 self._told.add(words)
@@ -74,7 +119,7 @@ class Making:
         self._lines.advance()
 
     def _words(self) -> str:
-        failed = f", {self._failed} failed" if self._failed else ""
+        failed = f", {len(self._failed)} failed" if self._failed else ""
         return f"{self._made} of {self._models} models made, {self._running} running{failed}"
 
 

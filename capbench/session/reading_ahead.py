@@ -13,7 +13,7 @@ from typing import Any
 
 from capbench.pipeline import processes
 from capbench.pipeline.cores import limit_threads
-from capbench.session.progress import Lines, bar
+from capbench.session.progress import Lines, Share, bar
 from capbench.store.store import Store
 from capbench.studies.judge import Judge, all_there, at_once, no_models
 from capbench.studies.lab import Lab, Reading
@@ -61,11 +61,13 @@ def read_ahead(
         # A worker that dies breaks the pool: the tests read the rest.
         with suppress(RuntimeError), bar(len(work), "test", quiet=quiet) as show:
             waiting = {pool.submit(_read, sent) for sent in work}
-            lines = Lines(len(work), say, lambda: _words(len(work) - len(waiting), len(work)), quiet=quiet)
+            share = Share(len(work))
+            lines = Lines(say, lambda: _words(len(work) - len(waiting), len(work)), share.left, quiet=quiet)
             while waiting:
                 done, waiting = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
                 show(len(done))
-                lines.advance(len(done))
+                share.add(len(done))
+                lines.advance()
                 for future in done:
                     future.result()
     finally:

@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from runs_example import healthy, planted
+
+from capbench.compare.leaderboard import page as methods
+from capbench.compare.leaderboard.build import leaderboard
+from capbench.compare.page import to_page
+from capbench.compare.runs import compare
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -27,17 +34,23 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, reported: Path) -> Iterator[Any]:
-    """The example's page. Whatever it asks for beyond itself, or complains of, fails the test."""
+    """The example's page."""
+    with opened(browser, reported / "report.html") as found:
+        yield found
+
+
+@contextmanager
+def opened(browser: Any, file: Path) -> Iterator[Any]:
+    """A page. Whatever it asks for beyond itself, or complains of, fails the test."""
     found = browser.new_page(viewport={"width": 400, "height": 800})
     wrong: list[str] = []
     found.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     found.on("pageerror", lambda error: wrong.append(str(error)))
     found.on("request", lambda request: wrong.append(request.url) if not request.url.startswith("data:") else None)
-    found.goto((reported / "report.html").as_uri())
-    wrong = [each for each in wrong if not each.endswith("report.html")]
+    found.goto(file.as_uri())
     yield found
     found.close()
-    assert wrong == []
+    assert [each for each in wrong if not each.endswith(file.name)] == []
 
 
 def test_it_fits_a_narrow_screen_and_the_answer_is_on_the_first(page: Any) -> None:
@@ -78,3 +91,25 @@ def test_a_link_unfolds_what_it_leads_to(page: Any) -> None:
     assert not target.is_visible()
     link.click()
     assert target.is_visible()
+
+
+def test_a_comparison_fits_a_narrow_screen_and_is_filtered_by_outcome(browser: Any, tmp_path: Path) -> None:
+    runs = healthy(), planted()
+    file = tmp_path / "changes.html"
+    file.write_text(to_page(compare(*runs), (), runs), encoding="utf-8")
+    with opened(browser, file) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == 400
+        shown = page.locator("#claims tr[data-status]:visible")
+        assert shown.count() == 1  # the other did not change: it is folded
+        page.select_option("#filter-status", "unchanged")
+        assert [row.get_attribute("data-status") for row in shown.all()] == ["unchanged"]
+
+
+def test_a_leaderboard_fits_a_narrow_screen_and_sorts_with_what_has_no_value_last(browser: Any, tmp_path: Path) -> None:
+    file = tmp_path / "methods.html"
+    file.write_text(methods.to_page(leaderboard([healthy()])), encoding="utf-8")
+    with opened(browser, file) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == 400
+        page.set_viewport_size({"width": 1280, "height": 800})
+        page.locator("#methods th button", has_text="O_PT accuracy").click()
+        assert page.locator("#methods th[aria-sort=ascending]").count() == 1

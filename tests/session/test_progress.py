@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 
 import pytest
 
 from capbench.session import progress
-from capbench.session.progress import Lines, Making
+from capbench.session.progress import Lines, Making, Share
 
 
 class Minutes:
@@ -19,55 +20,78 @@ class Minutes:
         monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
 
 
+def no_telling(failed: Collection[str]) -> None:
+    return None
+
+
 def test_there_is_a_line_a_minute_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, said = Minutes(monkeypatch), []
-    making = Making(4, 100, said.append)
+    making = Making(4, said.append, lambda failed: 60 * (4 - clock.now))
     making.saw(4, 2, {})
-    for clock.now, steps in ((0.5, 10), (0.9, 10), (1.0, 5), (1.5, 10)):
-        making.trained(steps)
-    assert said == ["capbench: 0 of 4 models made, 2 running, about 3 min left"]  # 25 of 100 steps in a minute
+    for clock.now in (0.5, 0.9, 1.0, 1.5):
+        making.trained()
+    assert said == ["capbench: 0 of 4 models made, 2 running, about 3 min left"]
     clock.now = 2.2
     making.saw(2, 1, {})
-    assert said[1:] == ["capbench: 2 of 4 models made, 1 running, about 4 min left"]  # 35 steps in 2.2
+    assert said[1:] == ["capbench: 2 of 4 models made, 1 running, about 2 min left"]
 
 
-def test_before_anything_is_done_there_is_no_telling_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_is_no_telling_how_long_it_takes_nothing_is_said_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, said = Minutes(monkeypatch), []
-    making = Making(1, 100, said.append)
+    making = Making(1, said.append, no_telling)
     clock.now = 5
     making.saw(1, 1, {})
     assert said == ["capbench: 0 of 1 models made, 1 running"]
 
 
 def test_a_failure_is_said_at_once_and_once_though_others_hang_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, said = Minutes(monkeypatch), []
-    making = Making(3, 100, said.append)
+    clock, said, asked = Minutes(monkeypatch), [], []
+    making = Making(3, said.append, asked.append)
     making.saw(2, 1, {"a": "'a' failed: boom"})
     making.saw(1, 1, {"a": "'a' failed: boom", "b": "'a' failed: boom"})
     assert said == ["capbench: failed: 'a' failed: boom"]
     clock.now = 1
     making.saw(1, 1, {"a": "'a' failed: boom", "b": "'a' failed: boom"})
     assert said[1:] == ["capbench: 0 of 3 models made, 1 running, 2 failed"]
+    assert asked == [{"a", "b"}]  # they take no time any more
 
 
-@pytest.mark.parametrize(("terminal", "quiet"), [(True, False), (False, True)])
-def test_on_a_terminal_and_if_quiet_only_failures_are_said(
-    monkeypatch: pytest.MonkeyPatch, terminal: bool, quiet: bool
+@pytest.mark.parametrize(("quiet", "noted"), [(False, ["1 of 2 models made, 1 running"]), (True, [])])
+def test_on_a_terminal_the_same_is_noted_beside_the_bar(
+    monkeypatch: pytest.MonkeyPatch, quiet: bool, noted: list[str]
 ) -> None:
-    clock, said = Minutes(monkeypatch, terminal=terminal), []
-    making = Making(2, 100, said.append, quiet=quiet)
+    clock, said, notes = Minutes(monkeypatch, terminal=True), [], []
+    making = Making(2, said.append, no_telling, note=notes.append, quiet=quiet)
+    clock.now = 0.1
+    making.saw(1, 1, {})
+    assert (said, notes) == ([], noted)
+
+
+def test_if_quiet_only_failures_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, said = Minutes(monkeypatch), []
+    making = Making(2, said.append, no_telling, quiet=True)
     clock.now = 9
-    making.trained(50)
+    making.trained()
     assert said == []
     making.saw(1, 0, {"a": "no"})
     assert said == ["capbench: failed: no"]
 
 
+def test_of_equal_parts_those_that_are_done_tell_how_long_the_others_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Minutes(monkeypatch)
+    share = Share(4)
+    clock.now = 1
+    assert share.left() is None
+    share.add(1)
+    assert share.left() == 180.0
+    share.add(3)
+    assert share.left() is None
+
+
 @pytest.mark.parametrize(("minutes", "left"), [(0.1, "10 s"), (1.0, "60 s"), (59.0, "59 min"), (130.0, "2 h 10 min")])
 def test_the_time_left_is_said_as_a_person_would(monkeypatch: pytest.MonkeyPatch, minutes: float, left: str) -> None:
-    clock, said = Minutes(monkeypatch), []
-    lines = Lines(2, said.append, lambda: "half", quiet=False)
+    said: list[str] = []
     monkeypatch.setattr(progress, "EVERY", 0.0)
-    clock.now = minutes
-    lines.advance(1)
+    Minutes(monkeypatch)
+    Lines(said.append, lambda: "half", lambda: 60 * minutes).advance()
     assert said == [f"capbench: half, about {left} left"]

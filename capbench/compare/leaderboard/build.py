@@ -30,8 +30,10 @@ def leaderboard(runs: Sequence[Results]) -> Leaderboard:
     judged = {name: {case.name: case for case in cases(newest[name], name)} for name in sorted(newest)}
     shared = set.intersection(*(set(found) for found in judged.values())) if judged else set()
     costed = {name for name in shared if all(found[name].cost.steps is not None for found in judged.values())}
+    spared = {name for name in shared if all(found[name].spared for found in judged.values())}
     standings = tuple(
-        _standing(name, newest[name].run.run_id, found, shared=shared, costed=costed) for name, found in judged.items()
+        _standing(name, newest[name].run.run_id, found, shared=shared, costed=costed, spared=spared)
+        for name, found in judged.items()
     )
     notes += _unlike(newest, judged, shared)
     return Leaderboard(scale=runs[0].run.scale, shared=len(shared), standings=standings, notes=tuple(notes))
@@ -64,7 +66,13 @@ def _made(run: Results, method: str) -> dict[tuple[str, str, str, str], str]:
 
 
 def _standing(
-    method: str, run_id: str, found: Mapping[str, Case], *, shared: Iterable[str], costed: Iterable[str]
+    method: str,
+    run_id: str,
+    found: Mapping[str, Case],
+    *,
+    shared: Iterable[str],
+    costed: Iterable[str],
+    spared: Iterable[str],
 ) -> Standing:
     common = {name: found[name] for name in sorted(shared)}
     behaviour = {
@@ -78,16 +86,19 @@ def _standing(
         finetuned=_counts(FinetunedState, (c.finetuned for c in found.values())),
         collateral=_counts(CollateralState, (c.collateral for c in found.values())),
         accuracy=score(behaviour),
-        deleted=score({name: _deleted(case) for name, case in common.items()}),
+        learned=score({name: case.learned for name, case in common.items()}),
+        hidden=score({name: _in(case, CapabilityState.WRAPPED) for name, case in common.items()}),
+        deleted=score({name: _in(case, CapabilityState.DELETED) for name, case in common.items()}),
+        spared=score({name: found[name].spared for name in sorted(spared)}),
         cost=_cost([found[name].cost for name in sorted(costed)]),
         cases=tuple(found.values()),
     )
 
 
-def _deleted(case: Case) -> dict[int, float]:
-    """1 for a seed on which the capability is deleted (not destroyed with all else), 0 for another state, none if undecided."""
-    decided = {seed: state for seed, state in case.states.items() if state is not CapabilityState.UNDECIDED}
-    return {seed: float(state is CapabilityState.DELETED) for seed, state in decided.items()}
+def _in(case: Case, state: CapabilityState) -> dict[int, float]:
+    """1 for a seed on which the capability is in this state, 0 for another, none if undecided."""
+    decided = {seed: found for seed, found in case.states.items() if found is not CapabilityState.UNDECIDED}
+    return {seed: float(found is state) for seed, found in decided.items()}
 
 
 def _cost(costs: Sequence[Cost]) -> Cost:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from capbench.compare.leaderboard.standings import Case, Cell, Cost
 from capbench.compare.pairing import mean
 from capbench.compare.quantities import measured
+from capbench.compare.verdict_rows import FINETUNED
 from capbench.results import Capability, CapabilityState, Collateral, Evidence, Record, Results
 from capbench.verdicts.effects import Effect
 from capbench.verdicts.statistics import estimate
@@ -30,6 +31,7 @@ def _case(judged: Capability, records: Iterable[Record], run: Results) -> Case:
     seeds = sorted({*states, *(behaviour.per_seed if behaviour else ())}) or sorted(run.run.seeds)
     lost = tuple(seed for seed in seeds if _lost(seed, states, behaviour))
     scale = run.run.scale
+    mine = [r for r in records if (r.model, r.task, r.protocol) == (judged.model, judged.task, judged.protocol)]
     cells = {name: _cell(e, seeds if name == BEHAVIOUR else lost, scale) for name, e in sorted(tools.items())}
     if judged.collateral is not None:
         cells[COLLATERAL] = _collateral(judged.collateral, scale)
@@ -43,8 +45,16 @@ def _case(judged: Capability, records: Iterable[Record], run: Results) -> Case:
         lost=lost,
         provisional=judged.provisional or len(seeds) == 1,
         tools=cells,
-        cost=_cost(judged, records),
+        cost=_cost(mine),
+        learned=_by_seed(mine, learned_by(judged.protocol)),
+        spared=_known(judged.collateral.per_seed if judged.collateral else {}),
     )
+
+
+def learned_by(protocol: Mapping[str, object]) -> str:
+    """The accuracy that tells whether fine-tuning reached what it trained for: on strings like those of training."""
+    share = protocol.get("c_tr")
+    return FINETUNED[1] if not isinstance(share, (int, float)) or share >= 0.5 else FINETUNED[0]
 
 
 def _lost(seed: int, states: Mapping[int, CapabilityState], behaviour: Evidence | None) -> bool:
@@ -75,11 +85,15 @@ def _over(per_seed: Mapping[int, float | None], seeds: Sequence[int], unit: str,
     return Cell(value=value, ci=ci, unit=unit, per_seed=known, missing=len(seeds) - len(known))
 
 
-def _cost(judged: Capability, records: Iterable[Record]) -> Cost:
-    """Means over seeds; a model that several tests looked at counts once."""
-    mine = [r for r in records if (r.model, r.task, r.protocol) == (judged.model, judged.task, judged.protocol)]
-    found: dict[str, dict[int, float]] = {name: {} for name in _COSTS.values()}
-    for m in (m for record in mine for m in record.measurements):
-        if m.name in found and m.is_number and m.value is not None:
-            found[m.name][m.seed] = m.value
-    return Cost(**{what: mean(found[name].values()) for what, name in _COSTS.items()})
+def _cost(mine: Sequence[Record]) -> Cost:
+    """Means over seeds."""
+    return Cost(**{what: mean(_by_seed(mine, name).values()) for what, name in _COSTS.items()})
+
+
+def _by_seed(mine: Iterable[Record], name: str) -> dict[int, float]:
+    """A measurement of the records of one model, by seed; one that several tests made counts once."""
+    return _known({m.seed: m.value for r in mine for m in r.measurements if m.name == name and m.is_number})
+
+
+def _known(by_seed: Mapping[int, float | None]) -> dict[int, float]:
+    return {seed: value for seed, value in by_seed.items() if value is not None}

@@ -38,6 +38,8 @@ class Case:
     """One model that a method was judged on. lost: seeds on which the behaviour was not kept; provisional: from one seed.
 
     states: by seed; empty where an old run of several seeds recorded none.
+    learned: by seed, the accuracy on the fine-tuning task, on strings with the correlation where most training texts had it, else
+    on strings without. spared: by seed, what the worst of all else kept of the base model's accuracy. Empty: not measured.
     """
 
     model: str
@@ -50,6 +52,8 @@ class Case:
     provisional: bool
     tools: Mapping[str, Cell]
     cost: Cost
+    learned: Mapping[int, float]
+    spared: Mapping[int, float]
 
     @property
     def name(self) -> str:
@@ -71,7 +75,9 @@ class Standing:
     """One method in one run, with its cases in the order of their names.
 
     verdicts, finetuned, collateral: how many models have each state; collateral was not measured for the others.
-    accuracy: on the pretraining task after fine-tuning; deleted: the share of seeds on which the capability is deleted.
+    accuracy: on the pretraining task after fine-tuning; learned: on the fine-tuning task, see `Case`.
+    hidden, deleted: the shares of the decided seeds on which the capability is wrapped, and deleted (not destroyed).
+    spared: what the worst of all else kept.
     cost: of fine-tuning once, on one seed, each model of which all methods recorded the cost.
     """
 
@@ -82,7 +88,10 @@ class Standing:
     finetuned: Mapping[str, int]
     collateral: Mapping[str, int]
     accuracy: Score
+    learned: Score
+    hidden: Score
     deleted: Score
+    spared: Score
     cost: Cost
     cases: tuple[Case, ...]
 

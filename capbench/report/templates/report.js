@@ -30,13 +30,14 @@ const form = document.querySelector("form.filter");
 if (form) {
   const [text, status, count] = ["filter-text", "filter-status", "filter-count"].map((id) => document.getElementById(id));
   const rows = [...document.querySelectorAll("#claims tr[data-status]")];
+  const usual = form.dataset.usual ?? "supported";
   const apply = () => {
     const word = text.value.trim().toLowerCase();
     const asks = word !== "" || status.value !== "";
     let shown = 0;
     for (const row of rows) {
       const is = row.dataset.status;
-      const right = status.value === "" || (status.value === "not" ? is !== "supported" : is === status.value);
+      const right = status.value === "" || (status.value === "not" ? is !== usual : is === status.value);
       row.hidden = !(right && row.textContent.toLowerCase().includes(word));
       shown += !row.hidden;
       if (asks && !row.hidden && row.closest("details")) row.closest("details").open = true;

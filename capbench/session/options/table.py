@@ -416,6 +416,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             help="write the table to FILE; calibrate: write the thresholds to FILE",
         ),
         Option(
+            name="html",
+            value="FILE",
+            takers=(COMPARE, "leaderboard"),
+            help="also write it to FILE as a page that needs no network",
+        ),
+        Option(
             name="older-than",
             value="TIME",
             takers=(PRUNE,),
