@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from capbench.pipeline.steps import Revive as Revive
     from capbench.pipeline.steps import Step as Step
     from capbench.pipeline.steps import Watch as Watch
+    from capbench.report.notebook import Report as Report
+    from capbench.report.notebook import load as load
     from capbench.results import Measurement as Measurement
     from capbench.studies.base import FineTuningStudy as FineTuningStudy
     from capbench.studies.base import Study as Study
@@ -75,6 +77,7 @@ PUBLIC = {
     "PcfgSetting": "capbench.tasks.pcfg.setting",
     "Precision": "capbench.configs",
     "Pretrain": "capbench.pipeline.steps",
+    "Report": "capbench.report.notebook",
     "Revive": "capbench.pipeline.steps",
     "Step": "capbench.pipeline.steps",
     "Study": "capbench.studies.base",
@@ -92,6 +95,7 @@ PUBLIC = {
     "checkpoint": "capbench.training.loop",
     "compile_rasp": "capbench.models.tracr",
     "fit": "capbench.training.loop",
+    "load": "capbench.report.notebook",
     "next_token_loss": "capbench.training.loop",
     "subseed": "capbench.studies.seeds",
 }

@@ -90,18 +90,16 @@ def headline(found: Comparison, failed: Sequence[str]) -> str:
     if failed:
         gone = sum(map(_gone, failed))
         moved = len(failed) - gone
-        said = f"{moved or 'No'} regression{'s' * (moved != 1)} {whose}"
-        return said + (
-            f"; {gone} of A's claims and verdicts {'is' if gone == 1 else 'are'} missing in B" if gone else ""
-        )
+        missing = f"; {gone} of A's claims and verdicts {'is' if gone == 1 else 'are'} missing in B" if gone else ""
+        return f"{moved or 'No'} regression{'s' * (moved != 1)} {whose}{missing}"
     if not found.claims and not found.verdicts:
         return "Nothing to compare: the runs hold no claims"
     if not found.moved_claims and not found.moved_verdicts:
         return f"Nothing changed {whose}"
     better, worse = (sum(row.outcome is o for row in found.claims) for o in (Outcome.IMPROVED, Outcome.WORSE))
     states = sum(row.verdict_a is not row.verdict_b for row in found.verdicts if row.verdict_a and row.verdict_b)
-    said = [f"{n} {what}" for n, what in ((better, "better"), (worse, "worse")) if n]
-    claims = f"claims {' and '.join(said)}" if said else "no claim better or worse beyond rounding"
+    said = [f"{n} claim{'s' * (n > 1)} {what}" for n, what in ((better, "better"), (worse, "worse")) if n]
+    claims = " and ".join(said) or "no claim better or worse beyond rounding"
     models = f", {states} of {len(found.verdicts)} models in another state" if found.verdicts else ""
     return f"No regression {whose}: {claims}{models}"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from capbench.compare.quantities import RATIO, factor
+from capbench.compare.quantities import moved
 from capbench.compare.rows import ClaimRow
-from capbench.report.words import interval, number, typeset
+from capbench.report.words import typeset
 
 SIZE = (210, 30)  # pixels
 ROOM = 1.06  # of the longer side of the axis, so that no end lies on its edge
@@ -65,12 +65,5 @@ def _span(row: ClaimRow, reach: float) -> Span:
 
 
 def _words(row: ClaimRow) -> str:
-    shown = (lambda v: f"×{number(factor(v))}") if row.kind == RATIO else (lambda v: number(v, sign=True))
-    seeds = ", ".join(f"seed {seed} {shown(value)}" for seed, value in by_seed(row).items())
-    ends = None if row.ci is None else (tuple(map(factor, row.ci)) if row.kind == RATIO else row.ci)
-    parts = [
-        f"change {shown(row.change or 0.0)}",
-        *([f"interval {interval((ends[0], ends[1]))}"] if ends else []),
-        seeds,
-    ]
-    return typeset(", ".join(filter(None, parts)))
+    seeds = [f"seed {seed} {moved(row.kind, value)}" for seed, value in by_seed(row).items()]
+    return typeset(", ".join([f"change {moved(row.kind, row.change, row.ci)}", *seeds]))

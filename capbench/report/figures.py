@@ -40,7 +40,7 @@ def draw(sheet: Sheet) -> Figure:
         height = rows * (panel_height + 0.13 * titles) + 0.2 * legend_rows + 0.2
         figure = Figure(figsize=(width, height))
         figure.set_layout_engine("constrained", h_pad=0.07, w_pad=0.06)
-        _lay_out(figure, blocks, columns, rows, looks)
+        _lay_out(figure, blocks, columns, rows, looks, log=sheet.group == "revival")
         figure.legend(
             handles=_handles(looks), loc="outside upper left", ncols=legend_columns, frameon=False, handlelength=3
         )
@@ -71,7 +71,13 @@ def _looks(panels: Sequence[Panel]) -> dict[str, dict[str, Any]]:
 
 
 def _lay_out(
-    figure: Figure, blocks: Sequence[Sequence[Panel]], columns: int, rows: int, looks: dict[str, dict[str, Any]]
+    figure: Figure,
+    blocks: Sequence[Sequence[Panel]],
+    columns: int,
+    rows: int,
+    looks: dict[str, dict[str, Any]],
+    *,
+    log: bool,
 ) -> None:
     grid = figure.add_gridspec(rows, columns)
     top = 0
@@ -88,7 +94,7 @@ def _lay_out(
             if i + columns >= len(block):
                 axes.set_xlabel(textwrap.fill(one_line(panel.x_label), 42))
         assert first is not None
-        _scales(first, block)
+        _scales(first, block, log=log)
         top += -(-len(block) // columns)
 
 
@@ -102,8 +108,11 @@ def _line(axes: Axes, line: Line, look: dict[str, Any]) -> None:
     axes.plot(x, y, **look, linewidth=1.7)
 
 
-def _scales(axes: Axes, block: Sequence[Panel]) -> None:
-    """Limits and ticks for a block: accuracy from 0 to 1, counts on whole numbers, geometric grids on a log axis."""
+def _scales(axes: Axes, block: Sequence[Panel], *, log: bool) -> None:
+    """Limits and ticks for a block: accuracy from 0 to 1, counts on whole numbers, geometric grids on a log axis.
+
+    log: that axis for any grid; some models revive in tens of steps, others in thousands.
+    """
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     curves = [curve for panel in block for line in panel.lines for curve in line.curves]
@@ -112,7 +121,7 @@ def _scales(axes: Axes, block: Sequence[Panel]) -> None:
     if "accuracy" in block[0].y_label.lower() and all(0 <= y <= 1 for y in ys):
         axes.set_ylim(-0.03, 1.03)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1], labels=["0", "", "0.5", "", "1"])
-    if _is_geometric(xs):
+    if _is_geometric(xs) or (log and len(xs) > 2 and xs[0] >= 0):
         least = min(x for x in xs if x > 0)
         axes.set_xscale("symlog", linthresh=least, linscale=0.4)
         axes.set_xlim(-0.2 * least if xs[0] == 0 else 0.9 * least, 1.15 * xs[-1])

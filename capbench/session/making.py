@@ -71,9 +71,9 @@ def make(
         how = f"on {ray}" if ray.address else f"on {ray}, {how}"
     say(f"capbench: {len(missing)} of {len(plan.steps)} models to make ({steps}), {how}")
     began = time.monotonic()
-    left = TimeLeft(plan, store, missing, jobs=jobs, stack=stack)
+    time_left = TimeLeft(plan, store, missing, jobs=jobs, stack=stack)
     with bar(costs.steps, quiet=quiet, alike=False) as show:
-        making = Making(len(missing), say, left.seconds, note=show.note, quiet=quiet)
+        making = Making(len(missing), say, time_left.seconds, note=show.note, quiet=quiet)
 
         def progress(steps: int) -> None:
             show(steps)

@@ -58,7 +58,8 @@ class Lines:
     ) -> None:
         self._words, self._left, self._quiet = words, left, quiet
         terminal = sys.stderr.isatty()
-        self._tell, self._every = (note, NOTED) if terminal else (lambda line: say(f"capbench: {line}"), EVERY)
+        self._tell: Callable[[str], object] = note if terminal else lambda line: say(f"capbench: {line}")
+        self._every = NOTED if terminal else EVERY
         self._last = time.monotonic()
 
     def advance(self) -> None:

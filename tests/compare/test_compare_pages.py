@@ -50,7 +50,7 @@ def test_a_change_is_drawn_right_of_zero_where_the_claim_holds_better(most: bool
     assert (span.zero, span.mean) == (MIDDLE, pytest.approx(MIDDLE * (1 + side * 0.2 / reach), abs=0.1))
     assert span.low is not None and span.high is not None and span.low < span.mean < span.high
     assert [side * (dot - MIDDLE) > 0 for dot in span.dots] == [True] * 3
-    assert span.words.startswith(f"change {'+' if side > 0 else '−'}0.20, interval [")
+    assert span.words.startswith(f"change {'+' if side > 0 else '−'}0.20 [")
 
 
 def test_changes_of_ratios_are_written_as_factors() -> None:
