@@ -183,6 +183,15 @@ def steps_kept(root: Path, key: str) -> int:
     return found
 
 
+def curves_kept(root: Path, key: str) -> dict[str, list[list[float]]]:
+    """The curves of an unfinished step, as far as its snapshots go: by name, points of (training step, value)."""
+    found: dict[int, dict[str, list[list[float]]]] = {}
+    for file in partial_folder(root, key).glob("*.snapshot"):
+        with suppress(OSError, ValueError, TypeError, KeyError, RecursionError), file.open("rb") as lines:
+            found[int(file.stem)] = dict(_checked(lines.readline().rstrip(b"\n"))["watched"]["points"])
+    return found[max(found)] if found else {}  # the last training's: curves go on from one training to the next
+
+
 def _line(document: Mapping[str, Any]) -> bytes:
     plain = json.dumps(document)
     return json.dumps([plain, hashlib.sha256(plain.encode()).hexdigest()]).encode() + b"\n"

@@ -64,6 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
         if runs:
             _ = session.baseline  # reports a baseline that cannot be used before anything is computed
             _ = session.variants.replayed  # and an unknown variant
+        if runs:
+            session.open_loggers()
         if options.report and runs:
             _ = session.models.store  # reports a cache that cannot be used before the folder is made
             session.prepare_report()

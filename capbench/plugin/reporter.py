@@ -62,7 +62,8 @@ class Reporter:
             return
         report = None if no_test_runs(self._config) else self._session.options.report
         baseline = None if no_test_runs(self._config) else self._session.baseline
-        if not self._session.recorder and not report and baseline is None:
+        loggers = self._session.models.loggers
+        if not self._session.recorder and not report and baseline is None and not loggers:
             return
         from capbench.report import capability_table, claim_table, claims_in_short, variant_table, write
 
@@ -75,6 +76,7 @@ class Reporter:
             say(f"\n{tried}")
         for line in results.warnings:
             say(f"\nwarning: {line}", yellow=True)
+        loggers.end(results, say=lambda line: say(f"\n{line}", yellow=True))
         if report:
             try:
                 folder = write(results, Path(report))

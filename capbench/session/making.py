@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from capbench.pipeline.cores import limit_threads
 from capbench.pipeline.costs import Costs
 from capbench.pipeline.executors.on_ray.cluster import RayCluster
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.snapshots import remove_finished
+from capbench.session.loggers.base import Loggers
+from capbench.session.loggers.following import Following
 from capbench.session.options.at_once import AtOnce
 from capbench.session.progress import Making, bar
 from capbench.session.time_left import TimeLeft
@@ -30,12 +32,13 @@ def make(
     bundled: bool = True,
     ray: RayCluster | None = None,
     quiet: bool = False,
+    loggers: Loggers | None = None,
 ) -> dict[str, str]:
     """Make a plan's missing models, and report progress. Returns step key -> one line for each that failed.
 
     What there was no time for before the deadline (seconds of time.monotonic()) stays missing. bundled: take base models from the
     package, and the curves of revivals that hang on no method, where it has them. ray: the cluster that makes the others.
-    quiet: say what failed, but not how far it is.
+    quiet: say what failed, but not how far it is. loggers: are told the curves of the plan's models.
     Raises UsageError for a cluster that cannot be used.
     """
     jobs, stack = at_once.jobs, at_once.stack
@@ -54,6 +57,8 @@ def make(
         if words := str(filled):
             say(f"capbench: {words} taken from the package")
         missing = [step for step in missing if step.key not in filled.taken]
+    following = Following(plan, store, loggers or Loggers(), say=say)
+    following.look()
     if not missing:
         return {}
     if store.has_weak_locks:
@@ -78,10 +83,14 @@ def make(
         def progress(steps: int) -> None:
             show(steps)
             making.trained()
+            following.now_and_then()
 
-        errors = plan.run(
-            store, jobs=jobs, stack=stack, progress=progress, watch=making.saw, deadline=deadline, ray=ray
-        )
+        def watch(waiting: int, running: int, errors: Mapping[str, str]) -> None:
+            making.saw(waiting, running, errors)
+            following.now_and_then()
+
+        errors = plan.run(store, jobs=jobs, stack=stack, progress=progress, watch=watch, deadline=deadline, ray=ray)
+    following.look()
     took = f"made in {time.monotonic() - began:.0f} s"
     left = [step for step in missing if step.key not in errors and not store.has(step.key)]
     made = f"{len(missing) - len(errors) - len(left)} models" if errors or left else "models"

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
+from capbench.session.loggers.base import Loggers
 from capbench.session.making import make
 from capbench.session.options.at_once import AtOnce
 from capbench.session.options.cache import opened
@@ -24,12 +25,16 @@ Tests = Sequence[Test]
 
 
 class Models:
-    """errors: step key -> why the step failed, for the tests that need it. seconds: spent on making models."""
+    """errors: step key -> why the step failed, for the tests that need it. seconds: spent on making models.
+
+    loggers: are told the curves of what is made.
+    """
 
     def __init__(self, studies: Studies) -> None:
         self.studies, self.options = studies, studies.options
         self.errors: dict[str, str] = {}
         self.seconds = 0.0
+        self.loggers = Loggers()
 
     @cached_property
     def store(self) -> Store:
@@ -97,6 +102,7 @@ class Models:
             bundled=not o.retrain,
             ray=o.ray,
             quiet=o.quiet,
+            loggers=self.loggers,
         )
 
     def made(self, steps: Iterable[Step], deadline: float) -> dict[str, str]:

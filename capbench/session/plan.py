@@ -39,6 +39,7 @@ def plan(run: CapbenchSession, collected: Collected, *, say: Callable[[str], Non
 
 def train(run: CapbenchSession, collected: Collected, *, say: Callable[[str], None]) -> list[str]:
     """Make the models that the tests need. Returns one line for each failure."""
+    run.open_loggers()
     steps, wrong = run.models.steps(collected.tests)
     if not steps and not collected.on_variants and not wrong:
         say(_NO_MODELS)

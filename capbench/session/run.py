@@ -20,6 +20,7 @@ from capbench.methods.specs.registry import MethodRef
 from capbench.pipeline.steps import describe
 from capbench.results import Record, Results, RunInfo
 from capbench.session.doubts import doubts
+from capbench.session.loggers.base import Loggers
 from capbench.session.models import Models, Tests
 from capbench.session.options.checked import Options
 from capbench.session.report import Recorder, run_info
@@ -90,6 +91,14 @@ class CapbenchSession:
     def watch(self) -> Watch:
         """Compares the run with the user's expectations."""
         return Watch(self.options.expect)
+
+    def open_loggers(self) -> None:
+        """Make the loggers that were asked for. Raises UsageError for one that cannot be had."""
+        from capbench.session.loggers.find import find
+
+        option, given = self.options.log
+        found = [(f"{option}={each}", find(option, each, self.report_folder.name)) for each in given]
+        self.models.loggers = Loggers(found)
 
     def prepare_report(self) -> None:
         """Make the report's folder. Raises UsageError if it cannot be written."""

@@ -66,6 +66,7 @@ class Options:
     pool: bool = False  # also bundle the base models of the calibration's pool
     retrain: bool = False  # no base model is taken from the package
     ray: cluster.RayCluster | None = None  # make models on this cluster
+    log: tuple[str, tuple[str, ...]] = ("", ())  # the option as typed, and the loggers as given
     quiet: bool = False  # say what fails, but not how far the run is
 
     @classmethod
@@ -125,6 +126,7 @@ class Options:
             capabilities=found.get("capability") or (),
             retrain=bool(found.get("retrain")),
             ray=_ray(given, found, spread=spread),
+            log=(given.typed("log"), found["log"]) if "log" in found else ("", ()),
             quiet=bool(found.get("quiet")),
         )
 

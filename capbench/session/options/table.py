@@ -271,6 +271,15 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             help="write fidelity-TABLE.json and fidelity-TABLE.md into DIR",
         ),
         Option(
+            name="log",
+            value="WHERE",
+            takers=(PYTEST, TRAIN),
+            type=values.loggers,
+            repeatable=True,
+            help="tell the curves of the models while they are made, and the verdicts at the end, to tensorboard:DIR, or to a "
+            "logger of your own, file.py:attr or pkg.mod:attr",
+        ),
+        Option(
             name="quiet",
             takers=(PYTEST, TRAIN),
             type=values.flag,

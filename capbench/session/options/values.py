@@ -209,6 +209,15 @@ def expectations(option: str, given: str) -> Expectations:
         raise UsageError(f"{option}: {error}") from None
 
 
+def loggers(option: str, given: Sequence[str]) -> tuple[str, ...]:
+    """What a run's curves and verdicts are told to, each once."""
+    from capbench.session.loggers.find import check
+
+    for each in given:
+        check(option, each)
+    return names(option, given)
+
+
 def regressions(option: str, given: Sequence[str]) -> Any:
     """What counts as a regression: a capbench.compare.gate.Gate."""
     from capbench.compare.gate import Gate
