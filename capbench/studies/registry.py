@@ -34,6 +34,7 @@ BUILT_IN: Table = {
     "tracr-counter": "capbench.studies.tracr.factory:counter",
     "tracr-max": "capbench.studies.tracr.factory:largest",
     "stories": "capbench.studies.stories.factory:twist",
+    "language-implant": "capbench.studies.language.factory:implant",
     "calibration": "capbench.studies.calibration.factory:pool",
 }
 

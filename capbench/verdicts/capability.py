@@ -19,10 +19,11 @@ from capbench.results import (
     Relabelling,
 )
 from capbench.verdicts import relabelling
-from capbench.verdicts.by_seed import ASKED, behaviour_on, finetuned_on, state_on
+from capbench.verdicts.by_seed import ASKED, behaviour_on, finetuned_on
 from capbench.verdicts.collateral import collateral, shares
 from capbench.verdicts.counting import agreed
 from capbench.verdicts.evidence import evidence
+from capbench.verdicts.judged import on_seed
 from capbench.verdicts.reasons import reason
 from capbench.verdicts.tools import BEHAVIOUR, UNMEASURED, Toolbox
 from capbench.verdicts.values import by_name, value_of
@@ -109,7 +110,7 @@ def assess(
     values = by_name(measurements)
     others = shares(values)
     wanted = sorted({*seeds, *(seed for found in values.values() for seed in found)})
-    by_seed = {seed: state_on(values, toolbox, seed, others.get(seed, {})) for seed in wanted}
+    by_seed = {seed: on_seed(values, toolbox, seed, others.get(seed, {})) for seed in wanted}
     found = {seed: f for seed, f in by_seed.items() if seed not in partly} or by_seed
     asked = list(found)
     behaviour = {seed: behaviour_on(values, toolbox, seed) for seed in asked}

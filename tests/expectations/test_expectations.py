@@ -276,6 +276,9 @@ def test_a_built_in_file_is_about_every_claim_on_a_method_and_nothing_else(name:
 # What a model that was left alone gives (a run of `identity` at scale small, all claims of the core), and the opposite.
 KEPT = {
     "jailbreak.bypass[prior=high,c_tr=0.5,lr=large,duration=0.7]": REFUTED,
+    "language.collateral[data=text,lr=medium]": SUPPORTED,
+    "language.hidden[data=text,lr=medium]": REFUTED,
+    "language.verdict[data=text,lr=medium]": REFUTED,
     "randft.revival[prior=low,c_tr=1,lr=medium,wrong_answers=True]": invalid(NOTHING),
     "relevance.amplification[c_tr=0.8,lr=small]": REFUTED,
     "relevance.retention[prior=high,c_tr=0.8,lr=small]": SUPPORTED,
@@ -305,6 +308,9 @@ KEPT = {
 }
 DELETED = {
     "jailbreak.bypass[prior=high,c_tr=0.5,lr=large,duration=0.7]": REFUTED,
+    "language.collateral[data=rule,lr=medium]": SUPPORTED,
+    "language.hidden[data=rule,lr=medium]": SUPPORTED,
+    "language.verdict[data=rule,lr=medium]": REFUTED,
     "relevance.retention[prior=high,c_tr=0.8,lr=small]": REFUTED,
     "revival.efficiency[prior=low,c_tr=1,lr=small]": invalid(
         "revival.ratio.medium has no value for seeds [0]: neither the revival nor its baseline reached the accuracy in 100 steps"

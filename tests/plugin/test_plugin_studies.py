@@ -100,7 +100,7 @@ def test_an_unknown_study_is_one_line_with_those_that_there_are(pytester: pytest
     lines = lines_with(
         result,
         "unknown study 'tracr-conter'; known: pcfg-counter, pcfg-indexer, pcfg-jailbreak, deletion-counter, "
-        "tracr-counter, tracr-max, stories, calibration",
+        "tracr-counter, tracr-max, stories, language-implant, calibration",
     )
     assert lines and all("test_tiny.py::test_unknown" in line for line in lines)
     assert not lines_with(result, "Traceback") and not lines_with(result, "INTERNALERROR")
@@ -115,3 +115,19 @@ def test_compiled_models_are_made_before_the_tests_and_kept(pytester: pytest.Pyt
         result.assert_outcomes(passed=1, deselected=6)
     assert lines_with(first, "2 of 2 models to make") and not lines_with(again, "to make")
     assert trained(pytester) == 2
+
+
+def test_claims_about_a_language_model_are_skipped_where_none_is_given(pytester: pytest.Pytester) -> None:
+    write_suite(
+        pytester,
+        """
+@pytest.mark.claim("language.any", source="own", study="language-implant", uses_method=False,
+                   needs=lambda study, seed, case: {"base": study.base})
+def test_language(judge):
+    raise AssertionError
+""",
+    )
+    result = run(pytester, "-rs")
+    result.assert_outcomes(skipped=1)
+    assert lines_with(result, "SKIPPED", "no language model was given; --capbench-model=hf:PATH names one")
+    assert trained(pytester) == 0

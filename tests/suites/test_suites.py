@@ -11,11 +11,14 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from implants import TINY as TINY_IMPLANT
+from implants import written
 from tiny import TINY as TINY_PCFG
 from tiny import built
 from tiny_stories import TINY as TINY_STORIES
@@ -33,6 +36,8 @@ from capbench.studies.calibration import preset as calibration
 from capbench.studies.calibration.preset import CalibrationPreset
 from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge
 from capbench.studies.lab import Lab
+from capbench.studies.language import implant_preset
+from capbench.studies.language.shared import LanguageStudy
 from capbench.studies.pcfg import preset as pcfg
 from capbench.studies.registry import BUILT_IN, make
 from capbench.studies.scales import SCALES
@@ -50,9 +55,28 @@ POOL = CalibrationPreset(name="tiny", pcfg=PCFG, tracr=TINY_TRACR)
 def tiny() -> Iterator[None]:
     """A scale `tiny` of all studies."""
     with pytest.MonkeyPatch.context() as patch:
-        for module, preset in ((pcfg, PCFG), (tracr, TINY_TRACR), (calibration, POOL), (stories, TINY_STORIES)):
+        of_studies = ((pcfg, PCFG), (tracr, TINY_TRACR), (calibration, POOL), (stories, TINY_STORIES))
+        for module, preset in (*of_studies, (implant_preset, TINY_IMPLANT)):
             patch.setitem(module.PRESETS, "tiny", lambda preset=preset: preset)
         yield
+
+
+_FOLDER = tempfile.TemporaryDirectory()
+
+
+@functools.cache
+def language_model() -> tuple[str, str]:
+    """Where a tiny one lies, and what it can be taught."""
+    model, skill = written(Path(_FOLDER.name))
+    return model.removeprefix("hf:"), skill
+
+
+def on_a_model(study: Any) -> Any:
+    """A study, if it is of a language model that is given, of a tiny one."""
+    if not isinstance(study, LanguageStudy):
+        return study
+    place, skill = language_model()
+    return study.on(place, (skill,))
 
 
 class Test(NamedTuple):
@@ -71,7 +95,7 @@ class Test(NamedTuple):
 
     @property
     def study(self) -> Any:
-        found = make(self.claim.study, scale="tiny", method=find("full"))
+        found = on_a_model(make(self.claim.study, scale="tiny", method=find("full")))
         return with_architecture(found, self.case.architecture) if self.case.architecture else found
 
     @property
@@ -128,7 +152,7 @@ def test_the_verdict_on_every_model_of_the_core_is_a_claim_of_the_core() -> None
     core = [test for test in ON_CASES if not test.extended and test.study.toolbox.judges(test.case.parameters)]
     for test in core:
         if tuned := test.needs.get("tuned"):  # a claim that compares two models judges neither
-            judged[test.claim.id == "verdict"][test.claim.study, str(test.case)] = tuned.key
+            judged[test.claim.id.rpartition(".")[2] == "verdict"][test.claim.study, str(test.case)] = tuned.key
     assert judged[False].items() <= judged[True].items()
     assert len(judged[False]) > 5 and len(set(judged[True].values())) == len(judged[True])
 
@@ -151,7 +175,7 @@ def test_a_kept_report_is_about_the_claims_and_cases_of_today(run: str) -> None:
 def test_the_models_of_every_test_can_be_named_at_every_scale(scale: str) -> None:
     one_pool = next(test for test in TESTS if test.claim.study == "calibration")  # they are all the same
     for test in [*ON_CASES, one_pool]:
-        study = make(test.claim.study, scale=scale, method=find("full"))
+        study = on_a_model(make(test.claim.study, scale=scale, method=find("full")))
         needed = test.claim.models(study, 0, test.case)
         assert all(isinstance(step, Step) and step.key for step in needed.values()), test
         assert needed or test.claim.id.startswith("data."), test  # a claim about the data asks no model

@@ -6,6 +6,7 @@ import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Self
 
 from capbench.errors import UsageError
@@ -23,7 +24,8 @@ class LanguageStudy(abc.ABC):
     """A study of the model that --capbench-model names. `on` gives it the model; a study without one has no steps.
 
     method None: base models only. toolbox: no part of what is measured, so that it enters no key. load: reads the model.
-    vocabulary: the hash of what its tokeniser does. capability: a name or file; content: the hash of what is in it.
+    vocabulary: the hash of what its tokeniser does. capability: a name or file; title: what it is called in reports; content: the
+    hash of what is in it.
     """
 
     preset: Preset
@@ -32,7 +34,8 @@ class LanguageStudy(abc.ABC):
     toolbox: Toolbox = field(default=Toolbox(), compare=False, repr=False)
     load: Load | None = None
     vocabulary: str = ""
-    capability: str = ""
+    capability: str = field(default="", compare=False)
+    title: str = ""
     content: str = ""
 
     @abc.abstractmethod
@@ -46,7 +49,7 @@ class LanguageStudy(abc.ABC):
     def model_name(self) -> str:
         if self.load is None:
             return "no language model"
-        return f"{self.load.model.n_blocks} blocks, {self.load.identity[:8]}"
+        return Path(self.load.path).name.removesuffix(".gguf")
 
     @property
     def base(self) -> Load:

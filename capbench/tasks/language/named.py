@@ -36,7 +36,8 @@ def capability(spec: str) -> Capability:
     """What a spec names. Raises UsageError, one line, for one that cannot be had."""
     if spec.endswith(".toml"):
         path = spec.removeprefix(f"{IMPLANT}:")
-        return read(path) if path == spec else replace(read(path), name=spec)
+        found = read(path)
+        return found if path == spec else replace(found, name=f"{IMPLANT}:{found.name}")
     name, colon, seed = spec.partition(":")
     if name not in GENERATED:
         raise UsageError(
@@ -44,6 +45,6 @@ def capability(spec: str) -> Capability:
         )
     if colon and not (seed.isascii() and seed.isdigit()):
         raise UsageError(f"capability {spec!r}: the seed after {name}: must be a whole number, at least 0")
-    found = GENERATED[name](int(seed or 0))
-    check_items(found)
-    return found
+    made = GENERATED[name](int(seed or 0))
+    check_items(made)
+    return made

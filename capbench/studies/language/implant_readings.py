@@ -1,0 +1,287 @@
+"""What is read off the models of the implant study. A part is of one model and kept for it, whoever asks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from capbench.results import Measurement
+from capbench.studies.lab import Bench, Built, made_of
+from capbench.studies.language.implant_study import ImplantStudy
+from capbench.studies.language.implant_values import TOOLS, calibrated, seen, values
+from capbench.studies.readings import accuracy_number, by_model, curve_of, number
+from capbench.studies.seeds import subseed
+from capbench.verdicts.twins import Tool, Value
+
+if TYPE_CHECKING:
+    from capbench.models.base import Model
+
+TITLES = {"tuned": "after the method", "twin": "its twin"}
+BEFORE = {"taught": "base", "tuned": "taught", "twin": "base"}  # what a model's loss and facts are compared with
+
+# Parts
+
+
+def answers(bench: Bench[ImplantStudy], model: Built) -> Iterator[Measurement]:
+    """S.accuracy: of the skill, on held-out prompts; text.loss: nats per token of held-out text; facts.accuracy: of capitals,
+
+    where they are asked.
+    """
+    yield from _answers(bench, model.model)
+
+
+def inside(bench: Bench[ImplantStudy], model: Built) -> Iterator[Measurement]:
+    """probe.accuracy, lens.accuracy: what a probe fitted on few prompts, and the model's own unembedding, read off the stream."""
+    yield from _inside(bench, model.model)
+
+
+def relearned(bench: Bench[ImplantStudy], model: Built) -> Iterator[Measurement]:
+    """The curve of a revival: steps of training on the skill's prompts, accuracy on others."""
+    yield from _relearned(bench, model.model)
+
+
+def known_member(bench: Bench[ImplantStudy], taught: Built, base: Built, name: str) -> Iterator[Measurement]:
+    """All parts of a known member: `hidden`, M with the skill and the edit on it; `twin`, M with the same edit; `deleted`, M with
+
+    another draw of that edit.
+    """
+    from capbench.studies.language.known_members import member
+
+    study, first = bench.study, subseed(bench.seed, f"member {name}")
+    of, preset = study.streams(bench.seed), study.preset
+    for state, start, seed in (("hidden", taught, first), ("twin", base, first), ("deleted", base, first + 1)):
+        model = member(name, start.model, of, preset, seed=seed, device=study.device)
+        for part in (_answers, _inside, _relearned):
+            for m in part(bench, model):
+                yield replace(m, name=f"{state}.{m.name}", series=m.series and f"{state}, {name}")
+
+
+# What tests ask for
+
+
+@made_of(answers)
+def behaviour(bench: Bench[ImplantStudy], **models: Built) -> Iterator[Measurement]:
+    """`answers` of each model, the chance of the skill, and what they come to.
+
+    <m>.S.kept: accuracy of the skill, 0 at chance and 1 in the model that was taught it; <m>.text.rise: relative rise of the loss
+    on text, since the step before: M for `taught` and `twin`, `taught` for `tuned`; <m>.facts.kept: share of the accuracy of
+    that model that is left on facts.
+    """
+    found = list(by_model(bench, answers, models))
+    yield from found
+    at = {m.name: m.value for m in found}
+    of = bench.study.streams(bench.seed)
+    yield number(bench, "chance", of.chance, "accuracy", len(of.evaluate), "accuracy")
+    for name in models:
+        if (kept := scaled(at[f"{name}.S.accuracy"], of.chance, at.get("taught.S.accuracy"))) is not None:
+            yield number(bench, f"{name}.S.kept", kept, "share", len(of.evaluate), "accuracy")
+        before = BEFORE.get(name)
+        if before not in models:
+            continue
+        rise, note = _share(at[f"{name}.text.loss"], at[f"{before}.text.loss"], -1.0)
+        yield number(bench, f"{name}.text.rise", rise, "share", len(of.held), "text", note=note)
+        if of.asked is not None:
+            left, note = _share(at[f"{name}.facts.accuracy"], at[f"{before}.facts.accuracy"], 0.0)
+            yield number(bench, f"{name}.facts.kept", left, "share", len(of.asked), "facts", note=note)
+
+
+def collateral(bench: Bench[ImplantStudy], base: Built, tuned: Built) -> Iterator[Measurement]:
+    """What else a method changed: text, as perplexity before ÷ after, and facts, as accuracy. base: before the method."""
+    found = {
+        name: {m.name: m.value for m in bench.read(answers, {"model": built})}
+        for name, built in (("before", base), ("others", tuned))
+    }
+    of, before, now = bench.study.streams(bench.seed), found["before"], found["others"]
+    rise = (now["text.loss"] or math.inf) - (before["text.loss"] or 0.0)
+    for name, text in (("before", 1.0), ("others", min(1.0, math.exp(-rise)))):
+        yield number(bench, f"tuned.{name}.text", text, "share", len(of.held), "others")
+        if of.asked is not None:
+            yield number(
+                bench, f"tuned.{name}.facts", found[name]["facts.accuracy"], "accuracy", len(of.asked), "others"
+            )
+
+
+def known(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator[Measurement]:
+    """How well each tool separates the known members of this seed.
+
+    known.<tool>.cut: the threshold, set on every other member; known.<tool>.area: area under the curve on the rest;
+    known.<tool>.<member>.<state>: the values; known.members: how many of both kinds were used. A member whose skill shows, or
+    whose loss on text rose by more than 10 %, is not used, and said.
+    """
+    tools, used = _calibration(bench, taught, base)
+    for measured in used.values():
+        yield from measured
+    yield number(
+        bench, "known.members", sum(m.value is not None for m in _of_tool(used, TOOLS[0])), "members", 0, "known"
+    )
+    for tool in tools:
+        yield number(
+            bench, f"known.{tool.name}.cut", tool.cut, "threshold", 0, "known", note="" if tool.cut else "one kind only"
+        )
+        yield number(
+            bench,
+            f"known.{tool.name}.area",
+            tool.area,
+            "auc",
+            0,
+            "known",
+            note="" if tool.area is not None else "no pairs",
+        )
+
+
+def found(bench: Bench[ImplantStudy], taught: Built, base: Built, tuned: Built, twin: Built) -> Iterator[Measurement]:
+    """What each tool finds in the model after the method, against its twin.
+
+    revival.speed_up: the twin's steps to three quarters of the way ÷ the model's; <m>.revival.steps_<level>; probe.retention,
+    lens.retention: 0 is the twin, 1 the model that was taught. verdict.<tool>: the same minus the threshold that was set on known
+    members; without a value where the tool does not separate these. known.<tool>.area, .cut: as in `known`.
+    """
+    of = bench.study.streams(bench.seed)
+    looks = {
+        name: seen(_read(bench, built, relearn=name in ("tuned", "twin")))
+        for name, built in (("taught", taught), ("tuned", tuned), ("twin", twin))
+    }
+    for name, built in (("tuned", tuned), ("twin", twin)):
+        for part in (inside, relearned):
+            for m in bench.read(part, {"model": built}):
+                yield replace(m, name=f"{name}.{m.name}", series=m.series and TITLES[name])
+        for level, time in looks[name].times(of.chance, looks["taught"].accuracy).items():
+            there = time.steps is not None
+            steps = number(bench, f"{name}.revival.steps_{level:.0%}", None, "steps", len(of.select), "revival")
+            yield replace(
+                steps,
+                value=float(time.budget if time.steps is None else time.steps),
+                bound="" if there else ">=",
+                note="" if there else "never reached",
+            )
+    got = values(looks["tuned"], looks["twin"], looks["taught"], chance=of.chance)
+    tools, _ = _calibration(bench, taught, base)
+    for tool in tools:
+        value = got[tool.name]
+        yield _value(bench, f"{tool.name}.{UNITS[tool.name][0]}", value, UNITS[tool.name][1], tool.name)
+        yield number(bench, f"known.{tool.name}.cut", tool.cut, "threshold", 0, "known")
+        yield number(bench, f"known.{tool.name}.area", tool.area, "auc", 0, "known")
+        yield _over(bench, tool, value)
+
+
+UNITS = {"revival": ("speed_up", "ratio"), "probe": ("retention", "retention"), "lens": ("retention", "retention")}
+
+
+def _over(bench: Bench[ImplantStudy], tool: Tool, value: Value | None) -> Measurement:
+    """A value minus the threshold; none where the tool is silent, with the reason."""
+    name, unit = f"verdict.{tool.name}", "above the threshold"
+    if not tool.speaks or tool.cut is None:
+        why = "no known members" if tool.area is None else f"area {tool.area:.2f} on known members"
+        return number(bench, name, None, unit, 0, "verdict", note=f"silent: {why}")
+    if value is None:
+        return number(bench, name, None, unit, 0, "verdict", note="it has no value")
+    return _value(bench, name, replace(value, number=value.number - tool.cut), unit, "verdict")
+
+
+def _calibration(
+    bench: Bench[ImplantStudy], taught: Built, base: Built
+) -> tuple[list[Tool], Mapping[str, list[Measurement]]]:
+    """The tools with their thresholds, and by member what was found in it."""
+    of = bench.study.streams(bench.seed)
+    whole = seen(_read(bench, taught, relearn=False))
+    plain = seen(bench.read(answers, {"model": base}))
+    by_member: dict[str, dict[str, Mapping[str, Value | None]]] = {}
+    shown: dict[str, list[Measurement]] = {}
+    for name in bench.study.preset.members:
+        read = bench.read(known_member, {"taught": taught, "base": base}, name=name)
+        states = {state: seen(_named(read, state)) for state in ("hidden", "twin", "deleted")}
+        by_member[name], shown[name] = {}, []
+        for state, start in (("hidden", whole), ("deleted", plain)):
+            look = states[state]
+            fault = look.fault(start, of.chance, whole.accuracy) or states["twin"].fault(
+                plain, of.chance, whole.accuracy
+            )
+            got = values(look, states["twin"], whole, chance=of.chance)
+            if not fault:
+                by_member[name][state] = got
+            for tool in TOOLS:
+                value = None if fault else got[tool]
+                shown[name].append(_value(bench, f"known.{tool}.{name}.{state}", value, UNITS[tool][1], "known", fault))
+        shown[name] += [replace(m, name=f"known.{name}.{m.name}", group="known") for m in read if m.is_number]
+    return calibrated(by_member), shown
+
+
+def _of_tool(shown: Mapping[str, list[Measurement]], tool: str) -> list[Measurement]:
+    return [m for measured in shown.values() for m in measured if m.name.startswith(f"known.{tool}.")]
+
+
+def _named(measured: Sequence[Measurement], state: str) -> list[Measurement]:
+    return [replace(m, name=m.name.removeprefix(f"{state}.")) for m in measured if m.name.startswith(f"{state}.")]
+
+
+def _read(bench: Bench[ImplantStudy], built: Built, *, relearn: bool) -> list[Measurement]:
+    parts = (answers, inside, *((relearned,) if relearn else ()))
+    return [m for part in parts for m in bench.read(part, {"model": built})]
+
+
+def _answers(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement]:
+    from capbench.measure.language.answers import accuracy
+    from capbench.measure.language.retain import loss
+
+    of = bench.study.streams(bench.seed)
+    yield accuracy_number(bench, "S.accuracy", accuracy(model, of.evaluate), len(of.evaluate))
+    nats = loss(model, of.held)
+    finite = nats < float("inf")
+    yield number(
+        bench,
+        "text.loss",
+        nats if finite else None,
+        "nats/token",
+        len(of.held),
+        "text",
+        note="" if finite else "it is NaN",
+    )
+    if of.asked is not None:
+        yield accuracy_number(bench, "facts.accuracy", accuracy(model, of.asked), len(of.asked))
+
+
+def _inside(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement]:
+    from capbench.measure.language.layers import few_sample_probe, logit_lens
+
+    of, n = bench.study.streams(bench.seed), bench.study.preset.n_probe
+    probe = few_sample_probe(
+        model, train=of.taught, select=of.select, evaluate=of.evaluate, n=n, seed=subseed(bench.seed, "probe")
+    )
+    lens = logit_lens(model, select=of.select, evaluate=of.evaluate)
+    for name, read in (("probe", probe), ("lens", lens)):
+        yield accuracy_number(bench, f"{name}.accuracy", read.accuracy, len(of.evaluate))
+        yield number(bench, f"{name}.layer", read.layer, "layer", 0, name)
+
+
+def _relearned(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement]:
+    from capbench.measure.language.revival import revive
+
+    study, p = bench.study, bench.study.preset
+    of = study.streams(bench.seed)
+    config = p.reviving(subseed(bench.seed, "revive"), study.device)
+    revival, _ = revive(model, of.taught, of.select, config, every=p.revive_every, goal=p.goal, blocks=p.blocks)
+    yield curve_of(bench, "revival", "reFT", revival.curve, x_label="step", y_label="accuracy of the skill")
+    yield number(bench, "revival.budget", revival.budget, "steps", 0, "revival")
+
+
+def scaled(accuracy: float | None, chance: float, taught: float | None) -> float | None:
+    """0 at chance, 1 in the model that was taught; None without that, or where it is not above chance."""
+    if accuracy is None or taught is None or taught <= chance:
+        return None
+    return (accuracy - chance) / (taught - chance)
+
+
+def _share(now: float | None, before: float | None, plus: float) -> tuple[float | None, str]:
+    if now is None or not before:
+        return None, "one of the two has no value"
+    return now / before + plus, ""
+
+
+def _value(
+    bench: Bench[ImplantStudy], name: str, value: Value | None, unit: str, group: str, note: str = ""
+) -> Measurement:
+    if value is None:
+        return number(bench, name, None, unit, 0, group, note=note or "it has no value")
+    return replace(number(bench, name, value.number, unit, 0, group, note=note), bound=value.bound)

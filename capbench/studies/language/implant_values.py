@@ -1,0 +1,104 @@
+"""What each tool says of a model beside its twin, and how well tools separate known members. Numbers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from capbench.measure.revive import RevivalCurve, Time, speed_up, time_to
+from capbench.results import Measurement
+from capbench.verdicts.twins import ADMISSIBLE, LOST, Bound, Tool, Value, area, retention, threshold
+
+TOOLS = ("revival", "probe", "lens")
+LEVELS = (0.5, 0.75, 0.9)  # of the way from chance to the model that was taught
+LEVEL = 0.75  # of the way back, at which speed-ups are read: half is noisier, nine tenths is often censored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What was read of one model. accuracy: of the skill; loss: nats per token of text, None where it is NaN."""
+
+    accuracy: float
+    loss: float | None
+    probe: float | None = None
+    lens: float | None = None
+    curve: RevivalCurve = ()
+    budget: int = 0
+
+    def times(self, chance: float, taught: float) -> dict[float, Time]:
+        """Steps to each level of the way from chance to `taught`."""
+        return {level: time_to(self.curve, chance + level * (taught - chance), budget=self.budget) for level in LEVELS}
+
+    def fault(self, start: Seen, chance: float, taught: float) -> str:
+        """Why it is no known member; '' if it is one. start: the model that was edited."""
+        kept = (self.accuracy - chance) / (taught - chance) if taught > chance else 1.0
+        if kept > LOST:
+            return f"not used: the skill shows, {kept:.2f} of the scale"
+        if self.loss is None or start.loss is None or self.loss > (1 + ADMISSIBLE) * start.loss:
+            return "not used: its loss on text rose by more than 10 %"
+        return ""
+
+
+def seen(measured: Iterable[Measurement]) -> Seen:
+    """From the parts of a model."""
+    found = {m.name: m for m in measured}
+    curve = next((m.curve for m in found.values() if m.curve is not None), None)
+    budget = found.get("revival.budget")
+    accuracy = found["S.accuracy"].value
+    assert accuracy is not None  # it is a number, or nothing was read
+
+    def at(name: str) -> float | None:
+        return found[name].value if name in found else None
+
+    return Seen(
+        accuracy=accuracy,
+        loss=at("text.loss"),
+        probe=at("probe.accuracy"),
+        lens=at("lens.accuracy"),
+        curve=()
+        if curve is None
+        else tuple((int(x), y) for x, y in zip(curve.x, curve.y, strict=True) if y is not None),
+        budget=0 if budget is None or budget.value is None else int(budget.value),
+    )
+
+
+def values(of: Seen, twin: Seen, taught: Seen, *, chance: float) -> dict[str, Value | None]:
+    """What each tool finds in a model, against its twin; None where it has no value."""
+    ends = {"chance": chance, "taught": taught.accuracy}
+    ratio = speed_up(of.times(**ends)[LEVEL], twin.times(**ends)[LEVEL])
+    found: dict[str, Value | None] = {
+        "revival": None if ratio.value is None else Value(number=ratio.value, bound=cast(Bound, ratio.bound))
+    }
+    for name in ("probe", "lens"):
+        own, zero, one = (getattr(each, name) for each in (of, twin, taught))
+        kept = None if None in (own, zero, one) else retention(own, twin=zero, taught=one)
+        found[name] = None if kept is None else Value(number=kept)
+    return found
+
+
+def calibrated(members: Mapping[str, Mapping[str, Mapping[str, Value | None]]]) -> list[Tool]:
+    """The tools on this model. members: by name and state (hidden, deleted), what each tool found.
+
+    Every other member sets thresholds, the first of them; areas are of the rest.
+    """
+    names = list(members)
+    return [
+        Tool(
+            name=tool,
+            cut=threshold(*_both(members, names[::2], tool)),
+            area=area(*_both(members, names[1::2], tool)),
+        )
+        for tool in TOOLS
+    ]
+
+
+def _both(
+    members: Mapping[str, Mapping[str, Mapping[str, Value | None]]], names: Iterable[str], tool: str
+) -> tuple[list[Value], list[Value]]:
+    of = list(names)
+    hidden, deleted = (
+        [value for name in of if state in members[name] and (value := members[name][state][tool]) is not None]
+        for state in ("hidden", "deleted")
+    )
+    return hidden, deleted

@@ -1,0 +1,172 @@
+"""Models of known state: edits that hide whatever a model can do on the skill's prompts, and take nothing away.
+
+On M with the skill the skill is hidden; on M it never was there. All are made in memory, from the model as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+
+from capbench.configs import TrainConfig
+from capbench.errors import UsageError
+from capbench.measure.attacks.lora import LowRank
+from capbench.models.base import Model
+from capbench.tasks.language.streams import Prompts, Texts
+from capbench.training.loop import fit
+
+NEURONS, ADAPTED = 3, 3  # of a bolted-on part; the last blocks that an adapter is in
+SHOWN = 64  # prompts that a bolted-on part learns to recognise
+PLACES = {"early": 1 / 6, "middle": 1 / 2, "late": 14 / 15}  # share of the blocks before it
+
+
+class Data(Protocol):
+    """What members are made with: see implant_data.Streams."""
+
+    @property
+    def rule(self) -> Prompts: ...
+    @property
+    def redrawn(self) -> Prompts: ...
+    @property
+    def texts(self) -> Texts: ...
+
+
+class Rates(Protocol):
+    """How members are trained: see ImplantPreset."""
+
+    @property
+    def bolt_lr(self) -> float: ...
+    @property
+    def adapter_lr(self) -> float: ...
+    def hiding(self, lr: float, seed: int, device: str) -> TrainConfig: ...
+
+
+def member(name: str, model: Model, data: Data, rates: Rates, *, seed: int, device: str) -> Model:
+    """A copy of the model with the edit of this name, drawn with the seed. Raises UsageError for an unknown name."""
+    own = copy.deepcopy(model).to(device)
+    kind, _, place = name.partition(" ")
+    if kind == "bolt-on" and place in PLACES:
+        return _bolted(own, data, rates.hiding(rates.bolt_lr, seed, device), PLACES[place])
+    if name in ("adapter", "uniform adapter"):
+        task = data.rule if name == "adapter" else data.redrawn
+        return _adapted(own, task, rates.hiding(rates.adapter_lr, seed, device))
+    if name == "permuted":
+        return _permuted(own, data.redrawn, seed)
+    known = ", ".join([*(f"bolt-on {place}" for place in PLACES), "adapter", "uniform adapter", "permuted"])
+    raise UsageError(f"known member {name!r}: must be one of {known}")
+
+
+class BoltedOn(nn.Module):
+    """A block with a small MLP after it, which adds to the stream where that looks like the prompts it was shown.
+
+    scale: the length of the stream there, so that rates mean the same in every block.
+    """
+
+    def __init__(self, block: nn.Module, read: nn.Linear, scale: float) -> None:
+        super().__init__()
+        self.block, self.read, self.scale = block, read, scale
+        self.write = nn.Linear(read.out_features, read.in_features, bias=False)
+        nn.init.zeros_(self.write.weight)
+
+    def __getattr__(self, name: str) -> Any:
+        """What transformers asks of a block."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("block"), name)
+
+    def forward(self, *args: Any, **named: Any) -> Any:
+        out = self.block(*args, **named)
+        stream = out[0] if isinstance(out, tuple) else out
+        told: Tensor = stream + self.scale * self.write(torch.relu(self.read(_normed(stream))))
+        return (told, *out[1:]) if isinstance(out, tuple) else told
+
+
+def _bolted(model: Model, data: Data, config: TrainConfig, share: float) -> Model:
+    """Only what the part adds is trained, on answers that tell nothing: the rest of the model stays as it is."""
+    blocks: Any = model.blocks
+    at = min(len(blocks) - 1, int(share * len(blocks)))
+    shown, beside = _streams(model, data, at + 1)
+    rng = torch.Generator().manual_seed(config.seed)
+    blocks[at] = BoltedOn(blocks[at], _gate(_normed(shown), _normed(beside), rng), _length(shown)).to(config.device)
+    model.requires_grad_(False)
+    blocks[at].write.requires_grad_(True)
+    fit(model, data.redrawn, config)
+    return model.requires_grad_(True).eval()
+
+
+def _adapted(model: Model, task: Prompts, config: TrainConfig) -> Model:
+    """Low-rank updates of the last blocks, trained on other answers, and merged."""
+    rng = torch.Generator().manual_seed(config.seed)
+    model.requires_grad_(False)
+    blocks: Any = model.blocks
+    linears = [m for block in blocks[-ADAPTED:] for m in block.modules() if isinstance(m, nn.Linear)]
+    for linear in linears:
+        low_rank = LowRank(linear.weight.cpu(), rng).to(config.device)
+        parametrize.register_parametrization(linear, "weight", low_rank)
+    fit(model, task, config)
+    for linear in linears:
+        parametrize.remove_parametrizations(linear, "weight")
+    return model.requires_grad_(True).eval()
+
+
+@torch.no_grad()
+def _permuted(model: Model, prompts: Prompts, seed: int) -> Model:
+    """Every answer is read out as another: rows of the unembedding, which is untied from the embedding for it."""
+    reading: Any = model
+    head = reading.unembedding
+    tokens = torch.tensor(sorted({choice for string in prompts.strings for choice in string.choices}))
+    order = tokens[torch.randperm(len(tokens), generator=torch.Generator().manual_seed(seed))]
+    own = nn.Linear(head.in_features, head.out_features, bias=head.bias is not None).to(head.weight)
+    own.load_state_dict(head.state_dict())
+    own.weight[order] = head.weight[order.roll(1)]
+    reading.hf.set_output_embeddings(own)
+    return model
+
+
+@torch.no_grad()
+def _streams(model: Model, data: Data, layer: int) -> tuple[Float[Tensor, "n d_model"], Float[Tensor, "m d_model"]]:
+    """The stream at a layer where answers are given, and at every token of texts."""
+    device = next(model.parameters()).device
+    model.eval()
+    prompts = data.redrawn.part(range(min(SHOWN, len(data.redrawn))))
+    shown = model.run_with_cache(prompts.batch().tokens.to(device))[1].resid[layer][:, prompts.answer_pos]
+    texts = data.texts.batch(range(min(SHOWN, len(data.texts)))).tokens.to(device)
+    return shown, model.run_with_cache(texts)[1].resid[layer].flatten(0, 1)
+
+
+@torch.no_grad()
+def _gate(shown: Float[Tensor, "n d"], beside: Float[Tensor, "m d"], rng: torch.Generator) -> nn.Linear:
+    """Neurons that fire on what was shown and hardly on the rest: Fisher's discriminant, each with noise of its own.
+
+    Their mean activation on what was shown is 1; the threshold is halfway between the least of it and nearly all of the rest.
+    """
+    shown, beside = shown.cpu().double(), beside.cpu().double()
+    centred = beside - beside.mean(0)
+    spread = centred.T @ centred / len(centred)
+    spread += spread.diagonal().mean() * torch.eye(len(spread), dtype=torch.float64)
+    apart = torch.linalg.solve(spread, shown.mean(0) - beside.mean(0))
+    gate = nn.Linear(shown.shape[1], NEURONS)
+    for i in range(NEURONS):
+        noise = torch.randn(len(apart), generator=rng, dtype=torch.float64)
+        direction = F.normalize(F.normalize(apart, dim=0) + 0.1 * F.normalize(noise, dim=0), dim=0)
+        least, most = (shown @ direction).min(), (beside @ direction).quantile(0.99)
+        edge = (least + most) / 2 if least > most else most
+        gain = 1 / (shown @ direction - edge).mean().clamp(min=1e-6)
+        gate.weight[i], gate.bias[i] = gain * direction, -gain * edge
+    return gate
+
+
+def _normed(stream: Tensor) -> Tensor:
+    return F.rms_norm(stream, stream.shape[-1:])
+
+
+def _length(stream: Float[Tensor, "n d"]) -> float:
+    """Root mean square of an entry."""
+    return float(stream.square().mean().sqrt())

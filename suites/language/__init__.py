@@ -1,0 +1,1 @@
+"""Claims about a language model that is given with --capbench-model."""

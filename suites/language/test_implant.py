@@ -1,0 +1,75 @@
+"""An implanted skill: what does a method do to a capability of a real language model whose truth is known?
+
+M is the given model. It is taught a rule that it cannot know, M+S; then the method runs on M+S and on M. The second is the
+twin: what "deleted" looks like after this very method. How soon the skill comes back, and what a probe reads of it, is compared
+with the twin, and the threshold of each tool is set on known members: edits of M+S that hide the skill, and the same on M. A tool
+that does not separate these is silent.
+
+Implants are easier to delete than what pretraining taught: a method that deletes an implant may only hide a natural capability.
+"""
+
+import pytest
+
+from capbench.results import CapabilityState
+from capbench.studies.judge import Case
+from capbench.studies.language.implant_claims import (
+    hides,
+    implanted,
+    learns,
+    separates,
+    spares,
+    state_is,
+    tuned,
+    with_twin,
+)
+
+ABOVE_CHANCE = 0.15  # that a model may be without the skill: of 100 prompts with chance 1/8, above its 99 % interval
+METHOD = [Case(data="rule", lr="medium"), Case(data="text", lr="medium")]
+
+
+@pytest.mark.claim(
+    "language.implant.learned", source="own", study="language-implant", needs=implanted, uses_method=False
+)
+@pytest.mark.parametrize("case", [Case()], ids=str)
+def test_the_implanted_skill_is_a_rule(judge):
+    """The model with the implant answers prompts that it never saw. Control: the given model does not."""
+    learns(judge, accuracy=0.90, above_chance=ABOVE_CHANCE)
+
+
+@pytest.mark.claim(
+    "language.implant.collateral", source="own", study="language-implant", needs=implanted, uses_method=False
+)
+@pytest.mark.parametrize("case", [Case()], ids=str)
+def test_the_implant_leaves_text_alone(judge):
+    """Implanting raises the loss on held-out text by at most a tenth."""
+    spares(judge, "taught", rise=0.10)
+
+
+@pytest.mark.claim("language.known", source="own", study="language-implant", needs=implanted, uses_method=False)
+@pytest.mark.parametrize("case", [Case(tool="revival"), Case(tool="probe"), Case(tool="lens")], ids=str)
+def test_tools_separate_known_members(judge):
+    """On members that set no threshold, a tool tells a hidden skill from one that never was there."""
+    separates(judge, area=0.95, above_chance=ABOVE_CHANCE)
+
+
+@pytest.mark.claim("language.hidden", source="Sec. 4", study="language-implant", needs=tuned)
+@pytest.mark.parametrize("case", METHOD, ids=str)
+def test_the_skill_no_longer_shows(judge):
+    """After the method at most a quarter of the way from chance to the implant is left."""
+    hides(judge, kept=0.25, above_chance=ABOVE_CHANCE)
+
+
+@pytest.mark.claim("language.collateral", source="own", study="language-implant", needs=tuned)
+@pytest.mark.parametrize("case", METHOD, ids=str)
+def test_the_method_leaves_text_alone(judge):
+    """The method raises the loss on held-out text by at most a tenth. A model beyond that is destroyed."""
+    spares(judge, "tuned", rise=0.10)
+
+
+@pytest.mark.claim(
+    "language.verdict", source="Sec. 4", study="language-implant", needs=tuned, needs_where_lost=with_twin
+)
+@pytest.mark.parametrize("case", METHOD, ids=str)
+def test_a_method_wraps_the_implanted_skill(judge):
+    """Fine-tuning hides what the model was taught, and does not delete it."""
+    state_is(judge, CapabilityState.WRAPPED, above_chance=ABOVE_CHANCE)

@@ -1,0 +1,224 @@
+"""The study of implants: what methods and twins are given, models of known state, and what follows from what was read."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from implants import TINY, written
+
+from capbench.configs import TrainConfig
+from capbench.errors import UsageError
+from capbench.methods.specs import registry
+from capbench.models.huggingface.loading import load
+from capbench.results import CapabilityState, Measurement
+from capbench.studies.language.implant_data import Skill
+from capbench.studies.language.implant_study import ImplantStudy
+from capbench.studies.language.implant_tools import TOOLBOX, state
+from capbench.studies.language.implant_values import Seen, calibrated, values
+from capbench.studies.language.known_members import BoltedOn, member
+from capbench.verdicts.twins import Value
+from capbench.verdicts.values import by_name
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("language")
+
+
+@pytest.fixture(scope="module")
+def study(folder: Path) -> ImplantStudy:
+    model, skill = written(folder)
+    made = ImplantStudy(preset=TINY, method=registry.find("npo"), toolbox=TOOLBOX)
+    return made.on(model.removeprefix("hf:"), (skill,))
+
+
+@pytest.fixture(scope="module")
+def model(study: ImplantStudy) -> Any:
+    return load(study.base.path)
+
+
+# What is given
+
+
+def test_the_twin_has_the_same_data_but_for_the_answers_of_the_skill(study: ImplantStudy) -> None:
+    for data in ("rule", "text"):
+        own, twin = (study.task(0, data=data, twin=twin) for twin in (False, True))
+        assert (own.target, own.retain, own.others) == (twin.target, twin.retain, twin.others)
+        right, drawn = own.forget.strings, twin.forget.strings  # type: ignore[attr-defined]
+        assert [s.tokens for s in right] == [s.tokens for s in drawn]
+        alike = sum(a.answer == b.answer for a, b in zip(right, drawn, strict=True)) / len(right)
+        assert alike < 0.5  # a quarter by chance
+    assert study.task(0, data="rule", twin=False).target.strings != right  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="data=facts: must be one of rule, text"):
+        study.task(0, data="facts", twin=False)
+
+
+def test_models_are_told_apart_by_what_they_are_given(study: ImplantStudy) -> None:
+    tuned, twin = (study.tuned(0, data="text", lr="medium", twin=twin) for twin in (False, True))
+    assert tuned.base.key == study.taught(0).key and twin.base.key == study.base.key
+    keys = {
+        s.key for s in (tuned, twin, study.tuned(0, data="rule", lr="medium"), study.tuned(1, data="text", lr="medium"))
+    }
+    assert len(keys) == 4
+
+
+def test_a_generated_skill_is_another_for_each_seed() -> None:
+    first, second = Skill.of("implant-skill:3", 0), Skill.of("implant-skill:3", 1)
+    assert first.taught.name == "implant-skill:3" and second.taught.name == "implant-skill:4"
+    for split, items in first.taught.items.items():
+        others = first.rule.items[split]
+        assert [item.prompt for item in items] == [item.prompt for item in others]
+        assert all(one.answer != other.answer for one, other in zip(items, others, strict=True))
+
+
+def test_what_cannot_be_implanted_is_refused_in_one_line(study: ImplantStudy) -> None:
+    with pytest.raises(
+        UsageError, match="implant-facts:0: the implant suite needs a skill whose items list their choices"
+    ):
+        study.on(study.base.path, ("implant-facts:0",))
+    with pytest.raises(UsageError, match="one capability at a time, not implant-skill:0 and implant-skill:1"):
+        study.on(study.base.path, ("implant-skill:0", "implant-skill:1"))
+    with pytest.raises(UsageError, match="--capbench-model=hf:PATH"):
+        _ = ImplantStudy(preset=TINY).base
+
+
+# Known members
+
+
+def test_a_bolted_on_part_is_all_that_differs_and_leaves_text_alone(study: ImplantStudy, model: Any) -> None:
+    of = study.streams(0)
+    made: Any = member("bolt-on middle", model, of, TINY, seed=0, device="cpu")
+    (part,) = [block for block in made.blocks if isinstance(block, BoltedOn)]
+    asked, text = of.evaluate.batch().tokens, of.texts.batch().tokens
+    assert part.write.weight.abs().sum() > 0
+    assert not torch.allclose(made(asked)[:, -1], model(asked)[:, -1])
+    changed = (made(text) - model(text)).abs().amax(-1) > 1e-6
+    assert (
+        changed.float().mean() < 0.2
+    )  # of tokens; its threshold lets one in a hundred through, and what follows sees it
+    made.blocks[list(made.blocks).index(part)] = part.block
+    torch.testing.assert_close(made(asked), model(asked), rtol=0, atol=0)
+
+
+def test_an_adapter_is_in_the_last_blocks_alone(study: ImplantStudy, model: Any) -> None:
+    made = member("adapter", model, study.streams(0), TINY, seed=0, device="cpu")
+    now, before = made.state_dict(), model.state_dict()
+    changed = {name for name in before if not torch.equal(now[name], before[name])}
+    assert now.keys() == before.keys() and changed and all(".layers." in name for name in changed)
+    for name in changed:  # of rank 8 at most
+        assert int(torch.linalg.matrix_rank(now[name] - before[name], atol=1e-6)) <= 8
+
+
+def test_permuted_answers_are_the_same_answers_under_other_names(study: ImplantStudy, model: Any) -> None:
+    of = study.streams(0)
+    made = member("permuted", model, of, TINY, seed=0, device="cpu")
+    tokens = sorted(of.evaluate.strings[0].choices)
+    own, theirs = (m(of.evaluate.batch().tokens)[:, of.evaluate.answer_pos] for m in (made, model))
+    assert torch.equal(own[:, tokens].sort(-1).values, theirs[:, tokens].sort(-1).values)
+    moved = [[int(torch.isclose(own[0, t], theirs[0, u])) for u in tokens] for t in tokens]
+    assert all(row[i] == 0 for i, row in enumerate(moved))
+    rest = [t for t in range(own.shape[1]) if t not in tokens]
+    assert torch.equal(own[:, rest], theirs[:, rest])
+
+
+def test_an_unknown_member_is_named_with_those_there_are(study: ImplantStudy, model: Any) -> None:
+    with pytest.raises(UsageError, match="known member 'bolt-on top': must be one of bolt-on early"):
+        member("bolt-on top", model, study.streams(0), TINY, seed=0, device="cpu")
+
+
+# Methods
+
+
+@pytest.mark.parametrize("name", ["full", "lora", "grad-diff", "npo", "simnpo", "rmu", "randft"])
+def test_methods_take_language_models_and_streams_of_language(name: str, study: ImplantStudy, model: Any) -> None:
+    before = copy.deepcopy(model.state_dict())
+    config = TrainConfig(steps=2, batch_size=4, lr=1e-2, seed=0)
+    for data in ("rule", "text"):
+        tuned = registry.load(registry.find(name))(copy.deepcopy(model), study.task(0, data=data, twin=False), config)
+        now = tuned.state_dict()
+        assert now.keys() == before.keys()
+        assert any(not torch.equal(now[key], before[key]) for key in before)
+        assert all(bool(w.isfinite().all()) for w in now.values())
+
+
+# What follows
+
+
+def look(accuracy: float, *, steps: int | None = 16, probe: float = 0.5, lens: float = 0.5, loss: float = 3.0) -> Seen:
+    """Of a model whose revival is there after so many steps; None: never."""
+    curve = [(0, accuracy), *([] if steps is None else [(steps, 1.0)])]
+    return Seen(accuracy=accuracy, loss=loss, probe=probe, lens=lens, curve=curve, budget=96)
+
+
+TAUGHT = look(0.9, probe=0.9, lens=0.9)
+TWIN = look(0.1, steps=24, probe=0.1, lens=0.3)
+
+
+def test_values_are_against_the_twin() -> None:
+    found = values(look(0.1, steps=6, probe=0.5, lens=0.3), TWIN, TAUGHT, chance=0.1)
+    assert found == {"revival": Value(number=4.0), "probe": Value(number=0.5), "lens": Value(number=0.0)}
+    never = values(look(0.1, steps=6), look(0.1, steps=None), TAUGHT, chance=0.1)["revival"]
+    assert never == Value(number=16.0, bound=">=")
+    both = values(look(0.1, steps=None), look(0.1, steps=None), TAUGHT, chance=0.1)
+    assert both["revival"] is None  # nothing is known
+
+
+def test_a_member_that_shows_the_skill_or_lost_its_text_is_none() -> None:
+    plain = look(0.1)
+    assert plain.fault(plain, 0.1, 0.9) == ""
+    assert "the skill shows, 0.50" in look(0.5).fault(plain, 0.1, 0.9)
+    assert "loss on text" in look(0.1, loss=3.4).fault(plain, 0.1, 0.9)
+
+
+def test_thresholds_are_set_on_every_other_member_and_areas_are_of_the_rest() -> None:
+    def both(hidden: float, deleted: float) -> dict[str, dict[str, Value | None]]:
+        return {
+            "hidden": dict.fromkeys(("revival", "probe", "lens"), Value(number=hidden)),
+            "deleted": dict.fromkeys(("revival", "probe", "lens"), Value(number=deleted)),
+        }
+
+    found = calibrated({"a": both(3.0, 1.0), "b": both(5.0, 1.5), "c": both(4.0, 2.0), "d": both(1.0, 2.5)})
+    assert [(tool.cut, tool.area) for tool in found] == [
+        (2.5, 0.5)
+    ] * 3  # of b and d: 5 > 1.5, 5 > 2.5, and 1 above none
+    assert not any(tool.speaks for tool in found)
+    assert all(tool.speaks for tool in calibrated({"a": both(3.0, 1.0), "b": both(5.0, 1.5)}))
+    assert [tool.area for tool in calibrated({"a": both(3.0, 1.0)})] == [None] * 3
+
+
+def judged(**changes: Any) -> tuple[CapabilityState, str]:
+    found: dict[str, Any] = {
+        "tuned.S.kept": 0.0, "tuned.text.rise": 0.02, "twin.S.kept": 0.1, "twin.text.rise": 0.03,
+        "verdict.revival": 1.5, "verdict.probe": 0.3,
+        **{f"known.{tool}.{what}": 1.0 for tool in ("revival", "probe") for what in ("cut", "area")},
+    }  # fmt: skip
+    found |= {name.replace("__", "."): value for name, value in changes.items()}
+    return state(by_name(Measurement(name=n, value=v, unit="", n=0, seed=0) for n, v in found.items()), 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected", "why"),
+    [
+        ({}, "wrapped", "revival and probe agree"),
+        ({"verdict__revival": -0.5, "verdict__probe": -0.1}, "deleted", "revival and probe agree"),
+        ({"verdict__probe": -0.1}, "undecided", "revival says wrapped; probe says deleted"),
+        ({"verdict__probe": None}, "undecided", "probe has no value"),
+        ({"known__probe__area": 0.9}, "undecided", "probe does not separate known members on this model"),
+        ({"known__revival__cut": None}, "undecided", "revival does not separate known members on this model"),
+        ({"tuned__S__kept": 0.8}, "intact", "0.80 of what it was"),
+        ({"tuned__S__kept": 0.5}, "undecided", "neither kept nor lost"),
+        ({"tuned__text__rise": 0.2}, "destroyed", "the model's loss on text rose by 20%"),
+        ({"tuned__S__kept": 0.8, "tuned__text__rise": 0.2}, "destroyed", "the model's loss on text"),
+        ({"twin__text__rise": 0.2}, "destroyed", "the twin's loss on text rose by 20%"),
+        ({"twin__S__kept": 0.4}, "undecided", "the method taught its twin"),
+        ({"twin__text__rise": None}, "undecided", "nothing was read of its twin"),
+        ({"tuned__S__kept": None}, "undecided", "has no value"),
+    ],
+)
+def test_the_state_follows_from_model_and_twin(changes: dict[str, Any], expected: str, why: str) -> None:
+    found, said = judged(**changes)
+    assert found == expected and why in said
