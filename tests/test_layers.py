@@ -24,11 +24,17 @@ LAYERS = (
     ("pipeline", "compare"),
     ("studies", "checkpoints", "zoo"),
     ("variants", "check"),
-    ("fidelity", "session"),
+    ("fidelity", "mapping", "session"),
     ("plugin", "cli"),
 )
 # Within one layer, modules of different names know nothing of each other, but for these.
-BESIDE = {("configs", "errors"), ("methods", "measure"), ("fidelity", "session"), ("cli", "plugin")}
+BESIDE = {
+    ("configs", "errors"),
+    ("methods", "measure"),
+    ("fidelity", "session"),
+    ("mapping", "session"),
+    ("cli", "plugin"),
+}
 # What each may use at most, where the order alone would allow more.
 ONLY = {
     "measure": {"measure", "models", "tasks", "training", "results", "errors", "configs"},

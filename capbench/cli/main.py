@@ -21,6 +21,7 @@ from capbench.cli import (
     fidelity,
     leaderboard,
     list_runs,
+    mapping,
     plan,
     priors,
     show,
@@ -32,7 +33,7 @@ from capbench.session.options.given import unknown_words
 
 # In the order of the help; each has `add(commands)`.
 COMMANDS = (
-    *(plan, fidelity, calibrate, priors, compare, list_runs, show, leaderboard, check_method, check_model),
+    *(plan, fidelity, mapping, calibrate, priors, compare, list_runs, show, leaderboard, check_method, check_model),
     *(check_capability, export, verify, zoo, cache),
 )
 

@@ -13,8 +13,9 @@ BUILD, VERIFY, TRACE, REKEY = "zoo build", "zoo verify", "zoo trace", "zoo rekey
 LS, SIZE, PRUNE, WHOLE = "cache ls", "cache size", "cache prune", "cache verify"
 FIDELITY, CALIBRATE, CHECK, COMPARE = "fidelity", "calibrate", "check-method", "compare"
 CHECK_CAPABILITY = "check-capability"
+MAP = "map"
 SUITES = (PYTEST, PLAN, TRAIN)  # those that ask for the models of tests and take all that shapes them
-MAKERS = (*SUITES, EXPORT, BUILD, FIDELITY, CALIBRATE)
+MAKERS = (*SUITES, EXPORT, BUILD, FIDELITY, CALIBRATE, MAP)
 
 _METHOD = (
     "fine-tuning method: a built-in name, the name of an entry point capbench.methods{hook}, pkg.mod:attr, file.py:attr or "
@@ -34,11 +35,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             default="full",
             help=_METHOD.format(hook=" or of the hook pytest_capbench_register_methods"),
         ),
-        Option(name="method", value="METHOD", takers=(FIDELITY,), default="full", help=_METHOD.format(hook="")),
+        Option(name="method", value="METHOD", takers=(FIDELITY, MAP), default="full", help=_METHOD.format(hook="")),
         Option(
             name="method-arg",
             value="KEY=VALUE",
-            takers=(*SUITES, FIDELITY, CHECK),
+            takers=(*SUITES, FIDELITY, MAP, CHECK),
             type=values.method_arguments,
             repeatable=True,
             help="an argument for every method: int, float, true or false, else text",
@@ -46,7 +47,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="method-depends",
             value="FILE",
-            takers=(*SUITES, FIDELITY),
+            takers=(*SUITES, FIDELITY, MAP),
             type=values.paths,
             repeatable=True,
             help="a file, or a folder of files, that your methods read: after an edit their models are made again",
@@ -213,7 +214,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="precision",
             value="PRECISION",
-            takers=(*SUITES, BUILD, VERIFY, TRACE, REKEY, FIDELITY, CALIBRATE),
+            takers=(*SUITES, BUILD, VERIFY, TRACE, REKEY, FIDELITY, CALIBRATE, MAP),
             type=values.precision,
             default="float32",
             help="of the trainings of GPTs: float32 or bfloat16; measurements are made in float32",
@@ -229,7 +230,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="stack",
             value="N",
-            takers=(*SUITES, BUILD, FIDELITY, CALIBRATE),
+            takers=(*SUITES, BUILD, FIDELITY, CALIBRATE, MAP),
             type=values.count,
             otherwise="16 on cuda; 1 on cpu, where more gain nothing",
             excludes={"executor=ray": "models train one by one on a Ray cluster"},
@@ -377,9 +378,44 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             help="pretrain for N steps; not for compiled models",
         ),
         Option(
+            name="x",
+            value="NAME=V1,V2",
+            takers=(MAP,),
+            required=True,
+            help="the condition to the right, with its values: rate, times, decay, mixing, c_tr, noise, width, blocks, prior, "
+            "lr, answers, by, then or taught, as in rate=0.1,1,10 (docs/deletion.md)",
+        ),
+        Option(
+            name="y", value="NAME=V1,V2", takers=(MAP,), required=True, help="the condition upwards, as in times=1,3,10"
+        ),
+        Option(
+            name="fixed",
+            value="NAME=V,NAME=V",
+            takers=(MAP,),
+            default="prior=low,c_tr=1,lr=medium",
+            help="the conditions that are the same everywhere; those of -x and -y are left out",
+        ),
+        Option(
+            name="refine",
+            value="N",
+            takers=(MAP,),
+            type=values.count,
+            otherwise="not at all",
+            help="look halfway between places that differ, so many times",
+        ),
+        Option(
+            name="seeds",
+            value="N",
+            takers=(MAP,),
+            type=values.count,
+            otherwise="the scale's; small: 3",
+            help="seeds of places at a boundary; the others have one",
+        ),
+        Option(name="report", value="DIR", takers=(MAP,), help="write map.json, map.md and map.svg into DIR"),
+        Option(
             name="budget-minutes",
             value="MINUTES",
-            takers=(FIDELITY,),
+            takers=(FIDELITY, MAP),
             type=values.minutes,
             help="end within about this time: begin no training that would not end by then, stop those that do not, and show "
             "what there is. The same command goes on from there. It must be longer than the longest training",
