@@ -77,7 +77,7 @@ def neighbours(x: Axis, y: Axis, places: Iterable[Place]) -> list[tuple[Place, P
     """Pairs of places that follow each other in a row or in a column, whatever lies between rows or columns."""
     there = set(places)
     order = (_order(x, (p[0] for p in there)), _order(y, (p[1] for p in there)))
-    pairs = []
+    pairs: list[tuple[Place, Place]] = []
     for along in (0, 1):
         lines: dict[Value, list[Place]] = {}
         for place in sorted(there, key=lambda p: (order[1][p[1]], order[0][p[0]])):
