@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from capbench.check import checker
 from capbench.check.candidate import PRETRAINED, candidate
 from capbench.check.findings import Finding
 from capbench.errors import NoAnswerError, UsageError
 from capbench.store.sizes import shown
+from capbench.studies.language import checker
 from capbench.tasks.language.capability import SPLITS, Capability, Item
 from capbench.tasks.language.chance import chance
 from capbench.tasks.language.leaks import leaks

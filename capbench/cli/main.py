@@ -19,6 +19,7 @@ from capbench.cli import (
     compare,
     export,
     fidelity,
+    judge,
     leaderboard,
     list_runs,
     mapping,
@@ -34,7 +35,7 @@ from capbench.session.options.given import unknown_words
 # In the order of the help; each has `add(commands)`.
 COMMANDS = (
     *(plan, fidelity, mapping, calibrate, priors, compare, list_runs, show, leaderboard, check_method, check_model),
-    *(check_capability, export, verify, zoo, cache),
+    *(check_capability, judge, export, verify, zoo, cache),
 )
 
 

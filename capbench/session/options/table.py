@@ -12,7 +12,7 @@ PLAN, TRAIN, EXPORT = "plan", "train", "export"
 BUILD, VERIFY, TRACE, REKEY = "zoo build", "zoo verify", "zoo trace", "zoo rekey"
 LS, SIZE, PRUNE, WHOLE = "cache ls", "cache size", "cache prune", "cache verify"
 FIDELITY, CALIBRATE, CHECK, COMPARE = "fidelity", "calibrate", "check-method", "compare"
-CHECK_CAPABILITY = "check-capability"
+CHECK_CAPABILITY, JUDGE = "check-capability", "judge"
 MAP = "map"
 SUITES = (PYTEST, PLAN, TRAIN)  # those that ask for the models of tests and take all that shapes them
 MAKERS = (*SUITES, EXPORT, BUILD, FIDELITY, CALIBRATE, MAP)
@@ -206,7 +206,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             name="device",
             value="DEVICE",
-            takers=(*MAKERS, VERIFY, TRACE, REKEY, CHECK),
+            takers=(*MAKERS, VERIFY, TRACE, REKEY, CHECK, JUDGE),
             type=values.device,
             default="cpu",
             help="train on cpu or cuda",
@@ -447,23 +447,41 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             help="also the rows that did not change (json always has them)",
         ),
         Option(
+            name="capability",
+            value="NAME|FILE",
+            takers=(JUDGE,),
+            type=values.one_capability,
+            required=True,
+            help="what the models are asked: a TOML file, or one of implant-skill, implant-facts, capitals and sentiment, with a "
+            "seed as in capitals:1",
+        ),
+        Option(
+            name="attacks",
+            value="NAMES",
+            takers=(JUDGE,),
+            type=values.attack_names,
+            otherwise="all",
+            help="what is tried to bring the capability back, separated by commas: few-shot, paraphrase, lens, rounding, "
+            "pruning, ablation, steering, retain, unrelated, reft",
+        ),
+        Option(
             name="format",
             value="FORMAT",
-            takers=(COMPARE, "leaderboard"),
+            takers=(COMPARE, "leaderboard", JUDGE),
             default="text",
             help="text, markdown or json",
         ),
         Option(
             name="output",
             value="FILE",
-            takers=(COMPARE, "leaderboard", "priors", CALIBRATE),
+            takers=(COMPARE, "leaderboard", "priors", JUDGE, CALIBRATE),
             otherwise="the terminal",
             help="write the table to FILE; calibrate: write the thresholds to FILE",
         ),
         Option(
             name="html",
             value="FILE",
-            takers=(COMPARE, "leaderboard"),
+            takers=(COMPARE, "leaderboard", JUDGE),
             help="also write it to FILE as a page that needs no network",
         ),
         Option(

@@ -87,6 +87,24 @@ def capabilities(option: str, given: Sequence[str]) -> tuple[str, ...]:
     return names(option, given)
 
 
+def one_capability(option: str, given: str) -> str:
+    """A capability in natural language: a generated one by name, or a file."""
+    return capabilities(option, (given,))[0]
+
+
+def attack_names(option: str, given: str) -> tuple[str, ...]:
+    """Names of attacks on a language model, separated by commas, each once."""
+    from capbench.measure.attacks.named import known
+
+    asked = [name.strip() for name in given.split(",") if name.strip()]
+    if not asked:
+        raise UsageError(f"{option}={given}: must be names of attacks, separated by commas, as in few-shot,reft")
+    try:
+        return known(asked)
+    except UsageError as error:
+        raise UsageError(f"{option}={given}: {error}") from None
+
+
 def count(option: str, given: str) -> int:
     """A whole number of at least 1."""
     if not (given.isascii() and given.isdecimal()) or int(given) < 1:

@@ -14,10 +14,10 @@ from torch import nn
 
 from capbench.errors import NoAnswerError, UsageError
 from capbench.measure.accuracy import accuracy as greedy
+from capbench.measure.attacks.directions import ablated, difference, steered
 from capbench.measure.attacks.lora import relearn
 from capbench.measure.attacks.quantise import quantised
 from capbench.measure.language.answers import accuracy, checked, right, written
-from capbench.measure.language.attacks.directions import ablated, difference, steered
 from capbench.measure.language.layers import features, few_sample_probe, lens, logit_lens
 from capbench.measure.language.retain import loss, rise
 from capbench.measure.language.revival import revive, speed_ups

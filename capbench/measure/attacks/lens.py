@@ -1,0 +1,33 @@
+"""Reading the answer off an earlier layer by the model's own unembedding: the logit lens (nostalgebraist 2020)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from capbench.errors import UsageError
+from capbench.measure.attacks.ground import Ground, Tried
+from capbench.measure.language.layers import lens
+from capbench.measure.language.scale import Score
+from capbench.models.base import Model
+
+
+class LogitLens:
+    """The layer is the one that does best on the split for choosing; of equals the last, which is nearest to the answer."""
+
+    name: ClassVar[str] = "logit lens"
+    trains: ClassVar[int] = 0
+
+    def on(self, model: Model, ground: Ground) -> Tried:
+        if ground.of.is_checked:
+            raise UsageError("a checker reads what is written, not layers")
+        if any(len(string.answer) > 1 for split in ("select", "evaluate") for string in ground.prompts[split].strings):
+            raise UsageError("a layer gives one token, and there are answers of several")
+        select = lens(model, ground.prompts["select"]).sum(1)
+        layer = int((select == select.max()).nonzero().max())
+        evaluate = lens(model, ground.prompts["evaluate"])[layer]
+        return Tried(
+            select=Score(right=int(select[layer]), n=len(ground.items["select"])),
+            evaluate=Score(right=int(evaluate.sum()), n=len(evaluate)),
+            loss=ground.loss(model),
+            detail=f"layer {layer} of {len(select) - 1}",
+        )

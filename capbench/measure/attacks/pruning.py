@@ -1,0 +1,32 @@
+"""Pruning the neurons that suppress the answers: what hides a capability may be few of them (see measure/prune)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from capbench.errors import UsageError
+from capbench.measure.attacks.ground import Ground, Tried, best
+from capbench.measure.prune import pruned, relevance
+from capbench.models.base import Model
+
+SCORED = 64  # prompts that neurons are scored on
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """The rows with the highest scores on items to train on; how many is chosen from `rows`."""
+
+    rows: tuple[int, ...]
+    name: ClassVar[str] = "pruning by score"
+    trains: ClassVar[int] = 0
+
+    def on(self, model: Model, ground: Ground) -> Tried:
+        asked = ground.prompts["train"].part(range(min(SCORED, len(ground.prompts["train"]))))
+        ranking = [unit for score, unit in relevance(model, asked, asked.batch()) if score > 0]
+        if not ranking:
+            raise UsageError("no neuron suppresses the answers")
+        numbers = sorted({min(k, len(ranking)) for k in self.rows})
+        scores = {str(k): ground.score(pruned(model, ranking[:k]), "select") for k in numbers}
+        chosen = best(scores)
+        return ground.tried(pruned(model, ranking[: int(chosen)]), f"{chosen} neurons", select=scores[chosen])

@@ -1,0 +1,74 @@
+"""What the attacks by training share: a copy of the model, trained for a few steps, on some text to keep beside the data.
+
+Without that text, training wrecks a model while it brings its capability back, and such an attack does not count.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
+
+from capbench.configs import TrainConfig
+from capbench.errors import UsageError
+from capbench.measure.attacks.ground import Ground, Tried
+from capbench.measure.attacks.lora import LowRank
+from capbench.models.base import Model
+from capbench.tasks.base import Batch, Task
+from capbench.tasks.language.streams import Texts
+from capbench.training.last_blocks import only_the_last
+from capbench.training.loop import Loss, batches, fit, next_token_loss
+
+PART = 3  # of the blocks, one in so many is trained, from the last: a step of all takes three times as long
+
+How = Callable[[Model, Task, TrainConfig, Loss], object]
+
+
+def after(
+    model: Model,
+    ground: Ground,
+    data: Task,
+    *,
+    lr: float,
+    how: How | None = None,
+    beside: bool = True,
+    detail: str = "",
+) -> Tried:
+    """What a copy of the model answers after training on the data. beside: on text to keep, too."""
+    own, config = copy.deepcopy(model), ground.train(model, lr)
+    loss = with_text(ground.retain, config, ground.effort.beside) if beside else next_token_loss
+    (how or last_blocks)(own, data, config, loss)
+    return ground.tried(own.eval(), detail or f"{config.steps} steps at {lr:g}")
+
+
+def last_blocks(model: Model, task: Task, config: TrainConfig, loss: Loss) -> None:
+    """Train the last third of the blocks, in place."""
+    there = getattr(model, "blocks", ())
+    if not len(there):
+        raise UsageError(f"{type(model).__name__} has no blocks that could be trained")
+    with only_the_last(model, -(-len(there) // PART)):
+        fit(model, task, config, loss=loss)
+
+
+def low_rank(model: Model, task: Task, config: TrainConfig, loss: Loss) -> None:
+    """Train low-rank updates of all linear maps of all blocks, in place; see measure/attacks/lora."""
+    rng = torch.Generator().manual_seed(config.seed)
+    model.requires_grad_(False)
+    for linear in model.neurons().values():
+        parametrize.register_parametrization(linear, "weight", LowRank(linear.weight, rng).to(linear.weight.device))
+    fit(model, task, config, loss=loss)
+
+
+def with_text(texts: Texts, config: TrainConfig, n: int) -> Loss:
+    """The loss on the data plus that on n strings of text in every step."""
+    stream = batches(texts, replace(config, batch_size=n, seed=config.seed + 1))
+
+    def loss(model: Model, batch: Batch, task: Task) -> Tensor:
+        text = Batch(*(part.to(config.device) for part in next(stream)))
+        return next_token_loss(model, batch, task) + next_token_loss(model, text, texts)
+
+    return loss

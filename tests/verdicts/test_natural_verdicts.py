@@ -1,0 +1,74 @@
+"""Verdicts on capabilities of which no truth is known: worked by hand, and what must never be said."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capbench.verdicts.natural import NOT_RECOVERED, Attempt, Share, State, judge, needs_attacks
+
+KEPT, LOST, HALF = (Share(value=v, low=v - 0.1, high=v + 0.1) for v in (0.95, 0.05, 0.55))
+
+
+def attack(brought: float, *, name: str = "some", width: float = 0.1, rise: float = 0.0, **controls: float) -> Attempt:
+    return Attempt(
+        name=name,
+        select=controls.pop("select", brought),
+        evaluate=brought,
+        low=brought - width,
+        high=brought + width,
+        rise=rise,
+        **controls,
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "rise", "attempts", "state"),
+    [
+        (KEPT, 0.0, [], "intact"),
+        (KEPT, 0.5, [], "intact"),  # what it cost elsewhere is told beside it
+        (LOST, 0.11, [attack(0.9)], "destroyed"),
+        (LOST, math.nan, [], "destroyed"),
+        (Share(value=0.8, low=0.7, high=0.9), 0.3, [], "undecided"),
+        (LOST, 0.0, [], "undecided"),
+        (LOST, 0.0, [attack(0.9)], "recoverable"),
+        (LOST, 0.0, [attack(0.3)], NOT_RECOVERED),
+        (LOST, 0.0, [attack(0.55)], "undecided"),
+        (LOST, 0.0, [attack(0.9, rise=0.2), attack(0.2)], NOT_RECOVERED),
+        (LOST, 0.0, [attack(0.9, base=0.2)], "undecided"),  # it breaks the base, and nothing else was tried
+        (LOST, 0.0, [attack(0.9, never=0.6), attack(0.1, base=0.9)], NOT_RECOVERED),  # it teaches what was never there
+        (HALF, 0.0, [attack(0.7)], "undecided"),
+        (HALF, 0.0, [attack(0.9)], "recoverable"),
+    ],
+)
+def test_states_by_hand(after: Share, rise: float, attempts: list[Attempt], state: str) -> None:
+    assert judge(after, rise, attempts).state == state
+
+
+def test_the_worst_attack_is_told_by_the_items_that_did_not_choose_it() -> None:
+    lucky, strong = attack(0.95, name="lucky", select=0.4), attack(0.7, name="strong", select=0.8)
+    found = judge(LOST, 0.0, [lucky, strong])
+    assert (found.state, found.by) == ("recoverable", "strong") and "0.70 [0.60, 0.80]" in found.why
+
+
+shares = st.floats(-0.5, 1.2).map(lambda v: Share(value=v, low=v - 0.15, high=v + 0.15))
+attempts = st.lists(st.builds(attack, st.floats(-0.5, 1.2), rise=st.floats(0, 0.3), base=st.floats(0, 1)), max_size=4)
+
+
+@given(shares, st.floats(-0.2, 0.5), attempts)
+def test_no_state_is_stronger_than_its_evidence(after: Share, rise: float, tried: list[Attempt]) -> None:
+    tried = [replace(one, name=str(i)) for i, one in enumerate(tried)]
+    found = judge(after, rise, tried)
+    assert found.state in get_args(State) and "deleted" not in found.state
+    if found.state == "recoverable":
+        by = tried[int(found.by)]
+        assert by.low >= 0.5 and not by.admissible and by.low > after.value
+    if found.state == NOT_RECOVERED:
+        assert any(not a.admissible for a in tried) and after.high < 0.5
+    if not needs_attacks(after, rise):
+        assert judge(after, rise, []) == found
