@@ -13,10 +13,14 @@ from tiny_stories import steps, study
 from capbench.pipeline.steps import Edit, FineTune, Pretrain
 from capbench.results import CapabilityState, Measurement
 from capbench.store.store import Store
+from capbench.studies.calibration.making import Kind
+from capbench.studies.calibration.outcome import Outcome
 from capbench.studies.lab import Bench, Built, Lab
 from capbench.studies.registry import make
 from capbench.studies.stories import readings
+from capbench.studies.stories.known import members
 from capbench.studies.stories.readings import reft
+from capbench.studies.stories.readings.known import known
 from capbench.studies.stories.study import StoriesStudy
 from capbench.studies.stories.tools import TOOLBOX
 from capbench.tasks.stories.features import FEATURES
@@ -215,3 +219,29 @@ def test_a_base_model_at_scale_small_is_small() -> None:
     start = make("stories", scale="small").initialised(0)  # type: ignore[attr-defined]
     model = Gpt.initialised(start.model, torch.Generator().manual_seed(0))
     assert 3.5e5 < sum(p.numel() for p in model.parameters()) < 4.5e5
+
+
+def test_known_models_are_compared_with_models_of_another_seed() -> None:
+    of = study()
+    found = {m.name: m.models for m in members(of, 0)}
+    assert len(found) == 9 and sum(name.startswith("wrapped.") for name in found) == 4
+    for name, models in found.items():
+        assert models["base"].key == of.base(0).key and models["never"].key == of.base(1, never=True).key
+        assert models["twin"].key != models["tuned"].key
+        assert ("reft_2" in models) is not name.startswith("intact.")
+    # The same part on a model that has the twist and on one that never had it.
+    hidden, never = found["wrapped.bolt-on MLP.stories"], found["deleted.bolt-on MLP.stories"]
+    assert isinstance(hidden["tuned"], Edit) and hidden["tuned"].start.key == of.base(0).key
+    assert isinstance(never["tuned"], Edit) and never["tuned"].start.key == of.base(0, never=True).key
+
+
+def test_known_models_are_judged(store: Store) -> None:
+    of = study()
+    (member,) = (m for m in members(of, 0) if m.name == "deleted.permuted unembedding.stories")
+    built(store, member.models.values())
+    given = {f"{member.slot}/{role}": step for role, step in member.models.items()}
+    outcome = Outcome.read(Lab(store).read(known, Bench(study=of, seed=0), given))
+    (judged,) = outcome.judged
+    assert (judged.kind, judged.made, judged.task) == (Kind.DELETED, "permuted unembedding", "stories")
+    # Models of two steps tell nothing and learn nothing: what has no value is no reason for a state.
+    assert judged.said == "undecided" and judged.values["story revival"].value is None
