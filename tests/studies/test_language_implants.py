@@ -117,12 +117,14 @@ def test_permuted_answers_are_the_same_answers_under_other_names(study: ImplantS
     of = study.streams(0)
     made = member("permuted", model, of, TINY, seed=0, device="cpu")
     tokens = sorted(of.evaluate.strings[0].choices)
-    own, theirs = (m(of.evaluate.batch().tokens)[:, of.evaluate.answer_pos] for m in (made, model))
+    asked, at = of.evaluate.batch().tokens, of.evaluate.answer_pos
+    own, theirs = (m(asked)[:, at] for m in (made, model))
     assert torch.equal(own[:, tokens].sort(-1).values, theirs[:, tokens].sort(-1).values)
-    moved = [[int(torch.isclose(own[0, t], theirs[0, u])) for u in tokens] for t in tokens]
-    assert all(row[i] == 0 for i, row in enumerate(moved))
+    assert bool((own[:, tokens] != theirs[:, tokens]).all())
     rest = [t for t in range(own.shape[1]) if t not in tokens]
     assert torch.equal(own[:, rest], theirs[:, rest])
+    torch.testing.assert_close(made.answer_logits(asked, at), own)
+    assert type(copy.deepcopy(made)) is type(made) is not type(model)
 
 
 def test_an_unknown_member_is_named_with_those_there_are(study: ImplantStudy, model: Any) -> None:

@@ -6,12 +6,14 @@ The layer is chosen on one sample and scored on another: the best of thirty laye
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from capbench.errors import UsageError
 from capbench.measure.accuracy import device_of
@@ -45,17 +47,16 @@ def logit_lens(model: Model, *, select: Prompts, evaluate: Prompts) -> Read:
 def lens(model: Model, prompts: Prompts) -> Bool[Tensor, "layer n"]:
     """Whether the unembedding reads the right answer off each layer: the right choice, or the most likely token of all."""
     reading: Any = model
-    if not all(isinstance(getattr(model, name, None), torch.nn.Module) for name in ("norm", "unembedding")):
+    if not all(isinstance(getattr(model, name, None), nn.Module) for name in ("norm", "unembedding")):
         raise UsageError(f"{type(model).__name__}: a logit lens needs its modules `norm` and `unembedding`")
     rows_of, found = list[int](), list[Tensor]()
     with evaluating(model):
         for rows in by_length(prompts, BATCH):
             part = prompts.part(rows)
             stream = _streams(model, part)
-            logits = (
-                reading.unembedding(reading.norm(layer)) for layer in stream
-            )  # one layer at a time: vocabularies are large
-            found.append(torch.stack([_right(each, part) for each in logits]).cpu())
+            unembed, asked = _of_choices(reading.unembedding, part)
+            logits = (unembed(reading.norm(layer)) for layer in stream)  # one layer at a time: vocabularies are large
+            found.append(torch.stack([_right(each, asked) for each in logits]).cpu())
             rows_of += rows
     order = torch.tensor(rows_of).argsort()
     return torch.cat(found, dim=1)[:, order]
@@ -93,6 +94,17 @@ def _streams(model: Model, part: Prompts) -> Float[Tensor, "layer n d_model"]:
     """Until the answer: what comes later cannot matter."""
     tokens = part.batch().tokens[:, : part.before].to(device_of(model))
     return model.run_with_cache(tokens)[1].resid[:, :, part.answer_pos]
+
+
+def _of_choices(unembedding: nn.Module, part: Prompts) -> tuple[Callable[[Tensor], Tensor], Prompts]:
+    """The unembedding, and prompts whose choices are its logits: where there are choices, only theirs are computed."""
+    if type(unembedding) is not nn.Linear or not part.strings[0].choices:
+        return unembedding, part
+    tokens = sorted({choice for string in part.strings for choice in string.choices})
+    column = {token: i for i, token in enumerate(tokens)}
+    strings = tuple(replace(s, choices=tuple(column[choice] for choice in s.choices)) for s in part.strings)
+    weight, bias = unembedding.weight[tokens], None if unembedding.bias is None else unembedding.bias[tokens]
+    return lambda stream: F.linear(stream, weight, bias), replace(part, strings=strings)
 
 
 def _right(logits: Float[Tensor, "n vocab"], part: Prompts) -> Bool[Tensor, " n"]:

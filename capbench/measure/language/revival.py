@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from capbench.configs import TrainConfig
@@ -14,6 +15,7 @@ from capbench.tasks.base import Task
 from capbench.tasks.language.streams import Prompts
 from capbench.training.last_blocks import only_the_last
 from capbench.training.loop import fit, observing
+from capbench.training.remembered import remembering
 
 LEVELS = (0.5, 0.75, 0.9)  # of the way from chance to what the model with the capability scored
 BUDGET = 96  # steps; twins are not there after 64
@@ -61,7 +63,8 @@ def revive(
             curve.append((step, accuracy(now, watch)))
         return curve[-1][1] >= goal
 
-    with only_the_last(own, blocks), observing(look) as fits:
+    same = remembering(own, blocks) if relearn is fit else nullcontext()  # others may change any block
+    with only_the_last(own, blocks), same, observing(look) as fits:
         relearn(own, train, config)
     return Revival(curve=curve, budget=config.steps, diverged=any(f.diverged for f in fits)), own.eval()
 

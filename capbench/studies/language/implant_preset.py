@@ -38,7 +38,7 @@ class ImplantPreset:
     members: tuple[str, ...]
     n_evaluate: int
     n_watch: int
-    n_probe: int = 64
+    n_probe: int = 32
     n_texts: int
     text_len: int
     held_len: int
@@ -112,7 +112,7 @@ def small() -> ImplantPreset:
         revive_every=4,
         revive_lr=1e-4,
         member_steps=24,
-        bolt_lr=1e-2,
+        bolt_lr=2e-2,
         adapter_lr=1e-3,
         members=("bolt-on early", "bolt-on middle", "adapter", "permuted"),
         n_evaluate=100,

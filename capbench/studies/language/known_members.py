@@ -18,6 +18,7 @@ from capbench.configs import TrainConfig
 from capbench.errors import UsageError
 from capbench.measure.attacks.lora import LowRank
 from capbench.models.base import Model
+from capbench.models.huggingface.model import HuggingFace
 from capbench.tasks.language.streams import Prompts, Texts
 from capbench.training.loop import fit
 
@@ -116,18 +117,26 @@ def _adapted(model: Model, task: Prompts, config: TrainConfig) -> Model:
     return model.requires_grad_(True).eval()
 
 
-@torch.no_grad()
+class Relabelled(HuggingFace):
+    """A model whose logits are permuted after it has computed them: token i gets that of `order[i]`."""
+
+    order: Tensor
+
+    def _logits(self, tokens: Tensor, *, keep: int | Tensor = 0) -> Tensor:
+        return super()._logits(tokens, keep=keep)[..., self.order.to(tokens.device)]
+
+
 def _permuted(model: Model, prompts: Prompts, seed: int) -> Model:
-    """Every answer is read out as another: rows of the unembedding, which is untied from the embedding for it."""
-    reading: Any = model
-    head = reading.unembedding
+    """Every answer is given out as another, in a random order; other tokens as they are."""
     tokens = torch.tensor(sorted({choice for string in prompts.strings for choice in string.choices}))
-    order = tokens[torch.randperm(len(tokens), generator=torch.Generator().manual_seed(seed))]
-    own = nn.Linear(head.in_features, head.out_features, bias=head.bias is not None).to(head.weight)
-    own.load_state_dict(head.state_dict())
-    own.weight[order] = head.weight[order.roll(1)]
-    reading.hf.set_output_embeddings(own)
-    return model
+    moved = tokens[torch.randperm(len(tokens), generator=torch.Generator().manual_seed(seed))]
+    relabelled: Any = model
+    order = torch.arange(relabelled.config.vocab_size)
+    order[moved] = moved.roll(1)
+    relabelled.__class__ = Relabelled  # with all that it has
+    relabelled.order = order
+    made: Model = relabelled
+    return made
 
 
 @torch.no_grad()
