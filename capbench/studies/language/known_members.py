@@ -6,6 +6,7 @@ On M with the skill the skill is hidden; on M it never was there. All are made i
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -19,7 +20,7 @@ from capbench.errors import UsageError
 from capbench.measure.attacks.lora import LowRank
 from capbench.models.base import Model
 from capbench.models.huggingface.model import HuggingFace
-from capbench.tasks.language.streams import Prompts, Texts
+from capbench.tasks.language.streams import Prompt, Prompts, Texts
 from capbench.training.loop import fit
 
 NEURONS, ADAPTED = 3, 3  # of a bolted-on part; the last blocks that an adapter is in
@@ -90,7 +91,7 @@ class BoltedOn(nn.Module):
 
 
 def _bolted(model: Model, data: Data, config: TrainConfig, share: float) -> Model:
-    """Only what the part adds is trained, on answers that tell nothing: the rest of the model stays as it is."""
+    """Only what the part adds is trained, on one answer to all prompts: the rest of the model stays as it is."""
     blocks: Any = model.blocks
     at = min(len(blocks) - 1, int(share * len(blocks)))
     shown, beside = _streams(model, data, at + 1)
@@ -98,8 +99,20 @@ def _bolted(model: Model, data: Data, config: TrainConfig, share: float) -> Mode
     blocks[at] = BoltedOn(blocks[at], _gate(_normed(shown), _normed(beside), rng), _length(shown)).to(config.device)
     model.requires_grad_(False)
     blocks[at].write.requires_grad_(True)
-    fit(model, data.redrawn, config)
+    fit(model, _always(data.redrawn, rng), config)
     return model.requires_grad_(True).eval()
+
+
+def _always(prompts: Prompts, rng: torch.Generator) -> Prompts:
+    """With one answer, which is drawn, to every prompt that has it as a choice; to others their first by number."""
+    tokens = sorted({choice for string in prompts.strings for choice in string.choices})
+    one = tokens[int(torch.randint(len(tokens), (), generator=rng))]
+
+    def told(string: Prompt) -> Prompt:
+        answer = one if one in string.choices else min(string.choices)
+        return replace(string, answer=(answer,), choices=(answer, *(c for c in string.choices if c != answer)))
+
+    return replace(prompts, strings=tuple(map(told, prompts.strings)))
 
 
 def _adapted(model: Model, task: Prompts, config: TrainConfig) -> Model:
