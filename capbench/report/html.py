@@ -14,6 +14,7 @@ from capbench.report.questions import asked
 from capbench.report.variants import origin, specification, tried
 from capbench.results import Results
 
+FEW = 20  # claims; of more, those that are supported are folded
 READINGS = {"present": "●", "absent": "○", "unclear": "◐"}
 
 
@@ -29,6 +30,7 @@ def render(results: Results) -> str:
         seeds=words.seeds(results.run.seeds),
         matrix=matrix(results),
         asked=[(each, [entries[id(record)] for record in each.records]) for each in asked(results.records)],
+        folded=len(results.records) > FEW,
         facts=facts(results.run),
         several_methods=len(words.methods(results)) > 1,
         entries=list(entries.values()),

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs_example import healthy, planted
+from runs_example import claim, healthy, planted, run
 
 from capbench.compare.leaderboard import page as methods
 from capbench.compare.leaderboard.build import leaderboard
 from capbench.compare.page import to_page
 from capbench.compare.runs import compare
+from capbench.report import write
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -91,6 +92,20 @@ def test_a_link_unfolds_what_it_leads_to(page: Any) -> None:
     assert not target.is_visible()
     link.click()
     assert target.is_visible()
+
+
+def test_of_many_claims_those_that_hold_are_folded_and_a_link_or_a_word_unfolds_them(
+    browser: Any, tmp_path: Path
+) -> None:
+    records = [claim(f"wrapper.part{i}", (0.9, 0.9, 0.9) if i else (0.1, 0.1, 0.1)) for i in range(21)]
+    with opened(browser, write(run(*records), tmp_path) / "report.html") as page:
+        shown = page.locator("#claims tr[data-status]:visible")
+        assert [row.get_attribute("data-status") for row in shown.all()] == ["refuted"]
+        page.fill("#filter-text", "part7")
+        assert [row.get_attribute("data-status") for row in shown.all()] == ["supported"]
+        assert not page.locator("#glossary dl").first.is_visible()
+        page.locator("nav a", has_text="How to read this").click()
+        assert page.locator("#glossary dl").first.is_visible()
 
 
 def test_a_comparison_fits_a_narrow_screen_and_is_filtered_by_outcome(browser: Any, tmp_path: Path) -> None:

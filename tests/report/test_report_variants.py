@@ -142,7 +142,7 @@ def test_the_page_shows_every_trial_with_reason_and_specification(tmp_path: Path
     assert "Simplest refuted: relation=parity" in shown.text
     assert "pytest suites/test_variants.py --capbench-replay=eeeeeeee" in shown.text
     html = (tmp_path / run.run.run_id / "report.html").read_text("utf-8")
-    specs = re.findall(r"<details><summary>specification</summary><pre>(.*?)</pre></details>", html, flags=re.S)
+    specs = re.findall(r"<details><summary>specification</summary><pre[^>]*>(.*?)</pre></details>", html, flags=re.S)
     assert [json.loads(Page(spec).text) for spec in specs] == [dict(t.variant) for t in tried().trials]
     assert re.findall(r'<span class="(\w+)" style="flex-grow: (\d+)">', html) == [
         ("supported", "9"),
@@ -155,7 +155,7 @@ def test_a_specification_reads_back_whatever_its_texts_hold(tmp_path: Path) -> N
     spec = {"a": ["[\n b\n ]", "x  y", "[ ", []], "grammar": {"s": [[["a", "b"], 0.5], [["{"], 0.5]]}, "none": None}
     run = results(tried(trial(variant=spec)))
     html = (write(run, tmp_path) / "report.html").read_text("utf-8")
-    (found,) = re.findall(r"<pre>(.*?)</pre>", html, flags=re.S)
+    (found,) = re.findall(r"<pre[^>]*>(.*?)</pre>", html, flags=re.S)
     assert json.loads(Page(found).text) == spec
 
 

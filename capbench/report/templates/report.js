@@ -50,6 +50,8 @@ if (form) {
 }
 function unfold() {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const whole = target && target.querySelector(":scope > details.whole");
+  if (whole) whole.open = true;
   for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
   if (target) target.scrollIntoView();
 }
