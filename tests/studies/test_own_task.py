@@ -191,7 +191,9 @@ def test_only_claims_on_the_counter_run_on_it_and_the_record_says_so(pytester: p
     assert task == {"id": spec.id, "specification": json.loads(json.dumps(describe(spec)))} and spec.id in found.task
     (folder,) = folders(pytester)
     page = html.unescape(folder.joinpath("report.html").read_text())
-    (shown,) = re.findall(rf"<summary>own task {spec.id}: specification</summary><pre[^>]*>(.*?)</pre>", page, flags=re.S)
+    (shown,) = re.findall(
+        rf"<summary>own task {spec.id}: specification</summary><pre[^>]*>(.*?)</pre>", page, flags=re.S
+    )
     assert json.loads(shown) == task["specification"]
     (written,) = re.findall(r"```json\n(.*?)\n```", folder.joinpath("summary.md").read_text(), flags=re.S)
     assert json.loads(written) == task["specification"]
