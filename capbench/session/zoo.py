@@ -60,7 +60,7 @@ def build(
     tuned = sum(map(by_default, steps))
     also = f" and {tuned} fine-tuned compiled models" if tuned else ""
     n = len(made.models) - tuned
-    say(f"capbench: wrote {n} base models{also} to {folder}: {size:.1f} MB, {minutes:.0f} min of training")
+    say(f"capbench: wrote {n} models{also} to {folder}: {size:.1f} MB, {minutes:.0f} min of training")
     if made.records is not None:
         say(f"capbench: with {made.records}: {made.records.size / 1000:.1f} kB")
 
@@ -82,7 +82,7 @@ def trace(run: CapbenchSession, collected: Collected, file: Path, *, say: Callab
     """Write what short trainings of the tests' base models give. Raises CapbenchError if one cannot be made."""
     found = _traced(run, bundled_models(run, collected), say=say)
     found.write("--bits", file)
-    say(f"capbench: wrote what {found.steps} steps of {len(found.digests)} base models give to {file}")
+    say(f"capbench: wrote what {found.steps} steps of {len(found.digests)} models give to {file}")
 
 
 def rekey(
@@ -100,11 +100,11 @@ def rekey(
     old, bundled = outdated(folder, steps), read(folder)
     if old and before is None:
         raise UsageError(
-            f"{len(old)} base models are of other code: give --bits=FILE, what `capbench zoo trace` wrote by it"
+            f"{len(old)} models are of other code: give --bits=FILE, what `capbench zoo trace` wrote by it"
         )
     now = _traced(run, old.values(), say=say)
     made = rekey(folder, steps, before=now if before is None else Trace.read("--bits", before), now=now)
-    say(f"capbench: {len(old)} of {len(made.models)} base models in {folder} have new keys")
+    say(f"capbench: {len(old)} of {len(made.models)} models in {folder} have new keys")
     if bundled is None or bundled.records is None:
         return
     more, cache = measured(run, collected), run.models.store

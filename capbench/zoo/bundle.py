@@ -71,7 +71,7 @@ def fill(store: Store, missing: Iterable[Step], folder: Path | None = None) -> F
     try:
         manifest = read(folder)
     except UsageError as error:
-        return Filled(warnings=(f"the base models of the package are not used: {error}",))
+        return Filled(warnings=(f"the models of the package are not used: {error}",))
     if manifest is None:
         return Filled()
     models, warnings = _models(store, asked, folder, manifest)
@@ -209,7 +209,7 @@ def with_records(
     if manifest.size > LIMIT:
         also = f", with {len(every)} curves and readings," if every else ""
         raise CapbenchError(
-            f"{len(manifest.models)} base models{also} take {manifest.size / 1e6:.1f} MB, more than the {LIMIT / 1e6:g} MB that "
+            f"{len(manifest.models)} models{also} take {manifest.size / 1e6:.1f} MB, more than the {LIMIT / 1e6:g} MB that "
             "may be bundled; give fewer seeds or suites"
         )
     return manifest, dict(files)

@@ -76,7 +76,7 @@ def summary(folder: Path, findings: Iterable[Finding]) -> str:
     findings = list(findings)
     marks = [finding.mark for finding in findings if not finding.measured]
     ok, old, absent, wrong = (marks.count(mark) for mark in ("ok", "old", "absent", "WRONG"))
-    words = f"{folder}: {ok} base models ok, {old} old, {absent} absent, {wrong} wrong"
+    words = f"{folder}: {ok} models ok, {old} old, {absent} absent, {wrong} wrong"
     recorded = {mark: sum(f.measured for f in findings if f.mark == mark) for mark in ("ok", "old", "absent", "WRONG")}
     if any(recorded.values()):
         words += "; curves and readings: {ok} ok, {old} old, {absent} absent, {WRONG} wrong".format(**recorded)

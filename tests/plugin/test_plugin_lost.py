@@ -261,9 +261,9 @@ def test_what_only_a_lost_behaviour_needs_is_exported_and_bundled(
     assert exported.ret == 0 and lines_with(exported, "wrote mine: 4 fine-tunings, 4 base models"), exported.err
     monkeypatch.setattr(bundle, "FOLDER", suite.path / "zoo")
     built = capbench(suite, "zoo", "build", "test_tiny.py", "--to=zoo", *MAKING)
-    assert built.ret == 0 and lines_with(built, "wrote 4 base models to zoo"), built.err
+    assert built.ret == 0 and lines_with(built, "wrote 4 models to zoo"), built.err
     verified = capbench(suite, "zoo", "verify", "test_tiny.py", "--from=zoo")
-    assert lines_with(verified, "zoo: 4 base models ok, 0 old, 0 absent, 0 wrong")
+    assert lines_with(verified, "zoo: 4 models ok, 0 old, 0 absent, 0 wrong")
     plain = run(suite, "--capbench-cache=other", "--capbench-method=full")
     assert len(lines_with(plain, "2 base models taken from the package")) == 2
     retrained = run(suite, "--capbench-cache=other", "--capbench-method=full", "--capbench-retrain")

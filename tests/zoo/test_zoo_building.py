@@ -58,7 +58,7 @@ def test_building_again_gives_the_same_files_and_leaves_no_old_ones(zoo: Path, o
 def test_too_large_is_refused_and_changes_nothing(zoo: Path, origin: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle, "LIMIT", 5000)
     before = sorted(zoo.rglob("*"))
-    with pytest.raises(CapbenchError, match=r"2 base models take .* MB, more than the 0.005 MB"):
+    with pytest.raises(CapbenchError, match=r"2 models take .* MB, more than the 0.005 MB"):
         bundled(zoo, origin)
     assert sorted(zoo.rglob("*")) == before
 

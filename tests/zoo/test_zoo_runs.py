@@ -61,7 +61,7 @@ def verify(suite: pytest.Pytester, *words: str) -> Ended:
 
 def test_a_run_takes_what_was_built_unless_told_to_train(suite: pytest.Pytester) -> None:
     built = build(suite)
-    assert built.ret == 0 and lines_with(built, "wrote 2 base models to zoo: 0.0 MB"), built.err
+    assert built.ret == 0 and lines_with(built, "wrote 2 models to zoo: 0.0 MB"), built.err
     found = read(suite.path / "zoo")
     assert found is not None and found.command == "capbench zoo build --scale=small --seeds=2 test_tiny.py"
     assert trained(suite) == 6  # two initialisations, two base models, and what is read of these
@@ -119,7 +119,7 @@ def test_curves_and_readings_that_hang_on_no_method_are_built_and_taken(suite: p
     built = build(suite)
     assert built.ret == 0 and lines_with(built, "with 2 curves of revivals and 8 readings"), built.err
     assert lines_with(verify(suite), "2 curves of revivals: as the suites ask for")
-    assert lines_with(verify(suite), "zoo: 2 base models ok", "curves and readings: 10 ok, 0 old, 0 absent, 0 wrong")
+    assert lines_with(verify(suite), "zoo: 2 models ok", "curves and readings: 10 ok, 0 old, 0 absent, 0 wrong")
     plain = run(suite, "--capbench-cache=other", "--capbench-report=taken")
     assert lines_with(plain, "2 base models and 2 curves of revivals taken from the package")
     documents = list(Store(suite.path / "other").documents())
@@ -138,7 +138,7 @@ def test_rekey_measures_anew(suite: pytest.Pytester) -> None:
     words = ("test_tiny.py", "--from=zoo", "--cache=new", "--jobs=1", "--bits=bits.json")
     assert capbench(suite, "zoo", "trace", *words).ret == 0
     done = capbench(suite, "zoo", "rekey", *words)
-    assert done.ret == 0 and lines_with(done, "2 of 2 base models in zoo have new keys"), done.err
+    assert done.ret == 0 and lines_with(done, "2 of 2 models in zoo have new keys"), done.err
     assert lines_with(done, "2 curves of revivals and 8 readings beside them")
     after = read(suite.path / "zoo")
     assert before is not None and after is not None and after.recorded == before.recorded
@@ -173,7 +173,7 @@ def test_extended_claims_scales_and_marks_choose_the_models(suite: pytest.Pytest
     assert found is not None and len(found.models) == 2
     assert found.command == "capbench zoo build --scale=smoke --seeds=1 --extended"
     well = capbench(suite, "zoo", "verify", "--from=zoo")  # of what the manifest says, extended claims too
-    assert well.ret == 0 and lines_with(well, "zoo: 2 base models ok, 0 old, 0 absent, 0 wrong")
+    assert well.ret == 0 and lines_with(well, "zoo: 2 models ok, 0 old, 0 absent, 0 wrong")
     assert capbench(suite, "zoo", "build", *options, "--extended", "-m", "extended").ret == 0
     marked = read(suite.path / "zoo")
     assert marked is not None and len(marked.models) == 1
@@ -206,7 +206,7 @@ def test_a_cache_that_cannot_take_a_model_is_one_line(suite: pytest.Pytester) ->
 def test_verify_s_exit_code_says_whether_all_is_well(suite: pytest.Pytester) -> None:
     build(suite, "-k", "of.base")
     good = verify(suite)
-    assert (good.ret, good.err) == (0, "") and lines_with(good, "zoo: 2 base models ok, 0 old, 0 absent, 0 wrong")
+    assert (good.ret, good.err) == (0, "") and lines_with(good, "zoo: 2 models ok, 0 old, 0 absent, 0 wrong")
     file = suite.path / "test_tiny.py"
     file.write_text(file.read_text().replace("pretrain_steps=2", "pretrain_steps=3"))
     changed = verify(suite)
@@ -228,18 +228,18 @@ def test_rekey_trains_in_few_steps_and_writes_the_new_keys(suite: pytest.Pyteste
     before = read(suite.path / "zoo")
     words = ("zoo", "rekey", "test_tiny.py", "--from=zoo", "--cache=cache", "--jobs=1", "--bits=bits.json")
     traced = capbench(suite, "zoo", "trace", *words[2:])
-    assert (traced.ret, traced.err) == (0, "") and lines_with(traced, "of 2 base models give to bits.json")
+    assert (traced.ret, traced.err) == (0, "") and lines_with(traced, "of 2 models give to bits.json")
     older(suite.path / "zoo")
-    assert lines_with(verify(suite), "zoo: 0 base models ok, 2 old")
+    assert lines_with(verify(suite), "zoo: 0 models ok, 2 old")
     without = capbench(suite, *words[:-1])
-    assert without.ret == 2 and "2 base models are of other code: give --bits=FILE" in without.err
+    assert without.ret == 2 and "2 models are of other code: give --bits=FILE" in without.err
     done = capbench(suite, *words)
-    assert (done.ret, done.err) == (0, "") and lines_with(done, "2 of 2 base models in zoo have new keys")
-    assert lines_with(capbench(suite, *words[:-1]), "0 of 2 base models in zoo have new keys")
+    assert (done.ret, done.err) == (0, "") and lines_with(done, "2 of 2 models in zoo have new keys")
+    assert lines_with(capbench(suite, *words[:-1]), "0 of 2 models in zoo have new keys")
     after = read(suite.path / "zoo")
     assert before is not None and after is not None and after.by_key.keys() == before.by_key.keys()
     assert verify(suite).ret == 0
-    assert lines_with(capbench(suite, *words), "0 of 2 base models")
+    assert lines_with(capbench(suite, *words), "0 of 2 models")
     (suite.path / "empty").mkdir()
     nothing = capbench(suite, *words[:3], "--from=empty", "--bits=bits.json")
     assert nothing.ret == 2 and "'empty' has no manifest.json" in nothing.err

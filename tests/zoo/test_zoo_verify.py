@@ -31,7 +31,7 @@ def marks(folder: Path, *wanted: Pretrain) -> dict[str, list[Finding]]:
 def test_what_is_as_it_should_be(zoo: Path) -> None:
     found = marks(zoo)
     assert list(found) == ["ok"] and len(found["ok"]) == 2 and "weakest: O_PT at " in found["ok"][0].message
-    assert "2 base models ok, 0 old, 0 absent, 0 wrong" in summary(zoo, found["ok"])
+    assert "2 models ok, 0 old, 0 absent, 0 wrong" in summary(zoo, found["ok"])
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
