@@ -170,6 +170,8 @@ def test_tensorboard_reads_the_curves_and_the_verdicts_that_were_written(tmp_pat
 
     logger = find("--capbench-log", f"tensorboard:{tmp_path / 'runs'}", "a run")
     logger.curve("fine-tune a to b (3f2a)", "O_PT", [(0, 1.0), (50, 0.25)])
+    for i in range(9):  # more than stay open
+        logger.curve(f"other {i}", "O_PT", [(i, 0.5)])
     logger.curve("fine-tune a to b (3f2a)", "O_PT", [(100, 0.125)])
     logger.end(example())
 
@@ -180,6 +182,7 @@ def test_tensorboard_reads_the_curves_and_the_verdicts_that_were_written(tmp_pat
 
     points = [(point.step, point.value) for point in read("fine-tune_a_to_b_(3f2a)").Scalars("O_PT")]
     assert sorted(points) == [(0, 1.0), (50, 0.25), (100, 0.125)]
+    assert [[p.step for p in read(f"other_{i}").Scalars("O_PT")] for i in range(9)] == [[i] for i in range(9)]
     verdicts, run = read("verdicts"), example()
     margins = {r.id: r.verdict.margin for r in run.records if r.verdict.margin is not None}
     written = [tag for tag in verdicts.Tags()["scalars"] if tag.startswith("margin/")]
