@@ -10,7 +10,8 @@ from capbench.session.options.given import Given
 
 PLAN = (
     "Print which models the suites need, what they are made of (pretrain, fine-tune, revive), which are in the cache, and what "
-    "the others will cost: at most, and if no fine-tuned model loses its behaviour. Nothing is made."
+    "the others will cost: at most, and if no fine-tuned model loses its behaviour. --simulate says what they would take on "
+    "other machines. Nothing is made."
 )
 TRAIN = (
     "Make the models that the suites need, each once, the longest chains first, and measure only what tells which are needed: "
@@ -34,9 +35,11 @@ def add(commands: Any) -> None:
 
 def _plan(namespace: argparse.Namespace) -> int:
     run, tests = suites.collected(namespace, Given.read("plan", namespace))
-    from capbench.session.plan import plan
-
-    return suites.told(plan(run, tests, say=suites.say))
+    if run.options.simulated:
+        from capbench.session.simulating import simulate as shown
+    else:
+        from capbench.session.plan import plan as shown
+    return suites.told(shown(run, tests, say=suites.say))
 
 
 def _train(namespace: argparse.Namespace) -> int:

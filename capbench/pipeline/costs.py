@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 from typing import Any
 
+from capbench.pipeline.alike import Kinds, kinds_made
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.snapshots import steps_kept
-from capbench.pipeline.steps import Step, Training, describe
+from capbench.pipeline.steps import Step, Training
 from capbench.store.store import BUNDLED, Store
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Made:
-    """An artefact's configuration, and its time: per step that its training might have taken, or of the whole; None: unknown.
-
-    A revival ends at its goal, and a method may train less than it could: the steps that were taken tell too little of another.
-    """
-
-    config: Mapping[str, Any]
-    each: Time | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,79 +28,71 @@ class Time:
         """So many times as long."""
         return Time(seconds=self.seconds * factor, wall=self.wall * factor)
 
+    @property
+    def alone(self) -> Time:
+        """The time of one that is not made together with others: that of all of them, at most."""
+        return Time(seconds=self.wall, wall=self.wall)
+
 
 class Speeds:
-    """How fast steps were made before: the median over the artefacts of a store, by kind, method, model, batch size, precision.
+    """How fast steps were made before: the median over the artefacts of a store, by kind (see `alike`).
 
     What was made in stacks tells how fast it is in stacks, what was made alone how fast it is alone, wherever both are known.
     """
 
     def __init__(self, store: Store) -> None:
         """Reads the metadata of all artefacts, unchecked: it is for an estimate only. Models of the package do not count."""
-        made = {key: one for key, document in store.documents() if (one := _made(document)) is not None}
+        made = {key: document for key, document in store.documents() if isinstance(document.get("config"), Mapping)}
+        self._recorded = {key: time for key, document in made.items() if (time := _time(document)) is not None}
         found: dict[tuple[str, bool], list[Time]] = defaultdict(list)
-        for one in made.values():
-            with suppress(KeyError, TypeError, AttributeError):  # not written by this version
-                if one.each is not None and (line := _line(one.config, made)) is not None:
-                    for name in _names(line):
-                        found[name, one.each.wall > one.each.seconds].append(one.each)
+        for key, names in kinds_made({key: document["config"] for key, document in made.items()}):
+            if (each := _each(made[key]["config"], self._recorded.get(key))) is not None:
+                for name in names:
+                    found[name, each.wall > each.seconds].append(each)
         self._unit = {
             name: Time(seconds=median(t.seconds for t in times), wall=median(t.wall for t in times))
             for name, times in found.items()
         }
+        self._kinds = Kinds()
 
     def time(self, step: Step, *, stacked: bool) -> Time | None:
         """The time that a step will take from its beginning; None where nothing alike was made before.
 
         stacked: it may be made together with others. A stack's time is what one alone takes at most, and the other way round.
         """
-        line = [step]
-        while line[-1].parents:
-            line.append(line[-1].parents[0])
-        for name in _names([json.loads(json.dumps(describe(each))) for each in line]):
+        if not self._unit:
+            return None
+        for name in self._kinds.of(step):
             for way in (stacked, not stacked):
                 if (unit := self._unit.get((name, way))) is not None:
-                    each = unit if stacked else Time(seconds=unit.wall, wall=unit.wall)
+                    each = unit if stacked else unit.alone
                     return each.times(step.cost if isinstance(step, Training) else 1)
         return None
 
+    def recorded(self, step: Step, *, stacked: bool) -> Time | None:
+        """The time that this step took when it was made; None where that is not known."""
+        found = self._recorded.get(step.key)
+        return found if found is None or stacked else found.alone
 
-def _made(document: Mapping[str, Any]) -> _Made | None:
-    """What an artefact's metadata say; None where this version did not write them."""
-    if not isinstance(config := document.get("config"), Mapping):
-        return None
-    each = None
-    with suppress(KeyError, TypeError, AttributeError):  # not written by this version
+
+def _time(document: Mapping[str, Any]) -> Time | None:
+    """How long an artefact took to make; None where this version did not write it, or the package came with it."""
+    with suppress(KeyError, TypeError, ValueError, AttributeError):  # not written by this version
         meta = document["meta"]
-        units = config["train"]["steps"] if "train" in config else 1
-        if units and not meta.get(BUNDLED):  # what came with the package took another machine's time
-            each = Time(seconds=meta["seconds"], wall=meta.get("wall", meta["seconds"])).times(1 / units)
-    return _Made(config=config, each=each)
+        if not meta.get(BUNDLED):  # that took another machine's time
+            return Time(seconds=float(meta["seconds"]), wall=float(meta.get("wall", meta["seconds"])))
+    return None
 
 
-def _line(config: Mapping[str, Any], made: Mapping[str, _Made]) -> list[Mapping[str, Any]] | None:
-    """The configurations of an artefact, its parent, and so on, to what its model began as; None if one is not in the store."""
-    line = [config]
-    while (parent := line[-1].get("start", line[-1].get("base"))) is not None:
-        if parent not in made:
-            return None
-        line.append(made[parent].config)
-    return line
+def _each(config: Mapping[str, Any], time: Time | None) -> Time | None:
+    """Its time per step that its training might have taken, or of the whole; None: unknown.
 
-
-def _names(line: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What a step is like, as far as its time goes: with its method, and without. line: its configuration, its parent's, …
-
-    What it comes from is part of it: a fine-tuned model is revived far sooner than one that never had the capability.
+    A revival ends at its goal, and a method may train less than it could: the steps that were taken tell too little of another.
     """
-    config, root = line[0], line[-1]
-    # Names of code stand there as `name@hash`: an edit changes what is made, but hardly how fast.
-    model = {n: v.partition("@")[0] if isinstance(v, str) else v for n, v in root.items() if n not in ("code", "seed")}
-    train = config.get("train", {})
-    alike = [[each["type"] for each in line], model]
-    alike += [train.get(what) for what in ("batch_size", "device", "precision")]
-    spec = config.get("method", {}).get("spec")
-    return [json.dumps([*alike, spec], sort_keys=True), json.dumps(alike, sort_keys=True)]
+    with suppress(KeyError, TypeError):  # not written by this version
+        units = config["train"]["steps"] if "train" in config else 1
+        return time.times(1 / units) if units and time is not None else None
+    return None
 
 
 class Costs:
@@ -121,19 +102,30 @@ class Costs:
     kept: training steps by key that an interrupted run has left.
     """
 
-    def __init__(self, plan: Plan, store: Store, missing: list[Step] | None = None, *, stack: int = 1) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        missing: list[Step] | None = None,
+        *,
+        stack: int = 1,
+        anew: bool = False,
+        speeds: Speeds | None = None,
+    ) -> None:
         """missing: `plan.missing(store)`, where that is known; else every artefact that is there counts, unchecked.
 
-        stack: models that are trained in one pass at most.
+        stack: models that are trained in one pass at most. anew: from the beginning, whatever an interrupted run has left.
+        speeds: of the store, if they are known.
         """
         self._plan, self._stacked = plan, stack > 1
         self.missing = [s for s in plan.in_order() if not store.has(s.key)] if missing is None else missing
-        self.kept = {step.key: min(step.cost, steps_kept(store.root, step.key)) for step in self.missing}
-        self._store = store
+        kept = {step.key: 0 if anew else steps_kept(store.root, step.key) for step in self.missing}
+        self.kept = {step.key: min(step.cost, kept[step.key]) for step in self.missing}
+        self._store, self._known = store, speeds
 
     @cached_property
     def _speeds(self) -> Speeds:
-        return Speeds(self._store)
+        return self._known or Speeds(self._store)
 
     def usual(self, step: Step) -> Time | None:
         """The time that a whole step takes; None where nothing alike was made before."""
@@ -143,7 +135,7 @@ class Costs:
     def times(self) -> dict[str, Time | None]:
         found: dict[str, Time | None] = {}
         for step in self.missing:
-            whole = self.usual(step)
+            whole = self._speeds.recorded(step, stacked=self._stacked) or self.usual(step)
             rest = 1 - self.kept[step.key] / step.cost if step.cost else 1.0
             found[step.key] = None if whole is None else whole.times(rest)
         return found

@@ -38,7 +38,7 @@ def outline(plan: Plan, store: Store, *, jobs: int, stack: int = 1, bundled: fro
             (
                 number[steps[0].key],
                 kind,
-                _short(what),
+                short(what),
                 _few(before),
                 len(steps),
                 len(steps) - len(missing),
@@ -71,8 +71,8 @@ def _kind(step: Step) -> str:
     return "fine-tune" if name == "finetune" else name
 
 
-def _short(text: str) -> str:
-    """Shortened in the middle: both ends distinguish steps."""
+def short(text: str) -> str:
+    """A step's label, shortened in the middle: both ends distinguish steps."""
     if len(text) <= _WIDTH:
         return text
     half = (_WIDTH - 1) // 2
@@ -100,7 +100,7 @@ def _totals(plan: Plan, costs: Costs, jobs: int, stack: int, absent: int) -> lis
     if kept := sum(costs.kept.values()):
         lines.append(f"{kept} more training steps are kept from an interrupted run")
     if costs.missing:
-        chain = " -> ".join(_short(step.label) for step in costs.chain if step.cost)
+        chain = " -> ".join(short(step.label) for step in costs.chain if step.cost)
         lines.append(f"longest chain: {chain} ({sum(s.cost - costs.kept[s.key] for s in costs.chain)} steps)")
     if about := costs.about(jobs):
         unknown = f"; the time of {len(costs.unknown)} models is unknown" if costs.unknown else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from types import MappingProxyType
 
 from capbench.pipeline import processes
 from capbench.pipeline.clock import Clock
@@ -11,6 +13,7 @@ from capbench.pipeline.executors.base import Executor
 from capbench.pipeline.executors.inline import Inline
 from capbench.pipeline.executors.on_ray.cluster import RayCluster
 from capbench.pipeline.executors.pool import Pool
+from capbench.pipeline.order import in_order
 from capbench.pipeline.steps import FineTune, Step
 from capbench.store.store import Store
 
@@ -23,15 +26,16 @@ class Plan:
     """The requested steps and all their ancestors, each once.
 
     strict_order: whether a step that would not finish before a deadline keeps later steps from beginning.
+    priorities: by key; steps with smaller ones begin earlier, however long the chains of the others are.
     """
 
     strict_order = False
+    priorities: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, steps: Iterable[Step]) -> None:
         self.steps: dict[str, Step] = {}
         for step in steps:
             self._add(step)
-        self._following = self._costs_that_follow()
 
     def _add(self, step: Step) -> None:
         if step.key not in self.steps:
@@ -39,21 +43,19 @@ class Plan:
                 self._add(parent)
             self.steps[step.key] = step  # parents come before their children
 
-    def _costs_that_follow(self) -> dict[str, int]:
-        """Per step, the cost of the longest chain that starts with it: large ones must begin early."""
-        chain = {key: step.cost for key, step in self.steps.items()}
-        for key, step in reversed(self.steps.items()):
-            for parent in step.parents:
-                chain[parent.key] = max(chain[parent.key], parent.cost + chain[key])
-        return chain
-
     def missing(self, store: Store) -> list[Step]:
         """Steps without an intact artefact (damaged ones are set aside with a warning), the start of the longest chain first."""
         return [step for step in self.in_order() if not store.intact(step.key)]
 
     def in_order(self) -> list[Step]:
         """All steps, the start of the longest chain first: the order in which they would begin."""
-        return sorted(self.steps.values(), key=lambda step: -self._following[step.key])
+        return [self.steps[key] for key in self._order]
+
+    @cached_property
+    def _order(self) -> list[str]:
+        costs = {key: step.cost for key, step in self.steps.items()}
+        parents = {key: [parent.key for parent in step.parents] for key, step in self.steps.items()}
+        return in_order(costs, parents, self.priorities)
 
     def run(
         self,

@@ -20,11 +20,8 @@ class PriorityPlan(Plan):
     def __init__(self, groups: Iterable[Iterable[Step]]) -> None:
         listed = [list(group) for group in groups]
         super().__init__(step for group in listed for step in group)
-        self._priority: dict[str, int] = {}
+        found: dict[str, int] = {}
         for priority, group in enumerate(listed):
             for key in Plan(group).steps:
-                self._priority.setdefault(key, priority)
-
-    def in_order(self) -> list[Step]:
-        """All steps in the order in which they would begin."""
-        return sorted(super().in_order(), key=lambda step: self._priority[step.key])
+                found.setdefault(key, priority)
+        self.priorities = found

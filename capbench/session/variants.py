@@ -66,9 +66,7 @@ class Variants:
         self._end = time.monotonic() + seconds
         if not (groups := self._in_turn(tests)):
             return
-        self._models.errors |= self._models.make(
-            PriorityPlan(itertools.chain(*variants) for variants in groups), say=say, deadline=self._end
-        )
+        self._models.errors |= self._models.make(_plan(groups), say=say, deadline=self._end)
         needed = [Plan(steps).steps.keys() for variants in groups for steps in variants]
         self._left = frozenset(key for keys in needed for key in keys if self._is_missing(key))
         if left := sum(not self._left.isdisjoint(keys) for keys in needed):
@@ -91,6 +89,10 @@ class Variants:
     def unmade(self, tests: OnVariants) -> list[Step]:
         """The missing models that did not fail: the time was up."""
         return [step for key, step in Plan(self.steps(tests)).steps.items() if self._is_missing(key)]
+
+    def plan(self, tests: OnVariants) -> PriorityPlan:
+        """The models that the tests need, in the order in which they are made."""
+        return _plan(self._in_turn(tests))
 
     def steps(self, tests: OnVariants) -> list[Step]:
         """The models that the tests need, for the variants that can be drawn."""
@@ -132,3 +134,8 @@ class Variants:
             deadline=self._end,
             blocked=str(error) if isinstance(error, MethodError) else "",
         )
+
+
+def _plan(groups: list[list[list[Step]]]) -> PriorityPlan:
+    """groups: [turn][variant][step]."""
+    return PriorityPlan(itertools.chain(*variants) for variants in groups)

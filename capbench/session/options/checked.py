@@ -20,6 +20,7 @@ from capbench.pipeline.executors.on_ray import cluster
 from capbench.session.options.at_once import AtOnce, at_once
 from capbench.session.options.cache import cache_shown
 from capbench.session.options.given import Given
+from capbench.session.options.simulated import Simulated, simulated
 from capbench.session.options.values import AUTO
 from capbench.store.store import beside, default_root
 from capbench.studies.base import Attacks
@@ -68,6 +69,7 @@ class Options:
     ray: cluster.RayCluster | None = None  # make models on this cluster
     log: tuple[str, tuple[str, ...]] = ("", ())  # the option as typed, and the loggers as given
     quiet: bool = False  # say what fails, but not how far the run is
+    simulated: Simulated | None = None  # nothing is made, but planned on these machines
 
     @classmethod
     def of(
@@ -89,6 +91,7 @@ class Options:
         judged: tuple[str, Manifest] | None = found.get("checkpoints")
         specs = (f"{Checkpoints.prefix}{judged[0]}",) if judged else found.get("method") or ("full",)
         variants = _variants(found)
+        models_at_once = at_once(given, found, workers=workers)
         return cls(
             scale=found["scale"],
             seeds=_seeds(given, found, judged[1] if judged else None),
@@ -103,7 +106,7 @@ class Options:
             extended=bool(found.get("extended")),
             pool=bool(found.get("pool")),
             device=found["device"],
-            at_once=at_once(given, found, workers=workers),
+            at_once=models_at_once,
             cache=found.get("cache"),
             cache_shown=cache_shown(given),
             report=found.get("report"),
@@ -128,6 +131,7 @@ class Options:
             ray=_ray(given, found, spread=spread),
             log=(given.typed("log"), found["log"]) if "log" in found else ("", ()),
             quiet=bool(found.get("quiet")),
+            simulated=simulated(given, found, models_at_once),
         )
 
     @property

@@ -71,7 +71,8 @@ class Given:
             if self.text(option.name) is not None:
                 self._check_combination(option, {o.name for o in options})
         found = {option.name: self._value(option) for option in options}
-        elsewhere = found.get("executor") == "ray" and self.taker != PYTEST  # only the nodes need what they train on
+        # Only the nodes need what they train on, and nothing is trained on machines that are supposed.
+        elsewhere = (found.get("executor") == "ray" and self.taker != PYTEST) or found.get("simulate")
         if "device" in found and not elsewhere:
             values.on_this_machine(self.typed("device"), found["device"])
         return found
@@ -95,7 +96,8 @@ class Given:
                 )
         name, _, value = option.needs.partition("=")
         if name in taken and not self._holds(option.needs):
-            needed = f"{self.typed(name)}={value or 'VALUE'}"
+            flag = not next(o for o in options_of(self.taker) if o.name == name).value
+            needed = self.typed(name) if flag else f"{self.typed(name)}={value or 'VALUE'}"
             instead = f", not {self.shown(name)}" if self.text(name) is not None else ""
             raise UsageError(f"{self.shown(option.name)} needs {needed}{instead}")
 

@@ -112,6 +112,11 @@ def count(option: str, given: str) -> int:
     return int(given)
 
 
+def plan_format(option: str, given: str) -> str:
+    """How a simulation is told."""
+    return one_of(option, "format", ("text", "json"), given)
+
+
 AUTO = "auto"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from capbench.pipeline.steps import Step, Training
 
+AHEAD = 200  # steps submitted at most: each holds a lock, which is an open file
 _ROUNDING = 1e-6  # so that 1 / 0.1 counts as ten
 
 

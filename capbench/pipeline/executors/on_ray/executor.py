@@ -19,7 +19,7 @@ from capbench.errors import CapbenchError
 from capbench.pipeline.clock import Clock
 from capbench.pipeline.executors import base
 from capbench.pipeline.executors.on_ray import sources, worker
-from capbench.pipeline.executors.on_ray.capacity import Capacity, on_gpu
+from capbench.pipeline.executors.on_ray.capacity import AHEAD, Capacity, on_gpu
 from capbench.pipeline.executors.on_ray.cluster import RayCluster
 from capbench.pipeline.executors.on_ray.connection import connected
 from capbench.pipeline.executors.on_ray.ledger import Ledger
@@ -29,7 +29,6 @@ from capbench.pipeline.steps import Compile, Step
 from capbench.store.code import training_code
 from capbench.store.store import Store, partial_folder
 
-_AHEAD = 200  # steps submitted at most: each holds a lock, which is an open file
 _KEPT = 64  # parents from the store kept on the cluster at most
 _RETRIES = 10  # lost nodes that a step survives; the ledger allows fewer deaths of its own
 
@@ -81,7 +80,7 @@ class RayExecutor:
 
     @property
     def free(self) -> int:
-        return (_AHEAD if self.ahead else self._capacity.cores) - len(self._tasks)
+        return (AHEAD if self.ahead else self._capacity.cores) - len(self._tasks)
 
     def start(self, step: Step) -> None:
         """Submit a step, unless there is a deadline and it would have to wait. `collect` reports a step that cannot be sent."""
