@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from implants import written
 from report_example import record
 
 from capbench.results import Measurement, Record
 from capbench.session.studies import Studies
 from capbench.studies.calibration.kept import kept
+from capbench.studies.judge import Case, Claim
 from capbench.studies.pcfg.own import TaskSpec
 from capbench.studies.registry import BUILT_IN, make
 from capbench.tasks.pcfg.setting import PcfgSetting
@@ -19,7 +22,13 @@ from capbench.tasks.pcfg.setting import PcfgSetting
 SPEC = TaskSpec(setting=PcfgSetting(text_len=8, numbers={"C": 5}))
 
 
-def studies(scale: str = "small", task: TaskSpec | None = None, attacks: str = "default") -> Studies:
+def studies(
+    scale: str = "small",
+    task: TaskSpec | None = None,
+    attacks: str = "default",
+    model: str | None = None,
+    capabilities: tuple[str, ...] = (),
+) -> Studies:
     options: Any = SimpleNamespace(
         scale=scale,
         seeds=1,
@@ -30,6 +39,8 @@ def studies(scale: str = "small", task: TaskSpec | None = None, attacks: str = "
         device="cpu",
         precision="float32",
         attacks=attacks,
+        model=model,
+        capabilities=capabilities,
     )
     return Studies(options)
 
@@ -92,3 +103,19 @@ def test_studies_that_fine_tune_know_which_attacks_are_asked_for() -> None:
         assert known == ([None, None] if name == "calibration" else ["default", "all"])
     own: Any = studies(task=SPEC, attacks="all").of(SimpleNamespace(study="pcfg-counter"), "")  # type: ignore[arg-type]
     assert own.attacks == "all" and own.spec == SPEC
+
+
+def test_a_study_of_a_language_model_has_the_one_that_was_given(tmp_path: Path) -> None:
+    claim = Claim(
+        id="any", source="own", study="language-implant", needs=lambda study, seed, case: {"base": study.base}
+    )
+    none = studies().needed(claim, Case(), "")
+    assert "no language model was given; --capbench-model=hf:PATH" in none.blocked and not none.always
+    model, skill = written(tmp_path)
+    run = studies(model=model.removeprefix("hf:"), capabilities=("capitals", skill))
+    found: Any = run.of(claim, "")
+    assert (found.task_name, found.model_name) == ("implant:skill", "llama")
+    needed = run.needed(claim, Case(), "")
+    assert not needed.blocked and needed.always[0]["base"].label.startswith("load ")
+    several = studies(model=model.removeprefix("hf:"), capabilities=(skill, "implant-skill:1"))
+    assert "the implant suite takes one capability at a time" in several.needed(claim, Case(), "").blocked

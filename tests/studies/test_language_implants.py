@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,15 @@ def test_an_unknown_member_is_named_with_those_there_are(study: ImplantStudy, mo
 # Methods
 
 
-@pytest.mark.parametrize("name", ["full", "lora", "grad-diff", "npo", "simnpo", "rmu", "randft"])
-def test_methods_take_language_models_and_streams_of_language(name: str, study: ImplantStudy, model: Any) -> None:
+@pytest.mark.parametrize(
+    "name", ["full", "lora", "grad-diff", "npo", "simnpo", "rmu", "randft", "peft:adapter_config.json"]
+)
+def test_methods_take_language_models_and_streams_of_language(
+    name: str, study: ImplantStudy, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    adapter = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "down_proj"]}
+    Path("adapter_config.json").write_text(json.dumps(adapter))
     before = copy.deepcopy(model.state_dict())
     config = TrainConfig(steps=2, batch_size=4, lr=1e-2, seed=0)
     for data in ("rule", "text"):
