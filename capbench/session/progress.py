@@ -106,7 +106,8 @@ class Making:
         self._lines = Lines(say, self._words, lambda: left(self._failed), note=note, quiet=quiet)
 
     def trained(self) -> None:
-        """Some training steps were made."""
+        """Some training steps were made: so one is running, which in this process is not seen before it ends."""
+        self._running = max(self._running, 1)
         self._lines.advance()
 
     def saw(self, waiting: int, running: int, errors: Mapping[str, str]) -> None:

@@ -44,6 +44,17 @@ def test_where_there_is_no_telling_how_long_it_takes_nothing_is_said_of_it(monke
     assert said == ["capbench: 0 of 1 models made, 1 running"]
 
 
+def test_a_training_in_this_process_is_running_though_it_is_only_seen_when_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, said = Minutes(monkeypatch), []
+    making = Making(2, said.append, no_telling)
+    making.saw(2, 0, {})
+    clock.now = 1
+    making.trained()
+    assert said == ["capbench: 0 of 2 models made, 1 running"]
+
+
 def test_a_failure_is_said_at_once_and_once_though_others_hang_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, said, asked = Minutes(monkeypatch), [], []
     making = Making(3, said.append, asked.append)
