@@ -180,7 +180,7 @@ def test_the_page_is_written_beside_the_table(
     assert ended.code == 1 and "supported → refuted" in ended.out and "capbench: wrote changes.html" in ended.err
     assert "2 regressions from A to B" in (tmp_path / "changes.html").read_text()
     ended = capbench(capsys, "leaderboard", "a", "--html=methods.html")
-    assert ended.code == 0 and "1 method side by side" in (tmp_path / "methods.html").read_text()
+    assert ended.code == 0 and "What one method did" in (tmp_path / "methods.html").read_text()
     for command in (["compare", "a", "b"], ["leaderboard", "a"]):
         ended = capbench(capsys, *command, "--html=a")
         assert (ended.code, ended.out, ended.err.count("\n")) == (
