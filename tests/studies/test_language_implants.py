@@ -214,7 +214,11 @@ def judged(**changes: Any) -> tuple[CapabilityState, str]:
     ("changes", "expected", "why"),
     [
         ({}, "wrapped", "revival and probe agree"),
-        ({"verdict__revival": -0.5, "verdict__probe": -0.1}, "deleted", "revival and probe agree"),
+        (
+            {"verdict__revival": -0.5, "verdict__probe": -0.1},
+            "deleted",
+            "revival and probe agree; implants are easier to delete",
+        ),
         ({"verdict__probe": -0.1}, "undecided", "revival says wrapped; probe says deleted"),
         ({"verdict__probe": None}, "undecided", "probe has no value"),
         ({"known__probe__area": 0.9}, "undecided", "probe does not separate known members on this model"),

@@ -12,6 +12,8 @@ from capbench.verdicts.judged import Judging
 from capbench.verdicts.tools import Tool
 from capbench.verdicts.values import Values, value_of
 
+CAVEAT = "implants are easier to delete than what pretraining taught, which the method may only hide"
+
 # What is read is already relative to the threshold. Nothing here was calibrated elsewhere, and none has a vote by itself.
 _READ = tuple(
     Tool(
@@ -45,7 +47,8 @@ def state(values: Values, seed: int) -> tuple[CapabilityState, str]:
         ),
         [_tool(values, tool, seed) for tool in TOOLS],
     )
-    return CapabilityState(found.state), found.why
+    deleted = found.state == CapabilityState.DELETED
+    return CapabilityState(found.state), f"{found.why}; {CAVEAT}" if deleted else found.why
 
 
 def _votes(values: Values, seed: int) -> dict[str, twins.Value]:
