@@ -121,13 +121,25 @@ def may_run(item: pytest.Item) -> bool:
 
 
 def without_a_model(item: pytest.Item, options: Options) -> str:
-    """Why a claim about language models cannot be tried: none was given. '' if one was, and for other claims."""
-    from capbench.session.studies import ON_A_MODEL
+    """Why a claim cannot be tried with the language models that were given; '' if it can.
+
+    Without a model no claim about one can. A finished pair is judged by the claims about such, and by no others.
+    """
+    from capbench.session.studies import ON_A_MODEL, ON_A_PAIR
 
     marker = item.get_closest_marker("claim")
-    if options.model is not None or marker is None or marker.kwargs.get("study") not in ON_A_MODEL:
+    study = None if marker is None else marker.kwargs.get("study", "pcfg-counter")
+    if study is None or (options.model is None and study not in ON_A_MODEL):
         return ""
-    return "no language model was given; --capbench-model=hf:PATH names one (docs/language.md)"
+    if options.model is None:
+        return "no language model was given; --capbench-model=hf:PATH names one (docs/language.md)"
+    if options.tuned is None:
+        return (
+            "no finished model was given; --capbench-tuned=hf:PATH names one (docs/language.md)"
+            if study == ON_A_PAIR
+            else ""
+        )
+    return "" if study == ON_A_PAIR else "--capbench-tuned: a finished model is judged by suites/language/test_pair.py"
 
 
 def asked_for(item: pytest.Item, options: Options) -> bool:

@@ -16,6 +16,7 @@ from capbench.studies import registry
 from capbench.studies.architectures import with_architecture
 from capbench.studies.base import FineTuningStudy, Study
 from capbench.studies.judge import BySeed, Case, Claim
+from capbench.studies.language.natural_study import PairStudy
 from capbench.studies.language.shared import LanguageStudy
 from capbench.studies.pcfg.factory import own
 from capbench.studies.pcfg.own import PcfgOwn, TaskSpec
@@ -24,7 +25,8 @@ from capbench.verdicts.capability import capabilities
 from capbench.verdicts.tools import Toolbox
 
 OWN_IN_PLACE_OF = "pcfg-counter"  # the study that --capbench-task replaces
-ON_A_MODEL = ("language-implant", "language-natural")  # studies of the language model that --capbench-model names
+ON_A_PAIR = "language-pair"  # the study of a finished pair: of that model, and the one that --capbench-tuned names
+ON_A_MODEL = ("language-implant", "language-natural", ON_A_PAIR)  # studies of the model that --capbench-model names
 
 
 S = TypeVar("S", bound=Study)
@@ -127,7 +129,10 @@ class Studies:
     def _on_the_model(self, made: Study) -> Study:
         """The study of the language model that was given, if it is about one."""
         o = self.options
-        return made.on(o.model, o.capabilities) if isinstance(made, LanguageStudy) and o.model else made
+        if not isinstance(made, LanguageStudy) or not o.model:
+            return made
+        found = made.on(o.model, o.capabilities)
+        return found.beside(o.tuned) if isinstance(found, PairStudy) and o.tuned else found
 
     def _ref(self, method: str) -> MethodRef | None:
         found = self.method(method) if method else None

@@ -35,6 +35,8 @@ BUILT_IN: Table = {
     "tracr-max": "capbench.studies.tracr.factory:largest",
     "stories": "capbench.studies.stories.factory:twist",
     "language-implant": "capbench.studies.language.factory:implant",
+    "language-natural": "capbench.studies.language.factory:natural",
+    "language-pair": "capbench.studies.language.factory:pair",
     "calibration": "capbench.studies.calibration.factory:pool",
 }
 

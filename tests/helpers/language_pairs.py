@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from capbench.configs import TrainConfig
-from capbench.measure.attacks.ground import Effort
+from capbench.measure.attacks.effort import Effort
 from capbench.models.huggingface import small
 from capbench.models.huggingface.model import HuggingFace
 from capbench.tasks.language.capability import Capability

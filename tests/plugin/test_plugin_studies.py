@@ -100,7 +100,7 @@ def test_an_unknown_study_is_one_line_with_those_that_there_are(pytester: pytest
     lines = lines_with(
         result,
         "unknown study 'tracr-conter'; known: pcfg-counter, pcfg-indexer, pcfg-jailbreak, deletion-counter, "
-        "tracr-counter, tracr-max, stories, language-implant, calibration",
+        "tracr-counter, tracr-max, stories, language-implant, language-natural, language-pair, calibration",
     )
     assert lines and all("test_tiny.py::test_unknown" in line for line in lines)
     assert not lines_with(result, "Traceback") and not lines_with(result, "INTERNALERROR")

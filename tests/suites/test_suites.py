@@ -36,7 +36,8 @@ from capbench.studies.calibration import preset as calibration
 from capbench.studies.calibration.preset import CalibrationPreset
 from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge
 from capbench.studies.lab import Lab
-from capbench.studies.language import implant_preset
+from capbench.studies.language import implant_preset, natural_preset
+from capbench.studies.language.natural_study import PairStudy
 from capbench.studies.language.shared import LanguageStudy
 from capbench.studies.pcfg import preset as pcfg
 from capbench.studies.registry import BUILT_IN, make
@@ -56,7 +57,7 @@ def tiny() -> Iterator[None]:
     """A scale `tiny` of all studies."""
     with pytest.MonkeyPatch.context() as patch:
         of_studies = ((pcfg, PCFG), (tracr, TINY_TRACR), (calibration, POOL), (stories, TINY_STORIES))
-        for module, preset in (*of_studies, (implant_preset, TINY_IMPLANT)):
+        for module, preset in (*of_studies, (implant_preset, TINY_IMPLANT), (natural_preset, natural_preset.smoke())):
             patch.setitem(module.PRESETS, "tiny", lambda preset=preset: preset)
         yield
 
@@ -72,11 +73,12 @@ def language_model() -> tuple[str, str]:
 
 
 def on_a_model(study: Any) -> Any:
-    """A study, if it is of a language model that is given, of a tiny one."""
+    """A study, if it is of a language model that is given, of a tiny one. What that can be taught, it is asked, too."""
     if not isinstance(study, LanguageStudy):
         return study
     place, skill = language_model()
-    return study.on(place, (skill,))
+    found = study.on(place, (skill, skill.removeprefix("implant:")))
+    return found.beside(place) if isinstance(found, PairStudy) else found
 
 
 class Test(NamedTuple):

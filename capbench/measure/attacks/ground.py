@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
 from capbench.configs import TrainConfig
 from capbench.errors import UsageError
 from capbench.measure.accuracy import device_of
+from capbench.measure.attacks.effort import Effort
 from capbench.measure.language import retain
 from capbench.measure.language.answers import right
 from capbench.measure.language.scale import Score
@@ -29,29 +30,6 @@ Scorer = Callable[[Model, Prompts, Sequence[Item]], float]
 def by_metric(model: Model, prompts: Prompts, items: Sequence[Item]) -> float:
     """By the metrics `choice` and `exact`."""
     return float(right(model, prompts).sum())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Effort:
-    """How much is tried. most: items asked, by split. texts, length: strings on which the loss is read, and their tokens.
-
-    rates, low_rank_rate: of relearning, for weights and for LoRA. steps, batch: of each relearning; beside: strings of text in a
-    batch. places: layers, and scales: factors, at which a direction is tried. rows: numbers of pruned rows.
-    """
-
-    most: Mapping[Split, int] = field(default_factory=lambda: {"train": 400, "select": 64, "evaluate": 200}, hash=False)
-    texts: int = 16
-    length: int = 32
-    rates: tuple[float, float, float] = (3e-5, 1e-4, 3e-4)
-    low_rank_rate: float = 5e-4
-    steps: int = 24
-    batch: int = 16
-    beside: int = 2
-    shots: int = 4
-    places: int = 5
-    scales: tuple[float, ...] = (1.0, 2.0)
-    rows: tuple[int, ...] = (8, 64, 512)
-    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,7 @@ class Options:
     attacks: Attacks = "default"
     architectures: tuple[str, ...] = ()  # that PCFG claims are tried on; none: the study's own
     model: str | None = None  # path of the language model that claims about such are tried on
+    tuned: str | None = None  # path of the same model after somebody's change
     capabilities: tuple[str, ...] = ()  # what it is asked; none: each suite's own
     pool: bool = False  # also bundle the base models of the calibration's pool
     retrain: bool = False  # no base model is taken from the package
@@ -126,6 +127,7 @@ class Options:
             attacks=found.get("attacks") or "default",
             architectures=found.get("architecture") or (),
             model=found.get("model"),
+            tuned=found.get("tuned"),
             capabilities=found.get("capability") or (),
             retrain=bool(found.get("retrain")),
             ray=_ray(given, found, spread=spread),
@@ -196,6 +198,10 @@ def _seeds(given: Given, found: Mapping[str, Any], judged: Manifest | None) -> i
     """How many each claim has: as given, else those of the folder that is judged, else the scale's."""
     auto = found.get("seeds") == AUTO
     asked: int | None = looks.SEEDS[0] if auto else found.get("seeds")
+    if found.get("tuned"):
+        if (asked or 1) > 1:
+            raise UsageError(f"{given.shown('seeds')}: a finished model is one, whatever the seed; omit it")
+        return 1
     if judged is None:
         return asked or SCALES[found["scale"]]
     folder = given.shown("checkpoints")

@@ -105,6 +105,17 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "sentiment, with a seed as in implant-skill:0",
         ),
         Option(
+            name="tuned",
+            value="hf:PATH",
+            takers=SUITES,
+            type=values.finished,
+            needs="model",
+            excludes={"checkpoints": "one finished model takes the place of a method, or a folder of them"},
+            otherwise="the method under test changes the model",
+            help="judge a finished language model instead, which is that of --capbench-model after a change: a folder, a .gguf "
+            "file, or the folder of a PEFT adapter on that model",
+        ),
+        Option(
             name="attacks",
             value="WHICH",
             takers=(*SUITES, EXPORT, BUILD),

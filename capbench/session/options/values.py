@@ -8,14 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from capbench.configs import PRECISIONS, Precision
 from capbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from capbench.checkpoints.manifest import Manifest
     from capbench.expectations.files import Expectations
     from capbench.methods.specs.arguments import Arguments
@@ -85,6 +84,19 @@ def capabilities(option: str, given: Sequence[str]) -> tuple[str, ...]:
             words = str(error).removeprefix(f"capability {spec!r}: ").removeprefix(f"{spec}: ")
             raise UsageError(f"{option}={spec}: {words}") from None
     return names(option, given)
+
+
+def finished(option: str, given: str) -> str:
+    """The path of a language model after a change, after `hf:`, or of an adapter. Its weights are not read."""
+    from capbench.models.huggingface.source import ADAPTER, find
+
+    path = given.removeprefix(PRETRAINED)
+    try:
+        if not (Path(path).expanduser() / ADAPTER).is_file():
+            find(path)
+    except UsageError as error:
+        raise UsageError(f"{option}={given}: {str(error).removeprefix(f'{path}: ')}") from None
+    return path
 
 
 def one_capability(option: str, given: str) -> str:
@@ -202,8 +214,6 @@ def method_arguments(option: str, given: Sequence[str]) -> Arguments:
 
 def paths(option: str, given: Sequence[str]) -> tuple[Path, ...]:
     """Files and folders that are there, each once."""
-    from pathlib import Path
-
     for each in given:
         if not Path(each).exists():
             raise UsageError(f"{option}={each}: there is no such file in {Path.cwd()}")
@@ -212,7 +222,6 @@ def paths(option: str, given: Sequence[str]) -> tuple[Path, ...]:
 
 def checkpoints(option: str, given: str) -> tuple[str, Manifest]:
     """The folder of weights that were trained elsewhere, and its manifest."""
-    from pathlib import Path
 
     from capbench.checkpoints.manifest import read
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from capbench.measure.attacks.ground import Effort, Ground, Scorer, by_metric
+from capbench.measure.attacks.effort import Effort
+from capbench.measure.attacks.ground import Ground, Scorer, by_metric
 from capbench.measure.attacks.named import NAMES, known
 from capbench.measure.language.answers import checked
 from capbench.models.base import Model

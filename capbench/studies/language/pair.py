@@ -56,8 +56,8 @@ def loaded(found: Pretrained, after: str, of: Capability, tokeniser: Tokeniser) 
         return Pair(before=model, after=merged(model, path, base=found.source.path))
     with Pretrained.at(path) as theirs:
         check_alike(after, theirs.config, str(found.source.path), found.config)
-        if theirs.source.is_gguf or theirs.source.has_vocabulary:
-            _check_tokens(after, theirs, of, tokeniser)
+        if (own := _tokeniser(theirs)) is not None:
+            check_tokens(after, own, of, tokeniser)
         model = found.load()
         same = identity(theirs.source) == identity(found.source)
         return Pair(before=model, after=copy.deepcopy(model) if same else theirs.load())
@@ -72,8 +72,16 @@ def check_alike(after: str, one: HuggingFaceConfig, before: str, other: HuggingF
             )
 
 
-def _check_tokens(after: str, theirs: Pretrained, of: Capability, tokeniser: Tokeniser) -> None:
-    own = Tokeniser(theirs.tokenizer(), vocab_size=theirs.config.vocab_size, seq_len=theirs.config.seq_len)
+def tokeniser_at(path: str | Path) -> Tokeniser | None:
+    """That of the model at a path; None where only weights lie. Raises UsageError as loading does."""
+    from capbench.models.huggingface.loading import Pretrained
+
+    with Pretrained.at(path) as found:
+        return _tokeniser(found)
+
+
+def check_tokens(after: str, own: Tokeniser, of: Capability, tokeniser: Tokeniser) -> None:
+    """Raises UsageError unless the model after the change reads the same tokens."""
     texts = [item.prompt + item.answer for item in of.items["evaluate"]]
     for text, one, other in zip(texts, own.plain(texts), tokeniser.plain(texts), strict=True):
         if one != other:
@@ -81,6 +89,12 @@ def _check_tokens(after: str, theirs: Pretrained, of: Capability, tokeniser: Tok
                 f"{after}: its tokenizer makes {len(one)} tokens of {text!r:.80} and that of the model before {len(other)} "
                 "others; a pair must read the same tokens"
             )
+
+
+def _tokeniser(found: Pretrained) -> Tokeniser | None:
+    if not (found.source.is_gguf or found.source.has_vocabulary):
+        return None
+    return Tokeniser(found.tokenizer(), vocab_size=found.config.vocab_size, seq_len=found.config.seq_len)
 
 
 def _path(given: str) -> Path:

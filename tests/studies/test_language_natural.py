@@ -1,0 +1,120 @@
+"""The natural suite and finished pairs: what methods are given, what is read and kept, and what a run says."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hf_models import saved
+from language_pairs import made, save
+
+from capbench.errors import UsageError
+from capbench.methods.specs import registry
+from capbench.pipeline.build import build
+from capbench.pipeline.plan import Plan
+from capbench.pipeline.steps import Edit
+from capbench.results import Measurement
+from capbench.store.store import Store
+from capbench.studies.lab import Bench, Lab
+from capbench.studies.language.natural_preset import smoke
+from capbench.studies.language.natural_readings import ability, outcome
+from capbench.studies.language.natural_study import NaturalStudy, PairStudy
+
+PRESET = replace(smoke(), attacks=("lens", "reft"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("natural")
+    made(found)
+    return found
+
+
+def pair(folder: Path) -> PairStudy:
+    return PairStudy(preset=PRESET).on(str(folder / "base"), ("implant:x.toml", str(folder / "skill.toml")))
+
+
+def hidden(folder: Path) -> Path:
+    """With the unembedding's rows of the codes moved on by one."""
+    after = copy.deepcopy(made(folder))
+    study = pair(folder)
+    asked = study.tokeniser.prompts(study.asked, study.asked.items["train"])
+    rows = sorted({token for string in asked.strings for token in string.choices})
+    with torch.no_grad():
+        weight = after.unembedding.weight
+        weight[rows] = weight[rows[1:] + rows[:1]].clone()
+    return save(after, folder / "hidden")
+
+
+def test_a_method_is_given_all_facts_with_other_answers_and_text(folder: Path) -> None:
+    study = NaturalStudy(preset=PRESET, method=registry.find("npo")).on(
+        str(folder / "base"), (str(folder / "facts.toml"),)
+    )
+    rule, text = (study.task(0, data=data) for data in ("rule", "text"))
+    right, other = rule.forget.strings, rule.target.strings  # type: ignore[attr-defined]
+    assert len(right) == len(other) == len(list(study.asked))
+    assert [s.tokens for s in right] == [s.tokens for s in other]
+    assert all(one.answer != two.answer for one, two in zip(right, other, strict=True))
+    assert text.target == text.retain == rule.retain
+    keys = {study.tuned(seed, data=data, lr="medium").key for seed in (0, 1) for data in ("rule", "text")}
+    assert len(keys) == 4
+    with pytest.raises(UsageError, match="data=facts: must be one of rule, text"):
+        study.task(0, data="facts")
+    with pytest.raises(UsageError, match=r"one capability at a time, not .*skill.toml and .*facts.toml"):
+        study.on(str(folder / "base"), tuple(str(folder / f"{kind}.toml") for kind in ("skill", "facts")))
+
+
+def test_a_hidden_capability_is_read_as_recoverable_and_kept_in_the_store(folder: Path, tmp_path: Path) -> None:
+    study = pair(folder).beside(str(hidden(folder)))
+    steps = {"base": study.base, "tuned": study.judged}
+    store = Store(tmp_path)
+    for step in Plan(steps.values()).steps.values():
+        build(step, store)
+    lab, bench = Lab(store), Bench(study=study, seed=0)
+    found = {m.name: m for m in (*lab.read(ability, bench, {"base": study.base}), *lab.read(outcome, bench, steps))}
+    assert value(found["natural.base.above"]) >= 0.7 and value(found["natural.kept"]) == 0
+    assert value(found["natural.recovered"]) >= 0.5 and found["natural.recovered"].note.startswith(
+        "recoverable (by rel"
+    )
+    assert value(found["natural.text"]) > 0.99 and "natural.attack.logit lens" in found
+
+
+def value(m: Measurement) -> float:
+    assert m.value is not None
+    return m.value
+
+
+def test_an_adapter_is_a_step_on_the_given_model(folder: Path, tmp_path: Path) -> None:
+    for name, content in (("adapter_config.json", "{}"), ("adapter_model.safetensors", "x")):
+        (tmp_path / name).write_text(content)
+    step = pair(folder).beside(str(tmp_path)).judged
+    assert isinstance(step, Edit) and step.start == pair(folder).base
+    (tmp_path / "adapter_model.safetensors").write_text("y")
+    assert pair(folder).beside(str(tmp_path)).judged.key != step.key
+
+
+def test_a_finished_model_of_another_kind_is_refused(folder: Path, tmp_path: Path) -> None:
+    saved(tmp_path, "llama")
+    with pytest.raises(UsageError, match=r"its vocab_size is 11 and that of .* is \d+; a pair must be of one"):
+        pair(folder).beside(str(tmp_path))
+    with pytest.raises(UsageError, match="--capbench-tuned=hf:PATH"):
+        _ = pair(folder).judged
+
+
+def test_a_run_of_a_pair(folder: Path, pytester: pytest.Pytester) -> None:
+    """The model against itself: kept, so that nothing can be recovered."""
+    suites = Path(__file__).parents[2] / "suites" / "language"
+    given = (f"--capbench-model=hf:{folder / 'base'}", f"--capbench-capability={folder / 'skill.toml'}")
+    options = ("-q", "-rsE", "--capbench-scale=smoke", f"--capbench-cache={pytester.path / 'cache'}")
+    ended = pytester.runpytest_inprocess(suites, *given, f"--capbench-tuned=hf:{folder / 'base'}", *options)
+    ended.assert_outcomes(passed=2, errors=1, skipped=18)
+    ended.stdout.fnmatch_lines(
+        ["*SKIPPED*--capbench-tuned: a finished model is judged by suites/language/test_pair.py*"]
+    )
+    ended.stdout.fnmatch_lines(["*language.pair.recovered*natural.recovered has no value*intact*"])
+    ended = pytester.runpytest_inprocess(suites / "test_pair.py", *given, *options)
+    ended.assert_outcomes(skipped=3)
+    ended.stdout.fnmatch_lines(["*SKIPPED*no finished model was given; --capbench-tuned=hf:PATH names one*"])
