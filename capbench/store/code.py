@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from capbench.store.places import (
     shapes,
     source_of,
 )
-from capbench.store.syntax import dotted, file_digest
+from capbench.store.remembered import Sources, remembered
+from capbench.store.syntax import dotted, file_digest, take_digest
 
 _EVERY_TRAINING = ("capbench.training.loop", "capbench.measure.accuracy", "capbench.pipeline.build")
 
@@ -51,11 +53,20 @@ def reading_code(files: frozenset[Path]) -> str:
 
 def remember_sources() -> None:
     """Take the digests of all sources now, as they may be edited during a run."""
+    files = list(_shaping())
+    if all(file in _IMPORTED for file in files):
+        return
+    found = remembered(files, lambda: Sources({f: file_digest(f) for f in files}, {f: _imported(f) for f in files}))
+    _IMPORTED.update(found.imports)
+    for file, digest in found.digests.items():
+        take_digest(file, digest)
+
+
+def _shaping() -> Iterator[Path]:
+    """All sources that shape results."""
     for part in SHAPING:
         path = module_file(part)
-        for file in path.parent.rglob("*.py") if path.name == "__init__.py" else [path]:
-            file_digest(file)
-            _imported(file)
+        yield from path.parent.rglob("*.py") if path.name == "__init__.py" else [path]
 
 
 def _digest(files: set[Path]) -> str:
@@ -77,9 +88,17 @@ def _module_name(file: Path) -> str:
     return f"{file.parent.name if file.name == '__init__.py' else file.stem}:"
 
 
-@cache
+_IMPORTED: dict[Path, frozenset[Path]] = {}
+
+
 def _imported(file: Path) -> frozenset[Path]:
     """The shaping files of capbench that a file imports, in functions too; of the user's file also the user's own."""
+    if file not in _IMPORTED:
+        _IMPORTED[file] = _imports_of(file)
+    return _IMPORTED[file]
+
+
+def _imports_of(file: Path) -> frozenset[Path]:
     tree = ast.parse(file.read_bytes())
     names = {name for node in ast.walk(tree) for name in _names(node)} | _through_the_face(tree)
     files = {module_file(name) for name in names if name.startswith("capbench.")}

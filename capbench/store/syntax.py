@@ -20,10 +20,19 @@ def source_digest(source: str | bytes) -> str:
     return _hash(source, _standing_for)
 
 
-@cache
+_DIGESTS: dict[Path, str] = {}
+
+
 def file_digest(file: Path) -> str:
     """`source_digest` of a file as it is at the first call: sources may be edited during a run."""
-    return source_digest(file.read_bytes())  # Python finds out the encoding, and passes over a byte order mark
+    if file not in _DIGESTS:
+        take_digest(file, source_digest(file.read_bytes()))  # Python finds out the encoding, and passes over a mark
+    return _DIGESTS[file]
+
+
+def take_digest(file: Path, digest: str) -> None:
+    """Take a file's digest as known, unless it was asked for before."""
+    _DIGESTS.setdefault(file, digest)
 
 
 def _hash(source: str | bytes, stand: _Stand) -> str:
