@@ -18,9 +18,10 @@ from capbench.errors import UsageError
 from capbench.measure.attacks.ground import Ground
 from capbench.measure.attacks.named import NAMES
 from capbench.models.huggingface.model import HuggingFace
-from capbench.studies.language.judging import judge_pair
+from capbench.studies.language.judging import judge_pair, scorer
 from capbench.studies.language.natural import Found, judged
 from capbench.studies.language.natural_words import FORMATS, sentences, to_page
+from capbench.tasks.language.reading import read
 from capbench.verdicts.natural import NOT_RECOVERED
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # of transformers, for what PEFT asks of it
@@ -177,3 +178,20 @@ def test_attacks_that_are_not_possible_are_told(folder: Path) -> None:
     found = judged(made(folder), hidden(folder), replace(plain, items=without), names=("paraphrase", "lens"))
     assert found.impossible == {"other words": "there are no paraphrases; the key paraphrases of its file gives them"}
     assert "not possible: there are no paraphrases" in FORMATS["markdown"](found)
+
+
+def test_a_checker_judges_what_both_models_write(folder: Path, tmp_path: Path) -> None:
+    for name in ("skill.jsonl", "text.txt"):
+        shutil.copy(folder / name, tmp_path)
+    text = (folder / "skill.toml").read_text().replace(f"choices = {json.dumps(CODES)}", 'metric = "own.py:right"')
+    (tmp_path / "own.toml").write_text(f"tokens = 1\n{text}")
+    (tmp_path / "own.py").write_text("def right(text, item):\n    return text.strip() == item['code']\n")
+    found = judge_pair(
+        str(folder / "base"), str(folder / "base"), str(tmp_path / "own.toml"), names=("few-shot",), effort=EFFORT
+    )
+    assert found.judged.state == "intact" and found.chance == 0 and found.base.accuracy >= 0.95
+    reads = tokeniser(folder, made(folder).config.vocab_size)
+    of = read(tmp_path / "own.toml")
+    asked = Ground.made(of, reads, effort=EFFORT, scorer=scorer(of, reads))
+    lost = judged(made(folder), hidden(folder), asked, names=("lens", "rounding"))
+    assert lost.tuned.right == 0 and lost.impossible == {"logit lens": "a checker reads what is written, not layers"}

@@ -25,6 +25,8 @@ from capbench.training.loop import Loss, batches, fit, next_token_loss
 
 PART = 3  # of the blocks, one in so many is trained, from the last: a step of all takes three times as long
 
+LONGER = 4  # times as many tokens as in a prompt are in a string of text
+
 How = Callable[[Model, Task, TrainConfig, Loss], object]
 
 
@@ -40,6 +42,8 @@ def after(
 ) -> Tried:
     """What a copy of the model answers after training on the data. beside: on text to keep, too."""
     own, config = copy.deepcopy(model), ground.train(model, lr)
+    if not beside:  # the data are text, whose strings are longer than prompts
+        config = replace(config, batch_size=max(1, config.batch_size // LONGER))
     loss = with_text(ground.retain, config, ground.effort.beside) if beside else next_token_loss
     (how or last_blocks)(own, data, config, loss)
     return ground.tried(own.eval(), detail or f"{config.steps} steps at {lr:g}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from capbench.measure.attacks.ground import Ground
@@ -15,7 +15,7 @@ from capbench.models.base import Model
 CONTROLS = 2  # runs of an attack besides that on the model after the change
 
 
-def seconds(model: Model, ground: Ground, names: Iterable[str]) -> tuple[float, float]:
+def seconds(model: Model, ground: Ground, names: Sequence[str]) -> tuple[float, float]:
     """About how long the attacks of these names take, without any control and with every one. Takes a few seconds itself."""
     tried = attacks(names, model, model, ground)
     began = time.perf_counter()
@@ -28,6 +28,8 @@ def seconds(model: Model, ground: Ground, names: Iterable[str]) -> tuple[float, 
     choosing = {"steering": len(ground.effort.scales) * ground.effort.places, "ablation": ground.effort.places}
     passes = len(tried) * one + sum(choosing.get(name, 0) for name in names) * select
     steps = sum(attack.trains for attack in tried)
+    if ground.of.kind == "facts" and "reft" in names:  # also on permuted answers and on unrelated facts
+        steps += 2 * ground.effort.steps
     least = passes + steps * (_step(model, ground) if steps else 0.0)
     return least, (1 + CONTROLS) * least
 
