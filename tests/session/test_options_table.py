@@ -132,7 +132,7 @@ def test_cuda_is_needed_where_models_train(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_words_that_a_command_does_not_take() -> None:
     assert unknown_words("plan", ["--report=x"]) == (
-        "--report=x: an option of pytest and `capbench fidelity`, not of `capbench plan`; omit it"
+        "--report=x: an option of pytest and `capbench fidelity` and `capbench map`, not of `capbench plan`; omit it"
     )
     assert "give --scale" in unknown_words("plan", ["--capbench-scale=smoke"])
     assert unknown_words("plan", ["--nothing", "x"]) == "unrecognized arguments: --nothing x (see capbench plan --help)"

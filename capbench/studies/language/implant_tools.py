@@ -47,7 +47,7 @@ def state(values: Values, seed: int) -> tuple[CapabilityState, str]:
         ),
         [_tool(values, tool, seed) for tool in TOOLS],
     )
-    deleted = found.state == CapabilityState.DELETED
+    deleted = found.state == CapabilityState.DELETED  # type: ignore[comparison-overlap]
     return CapabilityState(found.state), f"{found.why}; {CAVEAT}" if deleted else found.why
 
 
