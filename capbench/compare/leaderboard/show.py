@@ -13,7 +13,8 @@ from capbench.report.words import DASH, interval, line, number
 from capbench.results import CapabilityState, CollateralState, FinetunedState, to_dict
 from capbench.verdicts.tools import BEHAVIOUR
 
-SCHEMA = 2  # of a leaderboard as JSON; schema 1 averaged over cases and had no intervals
+# Of a leaderboard as JSON; schema 1 averaged over cases and had no intervals, 1 and 2 had no learned, hidden and spared.
+SCHEMA = 3
 CASE = 22  # columns of a terminal for the name of a case before it is folded
 METHOD = 28
 
