@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 from cli_runs import run
-from language_pairs import made
+from language_pairs import shared
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("judged")
-    made(found)
-    return found
+def folder() -> Path:
+    return shared()
 
 
 def test_a_pair_is_judged_from_the_command_line(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import tempfile
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -77,6 +78,16 @@ def write_tokenizer(folder: Path) -> int:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]").save_pretrained(folder)
     return len(known)
+
+
+_FOLDER = tempfile.TemporaryDirectory()
+
+
+def shared() -> Path:
+    """A folder with the model, once per process."""
+    folder = Path(_FOLDER.name)
+    made(folder)
+    return folder
 
 
 @cache

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from hf_models import saved
-from language_pairs import made, save
+from language_pairs import made, save, shared, theirs
+from safetensors.torch import load_file, save_file
 
 from capbench.errors import UsageError
 from capbench.methods.specs import registry
-from capbench.pipeline.build import build
+from capbench.pipeline.build import build, load_model
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Edit
 from capbench.results import Measurement
@@ -27,10 +28,8 @@ PRESET = replace(smoke(), attacks=("lens", "reft"))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("natural")
-    made(found)
-    return found
+def folder() -> Path:
+    return shared()
 
 
 def pair(folder: Path) -> PairStudy:
@@ -87,13 +86,26 @@ def value(m: Measurement) -> float:
     return m.value
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of transformers, for what PEFT asks of it
 def test_an_adapter_is_a_step_on_the_given_model(folder: Path, tmp_path: Path) -> None:
-    for name, content in (("adapter_config.json", "{}"), ("adapter_model.safetensors", "x")):
-        (tmp_path / name).write_text(content)
-    step = pair(folder).beside(str(tmp_path)).judged
-    assert isinstance(step, Edit) and step.start == pair(folder).base
-    (tmp_path / "adapter_model.safetensors").write_text("y")
-    assert pair(folder).beside(str(tmp_path)).judged.key != step.key
+    import peft
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = peft.LoraConfig(r=2, target_modules=["down_proj"], init_lora_weights=False)
+        wrapped = peft.get_peft_model(theirs(folder), config).eval()
+    wrapped.save_pretrained(tmp_path / "adapter")
+    study = pair(folder).beside(str(tmp_path / "adapter"))
+    assert isinstance(study.judged, Edit) and study.judged.start == study.base
+    store = Store(tmp_path / "store")
+    for step in Plan([study.judged]).steps.values():
+        build(step, store)
+    tokens = torch.arange(12)[None]
+    merged = load_model(study.judged, store)(tokens)
+    torch.testing.assert_close(merged, wrapped(input_ids=tokens).logits, atol=1e-4, rtol=1e-4)
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    save_file({name: weight + 1 for name, weight in load_file(file).items()}, file)
+    assert pair(folder).beside(str(tmp_path / "adapter")).judged.key != study.judged.key
 
 
 def test_a_finished_model_of_another_kind_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -108,7 +120,13 @@ def test_a_run_of_a_pair(folder: Path, pytester: pytest.Pytester) -> None:
     """The model against itself: kept, so that nothing can be recovered."""
     suites = Path(__file__).parents[2] / "suites" / "language"
     given = (f"--capbench-model=hf:{folder / 'base'}", f"--capbench-capability={folder / 'skill.toml'}")
-    options = ("-q", "-rsE", "--capbench-scale=smoke", f"--capbench-cache={pytester.path / 'cache'}")
+    options = (
+        "-q",
+        "-rsE",
+        "--capbench-jobs=1",
+        "--capbench-scale=smoke",
+        f"--capbench-cache={pytester.path / 'cache'}",
+    )
     ended = pytester.runpytest_inprocess(suites, *given, f"--capbench-tuned=hf:{folder / 'base'}", *options)
     ended.assert_outcomes(passed=2, errors=1, skipped=18)
     ended.stdout.fnmatch_lines(

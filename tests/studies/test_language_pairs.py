@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from language_pairs import CODES, EFFORT, WORDS, capability, made, save, theirs, tokeniser, untaught
+from language_pairs import CODES, EFFORT, WORDS, capability, made, save, shared, theirs, tokeniser, untaught
 from torch.nn import functional as F
 
 from capbench.errors import UsageError
@@ -28,10 +28,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # of transform
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("pairs")
-    made(found)
-    return found
+def folder() -> Path:
+    return shared()
 
 
 def ground(folder: Path, kind: str = "skill") -> Ground:
