@@ -16,6 +16,7 @@ from tiny_study import BASE, tuned
 
 from capbench.methods.specs.registry import find
 from capbench.pipeline.clock import Clock
+from capbench.pipeline.executors.on_ray import capacity
 from capbench.pipeline.executors.on_ray.capacity import Capacity
 from capbench.pipeline.executors.on_ray.cluster import RayCluster
 from capbench.pipeline.plan import Plan
@@ -45,6 +46,17 @@ def test_steps_that_begin_at_once_are_counted_by_gpu(cores: int, gpus: int, shar
         begun += [] if found.must_wait(step, begun) else [step]
     assert len(begun) == expected
     assert found.must_wait(BASE, begun) is (expected == cores)
+
+
+def test_a_large_cluster_is_handed_enough_steps_as_far_as_files_can_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    for files, expected in (
+        (1024, [200, 200, 400, 512]),
+        (100, [200] * 4),
+        (resource.RLIM_INFINITY, [200, 200, 400, 2000]),
+    ):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, files=files: (files, files))
+        assert [capacity.ahead(cores) for cores in (1, 100, 200, 1000)] == expected
 
 
 class Cluster:

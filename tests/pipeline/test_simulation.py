@@ -97,7 +97,7 @@ def test_a_cluster_is_handed_a_number_of_steps_ahead_and_those_that_wait_count()
     """Two at a time: `a` and the child that waits for it; `other` is handed out only when `a` is made."""
     graph = Graph([job("a", 5), job("child", 5, "a"), job("other", 4)])
     assert makespan(graph, Cluster(nodes=1, cores=4)) == 10
-    assert begun(graph, schedule(graph, Cluster(nodes=1, cores=4, ahead=2)))["other"] == 5
+    assert begun(graph, schedule(graph, Cluster(nodes=1, cores=4, at_a_time=2)))["other"] == 5
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_a_machines_processes_begin_steps_when_the_plan_would_hand_them_out(grap
 def test_a_cluster_is_handed_what_the_plan_would_submit(graph: Graph, n: int, ahead: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         expected = Virtual(graph, n, ahead=ahead).run(patch)
-    assert begun(graph, schedule(graph, Cluster(nodes=n, cores=1, ahead=ahead))) == expected
+    assert begun(graph, schedule(graph, Cluster(nodes=n, cores=1, at_a_time=ahead))) == expected
 
 
 # ---- more methods, and words
@@ -350,8 +350,12 @@ def test_nothing_is_simulated_where_all_is_there() -> None:
 
 
 def test_a_cluster_that_is_handed_too_few_steps_is_told() -> None:
+    """Each of 300 could have a machine; 200 at a time take twice as long. As the executor hands them out, none waits."""
     graph = Graph([job(str(i), 60) for i in range(300)])
-    words = said(graph, Cluster(nodes=2, cores=1))
-    assert (
-        "within 5 % of the best (2 min)\nthe longest chains take 60 s: a cluster is handed 200 steps at a time" in words
+    few = Cluster(nodes=2, cores=1, at_a_time=200)
+    words = "\n".join(lines(outcome({"all": graph}, few, few)))
+    assert "gain nothing: 2 min, within 5 % of the best (2 min)\n" in words
+    assert "the longest chains take 60 s: such a cluster is handed 200 steps at a time" in words
+    assert "more than 300 such machines gain nothing: 60 s, within 5 % of the best (60 s)\nnot" in said(
+        graph, Workers(cores=1)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -128,21 +128,33 @@ class Graph:
 
         No number of machines is faster.
         """
-        known = not self.unknown
-        until = [0.0] * len(self.missing)  # it is made, after all that it waits for
-        before: list[int | None] = [None] * len(self.missing)  # the one of its parents that is made last
-        for i, job in enumerate(self.missing):  # parents come first
-            until[i] += wall(job) if known else job.left
+        if self.unknown:
+            _, jobs = self._longest([job.left for job in self.missing])
+            return Chain(jobs=jobs, seconds=None)
+        seconds, jobs = self._longest([wall(job) for job in self.missing])
+        return Chain(jobs=jobs, seconds=seconds)
+
+    @cached_property
+    def least(self) -> float:
+        """Seconds of the chain that takes longest, of what is known."""
+        return self._longest([wall(job) for job in self.missing])[0]
+
+    def _longest(self, lengths: Sequence[float]) -> tuple[float, tuple[Job, ...]]:
+        """The longest chain, with these lengths of the missing jobs."""
+        until = [0.0] * len(lengths)  # it is made, after all that it waits for
+        before: list[int | None] = [None] * len(lengths)  # the one of its parents that is made last
+        for i, length in enumerate(lengths):  # parents come first
+            until[i] += length
             for child in self.children[i]:
                 if before[child] is None or until[i] > until[child]:
                     until[child], before[child] = until[i], i
         last = max(range(len(until)), key=until.__getitem__, default=None)
-        seconds = 0.0 if last is None else until[last]
+        total = 0.0 if last is None else until[last]
         found: list[Job] = []
         while last is not None:
             found.append(self.missing[last])
             last = before[last]
-        return Chain(jobs=tuple(reversed(found)), seconds=seconds if known else None)
+        return total, tuple(reversed(found))
 
 
 def wall(job: Job) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from capbench.pipeline.executors.on_ray.capacity import AHEAD, Capacity
+from capbench.pipeline.executors.on_ray.capacity import Capacity, ahead
 from capbench.pipeline.executors.on_ray.cluster import GPUS_PER_TASK
 
 
@@ -33,14 +33,19 @@ class Stacks:
 class Cluster:
     """Nodes of a Ray cluster, as `executors.on_ray` uses them. cores, gpus: of each. share: of a GPU, for each training on one.
 
-    ahead: steps that are handed to the cluster at a time.
+    at_a_time: steps that are handed to the cluster; None: as many as the executor would.
     """
 
     nodes: int
     cores: int
     gpus: int = 0
     share: float = GPUS_PER_TASK
-    ahead: int = AHEAD
+    at_a_time: int | None = None
+
+    @property
+    def ahead(self) -> int:
+        """Steps that are handed to the cluster at a time, those that wait for others among them."""
+        return ahead(self.nodes * self.cores) if self.at_a_time is None else self.at_a_time
 
     @property
     def node(self) -> Capacity:
@@ -56,6 +61,24 @@ class Cluster:
 
 
 Machines = Workers | Stacks | Cluster
+
+
+class Cores:
+    """How many cores are free on a cluster, where no job needs more than one."""
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+
+    def take(self, on_gpu: bool) -> int | None:
+        """A node, always the first; None if no core is free."""
+        if not self._free:
+            return None
+        self._free -= 1
+        return 0
+
+    def give(self, node: int, on_gpu: bool) -> None:
+        """A job has ended."""
+        self._free += 1
 
 
 class Places:

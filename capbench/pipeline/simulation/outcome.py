@@ -93,6 +93,11 @@ class Outcome:
         return sum(known) if len(known) == len(chains) else None
 
     @property
+    def least(self) -> float:
+        """Seconds of the longest chains of all parts, of what is known."""
+        return sum(part.graph.least for part in self.parts)
+
+    @property
     def core_seconds(self) -> float:
         """Work on cores alone, of what is known."""
         return sum(job.time.seconds for job in self.missing if job.time and not job.on_gpu)
@@ -171,7 +176,7 @@ def outcome(
         there = [schedule(graph, replace(cluster, nodes=nodes)) for graph in parts.values()]
         return Numbered(nodes=nodes, seconds=sum(each.makespan for each in there), utilisation=utilisation(there))
 
-    most = min(cluster.ahead, max(len(graph.missing) for graph in parts.values()))
+    most = max(len(graph.missing) for graph in parts.values())
     least = enough(lambda nodes: on(nodes).seconds, most)
     shown = {2**i for i in range(20) if 2**i < least.nodes} | {least.nodes, cluster.nodes}
     return replace(found, enough=least, numbers=[on(nodes) for nodes in sorted(shown)])

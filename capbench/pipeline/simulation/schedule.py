@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from capbench.pipeline.simulation.graph import Graph, wall
-from capbench.pipeline.simulation.machines import Cluster, Machines, Places, Stacks, Workers
+from capbench.pipeline.simulation.machines import Cluster, Cores, Machines, Places, Stacks, Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def _one_by_one(graph: Graph, cluster: Cluster, *, ahead: int) -> Schedule:
     jobs, children, waits_for, node = graph.missing, graph.children, graph.waits_for, cluster.node
     if (gpus := any(job.on_gpu for job in jobs)) and not node.on_gpus:
         raise ValueError(f"{cluster}: no GPU, but {next(job.label for job in jobs if job.on_gpu)!r} needs one")
-    places = Places(cluster.nodes, node)
+    places = Places(cluster.nodes, node) if gpus else Cores(cluster.nodes * node.cores)
     begun, ended, at = [math.nan] * len(jobs), [math.nan] * len(jobs), [0] * len(jobs)
     ready: tuple[list[tuple[float, int]], ...] = ([], [])  # heaps: for a core alone, for a GPU
     running: list[tuple[float, int]] = []  # a heap, by end

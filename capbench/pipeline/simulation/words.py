@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from capbench.pipeline.costs import duration
 from capbench.pipeline.outline import short
@@ -91,9 +92,9 @@ def _numbers(found: Outcome) -> Iterator[str]:
     yield from (f"  {line}" for line in table.splitlines())
     best = f"within {100 * WITHIN:.0f} % of the best ({duration(least.best)})"
     yield f"more than {many(least.nodes, 'such machine')} gain nothing: {duration(least.seconds)}, {best}"
-    cluster = found.cluster
-    if found.chain is not None and least.best > _SPARE * found.chain:
-        yield f"the longest chains take {duration(found.chain)}: a cluster is handed {cluster.ahead} steps at a time"
+    if least.best > _SPARE * found.least:
+        ahead = replace(found.cluster, nodes=least.nodes).ahead
+        yield f"the longest chains take {duration(found.least)}: such a cluster is handed {ahead} steps at a time"
 
 
 def _percent(share: float) -> str:

@@ -7,8 +7,21 @@ from dataclasses import dataclass
 
 from capbench.pipeline.steps import Step, Training
 
-AHEAD = 200  # steps submitted at most: each holds a lock, which is an open file
+_AHEAD = 200
 _ROUNDING = 1e-6  # so that 1 / 0.1 counts as ten
+
+
+def ahead(cores: int) -> int:
+    """How many steps a cluster with so many cores is handed at a time: enough that none is idle while steps wait for others.
+
+    Each holds a lock, which is an open file: at most half of those that this process may have.
+    """
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return _AHEAD
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(_AHEAD, 2 * cores if files == resource.RLIM_INFINITY else min(2 * cores, files // 2))
 
 
 def on_gpu(step: Step) -> bool:

@@ -19,7 +19,7 @@ from capbench.errors import CapbenchError
 from capbench.pipeline.clock import Clock
 from capbench.pipeline.executors import base
 from capbench.pipeline.executors.on_ray import sources, worker
-from capbench.pipeline.executors.on_ray.capacity import AHEAD, Capacity, on_gpu
+from capbench.pipeline.executors.on_ray.capacity import Capacity, ahead, on_gpu
 from capbench.pipeline.executors.on_ray.cluster import RayCluster
 from capbench.pipeline.executors.on_ray.connection import connected
 from capbench.pipeline.executors.on_ray.ledger import Ledger
@@ -80,7 +80,7 @@ class RayExecutor:
 
     @property
     def free(self) -> int:
-        return (AHEAD if self.ahead else self._capacity.cores) - len(self._tasks)
+        return (ahead(self._capacity.cores) if self.ahead else self._capacity.cores) - len(self._tasks)
 
     def start(self, step: Step) -> None:
         """Submit a step, unless there is a deadline and it would have to wait. `collect` reports a step that cannot be sent."""
