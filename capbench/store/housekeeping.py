@@ -41,8 +41,11 @@ def entries(store: Store) -> Iterator[Entry]:
     """Every artefact, in no order. What is removed meanwhile is left out."""
     for shelf in _scanned(store.root / "artefacts"):
         for place in _scanned(Path(shelf.path)):
-            with suppress(OSError):
-                yield Entry(key=place.name, size=_size_of_artefact(place.path), used=place.stat().st_mtime)
+            try:
+                found = Entry(key=place.name, size=_size_of_artefact(place.path), used=place.stat().st_mtime)
+            except OSError:
+                continue
+            yield found
 
 
 def beside(store: Store) -> dict[str, int]:
@@ -97,7 +100,7 @@ def _sweep(store: Store, until: float, *, dry_run: bool) -> None:
 
 
 def _size_of_artefact(path: str) -> int:
-    return sum(os.stat(os.path.join(path, name)).st_size for name in (TENSORS, META))
+    return os.stat(f"{path}/{TENSORS}").st_size + os.stat(f"{path}/{META}").st_size
 
 
 def _size(folder: Path) -> int:
