@@ -10,15 +10,8 @@ from capbench.report.words import line, number, typeset
 from capbench.results import Capability, Evidence, Results
 
 COLUMNS = ("behaviour", "revival", "probing", "pruning", "patching", "attacks")
-# Tools under another name than their column's. Those that no column knows are attacks.
-_COLUMN = {
-    "compiled revival": "revival",
-    "reFT": "revival",
-    "probe": "probing",
-    "circuit": "probing",
-    "weight pruning": "pruning",
-    "compiled patching": "patching",
-}
+# Tools whose names do not end in their column's, as `story revival` does. Those that no column knows are attacks.
+_COLUMN = {"reFT": "revival", "probe": "probing", "circuit": "probing"}
 _PRIOR = {"low": 0, "high": 1, "never": 2}
 
 
@@ -68,7 +61,8 @@ def matrix(results: Results) -> Matrix:
 
 def column_of(tool: str) -> str:
     """The column that a tool belongs to."""
-    return tool if tool in COLUMNS else _COLUMN.get(tool, "attacks")
+    last = tool.rpartition(" ")[2]
+    return last if last in COLUMNS else _COLUMN.get(tool, "attacks")
 
 
 def _row(index: int, found: Capability, columns: Sequence[str]) -> ModelRow:
