@@ -10,8 +10,13 @@ from capbench.report.words import line, number, typeset
 from capbench.results import Capability, Evidence, Results
 
 COLUMNS = ("behaviour", "revival", "probing", "pruning", "patching", "attacks")
-# Tools whose names do not end in their column's, as `story revival` does. Those that no column knows are attacks.
-_COLUMN = {"reFT": "revival", "probe": "probing", "circuit": "probing"}
+# Tools under another name than their column's. Those that no column knows are attacks, such as a revival in another way.
+_COLUMN = {
+    **{"compiled revival": "revival", "story revival": "revival", "reFT": "revival"},
+    **{"probe": "probing", "circuit": "probing", "story probing": "probing"},
+    **{"weight pruning": "pruning", "story pruning": "pruning"},
+    **{"compiled patching": "patching", "story patching": "patching"},
+}
 _PRIOR = {"low": 0, "high": 1, "never": 2}
 
 
@@ -61,8 +66,7 @@ def matrix(results: Results) -> Matrix:
 
 def column_of(tool: str) -> str:
     """The column that a tool belongs to."""
-    last = tool.rpartition(" ")[2]
-    return last if last in COLUMNS else _COLUMN.get(tool, "attacks")
+    return tool if tool in COLUMNS else _COLUMN.get(tool, "attacks")
 
 
 def _row(index: int, found: Capability, columns: Sequence[str]) -> ModelRow:

@@ -144,7 +144,11 @@ def test_the_matrix_has_a_column_for_each_tool_that_was_read_and_never_a_value_f
     assert (revival.value, revival.spread, revival.name) == ("≥ 3.00", "", "")
     assert (probing.value, probing.reading, probing.name) == ("–", "not measured", "circuit")
     assert (attack.value, attack.spread, attack.name) == ("0.50", "[0.20, 0.80]", "lora revival")
-    assert column_of("weight pruning") == "pruning" and column_of("something new") == "attacks"
+    assert (
+        column_of("weight pruning") == "pruning"
+        and column_of("story patching") == "patching"
+        and column_of("something new") == "attacks"
+    )
 
 
 def test_models_of_one_kind_stand_together_and_keep_their_place_among_the_verdicts() -> None:
