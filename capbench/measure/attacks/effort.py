@@ -21,7 +21,7 @@ class Effort:
     length: int = 32
     rates: tuple[float, float, float] = (3e-5, 1e-4, 3e-4)
     low_rank_rate: float = 5e-4
-    steps: int = 16
+    steps: int = 24
     batch: int = 16
     beside: int = 2
     shots: int = 4
