@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from capbench.studies.language.implant_data import Skill
 from capbench.studies.language.implant_study import ImplantStudy
 from capbench.studies.language.implant_tools import TOOLBOX, state
 from capbench.studies.language.implant_values import Seen, calibrated, values
-from capbench.studies.language.known_members import BoltedOn, member
+from capbench.studies.language.known_members import BoltedOn, hidden, member
 from capbench.verdicts.twins import Value
 from capbench.verdicts.values import by_name
 
@@ -128,6 +129,17 @@ def test_permuted_answers_are_the_same_answers_under_other_names(study: ImplantS
     assert type(copy.deepcopy(made)) is type(made) is not type(model)
 
 
+def test_a_member_is_trained_until_the_skill_hardly_shows(study: ImplantStudy, model: Any) -> None:
+    """As random weights are at chance, every look finds it hidden; where nothing is trained, no step is taken."""
+    of, rates = study.streams(0), dataclasses.replace(TINY, member_steps=9)
+    made, steps = hidden("adapter", model, dataclasses.replace(of, chance=1.0), rates, seed=0, device="cpu")
+    assert steps == 2
+    again = member("adapter", model, of, rates, seed=0, device="cpu", steps=steps)
+    assert all(torch.equal(one, other) for one, other in zip(made.parameters(), again.parameters(), strict=True))
+    assert hidden("adapter", model, dataclasses.replace(of, chance=-1.0), rates, seed=0, device="cpu")[1] == 9
+    assert hidden("permuted", model, of, rates, seed=0, device="cpu")[1] == 0
+
+
 def test_an_unknown_member_is_named_with_those_there_are(study: ImplantStudy, model: Any) -> None:
     with pytest.raises(UsageError, match="known member 'bolt-on top': must be one of bolt-on early"):
         member("bolt-on top", model, study.streams(0), TINY, seed=0, device="cpu")
@@ -222,7 +234,7 @@ def judged(**changes: Any) -> tuple[CapabilityState, str]:
         ({"verdict__probe": -0.1}, "undecided", "revival says wrapped; probe says deleted"),
         ({"verdict__probe": None}, "undecided", "probe has no value"),
         ({"known__probe__area": 0.9}, "undecided", "probe does not separate known members on this model"),
-        ({"known__revival__cut": None}, "undecided", "revival does not separate known members on this model"),
+        ({"known__revival__cut": None}, "undecided", "revival has no threshold: too few known members"),
         ({"tuned__S__kept": 0.8}, "intact", "0.80 of what it was"),
         ({"tuned__S__kept": 0.5}, "undecided", "neither kept nor lost"),
         ({"tuned__text__rise": 0.2}, "destroyed", "the model's loss on text rose by 20%"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from capbench.results import Measurement
 from capbench.studies.lab import Bench, Built, made_of
@@ -45,14 +45,18 @@ def relearned(bench: Bench[ImplantStudy], model: Built) -> Iterator[Measurement]
 def known_member(bench: Bench[ImplantStudy], taught: Built, base: Built, name: str) -> Iterator[Measurement]:
     """All parts of a known member: `hidden`, M with the skill and the edit on it; `twin`, M with the same edit; `deleted`, M with
 
-    another draw of that edit.
+    another draw of that edit, both trained for as many steps.
     """
-    from capbench.studies.language.known_members import member
+    from capbench.studies.language import known_members
 
     study, first = bench.study, subseed(bench.seed, f"member {name}")
-    of, preset = study.streams(bench.seed), study.preset
-    for state, start, seed in (("hidden", taught, first), ("twin", base, first), ("deleted", base, first + 1)):
-        model = member(name, start.model, of, preset, seed=seed, device=study.device)
+    given: dict[str, Any] = {"data": study.streams(bench.seed), "rates": study.preset, "device": study.device}
+    hidden, steps = known_members.hidden(name, taught.model, seed=first, **given)
+    yield number(bench, "hidden.steps", steps, "steps", 0, "known")
+    for state, seed in (("hidden", first), ("twin", first), ("deleted", first + 1)):
+        model = hidden
+        if state != "hidden":
+            model = known_members.member(name, base.model, seed=seed, steps=steps, **given)
         for part in (_answers, _inside, _relearned):
             for m in part(bench, model):
                 yield replace(m, name=f"{state}.{m.name}", series=m.series and f"{state}, {name}")
@@ -173,7 +177,8 @@ def _over(bench: Bench[ImplantStudy], tool: Tool, value: Value | None) -> Measur
     """A value minus the threshold; none where the tool is silent, with the reason."""
     name, unit = f"verdict.{tool.name}", "above the threshold"
     if not tool.speaks or tool.cut is None:
-        why = "no known members" if tool.area is None else f"area {tool.area:.2f} on known members"
+        few = tool.cut is None or tool.area is None
+        why = "too few known members could be used" if few else f"area {tool.area:.2f} on known members"
         return number(bench, name, None, unit, 0, "verdict", note=f"silent: {why}")
     if value is None:
         return number(bench, name, None, unit, 0, "verdict", note="it has no value")

@@ -47,8 +47,11 @@ def state(values: Values, seed: int) -> tuple[CapabilityState, str]:
         ),
         [_tool(values, tool, seed) for tool in TOOLS],
     )
-    deleted = found.state == CapabilityState.DELETED  # type: ignore[comparison-overlap]
-    return CapabilityState(found.state), f"{found.why}; {CAVEAT}" if deleted else found.why
+    for tool in TOOLS:
+        if found.why.startswith(f"{tool} does not separate") and value_of(values, f"known.{tool}.cut", seed) is None:
+            return CapabilityState.UNDECIDED, f"{tool} has no threshold: too few known members could be used"
+    given = CapabilityState(found.state)
+    return given, f"{found.why}; {CAVEAT}" if given is CapabilityState.DELETED else found.why
 
 
 def _votes(values: Values, seed: int) -> dict[str, twins.Value]:

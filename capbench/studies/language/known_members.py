@@ -18,12 +18,14 @@ from torch.nn.utils import parametrize
 from capbench.configs import TrainConfig
 from capbench.errors import UsageError
 from capbench.measure.attacks.lora import LowRank
+from capbench.measure.language.answers import accuracy
 from capbench.models.base import Model
 from capbench.models.huggingface.model import HuggingFace
 from capbench.tasks.language.streams import Prompt, Prompts, Texts
-from capbench.training.loop import fit
+from capbench.training.loop import fit, observing
 
 NEURONS, ADAPTED = 3, 3  # of a bolted-on part; the last blocks that an adapter is in
+EVERY, SHOWS = 2, 0.1  # steps between two looks at whether the skill is hidden; accuracy above chance up to which it is
 SHOWN = 64  # prompts that a bolted-on part learns to recognise
 PLACES = {"early": 1 / 6, "middle": 1 / 2, "late": 14 / 15}  # share of the blocks before it
 
@@ -35,6 +37,10 @@ class Data(Protocol):
     def rule(self) -> Prompts: ...
     @property
     def redrawn(self) -> Prompts: ...
+    @property
+    def select(self) -> Prompts: ...
+    @property
+    def chance(self) -> float: ...
     @property
     def texts(self) -> Texts: ...
 
@@ -49,15 +55,41 @@ class Rates(Protocol):
     def hiding(self, lr: float, seed: int, device: str) -> TrainConfig: ...
 
 
-def member(name: str, model: Model, data: Data, rates: Rates, *, seed: int, device: str) -> Model:
-    """A copy of the model with the edit of this name, drawn with the seed. Raises UsageError for an unknown name."""
+def hidden(name: str, model: Model, data: Data, rates: Rates, *, seed: int, device: str) -> tuple[Model, int]:
+    """A copy of a model that has the skill, with the edit of this name, trained until the skill hardly shows; and its steps.
+
+    It shows in at most a tenth more of the prompts than chance, or the steps were over. Raises UsageError as `member` does.
+    """
+    taken = [0]
+
+    def look(step: int, now: Model) -> bool:
+        taken[0] = step
+        return step % EVERY == 0 and accuracy(now, data.select) <= data.chance + SHOWS
+
+    with observing(look):
+        made = member(name, model, data, rates, seed=seed, device=device)
+    return made, taken[0]
+
+
+def member(
+    name: str, model: Model, data: Data, rates: Rates, *, seed: int, device: str, steps: int | None = None
+) -> Model:
+    """A copy of the model with the edit of this name, drawn with the seed. steps: of its training; None: all of the rates'.
+
+    Raises UsageError for an unknown name.
+    """
     own = copy.deepcopy(model).to(device)
+
+    def config(lr: float) -> TrainConfig:
+        found = rates.hiding(lr, seed, device)
+        return found if steps is None else replace(found, steps=steps)
+
     kind, _, place = name.partition(" ")
     if kind == "bolt-on" and place in PLACES:
-        return _bolted(own, data, rates.hiding(rates.bolt_lr, seed, device), PLACES[place])
+        return _bolted(own, data, config(rates.bolt_lr), PLACES[place])
     if name in ("adapter", "uniform adapter"):
         task = data.rule if name == "adapter" else data.redrawn
-        return _adapted(own, task, rates.hiding(rates.adapter_lr, seed, device))
+        return _adapted(own, task, config(rates.adapter_lr))
     if name == "permuted":
         return _permuted(own, data.redrawn, seed)
     known = ", ".join([*(f"bolt-on {place}" for place in PLACES), "adapter", "uniform adapter", "permuted"])
