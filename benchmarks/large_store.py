@@ -82,11 +82,13 @@ class Timed:
         self._add(what, found, "ms", aim)
 
     def once(self, what: str, do: Callable[[], object], *, aim: str = "") -> None:
-        """In seconds: by the clock, and of the processor, that of child processes too."""
+        """In seconds: by the clock, and of the processor, that of child processes too. The aim is that of the latter: the clock
+        tells of whatever else the machine does, too.
+        """
         began, used = time.perf_counter(), _processor()
         do()
-        self._add(what, [time.perf_counter() - began], "s", aim)
-        self._add(f"{what}: of the processor", [_processor() - used], "s", "")
+        self._add(what, [time.perf_counter() - began], "s", "")
+        self._add(f"{what}: of the processor", [_processor() - used], "s", aim)
 
     def _add(self, what: str, values: list[float], unit: str, aim: str) -> None:
         self.rows.append(row("store", f"{self._n} artefacts: {what}", values, unit, aim=aim))

@@ -1,6 +1,6 @@
 """`capbench plan --simulate` against real runs: one core, two cores, and two nodes of a Ray cluster on this machine.
 
-    python benchmarks/simulated.py OUT.json [--folder=FOLDER] [SUITE ...]
+    python benchmarks/simulated.py OUT.json [SUITE ...] [--seeds=N] [--folder=FOLDER]
 
 Each way makes the models of the suites (by default suites/pcfg) at scale smoke in a cache of its own. Then it is simulated: with
 the times that it took itself, which tells what is wrong with the schedule, and with those of the run on one core, which is what a
@@ -84,20 +84,20 @@ def rows_of(way: Way, made: float, own: float, before: float, models: int) -> li
     ]
 
 
-def measure(folder: Path, suites: Sequence[str]) -> list[Row]:
-    """The rows of all ways, printed as they come."""
+def measure(folder: Path, asked: Sequence[str]) -> list[Row]:
+    """The rows of all ways, printed as they come. asked: suites and options, for both commands."""
     found: list[Row] = []
     for way in WAYS:
         cache = folder / way.name.replace(" ", "-")
         made = folder / f"{cache.name}.seconds"
         if not made.exists():
             with way.make() as options:
-                seconds = seconds_made(capbench("train", *suites, "--scale=smoke", f"--cache={cache}", *options))
+                seconds = seconds_made(capbench("train", *asked, "--scale=smoke", f"--cache={cache}", *options))
             made.write_text(str(seconds))
 
         def simulated(cache: Path, supposed: tuple[str, ...] = way.supposed) -> Any:
             options = ("--scale=smoke", "--simulate", "--empty-cache", "--format=json", f"--cache={cache}")
-            return json.loads(capbench("plan", *suites, *options, *supposed))
+            return json.loads(capbench("plan", *asked, *options, *supposed))
 
         own, before = simulated(cache), simulated(folder / WAYS[0].name.replace(" ", "-"))
         if own["models"]["unknown_time"]:
@@ -113,11 +113,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Simulated runs against real ones.")
     parser.add_argument("out", type=Path, metavar="OUT.json")
     parser.add_argument("suites", nargs="*", default=["suites/pcfg"], metavar="SUITE")
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="keep the caches there")
     given = parser.parse_args(argv)
     here = machine()
     with tempfile.TemporaryDirectory() as temporary:
-        found = measure(given.folder or Path(temporary), given.suites)
+        found = measure(given.folder or Path(temporary), [*given.suites, f"--seeds={given.seeds}"])
     write_whole(given.out, json.dumps({"machine": here, "rows": found}, indent=1) + "\n")
     return 0
 
