@@ -34,7 +34,7 @@ def lines(found: Outcome) -> Iterator[str]:
         return
     yield f"time: {'more than ' * bool(found.unknown)}{duration(found.seconds)}{_at_work(found)}"
     for part in found.parts:
-        yield f"  {part.name}: {_size(part)}, {duration(part.schedule.makespan if part.schedule else 0.0)}"
+        yield f"  {part.name}: {_size(part)}, {_took(part)}"
         yield f"    longest chain: {_chain(part)}"
     yield from _numbers(found)
     yield _NOT_COUNTED
@@ -68,6 +68,13 @@ def _at_work(found: Outcome) -> str:
 
 def _size(part: Part) -> str:
     return many(len(part.graph.missing), "model")
+
+
+def _took(part: Part) -> str:
+    trainings = [job for job in part.graph.missing if job.left]
+    if part.schedule is None or (trainings and len(part.graph.unknown) == len(trainings)):
+        return "time unknown"
+    return f"{'more than ' * bool(part.graph.unknown)}{duration(part.schedule.makespan)}"
 
 
 def _chain(part: Part) -> str:
