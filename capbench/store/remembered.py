@@ -19,7 +19,7 @@ from capbench.store import places
 from capbench.store.files import write_whole
 
 _FEW = 4  # kept at most: of other branches, and of other versions of Python
-_NAME = "sources-{}.json"
+_NAME = "sources-{}.cache"
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def finding(package: Path, asked: list[str]) -> Callable[[], Sources]:
 
 
 def kept(package: Path) -> list[Path]:
-    return list((package / "store").rglob("sources-*.json"))
+    return list((package / "store").rglob("sources-*.cache"))
 
 
 def test_it_is_found_out_once(package: Path) -> None:
