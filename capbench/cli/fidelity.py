@@ -12,16 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capbench.errors import MethodError, UsageError
+from capbench.cli.one_method import EXIT_CODES, method_of, method_words
+from capbench.errors import UsageError
 from capbench.session.options.given import Given, declare
 
 if TYPE_CHECKING:
+    from capbench.methods.specs.registry import MethodRef
     from capbench.studies.base import Study
-
-EXIT_CODES = (
-    "exit code: 0 done, also if only the time of --budget-minutes is up; 1 something could not be made; "
-    "2 a mistake on the command line"
-)
 
 
 def add(commands: Any) -> None:
@@ -44,7 +41,6 @@ def _fidelity(namespace: argparse.Namespace) -> int:
     from capbench.report import check_directory
     from capbench.session.options.at_once import at_once
     from capbench.session.options.cache import cache_shown, opened
-    from capbench.session.options.checked import find_method
     from capbench.session.report import run_info
     from capbench.store.store import default_root
     from capbench.studies import registry
@@ -65,12 +61,7 @@ def _fidelity(namespace: argparse.Namespace) -> int:
     deadline = began + (options["budget-minutes"] or math.inf)
     seeds = tuple(range(options["seeds"] or SCALES[options["scale"]]))
     how = at_once(given, options)
-    try:
-        method = find_method(
-            given, options["method"], arguments=options["method-arg"], depends=options["method-depends"]
-        )
-    except MethodError as error:
-        raise UsageError(f"--method={options['method']}: {error}") from None
+    method = method_of(given, options)
     store, report = opened(default_root(options["cache"]), cache_shown(given)), options["report"]
     if report is not None:
         check_directory(Path(report))
@@ -102,7 +93,7 @@ def _fidelity(namespace: argparse.Namespace) -> int:
         scale=options["scale"],
         seeds=seeds,
         methods=(method.name,),
-        command=_command(given, options, seeds=len(seeds), method=method.label),
+        command=_command(given, options, seeds=len(seeds), method=method),
         started=started,
         seconds=time.monotonic() - began,
     )
@@ -113,19 +104,9 @@ def _fidelity(namespace: argparse.Namespace) -> int:
     return 1 if any(cell.failed for cell in found.cells) else 0
 
 
-def _command(given: Given, options: Mapping[str, Any], *, seeds: int, method: str) -> str:
+def _command(given: Given, options: Mapping[str, Any], *, seeds: int, method: MethodRef) -> str:
     """The command line as a report shows it: what the figures depend on, without this machine's directories."""
     words = ["capbench", "fidelity", "--table", options["table"], "--scale", options["scale"], "--seeds", str(seeds)]
     words += [word for cells in options["cells"] for word in ("--cells", cells)]
     words += [] if options["pretrain-steps"] is None else ["--pretrain-steps", given.text("pretrain-steps")]
-    words += [
-        *("--method", method),
-        *(
-            word
-            for name in ("method-arg", "method-depends")
-            for text in given.text(name) or ()
-            for word in (f"--{name}", text)
-        ),
-    ]
-    words += [] if options["precision"] == "float32" else ["--precision", options["precision"]]
-    return shlex.join([*words, "--device", options["device"]])
+    return shlex.join([*words, *method_words(given, options, method)])

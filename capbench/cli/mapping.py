@@ -9,15 +9,14 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from capbench.errors import MethodError, UsageError
+from capbench.cli.one_method import EXIT_CODES, method_of, method_words
+from capbench.errors import UsageError
 from capbench.session.options.given import Given, declare
 
-EXIT_CODES = (
-    "exit code: 0 done, also if only the time of --budget-minutes is up; 1 something could not be made; "
-    "2 a mistake on the command line"
-)
+if TYPE_CHECKING:
+    from capbench.methods.specs.registry import MethodRef
 
 
 def add(commands: Any) -> None:
@@ -41,7 +40,6 @@ def _map(namespace: argparse.Namespace) -> int:
     from capbench.report import check_directory
     from capbench.session.options.at_once import at_once
     from capbench.session.options.cache import cache_shown, opened
-    from capbench.session.options.checked import find_method
     from capbench.session.report import run_info
     from capbench.store.store import default_root
     from capbench.studies import registry
@@ -54,12 +52,7 @@ def _map(namespace: argparse.Namespace) -> int:
     x, y = (grid.axis(given.typed(name), options[name]) for name in ("x", "y"))
     fixed = _fixed(given.shown("fixed"), options["fixed"], {x.name, y.name} if given.text("fixed") is None else set())
     how = at_once(given, options)
-    try:
-        method = find_method(
-            given, options["method"], arguments=options["method-arg"], depends=options["method-depends"]
-        )
-    except MethodError as error:
-        raise UsageError(f"--method={options['method']}: {error}") from None
+    method = method_of(given, options)
     if options["report"] is not None:
         check_directory(Path(options["report"]))
     study = registry.make(
@@ -86,7 +79,7 @@ def _map(namespace: argparse.Namespace) -> int:
         scale=options["scale"],
         seeds=seeds,
         methods=(method.name,),
-        command=_command(given, options, seeds=len(seeds), method=method.label, fixed=fixed),
+        command=_command(given, options, seeds=len(seeds), method=method, fixed=fixed),
         started=started,
         seconds=time.monotonic() - began,
     )
@@ -114,13 +107,12 @@ def _fixed(option: str, text: str, besides: set[str]) -> dict[str, Any]:
     return found
 
 
-def _command(given: Given, options: Mapping[str, Any], *, seeds: int, method: str, fixed: Mapping[str, Any]) -> str:
+def _command(
+    given: Given, options: Mapping[str, Any], *, seeds: int, method: MethodRef, fixed: Mapping[str, Any]
+) -> str:
     """The command line as a report shows it: what the map depends on, without this machine's directories."""
     words = ["capbench", "map", "-x", options["x"], "-y", options["y"]]
     words += ["--fixed", ",".join(f"{name}={value}" for name, value in fixed.items())]
     words += [] if options["refine"] is None else ["--refine", str(options["refine"])]
-    words += ["--scale", options["scale"], "--seeds", str(seeds), "--method", method]
-    for name in ("method-arg", "method-depends"):
-        words += [word for text in given.text(name) or () for word in (f"--{name}", text)]
-    words += [] if options["precision"] == "float32" else ["--precision", options["precision"]]
-    return shlex.join([*words, "--device", options["device"]])
+    words += ["--scale", options["scale"], "--seeds", str(seeds)]
+    return shlex.join([*words, *method_words(given, options, method)])
