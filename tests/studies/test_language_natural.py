@@ -123,6 +123,8 @@ def test_a_run_of_a_pair(folder: Path, pytester: pytest.Pytester) -> None:
     options = (
         "-q",
         "-rsE",
+        "-W",  # the plugin was loaded by the outer run; this project's filters make an error of that
+        "ignore::pytest.PytestAssertRewriteWarning",
         "--capbench-jobs=1",
         "--capbench-scale=smoke",
         f"--capbench-cache={pytester.path / 'cache'}",
