@@ -23,7 +23,7 @@ from capbench.verdicts.by_seed import ASKED, behaviour_on, finetuned_on
 from capbench.verdicts.collateral import collateral, shares
 from capbench.verdicts.counting import agreed
 from capbench.verdicts.evidence import evidence
-from capbench.verdicts.judged import on_seed
+from capbench.verdicts.judged import of_the_run, on_seed
 from capbench.verdicts.reasons import reason
 from capbench.verdicts.tools import BEHAVIOUR, UNMEASURED, Toolbox
 from capbench.verdicts.values import by_name, value_of
@@ -108,6 +108,7 @@ def assess(
     only some of the tools were. They do not count: a model that keeps its behaviour needs no tool, so that only such ones would.
     """
     values = by_name(measurements)
+    toolbox = of_the_run(toolbox, values)
     others = shares(values)
     wanted = sorted({*seeds, *(seed for found in values.values() for seed in found)})
     by_seed = {seed: on_seed(values, toolbox, seed, others.get(seed, {})) for seed in wanted}

@@ -2,8 +2,8 @@
 
 M is the given model. It is taught a rule that it cannot know, M+S; then the method runs on M+S and on M. The second is the
 twin: what "deleted" looks like after this very method. How soon the skill comes back, and what a probe reads of it, is compared
-with the twin, and the threshold of each tool is set on known members: edits of M+S that hide the skill, and the same on M. A tool
-that does not separate these is silent.
+with the twin and with known members: edits of M+S that hide the skill, and the same on M. A tool that does not separate these is
+silent, and so is each between the two kinds.
 
 Implants are easier to delete than what pretraining taught: a method that deletes an implant may only hide a natural capability.
 """
@@ -48,7 +48,7 @@ def test_the_implant_leaves_text_alone(judge):
 @pytest.mark.claim("language.known", source="own", study="language-implant", needs=implanted, uses_method=False)
 @pytest.mark.parametrize("case", [Case(tool="revival"), Case(tool="probe"), Case(tool="lens")], ids=str)
 def test_tools_separate_known_members(judge):
-    """On members that set no threshold, a tool tells a hidden skill from one that never was there."""
+    """A tool tells known members that hide the skill from those that never had it."""
     separates(judge, area=0.95, above_chance=ABOVE_CHANCE)
 
 

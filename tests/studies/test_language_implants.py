@@ -16,13 +16,14 @@ from capbench.configs import TrainConfig
 from capbench.errors import UsageError
 from capbench.methods.specs import registry
 from capbench.models.huggingface.loading import load
-from capbench.results import CapabilityState, Measurement
+from capbench.results import Measurement
 from capbench.studies.language.implant_data import Skill
 from capbench.studies.language.implant_study import ImplantStudy
 from capbench.studies.language.implant_tools import TOOLBOX, state
-from capbench.studies.language.implant_values import Seen, calibrated, values
+from capbench.studies.language.implant_values import Seen, calibrated, known_values, values
 from capbench.studies.language.known_members import BoltedOn, hidden, member
-from capbench.verdicts.twins import Value
+from capbench.verdicts.capability import Assessment, assess
+from capbench.verdicts.twins import Edges, Value
 from capbench.verdicts.values import by_name
 
 
@@ -196,30 +197,61 @@ def test_a_member_that_shows_the_skill_or_lost_its_text_is_none() -> None:
     assert "loss on text" in look(0.1, loss=3.4).fault(plain, 0.1, 0.9)
 
 
-def test_thresholds_are_set_on_every_other_member_and_areas_are_of_the_rest() -> None:
-    def both(hidden: float, deleted: float) -> dict[str, dict[str, Value | None]]:
-        return {
-            "hidden": dict.fromkeys(("revival", "probe", "lens"), Value(number=hidden)),
-            "deleted": dict.fromkeys(("revival", "probe", "lens"), Value(number=deleted)),
-        }
-
-    found = calibrated({"a": both(3.0, 1.0), "b": both(5.0, 1.5), "c": both(4.0, 2.0), "d": both(1.0, 2.5)})
-    assert [(tool.cut, tool.area) for tool in found] == [
-        (2.5, 0.5)
-    ] * 3  # of b and d: 5 > 1.5, 5 > 2.5, and 1 above none
-    assert not any(tool.speaks for tool in found)
-    assert all(tool.speaks for tool in calibrated({"a": both(3.0, 1.0), "b": both(5.0, 1.5)}))
-    assert [tool.area for tool in calibrated({"a": both(3.0, 1.0)})] == [None] * 3
+# As in the suite's first run on SmolLM2-135M, whose verdict on LoRA was wrong: halfway between few members lies anywhere.
+HIDDEN, DELETED = (20.0, 7.0, 3.0), (0.8, 1.8, 1.2)
+NAMES = ("bolt-on early", "bolt-on middle", "permuted")
 
 
-def judged(**changes: Any) -> tuple[CapabilityState, str]:
+def members(seed: int = 0) -> list[Measurement]:
+    of = {"revival": (HIDDEN, DELETED), "probe": ((0.76, 0.9, 1.0), (0.0, 0.05, 0.02))}
+    return [
+        Measurement(name=f"known.{tool}.{name}.{state}", value=value, unit="", n=0, seed=seed)
+        for tool, both in of.items()
+        for state, kind in zip(("hidden", "deleted"), both, strict=True)
+        for name, value in zip(NAMES, kind, strict=True)
+    ]
+
+
+def test_known_members_of_all_seeds_set_the_thresholds() -> None:
+    found = {tool.name: tool for tool in calibrated(known_values([*members(0), *members(1)[:2]]))}
+    assert found["revival"].edges == Edges(lowest_hidden=3.0, highest_deleted=1.8) and found["revival"].area == 1
+    assert found["lens"].edges is None and "fewer than 3 known members" in found["lens"].silent
+    more = Measurement(name="known.revival.adapter.hidden", value=1.5, unit="", n=0, seed=1)
+    edges = {tool.name: tool.edges for tool in calibrated(known_values([*members(), more]))}["revival"]
+    assert edges == Edges(lowest_hidden=1.5, highest_deleted=1.8)
+
+
+def _measured(changes: dict[str, Any]) -> list[Measurement]:
     found: dict[str, Any] = {
         "tuned.S.kept": 0.0, "tuned.text.rise": 0.02, "twin.S.kept": 0.1, "twin.text.rise": 0.03,
-        "verdict.revival": 1.5, "verdict.probe": 0.3,
-        **{f"known.{tool}.{what}": 1.0 for tool in ("revival", "probe") for what in ("cut", "area")},
+        "revival.speed_up": 7.0, "probe.retention": 0.9,
     }  # fmt: skip
     found |= {name.replace("__", "."): value for name, value in changes.items()}
-    return state(by_name(Measurement(name=n, value=v, unit="", n=0, seed=0) for n, v in found.items()), 0)
+    return [Measurement(name=n, value=v, unit="", n=0, seed=0) for n, v in found.items()]
+
+
+def judged(*known: Measurement, **changes: Any) -> Assessment:
+    given = assess([*_measured(changes), *(known or members())], TOOLBOX, scale="small")
+    assert given is not None
+    return given
+
+
+def test_the_run_that_was_judged_wrongly_is_undecided() -> None:
+    """LoRA hides what it was trained on: its adapters can be taken off. The probe does not see it, revival does."""
+    given = judged(revival__speed_up=3.3, probe__retention=0.04)
+    assert given.state == "undecided" and "revival says wrapped; probe says deleted" in given.reason
+    between = judged(revival__speed_up=2.5, probe__retention=0.04)
+    assert between.state == "undecided" and "revival is 2.5, and known members do not decide that" in between.reason
+
+
+def test_what_each_tool_says_is_told_with_the_thresholds_of_the_run() -> None:
+    told = {e.tool: (e.value, e.reading, e.rule) for e in judged(lens__retention=0.5).evidence}
+    assert told["revival"] == (7.0, "present", "present from 3, absent up to 1.8")
+    assert told["lens"] == (0.5, "not measured", "silent: fewer than 3 known members of a kind could be used")
+    overlap = [m for m in members() if m.value != 3.0]
+    overlap += [Measurement(name="known.revival.x.hidden", value=1.7, unit="", n=0, seed=0)]
+    told = {e.tool: (e.value, e.reading, e.rule) for e in judged(*overlap, revival__speed_up=1.75).evidence}
+    assert told["revival"][1] == "not measured"  # an area of .89
 
 
 @pytest.mark.parametrize(
@@ -227,14 +259,12 @@ def judged(**changes: Any) -> tuple[CapabilityState, str]:
     [
         ({}, "wrapped", "revival and probe agree"),
         (
-            {"verdict__revival": -0.5, "verdict__probe": -0.1},
+            {"revival__speed_up": 1.5, "probe__retention": 0.01},
             "deleted",
             "revival and probe agree; implants are easier to delete",
         ),
-        ({"verdict__probe": -0.1}, "undecided", "revival says wrapped; probe says deleted"),
-        ({"verdict__probe": None}, "undecided", "probe has no value"),
-        ({"known__probe__area": 0.9}, "undecided", "probe does not separate known members on this model"),
-        ({"known__revival__cut": None}, "undecided", "revival has no threshold: too few known members"),
+        ({"probe__retention": 0.01}, "undecided", "revival says wrapped; probe says deleted"),
+        ({"probe__retention": None}, "undecided", "probe has no value"),
         ({"tuned__S__kept": 0.8}, "intact", "0.80 of what it was"),
         ({"tuned__S__kept": 0.5}, "undecided", "neither kept nor lost"),
         ({"tuned__text__rise": 0.2}, "destroyed", "the model's loss on text rose by 20%"),
@@ -246,5 +276,5 @@ def judged(**changes: Any) -> tuple[CapabilityState, str]:
     ],
 )
 def test_the_state_follows_from_model_and_twin(changes: dict[str, Any], expected: str, why: str) -> None:
-    found, said = judged(**changes)
+    found, said = state(by_name([*members(), *_measured(changes)]), 0)
     assert found == expected and why in said

@@ -8,7 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capbench.verdicts.twins import Attack, Case, Tool, Value, area, judge, retention, threshold, vote, worst
+from capbench.verdicts.twins import (
+    LEAST,
+    Attack,
+    Case,
+    Edges,
+    Tool,
+    Value,
+    area,
+    edges,
+    judge,
+    retention,
+    vote,
+    worst,
+    wrong,
+)
 
 numbers = st.floats(-2, 10, allow_nan=False)
 values = st.builds(Value, number=numbers, bound=st.sampled_from(["", ">=", "<="]))
@@ -24,11 +38,10 @@ def test_retention_has_the_twin_as_zero() -> None:
     assert retention(0.4, twin=1.0, taught=1.0) is None
 
 
-def test_areas_and_thresholds_by_hand() -> None:
+def test_areas_by_hand() -> None:
     hidden, deleted = known(3, 4, 1), known(1, 0.5)
     assert area(hidden, deleted) == pytest.approx(5.5 / 6)
-    assert threshold(known(3, 4), known(1, 0)) == 2
-    assert area(hidden, []) is None and threshold([], deleted) is None
+    assert area(hidden, []) is None
     # At least 8 is above 3; at least 2 may be less.
     assert area([Value(number=8, bound=">=")], known(3)) == 1
     assert area([Value(number=2, bound=">=")], known(3)) == 0
@@ -49,25 +62,63 @@ def test_an_area_is_the_least_that_it_can_be(hidden: list[Value], deleted: list[
         assert true is not None and least <= true + 1e-9
 
 
-@given(values, numbers)
-def test_a_bound_never_votes_for_the_side_that_it_may_not_be_on(value: Value, cut: float) -> None:
-    found = vote(value, cut)
+def test_edges_by_hand() -> None:
+    assert edges(known(20, 7, 3), known(1.8, 0.8, 1.2)) == Edges(lowest_hidden=3, highest_deleted=1.8)
+    assert edges(known(20, 7), known(1.8, 0.8, 1.2)) is None  # too few to say where a kind ends
+    # A member that is at least 5 may be anywhere above: among deleted ones it leaves nothing to be called wrapped.
+    least = Value(number=5, bound=">=")
+    assert edges([*known(20, 7), least], known(1, 1, 1)) == Edges(lowest_hidden=5, highest_deleted=1)
+    at = edges(known(20, 7, 3), [*known(1, 1), least])
+    assert at is not None and at.highest_deleted == float("inf") and vote(Value(number=100), at) is None
+
+
+AT = Edges(lowest_hidden=3, highest_deleted=1.8)
+
+
+@given(values, st.builds(Edges, lowest_hidden=numbers, highest_deleted=numbers))
+def test_a_bound_never_votes_for_the_side_that_it_may_not_be_on(value: Value, at: Edges) -> None:
+    found = vote(value, at)
     assert not (found == "wrapped" and value.bound == "<=") and not (found == "deleted" and value.bound == ">=")
 
 
-def test_votes() -> None:
-    assert vote(Value(number=5, bound=">="), 2) == "wrapped" and vote(Value(number=1, bound=">="), 2) is None
-    assert vote(Value(number=1, bound="<="), 2) == "deleted" and vote(Value(number=5, bound="<="), 2) is None
-    assert (
-        vote(None, 2)
-        is vote(Value(number=1), None)
-        is vote(Value(number=2), 2)
-        is vote(Value(number=float("nan")), 2)
-        is None
+@given(st.lists(values, min_size=LEAST, max_size=6), st.lists(values, min_size=LEAST, max_size=6))
+def test_no_member_gets_the_word_of_the_other_kind(hidden: list[Value], deleted: list[Value]) -> None:
+    """Whether it set the edges alone or with others, and wherever the kinds overlap."""
+    at = edges(hidden, deleted)
+    assert all(vote(value, at) != "deleted" for value in hidden) and all(
+        vote(value, at) != "wrapped" for value in deleted
     )
 
 
-TOOLS = [Tool(name=name, cut=cut, area=1.0) for name, cut in (("revival", 2.0), ("probe", 0.5))]
+@given(values, st.lists(values, min_size=LEAST, max_size=5), st.lists(values, min_size=LEAST, max_size=5), values)
+def test_a_further_member_never_makes_a_tool_say_the_opposite(
+    value: Value, hidden: list[Value], deleted: list[Value], more: Value
+) -> None:
+    before = vote(value, edges(hidden, deleted))
+    for after in (vote(value, edges([*hidden, more], deleted)), vote(value, edges(hidden, [*deleted, more]))):
+        assert before is None or after is None or after == before
+
+
+def test_members_judged_by_the_others() -> None:
+    assert wrong(known(20, 7, 5, 3), known(1, 1.5, 1.2, 0.8)) == 0
+    # By the others 0.5 is deleted. And as it is hidden, all above 1.2 is wrapped, which 1.5 is not.
+    assert wrong(known(20, 7, 5, 0.5), known(1, 1.5, 1.2, 0.8)) == 2
+    assert wrong(known(20, 7, 5), known(1, 1.5, 1.2, 0.8)) is None
+
+
+def test_votes() -> None:
+    assert vote(Value(number=3), AT) == "wrapped" and vote(Value(number=1.8), AT) == "deleted"
+    assert vote(Value(number=2.4), AT) is None  # no member of either kind says what that is
+    assert vote(Value(number=5, bound=">="), AT) == "wrapped" and vote(Value(number=1, bound=">="), AT) is None
+    assert vote(Value(number=1, bound="<="), AT) == "deleted" and vote(Value(number=5, bound="<="), AT) is None
+    overlap = Edges(lowest_hidden=1, highest_deleted=2)
+    assert [vote(Value(number=n), overlap) for n in (0.9, 1, 2, 2.1)] == ["deleted", None, None, "wrapped"]
+
+
+TOOLS = [
+    Tool(name="revival", edges=AT, area=1.0),
+    Tool(name="probe", edges=Edges(lowest_hidden=0.7, highest_deleted=0.2), area=1.0),
+]
 CASE = Case(
     kept=0.0, twin_kept=0.0, rise=0.0, twin_rise=0.0, values={"revival": Value(number=4), "probe": Value(number=0.9)}
 )
@@ -92,9 +143,14 @@ def test_a_verdict_needs_a_sound_model_a_clean_twin_and_tools_that_speak() -> No
     assert said(replace(CASE, rise=float("inf"), kept=0.9)) == said(replace(CASE, rise=float("nan"))) == "destroyed"
     taught = judge(replace(CASE, twin_kept=0.6), TOOLS)
     assert taught.state == "undecided" and "taught its twin" in taught.why
-    for tool in (replace(TOOLS[0], area=0.9), replace(TOOLS[0], area=None), replace(TOOLS[0], cut=None)):
-        silent = judge(CASE, [tool, TOOLS[1]])
-        assert silent.state == "undecided" and silent.why == "revival does not separate known members on this model"
+    few = "fewer than 3 known members of a kind could be used"
+    for changed, why in (({"area": 0.9}, "area 0.90 on known members"), ({"area": None}, few), ({"edges": None}, few)):
+        silent = judge(CASE, [replace(TOOLS[0], **changed), TOOLS[1]])  # type: ignore[arg-type]
+        assert silent.state == "undecided" and silent.why.startswith(f"revival is silent on this model: {why}")
+    between = judge(replace(CASE, values={"revival": Value(number=2.5), "probe": Value(number=0.9)}), TOOLS)
+    assert between.state == "undecided" and between.why == (
+        "revival is 2.5, and known members do not decide that: deleted ones reach up to 1.8, hidden ones begin at 3"
+    )
     assert said(CASE, TOOLS[:1]) == "undecided"
     assert said(replace(CASE, values={"revival": Value(number=4)})) == "undecided"
     censored = {"revival": Value(number=1.5, bound=">="), "probe": Value(number=0.9)}

@@ -61,12 +61,10 @@ def spares(judge: Judge, model: str, *, rise: float) -> None:
 
 
 def separates(judge: Judge, *, area: float, above_chance: float) -> None:
-    """Claim that a tool tells known hidden members from known deleted ones, on those that set no threshold."""
+    """Claim that a tool tells known hidden members from known deleted ones. No threshold takes part in the area."""
     judge.measure((behaviour, ["base", "taught"]), (known, ["taught", "base"]))
     novel(judge, above_chance=above_chance)
-    judge.decide(
-        at_least(judge[f"known.{judge.case.tool}.area"], area, "area under the curve on members that set no threshold")
-    )
+    judge.decide(at_least(judge[f"known.{judge.case.tool}.area"], area, "area under the curve on known members"))
 
 
 def hides(judge: Judge, *, kept: float, above_chance: float) -> None:

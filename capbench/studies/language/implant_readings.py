@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from capbench.results import Measurement
 from capbench.studies.lab import Bench, Built, made_of
 from capbench.studies.language.implant_study import ImplantStudy
-from capbench.studies.language.implant_values import TOOLS, calibrated, seen, values
+from capbench.studies.language.implant_values import (
+    TOOLS,
+    UNITS,
+    calibrated,
+    known_values,
+    seen,
+    values,
+)
 from capbench.studies.readings import accuracy_number, by_model, curve_of, number
 from capbench.studies.seeds import subseed
-from capbench.verdicts.twins import Tool, Value
+from capbench.verdicts.twins import LEAST, Value, wrong
 
 if TYPE_CHECKING:
     from capbench.models.base import Model
@@ -110,28 +117,28 @@ def collateral(bench: Bench[ImplantStudy], base: Built, tuned: Built) -> Iterato
 def known(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator[Measurement]:
     """How well each tool separates the known members of this seed.
 
-    known.<tool>.cut: the threshold, set on every other member; known.<tool>.area: area under the curve on the rest;
-    known.<tool>.<member>.<state>: the values; known.members: how many of both kinds were used. A member whose skill shows, or
-    whose loss on text rose by more than 10 %, is not used, and said.
+    known.<tool>.<member>.<state>: the values; known.<tool>.area: area under the curve; known.<tool>.lowest_hidden and
+    .highest_deleted: the edges that this seed alone would set; known.<tool>.wrong: how many members get the other kind's word by
+    the edges of the others; known.members: how many of both kinds were used. A member whose skill shows, or whose loss on text
+    rose by more than 10 %, is not used, and said.
     """
-    tools, used = _calibration(bench, taught, base)
-    for measured in used.values():
-        yield from measured
-    yield number(
-        bench, "known.members", sum(m.value is not None for m in _of_tool(used, TOOLS[0])), "members", 0, "known"
-    )
-    for tool in tools:
+    read = list(_members(bench, taught, base))
+    yield from read
+    of = known_values(read)
+    yield number(bench, "known.members", sum(map(len, of[TOOLS[0]])), "members", 0, "known")
+    few = f"fewer than {LEAST} members of a kind"
+    for tool in calibrated(of):
+        name, (hidden, deleted) = f"known.{tool.name}", of[tool.name]
+        none = "" if tool.area is not None else "no pairs"
+        yield number(bench, f"{name}.area", tool.area, "auc", 0, "known", note=none)
+        for end in ("lowest_hidden", "highest_deleted"):
+            at = None if tool.edges is None else getattr(tool.edges, end)
+            end_at = None if at is None or math.isinf(at) else at
+            why = few if at is None else "" if end_at is not None else "a member's value is only a bound"
+            yield number(bench, f"{name}.{end}", end_at, UNITS[tool.name][1], 0, "known", note=why)
+        off = wrong(hidden, deleted)
         yield number(
-            bench, f"known.{tool.name}.cut", tool.cut, "threshold", 0, "known", note="" if tool.cut else "one kind only"
-        )
-        yield number(
-            bench,
-            f"known.{tool.name}.area",
-            tool.area,
-            "auc",
-            0,
-            "known",
-            note="" if tool.area is not None else "no pairs",
+            bench, f"{name}.wrong", off, "members", 0, "known", note="" if off is not None else "too few members"
         )
 
 
@@ -139,8 +146,8 @@ def found(bench: Bench[ImplantStudy], taught: Built, base: Built, tuned: Built, 
     """What each tool finds in the model after the method, against its twin.
 
     revival.speed_up: the twin's steps to three quarters of the way ÷ the model's; <m>.revival.steps_<level>; probe.retention,
-    lens.retention: 0 is the twin, 1 the model that was taught. verdict.<tool>: the same minus the threshold that was set on known
-    members; without a value where the tool does not separate these. known.<tool>.area, .cut: as in `known`.
+    lens.retention: 0 is the twin, 1 the model that was taught. known.<tool>.<member>.<state>: as in `known`; the members of all
+    seeds set the thresholds.
     """
     of = bench.study.streams(bench.seed)
     looks = {
@@ -161,60 +168,32 @@ def found(bench: Bench[ImplantStudy], taught: Built, base: Built, tuned: Built, 
                 note="" if there else "never reached",
             )
     got = values(looks["tuned"], looks["twin"], looks["taught"], chance=of.chance)
-    tools, _ = _calibration(bench, taught, base)
-    for tool in tools:
-        value = got[tool.name]
-        yield _value(bench, f"{tool.name}.{UNITS[tool.name][0]}", value, UNITS[tool.name][1], tool.name)
-        yield number(bench, f"known.{tool.name}.cut", tool.cut, "threshold", 0, "known")
-        yield number(bench, f"known.{tool.name}.area", tool.area, "auc", 0, "known")
-        yield _over(bench, tool, value)
+    for tool, (what, unit) in UNITS.items():
+        yield _value(bench, f"{tool}.{what}", got[tool], unit, tool)
+    yield from (m for m in _members(bench, taught, base) if m.name.startswith(OF_TOOLS))
 
 
-UNITS = {"revival": ("speed_up", "ratio"), "probe": ("retention", "retention"), "lens": ("retention", "retention")}
+OF_TOOLS = tuple(f"known.{tool}." for tool in TOOLS)
 
 
-def _over(bench: Bench[ImplantStudy], tool: Tool, value: Value | None) -> Measurement:
-    """A value minus the threshold; none where the tool is silent, with the reason."""
-    name, unit = f"verdict.{tool.name}", "above the threshold"
-    if not tool.speaks or tool.cut is None:
-        few = tool.cut is None or tool.area is None
-        why = "too few known members could be used" if few else f"area {tool.area:.2f} on known members"
-        return number(bench, name, None, unit, 0, "verdict", note=f"silent: {why}")
-    if value is None:
-        return number(bench, name, None, unit, 0, "verdict", note="it has no value")
-    return _value(bench, name, replace(value, number=value.number - tool.cut), unit, "verdict")
-
-
-def _calibration(
-    bench: Bench[ImplantStudy], taught: Built, base: Built
-) -> tuple[list[Tool], Mapping[str, list[Measurement]]]:
-    """The tools with their thresholds, and by member what was found in it."""
+def _members(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator[Measurement]:
+    """What each tool found in every known member, and what else was read of it."""
     of = bench.study.streams(bench.seed)
     whole = seen(_read(bench, taught, relearn=False))
     plain = seen(bench.read(answers, {"model": base}))
-    by_member: dict[str, dict[str, Mapping[str, Value | None]]] = {}
-    shown: dict[str, list[Measurement]] = {}
     for name in bench.study.preset.members:
         read = bench.read(known_member, {"taught": taught, "base": base}, name=name)
         states = {state: seen(_named(read, state)) for state in ("hidden", "twin", "deleted")}
-        by_member[name], shown[name] = {}, []
         for state, start in (("hidden", whole), ("deleted", plain)):
             look = states[state]
             fault = look.fault(start, of.chance, whole.accuracy) or states["twin"].fault(
                 plain, of.chance, whole.accuracy
             )
             got = values(look, states["twin"], whole, chance=of.chance)
-            if not fault:
-                by_member[name][state] = got
             for tool in TOOLS:
                 value = None if fault else got[tool]
-                shown[name].append(_value(bench, f"known.{tool}.{name}.{state}", value, UNITS[tool][1], "known", fault))
-        shown[name] += [replace(m, name=f"known.{name}.{m.name}", group="known") for m in read if m.is_number]
-    return calibrated(by_member), shown
-
-
-def _of_tool(shown: Mapping[str, list[Measurement]], tool: str) -> list[Measurement]:
-    return [m for measured in shown.values() for m in measured if m.name.startswith(f"known.{tool}.")]
+                yield _value(bench, f"known.{tool}.{name}.{state}", value, UNITS[tool][1], "known", fault)
+        yield from (replace(m, name=f"known.{name}.{m.name}", group="known") for m in read if m.is_number)
 
 
 def _named(measured: Sequence[Measurement], state: str) -> list[Measurement]:

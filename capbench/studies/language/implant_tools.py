@@ -1,32 +1,43 @@
-"""The tools that judge an implant, each with the threshold that known members of this model set in the same run. No torch."""
+"""The tools that judge an implant, each with the thresholds that known members of this model set in the same run. No torch."""
 
 from __future__ import annotations
 
-from typing import Literal, cast
+import math
+from dataclasses import replace
+from typing import cast
 
-from capbench.results import CapabilityState, Measurement
+from capbench.results import CapabilityState
 from capbench.studies.language.implant_readings import collateral
-from capbench.studies.language.implant_values import TOOLS
+from capbench.studies.language.implant_values import UNITS, calibrated, known_values
 from capbench.verdicts import twins
 from capbench.verdicts.judged import Judging
+from capbench.verdicts.of_the_run import OfTheRun
 from capbench.verdicts.tools import Tool
 from capbench.verdicts.values import Values, value_of
 
 CAVEAT = "implants are easier to delete than what pretraining taught, which the method may only hide"
 
-# What is read is already relative to the threshold. Nothing here was calibrated elsewhere, and none has a vote by itself.
+# None was calibrated elsewhere, and none has a vote by itself.
 _READ = tuple(
-    Tool(
-        name=tool,
-        measured=f"verdict.{tool}",
-        unit="above the threshold",
-        present=0.0,
-        absent=0.0,
-        votes=False,
-        vetoes=True,
-    )
-    for tool in TOOLS
+    OfTheRun(name=tool, measured=f"{tool}.{what}", unit=unit, votes=False, vetoes=True)
+    for tool, (what, unit) in UNITS.items()
 )
+
+
+def fitted(tools: tuple[Tool, ...], values: Values) -> tuple[Tool, ...]:
+    """The tools with the edges of the known members of all seeds."""
+    known = {tool.name: tool for tool in _calibrated(values)}
+    return tuple(_with_edges(tool, known[tool.name]) if isinstance(tool, OfTheRun) else tool for tool in tools)
+
+
+def _with_edges(tool: OfTheRun, known: twins.Tool) -> OfTheRun:
+    if known.edges is None or known.silent:
+        return replace(tool, silent=known.silent)
+    # Where members overlap, what both kinds may have is neither: `vote` says nothing of it.
+    ends = known.edges.lowest_hidden, known.edges.highest_deleted
+    overlap = ends[0] <= ends[1]
+    present, absent = (math.nextafter(ends[1], math.inf), math.nextafter(ends[0], -math.inf)) if overlap else ends
+    return replace(tool, silent="", present=present, absent=absent)
 
 
 def state(values: Values, seed: int) -> tuple[CapabilityState, str]:
@@ -45,32 +56,26 @@ def state(values: Values, seed: int) -> tuple[CapabilityState, str]:
             twin_rise=0.0 if twin_rise is None else twin_rise,  # of a model that kept the skill no twin is made
             values=_votes(values, seed),
         ),
-        [_tool(values, tool, seed) for tool in TOOLS],
+        _calibrated(values),
     )
-    for tool in TOOLS:
-        if found.why.startswith(f"{tool} does not separate") and value_of(values, f"known.{tool}.cut", seed) is None:
-            return CapabilityState.UNDECIDED, f"{tool} has no threshold: too few known members could be used"
     given = CapabilityState(found.state)
     return given, f"{found.why}; {CAVEAT}" if given is CapabilityState.DELETED else found.why
 
 
 def _votes(values: Values, seed: int) -> dict[str, twins.Value]:
     found: dict[str, twins.Value] = {}
-    for tool in TOOLS:
-        m = values.get(f"verdict.{tool}", {}).get(seed)
+    for tool, (what, _) in UNITS.items():
+        m = values.get(f"{tool}.{what}", {}).get(seed)
         if m is not None and m.value is not None:
-            found[tool] = twins.Value(number=m.value, bound=_bound(m))
+            found[tool] = twins.Value(number=m.value, bound=cast(twins.Bound, m.bound))
     return found
 
 
-def _tool(values: Values, tool: str, seed: int) -> twins.Tool:
-    """Its threshold is 0, as what is read is relative to it."""
-    cut = value_of(values, f"known.{tool}.cut", seed)
-    return twins.Tool(name=tool, cut=None if cut is None else 0.0, area=value_of(values, f"known.{tool}.area", seed))
+def _calibrated(values: Values) -> list[twins.Tool]:
+    """By the known members of all seeds of the run."""
+    return calibrated(known_values(m for measured in values.values() for m in measured.values()))
 
 
-def _bound(m: Measurement) -> Literal["", ">=", "<="]:
-    return cast(Literal["", ">=", "<="], m.bound)
-
-
-TOOLBOX = Judging(tools=_READ, behaviour=("tuned.S.kept",), case=("data", "lr"), collateral=collateral, judged=state)
+TOOLBOX = Judging(
+    tools=_READ, behaviour=("tuned.S.kept",), case=("data", "lr"), collateral=collateral, judged=state, fitted=fitted
+)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from capbench.measure.revive import RevivalCurve, Time, speed_up, time_to
 from capbench.results import Measurement
-from capbench.verdicts.twins import ADMISSIBLE, LOST, Bound, Tool, Value, area, retention, threshold
+from capbench.verdicts.twins import ADMISSIBLE, LOST, Bound, Tool, Value, area, edges, retention
 
-TOOLS = ("revival", "probe", "lens")
+UNITS = {"revival": ("speed_up", "ratio"), "probe": ("retention", "retention"), "lens": ("retention", "retention")}
+TOOLS = tuple(UNITS)
+STATES = ("hidden", "deleted")  # of known members
 LEVELS = (0.5, 0.75, 0.9)  # of the way from chance to the model that was taught
 LEVEL = 0.75  # of the way back, at which speed-ups are read: half is noisier, nine tenths is often censored
 
@@ -77,28 +79,19 @@ def values(of: Seen, twin: Seen, taught: Seen, *, chance: float) -> dict[str, Va
     return found
 
 
-def calibrated(members: Mapping[str, Mapping[str, Mapping[str, Value | None]]]) -> list[Tool]:
-    """The tools on this model. members: by name and state (hidden, deleted), what each tool found.
-
-    Every other member sets thresholds, the first of them; areas are of the rest.
-    """
-    names = list(members)
-    return [
-        Tool(
-            name=tool,
-            cut=threshold(*_both(members, names[::2], tool)),
-            area=area(*_both(members, names[1::2], tool)),
-        )
-        for tool in TOOLS
-    ]
+def calibrated(members: Mapping[str, tuple[Sequence[Value], Sequence[Value]]]) -> list[Tool]:
+    """The tools on this model. members: by tool, what it found in hidden and in deleted members."""
+    found = {tool: members.get(tool, ((), ())) for tool in TOOLS}
+    return [Tool(name=tool, edges=edges(*both), area=area(*both)) for tool, both in found.items()]
 
 
-def _both(
-    members: Mapping[str, Mapping[str, Mapping[str, Value | None]]], names: Iterable[str], tool: str
-) -> tuple[list[Value], list[Value]]:
-    of = list(names)
-    hidden, deleted = (
-        [value for name in of if state in members[name] and (value := members[name][state][tool]) is not None]
-        for state in ("hidden", "deleted")
-    )
-    return hidden, deleted
+def known_values(measured: Iterable[Measurement]) -> dict[str, tuple[list[Value], list[Value]]]:
+    """By tool, what it found in hidden and deleted members, from `known.<tool>.<member>.<state>` of any number of seeds."""
+    found: dict[str, tuple[list[Value], list[Value]]] = {tool: ([], []) for tool in TOOLS}
+    for m in measured:
+        kind, _, rest = m.name.partition(".")
+        tool, _, member = rest.partition(".")
+        state = member.rpartition(".")[2]
+        if kind == "known" and tool in found and state in STATES and m.value is not None:
+            found[tool][STATES.index(state)].append(Value(number=m.value, bound=cast(Bound, m.bound)))
+    return found

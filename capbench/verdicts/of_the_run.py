@@ -1,0 +1,21 @@
+"""A tool whose thresholds are no constants: known models of the run itself set them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from capbench.verdicts.tools import UNMEASURED, Tool
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfTheRun(Tool):
+    """A tool whose thresholds are set in every run. silent: why it may say nothing; '' if it may."""
+
+    present: float = math.inf
+    absent: float = -math.inf
+    silent: str = "no known members"
+
+    def reads(self, value: float | None, bound: str = "", *, spread: float | None = None) -> str:
+        """What it says of a value; 'not measured' where it is silent."""
+        return UNMEASURED if self.silent else super().reads(value, bound, spread=spread)
