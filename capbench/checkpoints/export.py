@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capbench import __version__
-from capbench.checkpoints import identity
+from capbench.checkpoints import identity, language
 from capbench.checkpoints.guide import guide
-from capbench.checkpoints.manifest import BASE, DATA, NAME, STREAMS, TUNED, Entry, File, Manifest
+from capbench.checkpoints.manifest import BASE, DATA, NAME, STREAMS, TUNED, Entry, File, Manifest, TensorInfo
 from capbench.configs import ModelConfig, TrainConfig
 from capbench.errors import CapbenchError, UsageError
 from capbench.pipeline.steps import FineTune
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from capbench.models.base import Model
 from capbench.models.gpt import Gpt
 
+_TOKEN = 24  # bytes of JSON, about, that a token of a language takes
 CHOICES = {"none": (), "target": STREAMS[:1], "full": STREAMS}  # which streams are written
 
 
@@ -85,7 +86,8 @@ def export(
             entries=tuple(entries.values()),
         )
         (draft / TUNED).mkdir()
-        (draft / "README.txt").write_text(guide(scale), encoding="utf-8")
+        in_folders = any(entry.in_folder for entry in manifest.entries)
+        (draft / "README.txt").write_text(guide(scale, language=in_folders), encoding="utf-8")
         (draft / NAME).write_text(manifest.to_json(), encoding="utf-8")
     return manifest
 
@@ -96,7 +98,10 @@ def volume(wanted: Iterable[Wanted], streams: str) -> tuple[int, int]:
     for want in wanted:
         for stream, train in _streams(want.step.task, want.step.train, CHOICES[streams]).values():
             n = train.steps * train.batch_size
-            sizes[identity.stream_id(stream, train)] = n, 2 * n * stream.seq_len * _width(stream)
+            size = 2 * n * stream.seq_len * _width(stream)
+            if language.is_text(stream):  # written once, as text and as tokens
+                n, size = len(stream), len(stream) * stream.seq_len * _TOKEN
+            sizes[identity.stream_id(stream, train)] = n, size
     return sum(n for n, _ in sizes.values()), sum(size for _, size in sizes.values())
 
 
@@ -139,7 +144,7 @@ class _Writer:
             base_tensors=tensors,
             recipe=recipe,
             data={
-                name: self._stream(stream, train)
+                name: self._stream(stream, train, step)
                 for name, (stream, train) in _streams(task, step.train, self._names).items()
             },
             train={**dataclasses.asdict(step.train), "betas": list(step.train.betas)},
@@ -158,16 +163,44 @@ class _Writer:
             tensors = model.state_dict()
             hashed = identity.tensors_hash(tensors)
             path = f"{BASE}/{hashed[:16]}.safetensors"
+            if language.is_language(model):
+                path = f"{BASE}/{hashed[:16]}/model.safetensors"
             if path not in self.files:
-                self._write(path, tensors)
+                if language.is_language(model):
+                    self._write_folder(path, model, step)
+                else:
+                    self._write(path, tensors)
             self._bases[step.base.key] = path, hashed, _architecture(model)
         return self._bases[step.base.key]
 
-    def _stream(self, stream: Task, train: TrainConfig) -> str:
-        path = f"{DATA}/{identity.stream_id(stream, train)}.safetensors"
+    def _stream(self, stream: Task, train: TrainConfig, step: FineTune) -> str:
+        text = language.is_text(stream)
+        path = f"{DATA}/{identity.stream_id(stream, train)}.{'jsonl' if text else 'safetensors'}"
         if path not in self.files:
-            self._write(path, _drawn(stream, train, self._progress))
+            if text:
+                self._write_lines(path, stream, step)
+            else:
+                self._write(path, _drawn(stream, train, self._progress))
         return path
+
+    def _write_folder(self, path: str, model: Any, step: FineTune) -> None:
+        """A language model as transformers saves it: every file of its folder is told."""
+        from capbench.checkpoints import weights
+
+        folder = (self._root / path).parent
+        folder.mkdir(parents=True)
+        language.write_base(model, step.base, folder)
+        for file in sorted(folder.iterdir()):
+            name = file.relative_to(self._root).as_posix()
+            self.files[name] = _told(file, weights.info(model.state_dict()) if name == path else {})
+
+    def _write_lines(self, path: str, stream: Any, step: FineTune) -> None:
+        file = self._root / path
+        file.parent.mkdir(exist_ok=True)
+        found = language.lines(stream, language.tokenizer_of(step.base))
+        file.write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
+        self.files[path] = _told(file, {})
+        self._progress(len(stream))
 
     def _write(self, path: str, tensors: Mapping[str, torch.Tensor]) -> None:
         import safetensors.torch
@@ -181,6 +214,12 @@ class _Writer:
         file.write_bytes(content)  # not save_file: only the owner can read what that writes
         sha256 = hashlib.sha256(content).hexdigest()
         self.files[path] = File(sha256=sha256, size=len(content), tensors=weights.info(tensors))
+
+
+def _told(file: Path, tensors: Mapping[str, TensorInfo]) -> File:
+    with file.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    return File(sha256=sha256, size=file.stat().st_size, tensors=tensors)
 
 
 def _drawn(stream: Task, train: TrainConfig, progress: Callable[[int], object]) -> dict[str, torch.Tensor]:
@@ -208,10 +247,16 @@ def _drawn(stream: Task, train: TrainConfig, progress: Callable[[int], object]) 
 def _architecture(model: Model) -> dict[str, Any]:
     """What is needed to rebuild the model: its kind and its sizes."""
     config: Any = model.config
+    if language.is_language(model):
+        return {"kind": "transformers", "family": config.family, **_sizes(config)}
     if isinstance(config, ModelConfig):
         kind = "gpt" if type(model) is Gpt else f"{type(model).__module__}:{type(model).__name__}"
         return {"kind": kind, **dataclasses.asdict(config)}
     return {"kind": "tracr", **config.to_json()}
+
+
+def _sizes(config: Any) -> dict[str, int]:
+    return {name: getattr(config, name) for name in ("n_blocks", "d_model", "vocab_size", "seq_len")}
 
 
 @contextmanager

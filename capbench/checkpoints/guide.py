@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 
-def guide(scale: str) -> str:
-    """The text, for a folder of this scale."""
-    return _GUIDE.replace("SCALE", scale)
+def guide(scale: str, *, language: bool = False) -> str:
+    """The text, for a folder of this scale. language: of language models."""
+    return (_LANGUAGE if language else _GUIDE).replace("SCALE", scale)
 
 
 _GUIDE = """\
@@ -45,4 +45,29 @@ Architecture "tracr": a compiled program; blocks of attention (query, key, value
 norms; its targets are indices into "outputs".
 With capbench installed, capbench.models.gpt.Gpt(GptConfig(...)) and capbench.models.tracr.TracrTransformer(
 TracrConfig.from_json(...)) build both from "architecture" (without its `kind`).
+"""
+
+_LANGUAGE = """\
+Language models and data of capbench, to be fine-tuned elsewhere and judged afterwards.
+
+What to do, for every entry in manifest.json ("entries"), and for all alike: an entry may be the twin of another, the model that
+never had the capability, which goes through the same method.
+
+1. Load its model: AutoModelForCausalLM.from_pretrained("DIR/base/<name>"), the folder of its file "base", which has the
+   tokenizer, too.
+2. Train it with your method on its files in data/ ("data"): target is what is to be learned; forget the prompts of the
+   capability with their answers; retain and others are what is to stay as it was. "train" is what full fine-tuning does here:
+   AdamW, warm-up and cosine, "steps" batches of "batch_size" strings, drawn in rounds of all. A method of your own may do
+   otherwise.
+3. model.save_pretrained("DIR/tuned/<id>/") ("tuned"): all weights, in float32, bfloat16 or float16, or an adapter of PEFT.
+
+   capbench verify DIR                                what is missing or wrong (--partial: missing folders are allowed)
+   pytest suites/language --capbench-checkpoints=DIR --capbench-scale=SCALE --capbench-model=hf:MODEL
+                                                      judges them; MODEL and --capbench-capability as in the export, and the
+                                                      cache that the folder was exported from
+
+Change only tuned/. Entries whose weights are missing make only their own claims invalid.
+
+Data. A line is {"prompt", "completion", "input_ids", "labels"} or, of plain text, {"text", "input_ids", "labels"}; labels of
+-100 carry no loss. If the choices of an answer begin alike, that beginning is in the prompt.
 """

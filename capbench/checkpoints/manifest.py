@@ -16,7 +16,8 @@ from capbench.store.manifests import checked, ints
 SCHEMA = 1
 NAME, BASE, DATA, TUNED = "manifest.json", "base", "data", "tuned"
 STREAMS = ("target", "retain", "forget", "others")
-_FILE = re.compile(r"(base|data)/[0-9a-f]{8,64}\.safetensors")
+_FILE = re.compile(r"(base|data)/[0-9a-f]{8,64}(\.safetensors|\.jsonl|/\w[\w.-]*)")
+_IN_FOLDER = "/model.safetensors"  # how the path of a language model ends
 _ID = re.compile(r"[0-9a-f]{8,64}")
 
 
@@ -33,7 +34,7 @@ class TensorInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A safetensors file that was exported. size: bytes."""
+    """A file that was exported. size: bytes. tensors: none where it holds no weights or batches."""
 
     sha256: str
     size: int
@@ -47,7 +48,8 @@ class Entry:
     id: of task, training and base model (see identity.py). serves: the claims that need it, in words. base: path of the base
     model, with the hash of its tensors. recipe: hash of task and training without the base. data: paths by stream.
     train: the fields of TrainConfig. stream: of the task: its name, vocab_size, seq_len, answer_pos, answer_weight, and `ignore`,
-    the target value that carries no loss. architecture: `kind` and the fields of GptConfig, or of TracrConfig as its JSON.
+    the target value that carries no loss. architecture: `kind` and the fields of GptConfig, or of TracrConfig as its JSON. A
+    language model's base is in a folder of its own, its data are JSON lines.
     """
 
     id: str
@@ -61,9 +63,14 @@ class Entry:
     architecture: Mapping[str, Any]
 
     @property
+    def in_folder(self) -> bool:
+        """Whether its models are folders, as those of transformers are."""
+        return self.base.endswith(_IN_FOLDER)
+
+    @property
     def tuned(self) -> str:
         """Where its tuned weights belong, relative to the folder."""
-        return f"{TUNED}/{self.id}.safetensors"
+        return f"{TUNED}/{self.id}" + ("/" if self.in_folder else ".safetensors")
 
     @property
     def title(self) -> str:

@@ -37,7 +37,7 @@ def from_folder(folder: Path) -> Callable[[Model, FineTuningTask, TrainConfig], 
             raise MethodError(f"{method}: {_why_not(manifest, recipe)}")
         try:
             place = places.find(folder, entry)
-            tuned = weights.read(place) if place is not None else {}
+            tuned = {} if place is None else weights.tuned(folder, entry, place, model)
         except CapbenchError as error:
             raise MethodError(f"{method}: {entry.tuned} {error} ({entry.title})") from None
         if place is None:

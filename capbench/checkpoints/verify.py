@@ -77,7 +77,7 @@ def _tuned(folder: Path, manifest: Manifest, entry: Entry) -> tuple[Finding, str
         place = places.find(folder, entry)
         if place is None:
             return Finding(file=entry.tuned, mark="not yet", message=entry.title), None
-        tensors = weights.read(place)
+        tensors = weights.tuned(folder, entry, place)
     except CapbenchError as error:
         return wrong(str(error))
     if found := list(weights.faults(tensors, manifest.files[entry.base].tensors)):

@@ -9,10 +9,12 @@ import safetensors
 import safetensors.torch
 import torch
 
-from capbench.checkpoints.manifest import TensorInfo
+from capbench.checkpoints import language
+from capbench.checkpoints.manifest import Entry, TensorInfo
 from capbench.checkpoints.places import CONVERT, INDEX, content, weight_map
-from capbench.errors import CapbenchError
+from capbench.errors import CapbenchError, UsageError
 from capbench.methods.wrapped import wrapped
+from capbench.models.base import Model
 
 
 def info(tensors: Mapping[str, torch.Tensor]) -> dict[str, TensorInfo]:
@@ -41,6 +43,19 @@ def read(place: Path) -> dict[str, torch.Tensor]:
             raise CapbenchError(f"does not fit its shards: {shard!r} {has} {odd[0]!r}; save them again")
         found.update(tensors)
     return found
+
+
+def tuned(folder: Path, entry: Entry, place: Path, base: Model | None = None) -> dict[str, torch.Tensor]:
+    """The tuned weights of an entry, which are at `place`. base: its base model; else the exported one, where it is needed.
+
+    Raises CapbenchError, as `read`.
+    """
+    if not entry.in_folder:
+        return read(place)
+    try:
+        return language.tuned(folder, entry, base or language.exported_base(folder, entry))
+    except UsageError as error:
+        raise CapbenchError(f"cannot be compared with its base model: {error}") from None
 
 
 def _read(file: Path) -> dict[str, torch.Tensor]:

@@ -24,6 +24,7 @@ from capbench.verdicts.collateral import collateral, shares
 from capbench.verdicts.counting import agreed
 from capbench.verdicts.evidence import evidence
 from capbench.verdicts.judged import of_the_run, on_seed
+from capbench.verdicts.of_the_run import told
 from capbench.verdicts.reasons import reason
 from capbench.verdicts.tools import BEHAVIOUR, UNMEASURED, Toolbox
 from capbench.verdicts.values import by_name, value_of
@@ -120,7 +121,7 @@ def assess(
     read = [tool for tool in toolbox.tools if tool.measured in values]
     of_behaviour = {seed: _accuracy(value, seed) for seed, value in behaviour.items()}
     spreads = {t: {seed: s for seed in asked if (s := value_of(values, t.spread, seed)) is not None} for t in read}
-    of_tools = [evidence(t, values[t.measured], asked, spreads[t]) for t in read]
+    of_tools = [told(t, evidence(t, values[t.measured], asked, spreads[t])) for t in read]
     all_read = (evidence(ASKED, of_behaviour, asked), *of_tools)
     heard = {BEHAVIOUR, *(tool.name for tool in read if tool.speaks)}
     says = {e.tool: e.reading for e in all_read if e.tool in heard and e.reading != UNMEASURED}

@@ -7,7 +7,6 @@ from statistics import fmean
 
 from capbench.results import Evidence, Measurement
 from capbench.verdicts.counting import agreed
-from capbench.verdicts.of_the_run import OfTheRun
 from capbench.verdicts.tools import ABSENT, PRESENT, SPREADS, UNCLEAR, UNMEASURED, Tool
 
 Reading = tuple[float | None, str]  # a value, and '>=' or '<=' if it is only a bound
@@ -30,7 +29,7 @@ def evidence(
         value=value,
         unit=tool.unit,
         reading=_reading([tool.reads(per_seed[s], bounds.get(s, ""), spread=spreads.get(s)) for s in seeds]),
-        rule=_rule(tool) + _noise(tool, list(spreads.values())),
+        rule=f"present from {tool.present:g}, absent up to {tool.absent:g}" + _noise(tool, list(spreads.values())),
         per_seed=per_seed,
         bound=bound,
         bounds=bounds,
@@ -45,13 +44,6 @@ def unsaid(tool: Tool, m: Measurement, spread: float | None = None) -> str:
     if m.value is None:
         return f"{tool.name} has no value{note}"
     return f"{tool.name} is only known to be {m.bound} {m.value:.3g}{note}"
-
-
-def _rule(tool: Tool) -> str:
-    """From where on a tool says what, in words."""
-    if isinstance(tool, OfTheRun) and tool.silent:
-        return f"silent: {tool.silent}"
-    return f"present from {tool.present:.3g}, absent up to {tool.absent:.3g}"
 
 
 def _noise(tool: Tool, spreads: Sequence[float]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from capbench.results import Evidence
 from capbench.verdicts.tools import UNMEASURED, Tool
 
 
@@ -19,3 +20,13 @@ class OfTheRun(Tool):
     def reads(self, value: float | None, bound: str = "", *, spread: float | None = None) -> str:
         """What it says of a value; 'not measured' where it is silent."""
         return UNMEASURED if self.silent else super().reads(value, bound, spread=spread)
+
+
+def told(tool: Tool, found: Evidence) -> Evidence:
+    """What a tool says, with the thresholds of the run to three digits, or why there are none."""
+    if not isinstance(tool, OfTheRun):
+        return found
+    said = (
+        f"silent: {tool.silent}" if tool.silent else f"present from {tool.present:.3g}, absent up to {tool.absent:.3g}"
+    )
+    return replace(found, rule=said)

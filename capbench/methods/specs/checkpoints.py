@@ -53,15 +53,20 @@ class Checkpoints(Prefixed):
         return self.prefix + self.path(spec).name
 
     def files(self, spec: str) -> UserFiles:
-        """The manifest and the tuned weights."""
+        """The manifest, whose hashes are those of the exported files, and the tuned weights."""
         folder = self.path(spec)
-        return UserFiles(files=frozenset({folder / _MANIFEST, *filter(Path.is_file, _weights(folder))}))
+        exported = (file for base in _listed(folder / "base") for file in (base, *_listed(base)))
+        return UserFiles(files=frozenset({folder / _MANIFEST, *filter(Path.is_file, (*exported, *_weights(folder)))}))
 
 
 def _weights(folder: Path) -> list[Path]:
-    """All that may be weights, or an index of them: in tuned/ and the folders there. Whether they can be read is not asked."""
+    """All that may be weights, or an index of them: in tuned/ and the folders there. Whether they can be read is not asked.
+
+    Beside weights in a folder of their own lies what says how to read them, such as config.json.
+    """
     tuned = _listed(folder / "tuned")
-    return [p for above in tuned for p in (above, *_listed(above)) if p.name.lower().endswith(_ENDS) and not p.is_dir()]
+    inside = [file for above in tuned for file in _listed(above) if file.name.lower().endswith((*_ENDS, ".json"))]
+    return [p for p in (*(file for file in tuned if file.name.lower().endswith(_ENDS)), *inside) if not p.is_dir()]
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -51,7 +51,7 @@ class Pretrained:
         """
         source = find(path)
         with ExitStack() as stack:
-            stack.enter_context(_quiet())
+            stack.enter_context(quiet())
             reader = stack.enter_context(gguf_file.read_once(source.path)) if source.is_gguf else None
             theirs = _configuration(source)
             longest = getattr(theirs, "max_position_embeddings", None)
@@ -196,7 +196,7 @@ def _refusing(source: Source, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' progress bars and remarks: what matters of them is checked."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -88,7 +88,7 @@ ROWS = (
     Option(
         name="model",
         value="hf:PATH",
-        takers=SUITES,
+        takers=(*SUITES, EXPORT),
         type=values.pretrained,
         otherwise="claims about language models are skipped",
         help="the language model for the claims about such models: a folder with config.json, safetensors and a tokenizer, "
@@ -97,7 +97,7 @@ ROWS = (
     Option(
         name="capability",
         value="NAME|FILE",
-        takers=SUITES,
+        takers=(*SUITES, EXPORT),
         type=values.capabilities,
         repeatable=True,
         needs="model",
