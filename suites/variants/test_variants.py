@@ -4,14 +4,27 @@ Hypothesis draws families, windows, operands, priors, offsets, grammars, prompts
 each variant. The result is the share of variants on which the claim holds, with Wilson's interval. A variant is invalid, and not
 counted, if its base model does not reach .95 within its steps, if most of its answers are the same, or if a control fails.
 Where the claim is refuted, the simplest refuting variant is searched for, and the report has a command that tries it again.
-Thresholds of the claims are those of suites/pcfg: test_relevance.py and test_wrapper_pruning.py.
+Thresholds of the claims are those of suites/pcfg. Revival and probing are compared with the never-taught model alone, so that a
+variant costs two pretrainings and not nine.
 
 Runs with --capbench-variants=N or --capbench-extended.
 """
 
 import pytest
 
-from capbench.studies.pcfg.claims import balanced, shortcut, tuned, wrapper_found_by_pruning
+from capbench.studies.pcfg.claims import (
+    amplification,
+    balanced,
+    probe,
+    probed_beside_never_taught,
+    revived_before_never_taught,
+    revived_beside_never_taught,
+    shortcut,
+    still_readable,
+    tuned,
+    tuned_weak_and_strong,
+    wrapper_found_by_pruning,
+)
 
 SHARE = 0.5  # most of the variants: 10 of 12 are enough, 9 are not
 COMMONEST = 0.6  # largest share of the texts that one answer may have: above it, a constant would do
@@ -22,6 +35,13 @@ def weak():
     from capbench.variants.strategies.variants import weak_relevance
 
     return weak_relevance()
+
+
+def mixed():
+    """As `weak`, at C_Tr .8 and the small rate."""
+    from capbench.variants.strategies.variants import some_without_correlation
+
+    return some_without_correlation()
 
 
 @pytest.mark.variants(strategy=weak)
@@ -43,5 +63,39 @@ def test_pruning_uncovers_the_capability_on_variants(variants):
     def claim(judge):
         judge = balanced(judge, commonest=COMMONEST)
         wrapper_found_by_pruning(judge, o_pt_gain=0.30, o_ft_cost=0.20, random_loss=0.15, answers=2)
+
+    variants.decide(claim, share=SHARE)
+
+
+@pytest.mark.variants(strategy=weak)
+@pytest.mark.claim("variants.revival", source="Sec. 5.1, Fig. 9", needs=revived_beside_never_taught)
+def test_revival_is_sooner_on_variants(variants):
+    """Under weak relevance and C_Tr 1, reFT needs at most half the steps of a model that was never taught, on most variants."""
+
+    def claim(judge):
+        revived_before_never_taught(balanced(judge, commonest=COMMONEST), ratio=2)
+
+    variants.decide(claim, share=SHARE)
+
+
+@pytest.mark.variants(strategy=weak)
+@pytest.mark.claim("variants.probing", source="Sec. 5.1, Fig. 8", needs=probed_beside_never_taught)
+def test_a_probe_still_reads_the_capability_on_variants(variants):
+    """Under weak relevance and C_Tr 1, a probe still reads the lost answer, on most variants."""
+
+    def claim(judge):
+        probe(balanced(judge, commonest=COMMONEST), bits_apart=0.20)
+        judge.decide(still_readable(judge, retention=0.70))
+
+    variants.decide(claim, share=SHARE)
+
+
+@pytest.mark.variants(strategy=mixed)
+@pytest.mark.claim("variants.relevance", source="Sec. 5.1, Fig. 5, 6, Table 5", needs=tuned_weak_and_strong)
+def test_strong_relevance_amplifies_on_variants(variants):
+    """At C_Tr .8 and the small rate, a model that knows O_FT well gains O_FT and keeps O_PT, on most variants."""
+
+    def claim(judge):
+        amplification(balanced(judge, commonest=COMMONEST), o_ft_gain=0.30, o_pt_gain=0.30)
 
     variants.decide(claim, share=SHARE)

@@ -103,6 +103,36 @@ def revived(
     }
 
 
+def revived_beside_never_taught(study: Any, seed: int, case: Case) -> Models:
+    """The paper's own comparison alone (Fig. 9): reFT, and Scr.+FT of a model that never had O_PT, at the medium rate.
+
+    Of all baselines this one costs a single pretraining, so that many tasks can be tried.
+    """
+    found, never = tuned(study, seed, case), never_taught(study, seed, case)
+    starts = {"reft": found["tuned"], "scrft": never}
+    curves = {f"{kind}_medium": study.revival(start, seed, lr="medium") for kind, start in starts.items()}
+    return {**found, "never": never, **curves}
+
+
+def probed_beside_never_taught(study: Any, seed: int, case: Case) -> Models:
+    """As `probed`, without models of other seeds, which show how far its zero spreads: on many tasks they cost too much."""
+    found = tuned(study, seed, case)
+    controls = {"never": never_taught(study, seed, case), "initial": study.initialised(seed)}
+    return {**found, **controls, "twin": twin(study, seed, case)}
+
+
+STRONG = {
+    "prior": 0.5,
+    "duration": 1.5,
+}  # strong relevance: as much of O_FT as of O_PT, and longer, as the paper's high prior
+
+
+def tuned_weak_and_strong(study: Any, seed: int, case: Case) -> Models:
+    """Both models under the case's prior, and under strong relevance."""
+    found = {"low": case, "high": Case(**{**case.parameters, **STRONG})}
+    return {f"{name}_{prior}": step for prior, of in found.items() for name, step in tuned(study, seed, of).items()}
+
+
 def never_taught(study: Any, seed: int, case: Case, *, prior: str = "never") -> Step:
     """The model that was never taught O_PT, pretrained for as long as the case's base model.
 
@@ -315,6 +345,17 @@ def revived_sooner(judge: Judge, *, ratio: float) -> Verdict:
 def revived_at_the_small_rate(judge: Judge, *, o_pt_accuracy: float) -> Verdict:
     """The condition that reFT reaches this accuracy on O_PT at the small rate too."""
     return at_least(judge["revival.reft.small.best"], o_pt_accuracy, "O_PT accuracy reached by reFT, small rate")
+
+
+def revived_before_never_taught(judge: Judge, *, ratio: float, valid: float = VALID, lost: float = LOST) -> None:
+    """Claim on `revived_beside_never_taught`: at the medium rate Scr.+FT needs at least `ratio` times as many steps as reFT."""
+    judge.measure((behaviour, ["base", "tuned", "never"]), *readings_of_revival(judge.models))
+    base_knows(judge, "base", "O_PT", accuracy=valid)
+    base_knows(judge, "never", "O_FT", accuracy=valid)
+    behaviour_lost(judge, accuracy=lost)
+    start = judge["revival.scrft.medium.start"]
+    judge.control("O_PT accuracy of Scr.+FT before its first step", start, high=lost)
+    judge.decide(revived_sooner(judge, ratio=ratio))
 
 
 def state_is(judge: Judge, expected: CapabilityState, *also: Asked, bits_apart: float) -> None:

@@ -30,6 +30,11 @@ def weak_relevance() -> SearchStrategy[Variant]:
     )
 
 
+def some_without_correlation() -> SearchStrategy[Variant]:
+    """As `weak_relevance`, where one fine-tuning string in five carries no offset, at the small rate (Fig. 5, 6, Table 5)."""
+    return variants(c_tr=st.just(0.8), prior=st.sampled_from((0.001, 0.0, 0.01)), lr=st.just("small"))
+
+
 @st.composite
 def variants(
     draw: st.DrawFn,
