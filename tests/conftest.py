@@ -33,6 +33,7 @@ folder = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes seconds; runs with -m slow, or by its name")
     if FOLDER not in os.environ:  # else this is a worker of xdist
         config.stash[folder] = os.environ[FOLDER] = tempfile.mkdtemp(prefix="capbench-tests-")
     # What jax compiles, 25 ms for every operation and shape, is compiled once in a session.
@@ -47,6 +48,16 @@ def pytest_configure(config: pytest.Config) -> None:
     patched = pytest.MonkeyPatch()
     patched.setattr(os, "fsync", lambda descriptor: None)
     config.add_cleanup(patched.undo)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The slow tests, which take as long as all others, run where -m or a name asks for them."""
+    if "slow" in config.option.markexpr or any("::" in argument for argument in config.args):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        items[:] = [item for item in items if item not in slow]
+        config.hook.pytest_deselected(items=slow)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

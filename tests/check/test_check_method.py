@@ -41,6 +41,7 @@ def failed(method: Method | str, **more: Any) -> dict[str, str]:
 # ---- good ones
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["full", "frozen-trunk", "identity"])
 def test_the_built_in_methods_pass(name: str) -> None:
     found = by_name(check_method(name))
@@ -51,6 +52,7 @@ def test_the_built_in_methods_pass(name: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_function_is_checked_as_it_is_and_gets_its_arguments() -> None:
     def scaled(model: Any, task: Any, config: Any, *, by: float) -> Any:
         tuned = fitted(model, task, config)
@@ -312,6 +314,7 @@ BAD: dict[Method, dict[str, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", BAD, ids=lambda method: method.__name__)
 def test_what_is_wrong_with_a_method_is_found_and_nothing_else_is(method: Method) -> None:
     CALLS.clear()

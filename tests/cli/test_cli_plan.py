@@ -326,6 +326,7 @@ def tune(model, task, config, *, a=0, b=""):
 """
 
 
+@pytest.mark.slow
 def test_options_shape_the_models_as_those_of_pytest_do(suite: pytest.Pytester) -> None:
     """Each changes the models that are needed, and pytest with the same options finds them."""
     suite.path.joinpath("own.py").write_text(OWN)

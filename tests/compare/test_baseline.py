@@ -138,6 +138,7 @@ def test_the_report_directory_holds_the_baseline_beside_the_runs(pytester: pytes
     assert len([f for f in folders(pytester, "here") if f.name != "baseline"]) == 2
 
 
+@pytest.mark.slow
 def test_it_works_where_other_processes_run_the_tests(capbench: Run) -> None:
     pytest.importorskip("xdist")
     capbench(AUTO)

@@ -113,6 +113,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("block", "page"), RUN)
 def test_a_command_that_takes_seconds_does_what_the_page_says(block: Block, page: str, clone: Path) -> None:
     for written in blocks(page):

@@ -72,6 +72,7 @@ def test_no_number_is_still_to_be_filled_in() -> None:
     assert "«" not in GUIDE and "numbers:" not in GUIDE
 
 
+@pytest.mark.slow
 def test_all_of_the_guide_runs_in_its_order(clone: Path, pytester: pytest.Pytester) -> None:
     for block in BLOCKS:
         if block.file:

@@ -28,6 +28,7 @@ def mapped(capsys: pytest.CaptureFixture[str], *more: str) -> Ended:
     return run(capsys, "map", "--scale", "tiny", "--jobs", "1", "--cache", "cache", *more)
 
 
+@pytest.mark.slow
 def test_a_map_and_again_from_the_cache(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,6 +147,7 @@ def test_impossible_options_are_refused_with_the_value(method: Any, options: Any
     assert str(error.value).startswith(method.__name__.replace("_", "-")) and "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS, ids=named)
 def test_o_pt_goes_from_a_model_that_knew_it(method: Any) -> None:
     """O_FT is learnt and the other family kept by all but gradient ascent, which does nothing for them."""

@@ -73,6 +73,7 @@ def with_defaults(kind: str, more: Settings) -> str:
     return json.dumps({"peft_type": kind, "target_modules": ["up"], **SMALLEST[kind], **more})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SMALLEST)
 def test_every_setting_changes_what_is_trained_or_is_refused(kind: str, folder: Path) -> None:
     plain = tuned(with_defaults(kind, {}), folder)

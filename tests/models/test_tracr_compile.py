@@ -145,11 +145,13 @@ def named(*names: str) -> list[Any]:
     return [pytest.param(name, marks=INEXACT) if name in DIFFER else name for name in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", named(*LIBRARY, *OWN))
 def test_every_function_of_tracrs_library(name: str) -> None:
     check({**LIBRARY, **OWN}[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", named(*SPECIAL))
 def test_programs_of_one_kind_of_part(name: str) -> None:
     model = check(SPECIAL[name])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from rasp_programs import ABC, INDICES, TOKENS, TRUE
 from tracr.compiler import lib
 from tracr.rasp import rasp
@@ -30,6 +31,7 @@ def fingerprints() -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_same_program_gives_the_same_bits_in_every_process() -> None:
     """Whatever was compiled before, and however strings hash."""
     process = subprocess.Popen(

@@ -93,6 +93,7 @@ def fast_answers(model: TracrTransformer, strings: list[Sequence[Any]]) -> list[
     return [[outputs[i] for i in classes] for classes in logits.argmax(-1).tolist()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITHOUT_VALUES)
 def test_where_the_program_has_no_value_all_give_one_answer(name: str) -> None:
     program, vocab, longest = WITHOUT_VALUES[name]

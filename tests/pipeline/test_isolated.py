@@ -172,6 +172,7 @@ def store(tmp_path: Path) -> Store:
 # ---- nothing else is touched
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs, poison_first", [(1, True), (1, False), (2, True)])
 def test_what_a_method_leaves_in_its_process_touches_nothing_else(
     store: Store, methods: Path, alone: dict[str, Any], jobs: int, poison_first: bool

@@ -142,6 +142,7 @@ def test_a_damaged_artefact_is_set_aside_and_built_again(store: Counting, method
 # ---- several processes
 
 
+@pytest.mark.slow
 def test_two_jobs_give_the_same_bits_as_one(tmp_path: Path, methods: Path) -> None:
     plan, ways = Plan(steps(methods)), (Store(tmp_path / "1"), Store(tmp_path / "2"))
     torch.set_num_threads(2)  # as it is on a machine with two cores, but for tests
@@ -154,6 +155,7 @@ def test_two_jobs_give_the_same_bits_as_one(tmp_path: Path, methods: Path) -> No
         assert one == two, step.label
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_only_what_needs_its_step(store: Store, methods: Path) -> None:
     dying, good = tuned(find(f"{methods}:dies")), tuned(find(f"{methods}:slow"))
     assert Plan([BASE]).run(store, jobs=1) == {}
@@ -163,6 +165,7 @@ def test_a_worker_that_dies_costs_only_what_needs_its_step(store: Store, methods
     assert all("died" in e and dying.label in e and "\n" not in e for e in errors.values())
 
 
+@pytest.mark.slow
 def test_two_processes_with_one_store_build_each_step_once(store: Counting, tmp_path: Path) -> None:
     plan, start = slow_plan(), tmp_path / "start"
     code = f"import tiny_study\ntiny_study.when_told({str(store.root)!r}, {str(start)!r})"
@@ -220,6 +223,7 @@ def test_after_the_deadline_nothing_begins(store: Counting, methods: Path, jobs:
     assert store.built == [] and multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_step_is_stopped_at_the_deadline_and_the_rest_goes_on_later(
     store: Store, patient: FineTune, jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -289,6 +293,7 @@ def test_the_speed_is_that_of_one_process(monkeypatch: pytest.MonkeyPatch) -> No
     assert watched.over and not watched.fits(START)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_no_worker_behind(store: Store, patient: FineTune, tmp_path: Path) -> None:
     assert Plan([BASE]).run(store, jobs=1) == {}
 

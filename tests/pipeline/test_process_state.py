@@ -67,6 +67,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part, name, change", CHANGES, ids=[name for _, name, _ in CHANGES])
 def test_a_change_is_named_and_undone(part: str, name: str, change: Callable[[], Any]) -> None:
     with unharmed() as before:

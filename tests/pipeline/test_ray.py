@@ -27,6 +27,7 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=
 ALONE = "CAPBENCH_RAY_TEST_ALONE"
 
 
+@pytest.mark.slow
 def test_all_is_made_as_it_is_here_and_an_error_is_told(tmp_path: Path) -> None:
     """In a process of its own: Ray forks, which one that other tests have filled with threads (jax's, say) may not survive."""
     errors = json.loads(

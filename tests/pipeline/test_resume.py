@@ -149,6 +149,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory, methods: Path) -> Ca
 # ---- the same bits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pretrain", "revive", "full", "twice", "weighted"])
 @settings(
     max_examples=4,
@@ -369,6 +370,7 @@ def process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         started.kill()
 
 
+@pytest.mark.slow
 def test_after_kill_9_little_is_done_twice_and_nothing_differs(process: subprocess.Popen[str], tmp_path: Path) -> None:
     step, store = much(), Store(tmp_path / "killed")
     while process.poll() is None and not steps_kept(store.root, step.key) > 60:

@@ -121,6 +121,7 @@ def test_a_plan_says_what_is_needed_at_most_and_what_if_nothing_is_lost(suite: p
     assert not lines_with(capbench(suite, "plan", "test_tiny.py", *MAKING), "keeps its behaviour")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [("-n", "2"), ("--capbench-jobs=2",), ("--benchmark-columns=mean",)])
 def test_records_do_not_depend_on_processes_or_on_what_was_made(
     suite: pytest.Pytester, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
@@ -150,6 +151,7 @@ def loses(model, task, config):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["loses", "keeps"])
 def test_a_model_that_cannot_be_made_blocks_only_a_test_that_needs_it(suite: pytest.Pytester, method: str) -> None:
     """Then as if it had been needed from the start."""
@@ -253,6 +255,7 @@ def test_a_name_that_stands_for_two_models_is_told(suite: pytest.Pytester) -> No
     assert trained(suite) == 0
 
 
+@pytest.mark.slow
 def test_what_only_a_lost_behaviour_needs_is_exported_and_bundled(
     suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

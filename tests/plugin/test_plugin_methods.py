@@ -92,6 +92,7 @@ def suite(pytester: pytest.Pytester) -> None:
     pytester.path.joinpath("leaves.py").write_text("raise SystemExit(3)\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", BROKEN)
 def test_a_broken_method_makes_its_claims_invalid_and_no_others(pytester: pytest.Pytester, method: str) -> None:
     result = run(pytester, "--capbench-seeds=1", f"--capbench-method={method}", "--capbench-report=reports")
@@ -109,6 +110,7 @@ def test_a_broken_method_makes_its_claims_invalid_and_no_others(pytester: pytest
         assert record(found, claim).method == method
 
 
+@pytest.mark.slow
 def test_a_method_that_kills_its_process_costs_only_its_own_claims(pytester: pytest.Pytester) -> None:
     run(pytester, "--capbench-seeds=1", "-k", "of.base")  # its models are there already: less to start processes for
     options = ("--capbench-jobs=2", "--capbench-seeds=1", "--capbench-method=mine.py:dies")

@@ -151,6 +151,7 @@ def test_collect_only_computes_nothing_and_writes_no_report(pytester: pytest.Pyt
     assert not pytester.path.joinpath("cache").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("--help",), ("--collect-only", "-q", str(ROOT / "suites"))])
 def test_help_and_collect_only_import_neither_torch_nor_jax(arguments: tuple[str, ...], tmp_path: Path) -> None:
     done = subprocess.run(

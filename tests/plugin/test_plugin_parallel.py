@@ -69,6 +69,7 @@ def suite(pytester: pytest.Pytester) -> None:
     write_suite(pytester, TESTS)
 
 
+@pytest.mark.slow
 def test_values_variants_and_expectations_do_not_depend_on_jobs_or_xdist(pytester: pytest.Pytester) -> None:
     write_suite(pytester, TESTS + EXPECTED + ON_VARIANTS + ALWAYS + AGAIN)
     option = expect(
@@ -103,6 +104,7 @@ def test_values_variants_and_expectations_do_not_depend_on_jobs_or_xdist(pyteste
     assert again != comparable(xdist)  # the comparison sees what it should
 
 
+@pytest.mark.slow
 def test_what_is_read_ahead_changes_nothing_and_is_not_read_ahead_where_it_is_timed(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

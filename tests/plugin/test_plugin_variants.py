@@ -81,6 +81,7 @@ def test_without_the_option_claims_on_variants_are_deselected(pytester: pytest.P
     assert not (pytester.path / "cache" / "variants").exists()
 
 
+@pytest.mark.slow
 def test_each_variant_is_tried_the_failing_one_shrunk_and_tried_again_by_its_id(pytester: pytest.Pytester) -> None:
     result = run(pytester, *SIX)
     result.assert_outcomes(failed=1, deselected=1)

@@ -117,6 +117,7 @@ def move(place: Path) -> None:
         source.rename(target)
 
 
+@pytest.mark.slow
 def test_a_move_changes_no_key(place: Path, before: dict[str, object]) -> None:
     assert len(before) > 40 and len(set(map(str, before.values()))) == len(before)
     move(place)
@@ -125,6 +126,7 @@ def test_a_move_changes_no_key(place: Path, before: dict[str, object]) -> None:
     assert keys(place, renamed(KEYS)) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file, line, edited, changed",
     [
@@ -151,6 +153,7 @@ def test_a_line_that_matters_changes_the_keys_that_hang_on_it(
     assert changed <= {name.split()[0] for name in before if before[name] != after[name]}
 
 
+@pytest.mark.slow
 def test_docstrings_and_comments_change_no_key(place: Path, before: dict[str, object]) -> None:
     for file in (place / "capbench").rglob("*.py"):
         source = re.sub(r'^"""(?!\s*$)', '"""Otherwise worded. ', file.read_text(), count=1)

@@ -159,6 +159,7 @@ def worker(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_of_a_save_leaves_all_or_nothing(store: Store) -> None:
     with worker("die", store.root, "killed") as process:
         ends = dict(line.split() for line in process.communicate(timeout=60)[0].splitlines())
@@ -179,6 +180,7 @@ def test_kill_9_at_any_moment_of_a_save_leaves_all_or_nothing(store: Store) -> N
     assert list((store.root / "tmp").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_two_processes_build_the_same_artefact_once(store: Store, tmp_path: Path) -> None:
     log = tmp_path / "builds"
     with worker("build", store.root, KEY, log) as one, worker("build", store.root, KEY, log) as other:

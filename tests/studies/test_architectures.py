@@ -34,6 +34,7 @@ SIZES = Sizes(vocab_size=20, seq_len=24, n_blocks=2, d_model=16, n_heads=2, acti
 OWN = [name for name in ARCHITECTURES if "huggingface" not in ARCHITECTURES[name].path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*OWN, "llama"])  # the other families are tried in tests/models/huggingface
 def test_its_models_are_made_and_measured(name: str, tmp_path: Path) -> None:
     made = with_architecture(study(), name)

@@ -250,6 +250,7 @@ class Part(CalibrationStudy):
         return tuple(m for m in super().members(seed) if m.slot in wanted)
 
 
+@pytest.mark.slow
 def test_a_tiny_pool_is_read(compiled: Store) -> None:
     """The readings themselves, on models that cost nothing and know nothing: every tool has its say on every member."""
     preset = CalibrationPreset(

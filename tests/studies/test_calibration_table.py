@@ -36,6 +36,7 @@ def test_the_two_halves_have_as_many_models_as_were_wanted() -> None:
     assert found == {kind: 6 * n for kind, n in PER_SEED.items()}
 
 
+@pytest.mark.slow
 def test_the_base_models_of_both_halves_can_be_bundled() -> None:
     """Low prior, never taught and the other operands of six seeds, the high prior of one in each half; five anchors of others."""
     found = {step.key for step in factory.bases(scale="small", device="cpu", precision="float32")}

@@ -87,6 +87,7 @@ def test_what_is_hidden_is_recoverable_and_the_attack_is_named(folder: Path) -> 
     assert "a &lt;pair&gt;" in page and by.name in page and "<pair>" not in page
 
 
+@pytest.mark.slow
 def test_what_was_never_there_is_not_recovered(folder: Path) -> None:
     found = on(folder, untaught(folder), "reft")
     assert found.judged.state == NOT_RECOVERED and "may still be there" in sentences(found)[-1]
@@ -115,6 +116,7 @@ def other_answers(folder: Path, model: Any, steps: int, rate: float) -> None:
         optimizer.step()
 
 
+@pytest.mark.slow
 def test_an_adapter_of_peft_is_judged_as_its_merged_model_is(folder: Path) -> None:
     import peft
 
@@ -128,6 +130,7 @@ def test_an_adapter_of_peft_is_judged_as_its_merged_model_is(folder: Path) -> No
     assert adapter.tuned == merged.tuned and adapter.loss_tuned == pytest.approx(merged.loss_tuned, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_loop_of_transformers_is_judged(folder: Path) -> None:
     model = theirs(folder)
     other_answers(folder, model, 8, 2e-3)

@@ -28,6 +28,7 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(source.replace(old, new))
 
 
+@pytest.mark.slow
 def test_it_runs_and_its_verdict_says_that_its_tool_is_uncalibrated(recall: Path, pytester: pytest.Pytester) -> None:
     options = ("recall", "--capbench-scale=smoke", "--capbench-seeds=1")
     first = run(pytester, *options, "--capbench-report=reports")
@@ -66,6 +67,7 @@ def keys(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new", "changed"),
     [

@@ -185,6 +185,7 @@ def test_a_reading_gives_its_documented_curves(name: str, once: Once) -> None:
     assert sorted(lines) == sorted(READINGS[name][3])
 
 
+@pytest.mark.slow
 @every_reading
 def test_the_same_seed_reads_the_same(name: str, store: Store, once: Once) -> None:
     assert read(name, store) == once(name)
@@ -197,6 +198,7 @@ def test_another_seed_draws_other_strings(name: str, store: Store, once: Once) -
     assert one != other
 
 
+@pytest.mark.slow
 @every_reading
 def test_a_reading_that_was_kept_is_not_made_again(
     name: str, store: Store, once: Once, monkeypatch: pytest.MonkeyPatch

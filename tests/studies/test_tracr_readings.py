@@ -177,6 +177,7 @@ def test_a_reading_gives_its_curves_and_maps(name: str, compiled: Store) -> None
     assert len({(m.group, m.series) for m in maps}) == len(maps)
 
 
+@pytest.mark.slow
 @every_reading
 def test_a_reading_that_was_kept_is_the_same_and_not_made_again(
     name: str, compiled: Store, monkeypatch: pytest.MonkeyPatch

@@ -175,9 +175,12 @@ def test_a_kept_report_is_about_the_claims_and_cases_of_today(run: str) -> None:
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_models_of_every_test_can_be_named_at_every_scale(scale: str) -> None:
+    """At the scale `small` those of all cases, elsewhere of the first."""
     one_pool = next(test for test in TESTS if test.claim.study == "calibration")  # they are all the same
-    for test in [*ON_CASES, one_pool]:
-        study = on_a_model(make(test.claim.study, scale=scale, method=find("full")))
+    method, made = find("full"), dict[str, Any]()
+    for test in [*(ON_CASES if scale == "small" else first_cases.values()), one_pool]:
+        name = test.claim.study
+        study = made[name] = made.get(name) or on_a_model(make(name, scale=scale, method=method))
         needed = test.claim.models(study, 0, test.case)
         assert all(isinstance(step, Step) and step.key for step in needed.values()), test
         assert needed or test.claim.id.startswith("data."), test  # a claim about the data asks no model
@@ -206,6 +209,7 @@ class Lenient(Judge):
         return Effect(0.5 if value is None else value for value in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", first_cases)
 def test_a_test_asks_for_nothing_that_its_readings_do_not_give(name: str, store: Store) -> None:
     test = first_cases[name]

@@ -80,6 +80,7 @@ def test_without_a_clone_the_same_tests_are_collected(installed: Path, tmp_path:
     assert len(found) > 80
 
 
+@pytest.mark.slow
 def test_the_ids_in_a_report_are_those_of_a_clone(installed: Path, tmp_path: Path) -> None:
     """Even if the package lies within the current folder, as in a virtual environment there."""
     place = shutil.copytree(installed, tmp_path / "venv" / "site-packages")

@@ -49,6 +49,7 @@ def full_at(which: int) -> Iterator[list[str]]:
         yield made
 
 
+@pytest.mark.slow
 def test_wherever_the_memory_ends_nothing_is_half_done() -> None:
     """While a stack is made, while optimizers make their state (of some, but not of all), in a step: the same as one by one."""
 
@@ -147,6 +148,7 @@ together([lambda: run(0), lambda: run(1)])
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_training_that_goes_on_alone_at_once() -> None:
     command = [sys.executable, "-c", INTERRUPTED, str(Path(__file__).parents[1] / "helpers")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -159,6 +161,7 @@ def test_ctrl_c_ends_a_training_that_goes_on_alone_at_once() -> None:
     assert sorted(out.split()) == ["0", "1", "cleaned", "cleaned"] and err.strip().endswith("KeyboardInterrupt")
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_loop_of_a_function_s_own() -> None:
     cleaned: list[int] = []
     main = threading.main_thread().ident

@@ -83,6 +83,7 @@ def test_an_impossible_training_is_refused_with_the_value(wrong: dict[str, Any],
 # ---- data
 
 
+@pytest.mark.slow
 def test_processes_that_draw_ahead_change_nothing() -> None:
     alone, ahead = (list(batches(Recall(), config(steps=40), workers=workers)) for workers in (0, 2))
     assert len(alone) >= 40

@@ -210,6 +210,7 @@ STRATEGIES: dict[str, SearchStrategy[Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_hardly_any_draw_is_thrown_away(name: str) -> None:
     """By a filter; that Hypothesis ends a draw because it wanted a shorter one does not count."""
@@ -249,6 +250,7 @@ def test_priors_and_pairs_are_of_the_letters(letters: str, data: st.DataObject) 
     assert o_pt != o_ft and {o_pt, o_ft} <= set(letters)
 
 
+@pytest.mark.slow
 def test_everything_that_there_is_gets_drawn() -> None:
     """In enough draws: which they are depends, derandomised too, on the constants in whatever modules are loaded."""
     tasks: list[PcfgTask] = []

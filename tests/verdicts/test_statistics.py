@@ -197,6 +197,7 @@ def error_rates() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_claims_at_the_threshold_are_rarely_supported(error_rates: Any) -> None:
     """The fast form of benchmarks/error_rates.py: a prior of 6 df, and variances drawn from it."""
     prior = Prior(kind="ratio", scale="small", stratum=MIDDLE, df=6.0, variance=0.1, conditions=40)

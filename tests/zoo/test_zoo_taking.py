@@ -124,6 +124,7 @@ def test_a_package_that_may_only_be_read_is_enough(zoo: Path, empty: Store) -> N
     assert content(zoo) == before
 
 
+@pytest.mark.slow
 def test_two_processes_that_fill_at_once_agree(zoo: Path, origin: Store, empty: Store) -> None:
     program = (
         "import sys, safetensors.torch; from pathlib import Path; from tiny_study import *\n"

@@ -23,6 +23,7 @@ def test_a_seed_gives_one_implant_and_others_give_others(name: str) -> None:
     assert len(names) > 2.5 * len(list(capability(name)))  # four seeds, of which hardly two ask the same
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IMPLANTS)
 @pytest.mark.parametrize("seed", range(8))
 def test_answers_are_balanced_choices_and_nothing_leaks(name: str, seed: int) -> None:
