@@ -66,6 +66,7 @@ def test_a_function_is_checked_as_it_is_and_gets_its_arguments() -> None:
     assert "'by'" in failed(scaled)["signature"]
 
 
+@pytest.mark.slow
 def test_the_cost_is_counted() -> None:
     def two_passes(model: Any, task: Any, config: Any) -> Any:
         def loss(model: Any, batch: Any, task: Any) -> torch.Tensor:
@@ -326,6 +327,7 @@ def test_what_is_wrong_with_a_method_is_found_and_nothing_else_is(method: Method
     assert before.patches.changed() == before.hooks.changed() == []
 
 
+@pytest.mark.slow
 def test_what_an_import_changes_is_said_of_the_import(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import copy, torch\nfrom capbench import fit\nfrom capbench.models.gpt import Gpt\n"
@@ -411,6 +413,7 @@ def test_mistakes_on_the_command_line_end_with_2(
     assert (ended.code, ended.out) == (2, "") and said in ended.err and ended.err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_the_command_passes_arguments_on(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     folder.joinpath("with.py").write_text(

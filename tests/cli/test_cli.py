@@ -197,6 +197,7 @@ def test_fidelity_trains_the_papers_grid_in_stacks_on_a_gpu_in_the_precision_ask
     assert {given["study"]("pcfg-counter").preset.precision for given in seen} == {"bfloat16"}
 
 
+@pytest.mark.slow
 def test_fidelity_from_nothing_and_again_from_the_cache(
     capsys: pytest.CaptureFixture[str], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -397,6 +397,7 @@ def test_help_lists_all_that_it_takes(command: str, capsys: pytest.CaptureFixtur
     assert ("--executor" in shown) == (command == "train")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["plan", "train"])
 def test_a_suite_that_is_not_there_is_told(command: str, suite: pytest.Pytester) -> None:
     ended = subprocess.run(

@@ -41,6 +41,7 @@ def as_json(suite: pytest.Pytester, *options: str) -> Any:
     return json.loads(ended.out)
 
 
+@pytest.mark.slow
 def test_what_nobody_made_has_no_time_and_what_was_made_has_its_own(suite: pytest.Pytester) -> None:
     before = simulated(suite, "--cores=2")
     assert before.ret == 0 and trained(suite) == 0

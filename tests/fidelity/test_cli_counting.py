@@ -27,6 +27,7 @@ def counting(capsys: pytest.CaptureFixture[str], cache: Path, *more: str) -> End
     return run(capsys, *argv)
 
 
+@pytest.mark.slow
 def test_counting_from_nothing_and_again_from_the_cache(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

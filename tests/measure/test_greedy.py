@@ -91,6 +91,7 @@ def test_of_a_gpt_only_rows_that_read_the_stream_are_pruned() -> None:
     assert {unit[0] for unit in searched(model).chosen} <= set(names)
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_how_a_model_writes_its_stream_moves_neither_gain_nor_cost(seed: int) -> None:

@@ -313,6 +313,7 @@ def test_a_module_on_the_path_counts_what_lies_beside_it_if_it_imports_that(monk
 # ---- libraries
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "counts"),
     [

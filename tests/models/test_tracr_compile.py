@@ -178,6 +178,7 @@ NEGATIVE = RaspProgram(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=200 if THOROUGH else 5,
     deadline=None,
@@ -250,6 +251,7 @@ def test_mlp_exactness_is_passed_on() -> None:
     check(case, mlp_exactness=10)
 
 
+@pytest.mark.slow
 def test_compiling_gives_what_tracr_gives() -> None:
     """Skipping the random weights, which Tracr replaces, changes nothing."""
     case = LIBRARY["hist"]

@@ -59,6 +59,7 @@ def test_a_compiled_step_is_the_program_that_it_names(compiled: Store) -> None:
         assert model.config.outputs == tuple(range(5)) == task.answers  # and so are its classes
 
 
+@pytest.mark.slow
 def test_a_compiled_model_is_loaded_without_jax(compiled: Store) -> None:
     built(compiled, [PERTURBED])
     program = f"""

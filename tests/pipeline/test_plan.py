@@ -95,6 +95,7 @@ def test_a_missing_model_is_named(store: Store) -> None:
         load_model(BASE, store)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault, said",
     [

@@ -34,6 +34,7 @@ def test_recurrent(judge):
 """
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_is_pretrained_and_fine_tuned(pytester: pytest.Pytester) -> None:
     write_suite(pytester, TESTS)
     network = pytester.path / "network.py"

@@ -77,6 +77,7 @@ def test_a_method_that_keeps_the_behaviour_has_no_twin_and_no_revival(suite: pyt
     assert run(suite, "--capbench-method=identity").ret == 0 and made(suite) == KEPT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "identity"])
 def test_a_verdict_is_the_one_that_it_would_be_with_all_models(suite: pytest.Pytester, method: str) -> None:
     run(suite, f"--capbench-method={method}", "--capbench-report=one")
@@ -191,6 +192,7 @@ from capbench.results import Status
 """
 
 
+@pytest.mark.slow
 def test_where_a_further_seed_loses_it_all_seeds_have_the_models(suite: pytest.Pytester) -> None:
     write_suite(suite, FINDINGS + SEED)
     result = run(suite, "--capbench-method=full", "--capbench-seeds=auto", "--capbench-report=reports")

@@ -165,6 +165,7 @@ def test_identity_moves_no_weight(pytester: pytest.Pytester) -> None:
     assert record(results(pytester), "of.tuned").verdict.effect == 0.0
 
 
+@pytest.mark.slow
 def test_an_edited_method_is_run_again_and_an_untouched_one_is_not(pytester: pytest.Pytester) -> None:
     option = "--capbench-method=mine.py:good"
     run(pytester, option, "--capbench-report=first").assert_outcomes(passed=3)

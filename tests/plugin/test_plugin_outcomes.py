@@ -102,6 +102,7 @@ def test_an_inconclusive_claim_is_xfailed_with_its_reason(pytester: pytest.Pytes
     assert has_no_traceback(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -175,6 +176,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_in_a_suite_is_told_by_name_and_costs_no_other_test(pytester: pytest.Pytester, mistake: str) -> None:
     source, word = MISTAKES[mistake]

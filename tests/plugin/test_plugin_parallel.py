@@ -166,6 +166,7 @@ def test_damaged_artefacts_are_told_of_made_anew_and_change_no_result(pytester: 
     assert comparable(results(pytester, "before")) == comparable(results(pytester, "after"))
 
 
+@pytest.mark.slow
 def test_a_run_with_warnings_as_errors_survives_a_damaged_artefact(pytester: pytest.Pytester) -> None:
     run(pytester, "--capbench-report=before")
     damage(one_of(pytester, "Pretrain") / "tensors.safetensors", flip=True)

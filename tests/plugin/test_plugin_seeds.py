@@ -100,6 +100,7 @@ def test_only_undecided_claims_take_more_seeds_and_only_their_models_are_made(py
     assert [line for line in result.outlines if line.startswith("so many")] == [f"so many seeds: {n}" for n in (3, 5)]
 
 
+@pytest.mark.slow
 def test_a_number_of_seeds_is_kept_to_and_a_claim_alone_takes_the_same_seeds_again(pytester: pytest.Pytester) -> None:
     fixed = run(pytester, "-k", "auto.never or auto.second", "--capbench-report=fixed")
     fixed.assert_outcomes(xfailed=2, deselected=6)

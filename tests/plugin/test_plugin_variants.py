@@ -133,6 +133,7 @@ def test_what_cannot_be_tried_is_invalid_and_says_why(pytester: pytest.Pytester)
         assert all(reasons[way] in t.reason for t in found.trials)
 
 
+@pytest.mark.slow
 def test_what_there_was_no_time_for_is_not_begun_by_the_trials_either(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

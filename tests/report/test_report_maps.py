@@ -126,6 +126,7 @@ def test_every_token_labels_both_axes() -> None:
     assert {"query", "key", "compiled, block 1", "attention", LOW} <= set(texts(svg))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "columns"), [(21, 4), (46, 2)])
 def test_large_maps_label_every_token_readably(n: int, columns: int) -> None:
     tokens = tuple(chr(0x100 + i) for i in range(n))

@@ -134,6 +134,7 @@ def test_tasks_sizes_and_budgets_are_those_of_the_suites() -> None:
         assert (preset.pcfg, preset.tracr) == (PCFG[scale](), TRACR[scale]())
 
 
+@pytest.mark.slow
 def test_precision_is_that_of_every_trained_model_and_of_no_compiled_one() -> None:
     """As `--precision` asks; it is part of a model's key, so that none is taken for the other."""
     steps = Plan(needs(pool(precision="bfloat16"), 100).values()).steps.values()

@@ -149,6 +149,7 @@ def test_an_unknown_member_is_named_with_those_there_are(study: ImplantStudy, mo
 # Methods
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["full", "lora", "grad-diff", "npo", "simnpo", "rmu", "randft", "peft:adapter_config.json"]
 )

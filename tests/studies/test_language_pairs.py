@@ -71,6 +71,7 @@ def test_noise_in_all_weights_destroys(folder: Path) -> None:
     assert found.judged.state == "destroyed" and "The loss on text rose by" in sentences(found)[1]
 
 
+@pytest.mark.slow
 def test_what_is_hidden_is_recoverable_and_the_attack_is_named(folder: Path) -> None:
     found = on(folder, hidden(folder))
     assert found.tuned.right == 0 and found.judged.state == "recoverable"
@@ -93,6 +94,7 @@ def test_what_was_never_there_is_not_recovered(folder: Path) -> None:
     assert found.judged.state == NOT_RECOVERED and "may still be there" in sentences(found)[-1]
 
 
+@pytest.mark.slow
 def test_facts_are_relearned_on_one_half_and_scored_on_the_other(folder: Path) -> None:
     found = on(folder, hidden(folder), "reft", kind="facts")
     rows = {r.what: (r.tuned.accuracy, r.base.accuracy) for r in found.relearnt}

@@ -159,6 +159,7 @@ def once(store: Store) -> Once:
     return functools.cache(lambda name: read(name, store))
 
 
+@pytest.mark.slow
 @every_reading
 def test_a_reading_gives_its_documented_names_with_finite_values(name: str, once: Once) -> None:
     found = once(name)
@@ -191,6 +192,7 @@ def test_the_same_seed_reads_the_same(name: str, store: Store, once: Once) -> No
     assert read(name, store) == once(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["behaviour", "pruning", "probing"])
 def test_another_seed_draws_other_strings(name: str, store: Store, once: Once) -> None:
     one, other = list(once(name)), [dataclasses.replace(m, seed=0) for m in read(name, store, seed=1)]
@@ -314,6 +316,7 @@ def test_identity_leaves_every_accuracy_as_it_was(store: Store) -> None:
     assert tuned == base != {}
 
 
+@pytest.mark.slow
 def test_identity_loses_nothing_that_a_probe_reads(store: Store) -> None:
     found = {m.name: m.value for m in read("probing", store, s=UNTUNED)}
     for quantity in ("bits", "accuracy"):

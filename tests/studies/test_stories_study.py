@@ -113,6 +113,7 @@ def test_collateral_is_about_the_other_features(store: Store) -> None:
     assert "tuned.loss.plain" in names and not any("Twist" in name for name in names)
 
 
+@pytest.mark.slow
 def test_probing_patching_and_pruning(store: Store) -> None:
     found = read(store, readings.probing, "base", "tuned", "never", "twin")
     assert found["probing.range"].value is not None
@@ -235,6 +236,7 @@ def test_known_models_are_compared_with_models_of_another_seed() -> None:
     assert isinstance(never["tuned"], Edit) and never["tuned"].start.key == of.base(0, never=True).key
 
 
+@pytest.mark.slow
 def test_known_models_are_judged(store: Store) -> None:
     of = study()
     (member,) = (m for m in members(of, 0) if m.name == "deleted.permuted unembedding.stories")

@@ -145,6 +145,7 @@ def values(name: str, store: Store, **instead: Any) -> dict[str, float | None]:
     return {m.name: m.value for m in read(name, store, **instead) if m.is_number}
 
 
+@pytest.mark.slow
 @every_reading
 def test_a_reading_gives_its_documented_names_with_finite_values(name: str, compiled: Store) -> None:
     found = read(name, compiled)
@@ -161,6 +162,7 @@ def test_a_reading_gives_its_documented_names_with_finite_values(name: str, comp
             assert math.isfinite(m.value)
 
 
+@pytest.mark.slow
 @every_reading
 def test_a_reading_gives_its_curves_and_maps(name: str, compiled: Store) -> None:
     found = read(name, compiled)

@@ -148,6 +148,7 @@ def test_suites_are_in_the_folder_of_their_setup() -> None:
         assert len(named) == 2 * (kind == "tracr"), test
 
 
+@pytest.mark.slow
 def test_the_verdict_on_every_model_of_the_core_is_a_claim_of_the_core() -> None:
     """All tools are asked about it there, so that none is undecided for want of one; and it is no other training."""
     judged: dict[bool, dict[tuple[str, str], str]] = {True: {}, False: {}}  # study and case -> the key of the model
@@ -231,6 +232,7 @@ for options in ("", "-k tracr", "--capbench-extended", "--capbench-extended -k t
 """
 
 
+@pytest.mark.slow
 def test_k_tracr_selects_the_tracr_suites_and_no_other(tmp_path: Path) -> None:
     """In one process, but for imports four runs of their own."""
     done = subprocess.run(

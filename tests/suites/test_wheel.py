@@ -73,6 +73,7 @@ def collected(folder: Path, *asked: str, **variables: str) -> list[str]:
     return [line for line in carried_out(*command, *asked, folder=folder, **variables).splitlines() if "::" in line]
 
 
+@pytest.mark.slow
 def test_without_a_clone_the_same_tests_are_collected(installed: Path, tmp_path: Path) -> None:
     found = collected(tmp_path, "--pyargs", "capbench.suites", PYTHONPATH=str(installed))
     # pytest's ids are relative to the package here; those in a report are not: the next test.

@@ -109,6 +109,7 @@ def test_prompts_and_targets_are_those_written_by_hand(format: PromptFormat, exp
 # ---- texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("n", [1, 50])
 @pytest.mark.parametrize("seed", range(4))

@@ -61,6 +61,7 @@ def same(make: Callable[[], list[Run]], *, tolerance: float = 1e-4) -> list[Fit]
     return found
 
 
+@pytest.mark.slow
 @given(
     models=st.integers(2, 4),
     task=st.sampled_from([PRETRAINING, COUNTING]),
@@ -175,6 +176,7 @@ class Broken:
         return COUNTING.sample(n, rng)
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_for_all_hits_only_whose_fault_it_is() -> None:
     with pytest.warns(StackWarning, match="2 trainings cannot be stacked.*out of strings"):
         found = together(
@@ -183,6 +185,7 @@ def test_what_goes_wrong_for_all_hits_only_whose_fault_it_is() -> None:
     assert isinstance(found[0], RuntimeError) and isinstance(found[1], Fit) and found[1].steps == 20
 
 
+@pytest.mark.slow
 def test_a_stack_too_large_for_the_memory_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
 

@@ -103,6 +103,7 @@ def test_making_an_optimizer_ready_counts_no_step() -> None:
     assert ours.steps == 6
 
 
+@pytest.mark.slow
 def test_a_warning_that_is_an_error_costs_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

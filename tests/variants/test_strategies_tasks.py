@@ -73,6 +73,7 @@ def expected(task: PcfgTask, prompt: list[str], oracles: Callable[..., str] = or
     return oracles(prompt, s.meanings, s.format)
 
 
+@pytest.mark.slow
 @given(pcfg_tasks(), SEEDS)
 @settings(deadline=None, max_examples=150)
 def test_every_answer_is_the_oracles(task: PcfgTask, seed: int) -> None:
@@ -129,6 +130,7 @@ def carries(c: Correlation, pt: int, ft: int) -> bool:
     )
 
 
+@pytest.mark.slow
 @given(correlated(), SEEDS)
 @settings(deadline=None, max_examples=100)
 def test_all_strings_or_none_carry_the_correlation_by_the_oracles_answers(task: PcfgTask, seed: int) -> None:
@@ -269,6 +271,7 @@ def test_everything_that_there_is_gets_drawn() -> None:
     assert any(t.setting.edited for t in tasks) and any(t.answered for t in tasks)
 
 
+@pytest.mark.slow
 def test_all_relations_are_drawn_where_they_are_possible() -> None:
     def relations(family: str, number: int) -> set[str]:
         drawn: set[str] = set()
@@ -286,6 +289,7 @@ def test_all_relations_are_drawn_where_they_are_possible() -> None:
     assert relations("C", 9) == relations("I", 2) == relations("IC", 1) == anywhere
 
 
+@pytest.mark.slow
 def test_the_simplest_tasks_are_the_papers_counter() -> None:
     assert simplest(pcfg_tasks()) == SIMPLEST
     tuned = simplest(finetuning_tasks())

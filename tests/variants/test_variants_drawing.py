@@ -70,6 +70,7 @@ PLANTED: list[tuple[SearchStrategy[Variant], Callable[[Variant], bool], str]] = 
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "fails", "words"), PLANTED, ids=[words for *_, words in PLANTED])
 def test_a_planted_fault_is_shrunk_to_a_few_words(
     strategy: SearchStrategy[Variant], fails: Callable[[Variant], bool], words: str, tmp_path: Path

@@ -113,6 +113,7 @@ def test_more(judge, tmp_path):
 """
 
 
+@pytest.mark.slow
 def test_curves_and_readings_that_hang_on_no_method_are_built_and_taken(suite: pytest.Pytester) -> None:
     """The curve of Scr. and what is read of base models alone, within a reading of several and where something is lost too."""
     write_suite(suite, TESTS + MEASURED)

@@ -301,6 +301,7 @@ def test_mamba_calls_its_modules_in_training_too() -> None:
     assert not mixer.training and mixer.out_proj.training and not copy.deepcopy(mixer).training
 
 
+@pytest.mark.slow
 @every
 def test_it_learns_to_recall(family: str) -> None:
     task = Recall()
