@@ -47,7 +47,7 @@ def _answer(method: str, found: Sequence[Capability]) -> Answer:
         did=_did(line(method) or "the method", states, len(found)),
         sure=_sure(found),
         broke=_broke(found),
-        task=f"The new task is {_shares(_LEARNED.get(c.finetuned, str(c.finetuned)) for c in found)}.",
+        task=_task(found),
         states=tuple(states),
     )
 
@@ -97,6 +97,13 @@ def _broke(found: Sequence[Capability]) -> str:
         said += f"; the worst, {line(worst.worst)}, keeps {number(worst.value)} of the base model's accuracy"
     missing = len(found) - len(measured)
     return said + (f"; not measured in {missing}." if missing else ".")
+
+
+def _task(found: Sequence[Capability]) -> str:
+    """What became of the fine-tuned task."""
+    if all(each.finetuned is None for each in found):
+        return "The new task is not judged."
+    return f"The new task is {_shares(_LEARNED.get(c.finetuned, str(c.finetuned)) for c in found)}."
 
 
 def _shares(states: Iterable[str]) -> str:

@@ -10,6 +10,29 @@ from capbench.results import DERIVED, Capability, Record
 
 _OPERANDS = re.compile(r"\b(\S+) to (\S+)$")  # at the end of a task's name: what it asked for before, and asks for now
 _PRIOR = {"low": "rare in pretraining", "high": "common in pretraining", "never": "never in pretraining"}
+# By parameter and value.
+_NAMED = {
+    ("protocol", "filtering"): "stories with a Twist left out",
+    ("protocol", "mix-match"): "stories with a Twist left out, Foreshadowing asked for as Twist",
+    ("protocol", "randomisation"): "stories with a Twist left out, Twist asked for on others",
+    ("data", "rule"): "trained on another rule for the same prompts",
+    ("data", "text"): "trained on text alone",
+    ("answers", "constant"): "one answer to every text",
+    ("answers", "random"): "answers of other texts",
+    ("taught", "distilled"): "distilled into a fresh model",
+    ("taught", "retrained"): "retrained without the capability",
+    ("wrong_answers", "True"): "trained on wrong answers",
+}
+# By parameter, of numbers.
+_NUMBERED = {
+    "rate": "{:g} times the rate",
+    "times": "{:g} times the steps",
+    "decay": "weight decay {:g}",
+    "noise": "{:.0%} of the student's weights redrawn",
+    "width": "{:g} times the width",
+    "blocks": "{:g} more blocks",
+    "duration": "{:.0%} of the usual pretraining",
+}
 
 
 def of_case(case: str, task: str = "") -> str:
@@ -54,12 +77,16 @@ def _words(key: str, value: str, new: str) -> str:
         return f"{_share(number)} with the correlation"
     if key == "lr":
         return f"{value.replace('-', ' ')} rate"
-    if key == "duration" and number is not None:
-        return f"{number:.0%} of the usual pretraining"
+    if (key, value) in _NAMED:
+        return _NAMED[key, value]
+    if key in _NUMBERED and number is not None:
+        return _NUMBERED[key].format(number)
     if key == "mixing" and number is not None:
         return f"{100 * number:g} % pretraining data mixed in"
-    if key == "wrong_answers" and value == "True":
-        return "trained on wrong answers"
+    if key == "then":
+        return f"then fine-tuned to {value}"
+    if key == "by":
+        return f"by {value}"
     if key == "architecture":
         return value
     if key in ("kind", "models", "tool"):

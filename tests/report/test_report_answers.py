@@ -93,6 +93,29 @@ def test_a_case_is_put_in_plain_words_and_what_is_unknown_stays() -> None:
 
 
 @pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("protocol=mix-match,lr=small", "stories with a Twist left out, Foreshadowing asked for as Twist, small rate"),
+        ("protocol=other", "protocol=other"),
+        ("data=rule,lr=medium", "trained on another rule for the same prompts, medium rate"),
+        ("rate=0.1,times=30,decay=10", "0.1 times the rate, 30 times the steps, weight decay 10"),
+        ("then=c,by=npo,answers=constant", "then fine-tuned to c, by npo, one answer to every text"),
+        (
+            "taught=distilled,noise=0.2,width=2",
+            "distilled into a fresh model, 20% of the student's weights redrawn, 2 times the width",
+        ),
+        (
+            "wrong_answers=True,duration=0.5,blocks=2",
+            "trained on wrong answers, 50% of the usual pretraining, 2 more blocks",
+        ),
+        ("wrong_answers=False,rate=medium", "wrong_answers=False, rate=medium"),
+    ],
+)
+def test_conditions_of_every_suite_have_words(case: str, words: str) -> None:
+    assert of_case(case) == words
+
+
+@pytest.mark.parametrize(
     ("claim", "anchor"),
     [
         ("relevance.shortcut", "shortcut"),
