@@ -193,13 +193,18 @@ def seed_of(variant: Variant) -> int:
 
 
 def share_of(counts: Mapping[Status, int], threshold: float) -> Verdict:
-    """The claim that a share of at least `threshold` is supported, of those that were decided; the interval is Wilson's."""
+    """The claim that it holds on a share of at least `threshold` of those that it could be put to the test on.
+
+    effect: the share on which it is supported. The interval is Wilson's; those that stay open may hold or not, so its lower end
+    is without them and its upper end with them.
+    """
     supported, total = counts.get(Status.SUPPORTED, 0), sum(counts.values())
-    decided = total - counts.get(Status.INVALID, 0)
+    decided, open_ = total - counts.get(Status.INVALID, 0), counts.get(Status.INCONCLUSIVE, 0)
     tally = ", ".join(f"{counts.get(status, 0)} {status}" for status in Status)
     if decided < LEAST_VALID * total or not decided:
         return claims.invalid(f"only {decided} of {total} variants could be put to the test: {tally}")
-    effect, ci = supported / decided, statistics.share_interval(supported, decided)
+    effect = supported / decided
+    ci = statistics.share_interval(supported, decided)[0], statistics.share_interval(supported + open_, decided)[1]
     verdict = Verdict(
         status=statistics.status(ci, threshold, ">="),
         effect=effect,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 import pytest
 
 from capbench.results import Status
@@ -19,7 +21,10 @@ HALF = 0.246217  # 6 of 12: 1.96 sqrt(.25 / 12 + z² / 576) / (1 + z² / 12)
         ({S: 16}, 1.0, (16 / (16 + Z2), 1.0)),  # .806
         ({R: 12}, 0.0, (0.0, Z2 / (12 + Z2))),
         ({S: 6, R: 6}, 0.5, (0.5 - HALF, 0.5 + HALF)),
-        ({S: 6, R: 2, INC: 4}, 0.5, (0.5 - HALF, 0.5 + HALF)),  # what stays open is not supported
+        # What stays open may hold or not.
+        ({S: 6, R: 2, INC: 4}, 0.5, (0.5 - HALF, (10 + Z2 / 2 + sqrt(Z2) * sqrt(10 / 6 + Z2 / 4)) / (12 + Z2))),
+        ({S: 6, INC: 6}, 0.5, (0.5 - HALF, 1.0)),
+        ({INC: 12}, 0.0, (0.0, 1.0)),
         ({S: 6, R: 6, INV: 12}, 0.5, (0.5 - HALF, 0.5 + HALF)),  # what cannot be tested does not count
     ],
 )
@@ -40,6 +45,9 @@ def test_the_interval_is_wilsons(counts: dict[Status, int], effect: float, inter
         ({S: 6, R: 6}, 0.74, INC),
         ({S: 6, R: 6}, 0.75, R),
         ({S: 1}, 0.2, S),
+        ({INC: 12}, 0.5, INC),  # nothing is known, so nothing is refuted
+        ({R: 12}, 0.5, R),
+        ({R: 8, INC: 4}, 0.75, R),
     ],
 )
 def test_the_whole_interval_must_be_on_one_side(counts: dict[Status, int], threshold: float, status: Status) -> None:
