@@ -174,6 +174,7 @@ def test_a_kept_report_is_about_the_claims_and_cases_of_today(run: str) -> None:
     assert {row.outcome for row in found.claims} <= {Outcome.UNCHANGED, Outcome.NOT_COMPARABLE}  # one has no effect
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_models_of_every_test_can_be_named_at_every_scale(scale: str) -> None:
     """At the scale `small` those of all cases, elsewhere of the first."""
