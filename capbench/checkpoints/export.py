@@ -130,6 +130,7 @@ class _Writer:
         self.files: dict[str, File] = {}
         self._root, self._store, self._names, self._progress = root, store, names, progress
         self._bases: dict[str, tuple[str, str, dict[str, Any]]] = {}  # by the step's key
+        self._tokenizers: dict[str, Any] = {}  # likewise
 
     def entry(self, want: Wanted) -> Entry:
         """Write what a fine-tuning needs and is not written yet."""
@@ -192,14 +193,20 @@ class _Writer:
         language.write_base(model, step.base, folder)
         for file in sorted(folder.iterdir()):
             name = file.relative_to(self._root).as_posix()
-            self.files[name] = _told(file, weights.info(model.state_dict()) if name == path else {})
+            self.files[name] = _told(file.read_bytes(), weights.info(model.state_dict()) if name == path else {})
+
+    def _tokenizer(self, step: FineTune) -> Any:
+        """Read once for all streams of a model."""
+        if step.base.key not in self._tokenizers:
+            self._tokenizers[step.base.key] = language.tokenizer_of(step.base)
+        return self._tokenizers[step.base.key]
 
     def _write_lines(self, path: str, stream: Any, step: FineTune) -> None:
         file = self._root / path
         file.parent.mkdir(exist_ok=True)
-        found = language.lines(stream, language.tokenizer_of(step.base))
-        file.write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
-        self.files[path] = _told(file, {})
+        content = "".join(f"{line}\n" for line in language.lines(stream, self._tokenizer(step))).encode()
+        file.write_bytes(content)
+        self.files[path] = _told(content, {})
         self._progress(len(stream))
 
     def _write(self, path: str, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -212,14 +219,11 @@ class _Writer:
         separate = {name: t.detach().cpu().clone() for name, t in tensors.items()}  # two names may share one storage
         content = safetensors.torch.save(separate)
         file.write_bytes(content)  # not save_file: only the owner can read what that writes
-        sha256 = hashlib.sha256(content).hexdigest()
-        self.files[path] = File(sha256=sha256, size=len(content), tensors=weights.info(tensors))
+        self.files[path] = _told(content, weights.info(tensors))
 
 
-def _told(file: Path, tensors: Mapping[str, TensorInfo]) -> File:
-    with file.open("rb") as content:
-        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-    return File(sha256=sha256, size=file.stat().st_size, tensors=tensors)
+def _told(content: bytes, tensors: Mapping[str, TensorInfo]) -> File:
+    return File(sha256=hashlib.sha256(content).hexdigest(), size=len(content), tensors=tensors)
 
 
 def _drawn(stream: Task, train: TrainConfig, progress: Callable[[int], object]) -> dict[str, torch.Tensor]:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from capbench.checkpoints.language import is_text
 from capbench.configs import TrainConfig
 from capbench.pipeline.steps import describe
 from capbench.store.keys import key_of
 from capbench.tasks.base import Task
 from capbench.tasks.finetuning import FineTuningTask
-from capbench.tasks.language.streams import Prompts, Texts
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,7 @@ def entry_id(recipe_: str, base_tensors: str) -> str:
 
 def stream_id(stream: Task, train: TrainConfig) -> str:
     """Hash of what the strings of a stream depend on; the learning rate, for example, does not count."""
-    if isinstance(stream, Prompts | Texts):  # written whole, whatever is drawn from it
+    if is_text(stream):  # written whole, whatever is drawn from it
         return key_of({"stream": describe(stream)})[:_LENGTH]
     drawn = {"steps": train.steps, "batch_size": train.batch_size, "seed": train.seed}
     return key_of({"stream": describe(stream), **drawn})[:_LENGTH]
