@@ -9,11 +9,15 @@ from typing import Any
 
 from report_example import record, results
 
+from capbench.compare.gate import Gate
+from capbench.compare.rows import ClaimRow, Comparison
+from capbench.compare.runs import compare
 from capbench.results import Capability, CapabilityState, Evidence, FinetunedState, Record, Results, to_json
 from capbench.verdicts import claims
 
 PROTOCOL = {"prior": "low", "c_tr": 1.0, "lr": "medium", "eta": 1e-3, "steps": 100}
 SPREAD = (-0.02, 0.0, 0.02)  # around a mean, one per seed
+YES, MAYBE, NO = (0.68, 0.70, 0.72), (0.48, 0.50, 0.52), (0.08, 0.10, 0.12)  # what a claim of at least .5 is
 STATES = ("wrapped", "deleted", "undecided", "intact")
 
 
@@ -95,3 +99,19 @@ def planted(**info: Any) -> Results:
         verdict("deleted", behaviour=0.02, revival=1.1, probing=0.1, pruning=0.0),
         **info,
     )
+
+
+def row(before: Record, after: Record, **info: Any) -> ClaimRow:
+    """The only row of two runs of one claim each."""
+    (only,) = compare(run(before), run(after, **info)).claims
+    return only
+
+
+def regressions(a: Results, b: Results, *forms: str) -> tuple[str, ...]:
+    """What fails, by these forms of the gate."""
+    return Gate.parse("--fail-on", forms or None).found(compare(a, b))
+
+
+def what(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """What is pointed out of how two runs were made."""
+    return [(item.what, item.a, item.b) for item in comparison.setup]
