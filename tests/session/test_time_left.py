@@ -78,3 +78,24 @@ def test_what_failed_takes_no_time(store: Store) -> None:
     made(store, *bases(1), steps=6, seconds=10.0)
     two, three = bases(2, 3)
     assert left(store, two, three).seconds({three.key}) == pytest.approx(10.0)
+
+
+def test_an_estimate_that_the_clock_refuted_is_said_no_more(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty seconds each, before. After 101 without a model a minute is no longer what is left; a model tells anew how long."""
+    now = 1000.0
+    monkeypatch.setattr("capbench.session.time_left.time.monotonic", lambda: now)
+    made(store, START, seconds=0.0)
+    made(store, *bases(1, 2, 3), steps=6, seconds=50.0)
+    four, *rest = bases(4, 5, 6)
+    time_left = left(store, four, *rest)
+    now = 1099.0
+    assert time_left.seconds() == pytest.approx(150.0)
+    now = 1101.0
+    assert time_left.seconds() is None
+    now = 1200.0
+    made(store, four, steps=6, seconds=200.0)
+    assert time_left.seconds() == pytest.approx(400.0)
+    now = 1599.0  # four times as slow: each may take so much longer
+    assert time_left.seconds() == pytest.approx(400.0)
+    now = 1601.0
+    assert time_left.seconds() is None
