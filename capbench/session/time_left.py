@@ -19,8 +19,8 @@ class TimeLeft:
 
     Steps are no measure: one of a large model takes as long as many of a small one, a revival ends at its goal, and a method may
     train less than it could. So nothing is said until a model like each of those that are missing was made on this machine; and
-    what such models usually took is scaled by what those of this run did, as the machine may be busy. Where for twice as long as any
-    of them takes none was made, that was wrong, and nothing is said either.
+    what such models usually took is scaled by what those of this run did, as the machine may be busy. Where none was made for
+    twice as long as any of them takes, that was wrong, and nothing is said either.
     """
 
     def __init__(self, plan: Plan, store: Store, missing: Sequence[Step], *, jobs: int, stack: int = 1) -> None:
