@@ -17,7 +17,11 @@ _DID = {
     CapabilityState.DELETED: (f"deleted {CAPABILITY}", "deleted it"),
     CapabilityState.DESTROYED: ("destroyed the model", "destroyed the model"),
 }
-_LEARNED = {None: "not judged", FinetunedState.SHORTCUT: "solved through the shortcut"}
+_LEARNED = {
+    None: "not judged",
+    FinetunedState.SHORTCUT: "solved through the shortcut",
+    FinetunedState.AMPLIFIED: "solved as before",  # the paper's word would claim that a method which does nothing amplified it
+}
 
 
 @dataclass(frozen=True, kw_only=True)
