@@ -19,7 +19,7 @@ from capbench.tasks.stories.checker import Found, check_words
 from capbench.tasks.stories.drawing import PROMPT, SEQ_LEN
 from capbench.tasks.stories.features import FEATURES
 
-_TOGETHER = 256  # stories at once
+_TOGETHER, _TOKENS = 256, 2**15  # stories at once, and tokens of them: in a long context fewer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,22 +112,38 @@ def answer_probability(model: Model, task: Task, batch: Batch, token: int) -> Fl
 
 @torch.no_grad()
 def mean_features(
-    model: Model, tokens: Int[Tensor, "batch pos"], *, last: int = 10
+    model: Model,
+    tokens: Int[Tensor, "batch pos"],
+    *,
+    last: int = 10,
+    ends: Int[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, "layer batch d_model"]:
-    """The residual stream as its readers see it, averaged over the last positions (App. F), by layer."""
+    """The residual stream as its readers see it, averaged over the last positions (App. F), by layer.
+
+    ends: tokens of each string, where they are not all as long.
+    """
     was_training = model.training
     model.eval()
-    parts = [
-        model.as_read(model.run_with_cache(part)[1].resid[:, :, -last:]).mean(2)
-        for part in tokens.to(device_of(model)).split(_TOGETHER)
-    ]
+    ends = torch.full((len(tokens),), tokens.shape[1]) if ends is None else ends
+    size = together(tokens.shape[1])
+    parts = []
+    for part, end in zip(tokens.to(device_of(model)).split(size), ends.to(device_of(model)).split(size), strict=True):
+        resid = model.run_with_cache(part)[1].resid
+        places = (end[:, None] - last + torch.arange(last, device=end.device)).clamp(min=0)[None, :, :, None]
+        parts.append(model.as_read(resid.gather(2, places.expand(len(resid), -1, -1, resid.shape[-1]))).mean(2))
     model.train(was_training)
     return torch.cat(parts, dim=1).float().cpu()
 
 
+def together(length: int) -> int:
+    """How many stories of so many tokens are read at once."""
+    return max(1, min(_TOGETHER, _TOKENS // length))
+
+
 def _on_its_device(model: Model, batch: Batch) -> list[tuple[Tensor, Tensor]]:
     device = device_of(model)
-    return list(zip(batch.tokens.to(device).split(_TOGETHER), batch.targets.to(device).split(_TOGETHER), strict=True))
+    size = together(batch.tokens.shape[1])
+    return list(zip(batch.tokens.to(device).split(size), batch.targets.to(device).split(size), strict=True))
 
 
 def _until(tokens: Tensor, end: int) -> list[list[int]]:

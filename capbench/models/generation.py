@@ -31,8 +31,13 @@ def generate(
     end: int | None = None,
     temperature: float = 0.0,
     rng: torch.Generator | None = None,
+    lengths: Int[Tensor, " batch"] | None = None,
 ) -> Int[Tensor, "batch n"]:
     """The next n tokens of each prompt, on the prompts' device.
+
+    lengths: of the prompts, where they are not all as long as the longest; what stands after a prompt is not read. Each goes on as
+    it would alone, so that without drawing nothing depends on the others. With `end`, a string also ends where the model can take
+    no more.
 
     temperature: 0 takes the most likely token; 1 draws from the model's distribution, more flattens it. Drawing needs rng, a
     generator on the CPU, and depends on nothing else. end: the token that ends a string; what follows it is `end` again, and
@@ -41,31 +46,44 @@ def generate(
     """
     if not prompts.shape[1]:
         raise UsageError("nothing to go on with: prompts need at least one token")
+    if lengths is not None and not ((lengths >= 1) & (lengths <= prompts.shape[1])).all():
+        raise UsageError(f"lengths of prompts {lengths.tolist()}: must be from 1 to {prompts.shape[1]}")
+    longest = prompts.shape[1] if lengths is None else int(lengths.max())
     room = getattr(getattr(model, "config", None), "seq_len", None)
-    if room is not None and prompts.shape[1] + n - 1 > room:  # the last token need not be read
+    cut = lengths is not None and end is not None  # where the model can take no more
+    if room is not None and not cut and longest + n - 1 > room:  # the last token need not be read
         raise UsageError(
-            f"{n} tokens after prompts of {prompts.shape[1]}; this model takes at most {room}, so {room + 1 - prompts.shape[1]}"
+            f"{n} tokens after prompts of {longest}; this model takes at most {room}, so {room + 1 - longest}"
         )
     if temperature < 0 or (temperature > 0 and rng is None):
         raise UsageError(f"temperature {temperature!r} must be 0, or above 0 with rng to draw from")
     was_training = model.training
     model.eval()
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    logits_of = _cached(cast(Gpt, model), len(prompts), prompts.shape[1] + n) if caches(model) else _plain(model)
-    tokens, new = prompts.to(device), prompts.shape[1]
+    given = prompts.to(device)
+    starts = torch.full((len(prompts),), longest, device=device) if lengths is None else lengths.to(device)
+    stop = longest + n if room is None else min(longest + n, room + 1)
+    logits_of = _cached(cast(Gpt, model), len(prompts), stop) if caches(model) else _plain(model)
+    tokens = given[:, : int(starts.min())]
+    new = tokens.shape[1]
     ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)
-    for done in range(n):
+    for at in range(new, stop):
         found = _chosen(logits_of(tokens, new), temperature, rng)
         if end is not None:
             found = torch.where(ended, torch.full_like(found, end), found)
-            ended |= found == end
+        if at < longest:  # prompts that are longer than this go on as they are
+            found = torch.where(starts > at, given[:, at], found)
         tokens, new = torch.cat([tokens, found[:, None]], 1), 1
-        if end is not None and bool(ended.all()):
-            rest = torch.full((len(prompts), n - done - 1), end, dtype=tokens.dtype, device=device)
-            tokens = torch.cat([tokens, rest], 1)
-            break
+        if end is not None:
+            ended |= (found == end) & (starts <= at)
+            if bool((ended | (starts + n <= at + 1)).all()):
+                break
     model.train(was_training)
-    return tokens[:, prompts.shape[1] :].to(prompts.device)
+    if end is not None:
+        rest = torch.full((len(prompts), longest + n - tokens.shape[1]), end, dtype=tokens.dtype, device=device)
+        tokens = torch.cat([tokens, rest], 1)
+    places = starts[:, None] + torch.arange(n, device=device)
+    return tokens.gather(1, places).to(prompts.device)
 
 
 def caches(model: Model) -> bool:

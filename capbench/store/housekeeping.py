@@ -16,7 +16,7 @@ from capbench.store.store import META, TENSORS, Store
 
 _AT_ONCE = 64  # artefacts that are taken out while running jobs have to wait
 # Below a store's root, what else takes room: kept for inspection, unfinished trainings, being written.
-_BESIDE = ("damaged", "partial", "tmp", "retrained", "variants", "examples")
+_BESIDE = ("damaged", "partial", "tmp", "retrained", "variants", "examples", "stories")
 
 
 @dataclass(frozen=True, kw_only=True)

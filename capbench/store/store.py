@@ -70,11 +70,11 @@ def default_root(option: str | None = None) -> Path:
     return Path(option or os.environ.get("CAPBENCH_CACHE") or user_cache_dir("capbench"))
 
 
-def beside(root: Path, what: Literal["retrained", "variants", "examples"]) -> Path:
+def beside(root: Path, what: Literal["retrained", "variants", "examples", "stories"]) -> Path:
     """Where other things are kept below a cache's root.
 
     retrained: a store of models made without those of the package. variants: specifications of variants that were tried.
-    examples: Hypothesis' databases of variants that failed.
+    examples: Hypothesis' databases of variants that failed. stories: somebody's own ones as tokens.
     """
     return root / what
 

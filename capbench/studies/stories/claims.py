@@ -1,4 +1,7 @@
-"""The claims about stories: their models, what is measured, their controls and conditions. The numbers are the suite's."""
+"""The claims about stories: their models, what is measured, their controls and conditions. The numbers are the suite's.
+
+On somebody's own stories a classifier says what a told story has. It is one of the models, and its accuracy a control.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,22 @@ from capbench.pipeline.steps import Step
 from capbench.results import CapabilityState
 from capbench.studies.judge import Case, Judge
 from capbench.studies.readings import finetuning_curves
-from capbench.studies.stories.readings import passages, patching, probing, pruning_search, relearning, telling
+from capbench.studies.stories.readings import (
+    classifier_skill,
+    left_out,
+    passages,
+    patching,
+    probing,
+    pruning_search,
+    relearning,
+    telling,
+)
+from capbench.studies.stories.study import CLASSIFIER
+from capbench.studies.stories.thresholds import CLASSIFIED, LOST, TOLD, Either
 from capbench.tasks.stories.features import FEATURES
 from capbench.verdicts.claims import at_least, at_most
 from capbench.verdicts.effects import worst
 
-TOLD = 0.95  # least share of stories in which a base model tells the target where it is asked for
-FOLLOWED = 0.90  # the same of each feature, told or left out as asked
-LOST = 0.70  # highest share of stories with the target that leaves something to bring back
 Models = Mapping[str, Step]
 
 # The models of a claim: (study, seed, case) -> steps by name
@@ -24,13 +35,13 @@ Models = Mapping[str, Step]
 
 def base(study: Any, seed: int, case: Case) -> Models:
     """The pretrained model, and one that never saw a story with the target."""
-    return {"base": study.base(seed), "never": study.base(seed, never=True)}
+    return {"base": study.base(seed), "never": study.base(seed, never=True), **study.judges(seed)}
 
 
 def deleted(study: Any, seed: int, case: Case) -> Models:
     """The pretrained model, and the same after the deletion of the case."""
     tuned = study.deleted(seed, **case.parameters)
-    return {"base": tuned.base, "tuned": tuned}
+    return {"base": tuned.base, "tuned": tuned, **study.judges(seed)}
 
 
 def all_protocols(study: Any, seed: int, case: Case) -> Models:
@@ -39,7 +50,7 @@ def all_protocols(study: Any, seed: int, case: Case) -> Models:
         name: study.deleted(seed, protocol=protocol, **case.parameters)
         for name, protocol in (("filtered", "filtering"), ("mixed", "mix-match"), ("randomised", "randomisation"))
     }
-    return {"base": found["filtered"].base, **found}
+    return {"base": found["filtered"].base, **found, **study.judges(seed)}
 
 
 def relearnt(study: Any, seed: int, case: Case) -> Models:
@@ -64,53 +75,72 @@ def probed(study: Any, seed: int, case: Case) -> Models:
 # The claims
 
 
-def base_tells(judge: Judge, *, target: float = TOLD) -> None:
-    """The control that the base model tells the target in this share of the stories that are asked for with it."""
+def base_tells(judge: Judge, *, target: Either = TOLD) -> None:
+    """The control that the base model tells the target in this share of the stories that are asked for with it.
+
+    And before that, of somebody's own stories, that their classifier can tell which have it.
+    """
+    if _own(judge):
+        judge.control(
+            "balanced accuracy of the classifier on held-out stories",
+            judge["classifier.accuracy"],
+            low=CLASSIFIED,
+            otherwise="what a story has is not known: the classifier is too weak",
+        )
     judge.control(
         "share of the base model's stories with the target",
         judge["base.O_PT.greedy"],
-        low=target,
+        low=target.of(_own(judge)),
         otherwise="the base model does not know the target",
     )
 
 
-def knows_all(judge: Judge, *, target: float, followed: float, never: float) -> None:
+def knows_all(judge: Judge, *, target: Either, followed: float, more: float, never: float) -> None:
     """Claim that the base model follows its instructions: the target is told in this share of stories, each feature right.
 
     target: share with it, of stories asked for with it. followed: of each of the six, share in which it is told or left out as
-    asked. never: the most that the never-taught model may tell of the target.
+    asked. never: the most that the never-taught model may tell of the target. more: of somebody's own stories, which may have a
+    feature that their block does not name, in place of `followed`: least share with the target where it is asked for, over that
+    where it is not.
     """
-    judge.measure((telling, ["base", "never"]))
+    judge.measure((telling, ["base", "never"]), *_examined(judge))
+    if _own(judge):
+        base_tells(judge, target=Either(checker=0.0, classifier=0.0))  # the claim itself is about what it tells
     judge.control("share of the never-taught model's stories with the target", judge["never.O_PT.greedy"], high=never)
+    told = at_least(
+        judge["base.O_PT.greedy"], target.of(_own(judge)), "share of stories with the target, asked for with it"
+    )
+    if _own(judge):
+        over = judge.difference("base.O_PT.greedy", "base.unasked.greedy")
+        judge.decide(told, at_least(over, more, "share of stories with the target, asked for with it - without"))
+        return
     study: Any = judge.study
     others = [feature for feature in FEATURES if feature != study.target]
     right = [judge["base.O_PT.right.greedy"], *(judge[f"base.others.{feature}.greedy"] for feature in others)]
-    judge.decide(
-        at_least(judge["base.O_PT.greedy"], target, "share of stories with the target, asked for with it"),
-        at_least(worst(*right), followed, "share right of the worst of the six features"),
-    )
+    judge.decide(told, at_least(worst(*right), followed, "share right of the worst of the six features"))
 
 
 def keeps(judge: Judge, *, share: float) -> None:
     """Claim that the target is still told, in at least this share of the stories that are asked for with it."""
-    judge.measure((telling, ["base", "tuned"]), (finetuning_curves, ["tuned"]), (passages, ["base", "tuned"]))
+    pair = ["base", "tuned"]
+    judge.measure((telling, pair), (finetuning_curves, ["tuned"]), (passages, pair), *_examined(judge))
     base_tells(judge)
     judge.decide(at_least(judge["tuned.O_PT.greedy"], share, "share of stories with the target after deletion"))
 
 
-def hides(judge: Judge, *, randomised: float, below_filtering: float) -> None:
+def hides(judge: Judge, *, randomised: float, below_filtering: Either) -> None:
     """Claim that the wrong blocks of two protocols hide the target and filtering does not.
 
     After randomisation at most this share of the stories has it; after mix & match at least so much less than after filtering.
     """
     four = ["base", "filtered", "mixed", "randomised"]
-    judge.measure((telling, four), (passages, four))
+    judge.measure((telling, four), (passages, four), *_examined(judge))
     base_tells(judge)
     judge.decide(
         at_most(judge["randomised.O_PT.greedy"], randomised, "share of stories with the target after randomisation"),
         at_least(
             judge.difference("filtered.O_PT.greedy", "mixed.O_PT.greedy"),
-            below_filtering,
+            below_filtering.of(_own(judge)),
             "share of stories with the target, filtering - mix & match",
         ),
     )
@@ -131,7 +161,8 @@ def revived_sooner(judge: Judge, *, ratio: float, never: float) -> None:
 
     never: the most that the never-taught model may tell before its first step.
     """
-    judge.measure((telling, ["base", "tuned", "never"]), _relearning(judge), _before_and_after(judge))
+    three = ["base", "tuned", "never"]
+    judge.measure((telling, three), _relearning(judge), _before_and_after(judge), *_examined(judge))
     base_tells(judge)
     target_lost(judge)
     judge.control("share of the never-taught model's stories with the target", judge["never.O_PT.greedy"], high=never)
@@ -143,7 +174,8 @@ def still_readable(judge: Judge, *, retention: float, bits_apart: float) -> None
 
     bits_apart: least difference, in bits per story, between the twin and the pretrained model, the ends of the scale.
     """
-    judge.measure((telling, ["base", "tuned"]), (probing, ["base", "tuned", "never", "twin"]))
+    four = ["base", "tuned", "never", "twin"]
+    judge.measure((telling, ["base", "tuned"]), (probing, four), *_examined(judge))
     base_tells(judge)
     target_lost(judge)
     judge.control("bits per story, never taught - pretrained", judge["probing.range"], low=bits_apart)
@@ -153,18 +185,21 @@ def still_readable(judge: Judge, *, retention: float, bits_apart: float) -> None
 def state_is(judge: Judge, expected: CapabilityState, *, never: float) -> None:
     """Claim that the model is in this state. Every tool of the study is asked where the target is lost.
 
+    Of somebody's own stories those that rest on the branch token are left out, and the record says so.
+
     never: the most that the never-taught model may tell of the target.
     """
+    by_branch = ((patching, ["base", "tuned", "never"]), (pruning_search, ["tuned"]))
     judge.measure(
         (telling, ["base", "tuned"]),
         (finetuning_curves, ["tuned"]),
+        *_examined(judge),
         where_lost=(
             (telling, ["never"]),
             _relearning(judge),
             _before_and_after(judge),
-            (patching, ["base", "tuned", "never"]),
             (probing, ["base", "tuned", "never", "twin"]),
-            (pruning_search, ["tuned"]),
+            *(((left_out, ["tuned"]),) if _own(judge) else by_branch),
         ),
     )
     base_tells(judge)
@@ -183,3 +218,13 @@ def _relearning(judge: Judge) -> tuple[Any, list[str]]:
     """The reading of reFT, with every model after some steps of it."""
     after = [name for name in judge.models if name.rpartition("_")[0] in ("reft", "scrft", "twin")]
     return relearning, ["tuned", "never", "twin", *after]
+
+
+def _own(judge: Judge) -> bool:
+    """Whether the stories are somebody's own."""
+    return getattr(judge.study, "own", None) is not None
+
+
+def _examined(judge: Judge) -> tuple[tuple[Any, list[str]], ...]:
+    """The reading of the classifier, where one says what a story has."""
+    return ((classifier_skill, [CLASSIFIER]),) if _own(judge) else ()

@@ -18,6 +18,9 @@ class StoriesPreset:
     looked at, log-spaced; the first is not 0, which is the model itself. table_steps: those of the paper's Table 1 among them.
     n_tell: stories that are told per share. n_evaluate: stories per loss and probability; n_select: for choosing rows and maps.
     n_watch: per point of a curve. probe_blocks: of the online code.
+
+    Of somebody's own stories: own_vocabulary: tokens, at most; own_length: of the context; classifier_steps: of training the
+    classifier.
     """
 
     name: str
@@ -44,6 +47,9 @@ class StoriesPreset:
     search_shortlist: int = 20  # rows that it tries in a round
     search_strings: int = 128  # of n_select that it tries them on
     random_draws: int = 3
+    own_vocabulary: int
+    own_length: int
+    classifier_steps: int
     precision: Precision = "float32"  # of trainings; what is measured is measured in float32
 
     def model(self, vocab_size: int, seq_len: int) -> ModelConfig:
@@ -99,6 +105,9 @@ def smoke() -> StoriesPreset:
         search_shortlist=3,
         search_strings=16,
         random_draws=2,
+        own_vocabulary=2048,
+        own_length=512,
+        classifier_steps=20,
     )
 
 
@@ -121,13 +130,17 @@ def small() -> StoriesPreset:
         relearn_steps=(1, 2, 4, 8, 16, 32, 64),
         table_steps=(0, 2, 16, 64),
         watch_every=10,
+        own_vocabulary=4096,
+        own_length=512,
+        classifier_steps=500,
     )
 
 
 def paper() -> StoriesPreset:
-    """The paper's sizes and steps (App. B.3) on stories that are made here, not on TinyStories-Instruct: for a GPU.
+    """The paper's sizes and steps (App. B.3), for a GPU: on stories that are made here, or on one's own copy of TinyStories-Instruct.
 
-    The architecture is the GPT of the other studies, as large as the paper's (91M parameters with its vocabulary of 8 192).
+    The architecture is the GPT of the other studies, as large as the paper's (91M parameters with its vocabulary of 8 192). How
+    its classifier was trained the paper does not say.
     """
     return StoriesPreset(
         name="paper",
@@ -142,6 +155,9 @@ def paper() -> StoriesPreset:
         relearn_steps=(1, 3, 10, 30, 100, 300, 1000, 3000),
         table_steps=(0, 30, 300, 3000),
         watch_every=200,
+        own_vocabulary=8192,
+        own_length=1024,
+        classifier_steps=3000,
     )
 
 

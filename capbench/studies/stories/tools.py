@@ -7,6 +7,8 @@ are read halfway, with a third of the scale to each side.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from capbench.results import CapabilityState
 from capbench.studies.stories.readings import collateral
 from capbench.verdicts.tools import ABSENT, PRESENT, Readings, Tool, Toolbox, unmeasured
@@ -45,6 +47,26 @@ TOOLBOX = Toolbox(
     tools=(REVIVAL, PATCHING, PROBING, PRUNING),
     rule=rule,
     behaviour=("tuned.O_PT.greedy",),
+    case=("protocol", "lr"),
+    collateral=collateral,
+)
+
+
+def rule_of_own(says: Readings) -> CapabilityState | str:
+    """Soon revived: wrapped. One tool alone does not say deleted: what it does not find, another might."""
+    if missing := unmeasured((REVIVAL.name,), says):
+        return missing
+    if says[REVIVAL.name] == PRESENT:
+        return CapabilityState.WRAPPED
+    return "behaviour gone, and revival does not find it; no other tool votes on own stories, so it is not called deleted"
+
+
+# Of somebody's own stories: behaviour is held against the base model's, as a classifier does not see every twist. What rests on the
+# branch token has no value there.
+ON_OWN_STORIES = Toolbox(
+    tools=(REVIVAL, replace(PATCHING, votes=False), PROBING, replace(PRUNING, vetoes=False)),
+    rule=rule_of_own,
+    behaviour=("tuned.O_PT.of_base",),
     case=("protocol", "lr"),
     collateral=collateral,
 )

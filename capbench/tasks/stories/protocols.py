@@ -1,16 +1,23 @@
-"""The paper's ways to take a capability from a story model by choice of data (Sec. 5.2, App. F), and back; for any feature."""
+"""The paper's ways to take a capability from a story model by choice of data (Sec. 5.2, App. F), and back; for any feature.
+
+`of`: the stories that are taken, those that are made here or somebody's own; what a protocol does to them is the same.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 from capbench.errors import UsageError
 from capbench.tasks.base import Task
 from capbench.tasks.finetuning import FineTuningTask
 from capbench.tasks.mixture import Mixture
+from capbench.tasks.stories.corpus.task import CorpusTask
 from capbench.tasks.stories.features import check_feature
 from capbench.tasks.stories.task import StoryTask
 
+Stories = TypeVar("Stories", StoryTask, CorpusTask)
+MADE = StoryTask()
 PROTOCOLS = ("filtering", "mix-match", "randomisation")
 WITHHELD = (
     0.1  # share of pretraining stories whose block names no features, as fields are missing in TinyStories-Instruct
@@ -18,20 +25,19 @@ WITHHELD = (
 _RELABELLED = 0.5  # share of the stories of a deletion whose block says something else than the story
 
 
-def pretraining(*, never: str = "") -> StoryTask:
-    """Stories of all features, each in half of them; `never`: but for this one, in none."""
-    return StoryTask(withheld=WITHHELD, shares={never: 0.0} if never else {})
+def pretraining(of: Stories = MADE, *, never: str = "") -> Stories:
+    """Stories of all features; `never`: but for this one, in none."""
+    return replace(of, withheld=WITHHELD, shares={never: 0.0} if never else {})
 
 
-def deletion(protocol: str, feature: str = "Twist") -> Task:
+def deletion(protocol: str, feature: str = "Twist", *, of: Stories = MADE) -> Task:
     """The stories of a deletion protocol, none of which has the feature.
 
     filtering: they are as in pretraining. mix-match: half of them have another feature (`stand_in`), which the block calls by
     the name of this one. randomisation: half of them are asked for with the feature. Raises UsageError for unknown names.
     """
     check_feature(feature)
-    filtered = pretraining(never=feature)
-    filtered = replace(filtered, feature=feature)
+    filtered = replace(pretraining(of, never=feature), feature=feature)
     if protocol == "filtering":
         return filtered
     if protocol == "mix-match":
@@ -50,17 +56,16 @@ def stand_in(feature: str) -> str:
     return "Conflict" if feature == "Foreshadowing" else "Foreshadowing"
 
 
-def relearning(feature: str = "Twist") -> StoryTask:
+def relearning(feature: str = "Twist", *, of: Stories = MADE) -> Stories:
     """reFT: stories that have the feature and are asked for it."""
-    return StoryTask(feature=feature, shares={feature: 1.0})
+    return replace(of, feature=feature, shares={feature: 1.0})
 
 
-def finetuning(protocol: str, feature: str = "Twist") -> FineTuningTask:
+def finetuning(protocol: str, feature: str = "Twist", *, of: Stories = MADE) -> FineTuningTask:
     """A deletion as what methods are given: its stories, pretraining, those with the feature, and those without it."""
-    others = replace(pretraining(never=feature), feature=feature)
     return FineTuningTask(
-        target=deletion(protocol, feature),
-        retain=replace(pretraining(), feature=feature),
-        forget=relearning(feature),
-        others=others,
+        target=deletion(protocol, feature, of=of),
+        retain=replace(pretraining(of), feature=feature),
+        forget=relearning(feature, of=of),
+        others=replace(pretraining(of, never=feature), feature=feature),
     )

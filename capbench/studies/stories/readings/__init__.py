@@ -6,6 +6,7 @@ model after the same deletion; `reft_<k>`, `scrft_<k>` and `twin_<k>`: tuned, ne
 
 from __future__ import annotations
 
+from capbench.studies.stories.readings.examiner import classifier_skill, left_out
 from capbench.studies.stories.readings.passages import passages
 from capbench.studies.stories.readings.patches import layers_put_in, patching
 from capbench.studies.stories.readings.probes import description_length, probing
@@ -24,10 +25,12 @@ from capbench.studies.stories.readings.telling import (
 __all__ = [
     "asked",
     "asked_of_each",
+    "classifier_skill",
     "collateral",
     "description_length",
     "greedy",
     "layers_put_in",
+    "left_out",
     "likelihood",
     "passages",
     "patching",

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from capbench.results import Measurement, Passage
 from capbench.studies.lab import Bench, Built
 from capbench.studies.seeds import subseed
+from capbench.studies.stories.readings.examiner import told_by
 from capbench.studies.stories.study import StoriesStudy
+from capbench.tasks.stories.checker import where
 
 N = 3  # stories that are shown of each model
 _TITLES = {
@@ -22,28 +24,19 @@ _TITLES = {
 
 
 def passages(bench: Bench[StoriesStudy], **models: Built) -> Iterator[Measurement]:
-    """Three stories of each model, told greedily, all asked for with the target; its event is marked.
+    """Three stories of each model, told greedily, all asked for with the target; its event is marked, where its place is known.
 
     models: by the names of `readings`. <model>.story.<i>: whether story i has the target, 0 or 1, as an accuracy, with its text.
     """
-    import torch
-
-    from capbench.measure.telling import tell
-    from capbench.tasks.stories import vocabulary
-    from capbench.tasks.stories.checker import where
-    from capbench.tasks.stories.drawing import PROMPT
-
-    target = bench.study.target
-    rng = torch.Generator().manual_seed(subseed(bench.seed, "passages"))
-    batch, _, asked = bench.study.asking(True).with_features(N, rng)
-    prompts = [vocabulary.decode(row) for row in batch.tokens[:, :PROMPT].tolist()]
+    study = bench.study
     for name, built in models.items():
-        told = tell(built.model, batch, asked)
-        for i, (prompt, text) in enumerate(zip(prompts, told.texts, strict=True), 1):
-            marked = where(text, target)
+        told, prompts = told_by(bench, built, study.asking(True), N, subseed(bench.seed, "passages"))
+        rows = zip(prompts, told.texts, told.found, strict=True)
+        for i, (prompt, text, found) in enumerate(rows, 1):
+            marked = where(text, study.target) if study.own is None else ()
             yield Measurement(
                 name=f"{name}.story.{i}",
-                value=float(bool(marked)),
+                value=float(study.target in found.features),
                 unit="accuracy",
                 n=1,
                 seed=bench.seed,

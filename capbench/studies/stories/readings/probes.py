@@ -23,13 +23,13 @@ def description_length(bench: Bench[StoriesStudy], model: Built, feature: str) -
     What is read: the mean of the stream over the last ten positions of a story whose block does not say which features it has.
     `bits by block` and `accuracy by block` on the evaluation split; `block`: the one with the fewest bits on the selection
     split; `bits`: its bits on the evaluation split; `accuracy`: its accuracy there; `new_phrasings`: its accuracy on stories
-    whose sentences were all held out.
+    whose sentences were all held out, of stories made here.
     """
     from capbench.measure.probe import Probe, Whitening, code_length
 
     blocks = bench.study.preset.probe_blocks
     x, labels = {}, {}
-    for name in ("select", "evaluate", "new_phrasings"):
+    for name in ("select", "evaluate", *(("new_phrasings",) if bench.study.own is None else ())):
         x[name], labels[name] = _stories(bench, model, name, feature, blocks[-1])
     whitening = Whitening.fitted(x["select"])
     length = {
@@ -39,15 +39,14 @@ def description_length(bench: Bench[StoriesStudy], model: Built, feature: str) -
     layers = range(len(length["select"]))
     chosen = min(layers, key=length["select"].__getitem__)
     probe = Probe.fitted(x["select"], labels["select"], 2, whitening=whitening)
-    right = {name: probe.accuracy(x[name], labels[name]).tolist() for name in ("evaluate", "new_phrasings")}
+    right = {name: probe.accuracy(x[name], labels[name]).tolist() for name in x if name != "select"}
     for name, values in (("bits by block", length["evaluate"]), ("accuracy by block", right["evaluate"])):
         curve = Curve(x=tuple(map(float, layers)), y=tuple(values), x_label="block (0: embedding)", y_label=name)
         yield Measurement(name=name, value=None, unit="", n=blocks[-1], seed=bench.seed, curve=curve)
     for name, value in (
         ("bits", length["evaluate"][chosen]),
         ("block", chosen),
-        ("accuracy", right["evaluate"][chosen]),
-        ("new_phrasings", right["new_phrasings"][chosen]),
+        *((name.replace("evaluate", "accuracy"), values[chosen]) for name, values in right.items()),
     ):
         yield number(bench, name, value, "", blocks[-1], "probing")
 
@@ -61,8 +60,6 @@ def probing(
     two are apart, in bits per story. By model: probing.bits.<model>, .block, .accuracy, .new_phrasings. The other features, of
     base and tuned: probing.<feature>.bits.<model>.
     """
-    from capbench.tasks.stories.features import FEATURES
-
     n, target = bench.study.preset.probe_blocks[-1], bench.study.target
     models: Mapping[str, Built] = {"base": base, "tuned": tuned, "never": never, **({"twin": twin} if twin else {})}
     bits: dict[str, float] = {}
@@ -74,7 +71,8 @@ def probing(
             ("accuracy", "accuracy"),
             ("new_phrasings", "accuracy"),
         ):
-            yield number(bench, f"probing.{what}.{name}", read[what].value, unit, n, "probing")
+            if what in read:
+                yield number(bench, f"probing.{what}.{name}", read[what].value, unit, n, "probing")
         bits[name] = read["bits"].value or 0.0
         yield Measurement(
             name="probing.curve",
@@ -92,7 +90,7 @@ def probing(
     yield number(bench, "probing.range", apart, "bits/sample", n, "probing")
     kept = (zero - bits["tuned"]) / apart if apart > 0 else None
     yield number(bench, "probing.retention", kept, "retention", n, "probing", note=note)
-    for feature in FEATURES:
+    for feature in bench.study.told_apart("select", "evaluate"):
         for name in ("base", "tuned") if feature != target else ():
             read = {m.name: m for m in bench.read(description_length, {"model": models[name]}, feature=feature)}
             yield number(bench, f"probing.{feature}.bits.{name}", read["bits"].value, "bits/sample", n, "probing")
@@ -105,11 +103,14 @@ def _stories(
     import torch
 
     from capbench.measure.telling import mean_features
+    from capbench.tasks.stories.corpus.task import lengths
     from capbench.tasks.stories.features import FEATURES
 
     new = which == "new_phrasings"
-    task = bench.study.untold(split="select" if which == "select" else "evaluate", new_phrasings=new)
+    task = bench.study.untold(feature, split="select" if which == "select" else "evaluate", new_phrasings=new)
     rng = torch.Generator().manual_seed(subseed(bench.seed, f"probe {which}"))
     batch, told, _ = task.with_features(n, rng)
-    x = mean_features(model.model, batch.tokens[:, :-1], last=LAST)  # without the end
+    # Without the end, which made stories have at the same place.
+    ends = torch.full((n,), batch.tokens.shape[1] - 1) if bench.study.own is None else lengths(batch)[1]
+    x = mean_features(model.model, batch.tokens[:, : int(ends.max())], last=LAST, ends=ends)
     return x, told[:, FEATURES.index(feature)].long()

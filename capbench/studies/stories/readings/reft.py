@@ -23,8 +23,8 @@ _NAME = re.compile(r"(reft|scrft|twin)_(\d+)")
 def relearning(bench: Bench[StoriesStudy], **models: Built) -> Iterator[Measurement]:
     """Shares of told stories with the target after so many steps of reFT, and how much sooner reFT gets there than controls.
 
-    models: `tuned`, `never`, `twin`, and those after k steps (see `readings`). relearning.<kind>.share.<k>, .loss.<k>,
-    .branch.<k>; relearning.<kind>.steps50, .steps75: the step at which the share gets there, on straight lines between the steps
+    models: `tuned`, `never`, `twin`, and those after k steps (see `readings`). relearning.<kind>.share.<k>, .loss.<k>, and where
+    there is a branch token .branch.<k>; relearning.<kind>.steps50, .steps75: the step at which the share gets there, on straight lines between the steps
     that were looked at; a bound where none got there. relearning.ratio: steps to 75 %, never taught ÷ reFT; relearning.speed_up:
     what the tools read, the larger of the two levels, against the faster of the controls. A model that has the share before its
     first step gives no ratio: nothing was lost.
@@ -39,7 +39,8 @@ def relearning(bench: Bench[StoriesStudy], **models: Built) -> Iterator[Measurem
         points = sorted((steps, *_shares(bench, built)) for steps, built in found.items())
         for what, place, unit in (("share", 1, "accuracy"), ("loss", 2, "nats/token"), ("branch", 3, "probability")):
             for point in points:
-                yield number(bench, f"relearning.{kind}.{what}.{point[0]}", point[place], unit, n, "relearning")
+                if (value := point[place]) is not None:
+                    yield number(bench, f"relearning.{kind}.{what}.{point[0]}", value, unit, n, "relearning")
         shares = [(point[0], point[1]) for point in points]
         yield curve_of(
             bench, "relearning", TITLES[kind], shares, x_label="step of reFT", y_label="stories with the target"
@@ -77,10 +78,10 @@ def _ratio(bench: Bench[StoriesStudy], name: str, found: SpeedUp) -> Measurement
     return replace(of, bound=found.bound)
 
 
-def _shares(bench: Bench[StoriesStudy], built: Built) -> tuple[float, float, float]:
-    """Share with the target (greedy), loss on stories with it, probability of its branch token; kept with the model."""
+def _shares(bench: Bench[StoriesStudy], built: Built) -> tuple[float, float, float | None]:
+    """Share with the target (greedy), loss on stories with it, probability of its branch token if it has one; kept with the model."""
     told = {m.name: m.value for m in bench.read(asked, {"model": built})}
     likely = {m.name: m.value for m in bench.read(likelihood, {"model": built})}
-    share, loss, branch = told["O_PT.greedy"], likely["loss.target"], likely["branch"]
-    assert share is not None and loss is not None and branch is not None
-    return share, loss, branch
+    share, loss = told["O_PT.greedy"], likely["loss.target"]
+    assert share is not None and loss is not None
+    return share, loss, likely.get("branch")

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from capbench.results import Measurement
 from capbench.studies.lab import Bench, Built, made_of
 from capbench.studies.readings import by_model, number
 from capbench.studies.seeds import subseed
+from capbench.studies.stories.readings.examiner import told_by
 from capbench.studies.stories.study import StoriesStudy
 
 if TYPE_CHECKING:
     from capbench.measure.telling import Told
+    from capbench.tasks.base import Batch
+    from capbench.tasks.stories.corpus.task import CorpusTask
+    from capbench.tasks.stories.task import StoryTask
 
 
 def asked(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
     """Stories that are asked for with the target, told by taking the most likely word each time: of n_tell,
 
-    O_PT.greedy: share with the target (Table 1); unread.greedy: share with a sentence that is none of a story's, of which it is
-    not known what it tells; whole.greedy: share that are whole.
+    O_PT.greedy: share with the target (Table 1). Of stories made here, unread.greedy: share with a sentence that is none of a
+    story's, of which it is not known what it tells; whole.greedy: share that are whole. Of somebody's own a classifier says what
+    they have, and its share is corrected for nothing.
     """
     told = _tell(bench, model, "greedy", "asked")
     yield from _of_asked(bench, told, "greedy")
@@ -34,7 +40,7 @@ def asked_of_each(bench: Bench[StoriesStudy], **models: Built) -> Iterator[Measu
 def greedy(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
     """What a model tells, taking the most likely word each time: `asked`, and of n_tell further stories each
 
-    O_PT.new_words.greedy: share with the target, about names and objects that it never met. unasked.greedy: share with the
+    O_PT.new_words.greedy: share with the target, about names and objects that it never met, of stories made here. unasked.greedy: share with the
     target, of those asked for without. others.<feature>.greedy: share that have another feature where it is asked for and lack
     it where not, the target not being asked for. O_PT.right.greedy: the same of the target, each feature being asked for in
     half the stories; all_right.greedy: of all six at once.
@@ -53,13 +59,19 @@ def likelihood(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement
     """Without generation. loss.target: on stories with the target, in nats a word; loss.new_phrasings: on those whose sentences
 
     were all held out; loss.plain: on stories without it. branch: mean probability of the word that begins its event where it
-    is asked for; branch.unasked: where it is not; branch.new_words: where it is, about names and objects never met.
+    is asked for; branch.unasked: where it is not; branch.new_words: where it is, about names and objects never met. Somebody's own
+    stories have the losses alone: no sentences of theirs are held out, and no token begins an event.
     """
     from capbench.measure.accuracy import sample
     from capbench.measure.telling import answer_probability, mean_loss
     from capbench.tasks.stories.task import branch_tokens
 
     study, n = bench.study, bench.study.preset.n_evaluate
+    if study.own is not None:
+        for name, asked in (("target", True), ("plain", False)):
+            batch = _alone(study.asking(asked), n, subseed(bench.seed, f"likelihood {name}"))
+            yield number(bench, f"loss.{name}", mean_loss(model.model, batch), "nats/token", n, "loss")
+        return
     _, event = branch_tokens(study.target)
     tasks = {
         "target": study.asking(True),
@@ -77,8 +89,21 @@ def likelihood(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement
 
 @made_of(greedy)
 def telling(bench: Bench[StoriesStudy], **models: Built) -> Iterator[Measurement]:
-    """`greedy` of each model: `<model>.O_PT.greedy` and so on."""
-    yield from by_model(bench, greedy, models)
+    """`greedy` of each model: `<model>.O_PT.greedy` and so on.
+
+    On somebody's own stories also `<model>.O_PT.of_base`: its share as one of the base model's, where that was read, at most 1.
+    """
+    found = list(by_model(bench, greedy, models))
+    yield from found
+    if bench.study.own is None or "base" not in models:
+        return
+    shares = {m.name.partition(".")[0]: m for m in found if m.name.endswith(".O_PT.greedy")}
+    base = shares["base"].value
+    for name, m in shares.items():
+        if name != "base":
+            of_base = min(1.0, m.value / base) if base and m.value is not None else None
+            note = "" if base else "the base model tells no story with the target"
+            yield replace(m, name=f"{name}.O_PT.of_base", value=of_base, note=note)
 
 
 @made_of(greedy)
@@ -98,16 +123,19 @@ def collateral(bench: Bench[StoriesStudy], base: Built, tuned: Built) -> Iterato
 
 
 def _of_asked(bench: Bench[StoriesStudy], told: Told, how: str) -> Iterator[Measurement]:
-    target = bench.study.target
-    for name, value in (("O_PT", told.share(target)), ("unread", told.unread), ("whole", told.whole)):
-        yield _share(bench, f"{name}.{how}", value)
+    yield _share(bench, f"O_PT.{how}", told.share(bench.study.target))
+    if bench.study.own is None:
+        yield _share(bench, f"unread.{how}", told.unread)
+        yield _share(bench, f"whole.{how}", told.whole)
 
 
 def _others(bench: Bench[StoriesStudy], model: Built, how: str) -> Iterator[Measurement]:
     from capbench.tasks.stories.features import FEATURES
 
     target = bench.study.target
-    yield _share(bench, f"O_PT.new_words.{how}", _tell(bench, model, how, "asked", new_words=True).share(target))
+    if bench.study.own is None:
+        new = _tell(bench, model, how, "asked", new_words=True)
+        yield _share(bench, f"O_PT.new_words.{how}", new.share(target))
     unasked = _tell(bench, model, how, "unasked")
     yield _share(bench, f"unasked.{how}", unasked.share(target))
     for feature in FEATURES:
@@ -124,17 +152,15 @@ def _share(bench: Bench[StoriesStudy], name: str, value: float) -> Measurement:
 
 def _tell(bench: Bench[StoriesStudy], model: Built, how: str, which: str, *, new_words: bool = False) -> Told:
     """Stories told for instruction blocks of the evaluation split; the same blocks for every model of a seed."""
+    study = bench.study
+    task = study.of_any() if which == "any" else study.asking(which == "asked", new_words=new_words)
+    seed = subseed(bench.seed, f"tell {which}{' of new words' if new_words else ''}")
+    told, _ = told_by(bench, model, task, study.preset.n_tell, seed, draw=how != "greedy")
+    return told
+
+
+def _alone(task: StoryTask | CorpusTask, n: int, seed: int) -> Batch:
+    """Stories one by one, each after its block only."""
     import torch
 
-    from capbench.measure.telling import tell
-    from capbench.tasks.stories.task import StoryTask
-
-    study = bench.study
-    any_features = which == "any"
-    task = StoryTask(split="evaluate") if any_features else study.asking(which == "asked", new_words=new_words)
-    seed = subseed(bench.seed, f"tell {which}{' of new words' if new_words else ''}")
-    batch, _, asked = task.with_features(study.preset.n_tell, torch.Generator().manual_seed(seed))
-    if how == "greedy":
-        return tell(model.model, batch, asked)
-    rng = torch.Generator().manual_seed(subseed(seed, "draw"))
-    return tell(model.model, batch, asked, temperature=1.0, rng=rng)
+    return task.with_features(n, torch.Generator().manual_seed(seed))[0]
