@@ -30,7 +30,7 @@ class Classifier:
 
     @torch.no_grad()
     def says(self, stories: Sequence[Sequence[int]], feature: str) -> list[bool]:
-        """Whether each story, given as tokens without its end, has a feature. Raises NoAnswerError for a model that answers NaN."""
+        """Whether each story, given as tokens without its end, has a feature. Raises NoAnswerError for answers of NaN."""
         strings = [asking(story, feature) for story in stories]
         found: list[bool] = []
         size = together(max(map(len, strings), default=1))
@@ -39,7 +39,9 @@ class Classifier:
         return found
 
     def _answers(self, strings: list[list[int]]) -> list[bool]:
-        tokens = padded(strings, side="right").clamp(min=END).to(device_of(self.model))  # what follows a question is not seen
+        tokens = (
+            padded(strings, side="right").clamp(min=END).to(device_of(self.model))
+        )  # what follows a question is not seen
         last = torch.tensor([len(string) - 1 for string in strings], device=tokens.device)
         logits = self.model(tokens)[torch.arange(len(strings), device=tokens.device), last].float()
         if without := int(logits.isnan().any(-1).sum()):
@@ -50,9 +52,9 @@ class Classifier:
 
 @dataclass(frozen=True, kw_only=True)
 class Skill:
-    """How well a classifier does on stories whose feature is known. sensitivity, specificity: share right of those with it, and of
+    """How well a classifier does on stories whose feature is known, half of which have it.
 
-    those without; n: stories in all, half of them with it.
+    sensitivity, specificity: share right of those with it, and of those without. n: stories in all.
     """
 
     sensitivity: float

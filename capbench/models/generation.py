@@ -35,9 +35,8 @@ def generate(
 ) -> Int[Tensor, "batch n"]:
     """The next n tokens of each prompt, on the prompts' device.
 
-    lengths: of the prompts, where they are not all as long as the longest; what stands after a prompt is not read. Each goes on as
-    it would alone, so that without drawing nothing depends on the others. With `end`, a string also ends where the model can take
-    no more.
+    lengths: of the prompts, where they are not all as long; what stands after a prompt is not read. Each goes on as it would
+    alone, so that without drawing nothing depends on the others. With `end`, a string also ends where the model takes no more.
 
     temperature: 0 takes the most likely token; 1 draws from the model's distribution, more flattens it. Drawing needs rng, a
     generator on the CPU, and depends on nothing else. end: the token that ends a string; what follows it is `end` again, and

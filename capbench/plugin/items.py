@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from capbench.session.options.checked import Options
     from capbench.studies.judge import Claim, Judge
     from capbench.studies.pcfg.variant import Variant
+_OF_BRANCH_TOKENS = "stories.calibration"
 
 
 def claim_of(item: pytest.Item) -> Claim:
@@ -140,6 +141,27 @@ def without_a_model(item: pytest.Item, options: Options) -> str:
             else ""
         )
     return "" if study == ON_A_PAIR else "--capbench-tuned: a finished model is judged by suites/language/test_pair.py"
+
+
+def without_branch_tokens(item: pytest.Item, options: Options) -> str:
+    """Why a claim cannot be tried on the user's own stories; '' if it can, or if there are none."""
+    marker = item.get_closest_marker("claim")
+    if options.data is None or marker is None or not marker.args or str(marker.args[0]) != _OF_BRANCH_TOKENS:
+        return ""
+    return "--capbench-data: its models of known state hide the word that begins an event, and own stories have no such word"
+
+
+def unused_stories(items: Iterable[pytest.Item], options: Options) -> str:
+    """What to say where the user's own stories were given and no test is about stories; '' elsewhere."""
+    from capbench.session.studies import ON_STORIES
+
+    markers = [item.get_closest_marker("claim") for item in items]
+    if options.data is None or any(m is not None and m.kwargs.get("study") == ON_STORIES for m in markers):
+        return ""
+    extended = "" if options.extended else " with --capbench-extended"
+    return (
+        f"--capbench-data={options.data}: no test that was collected is about stories; run suites/stories{extended}, or omit it"
+    )
 
 
 def asked_for(item: pytest.Item, options: Options) -> bool:

@@ -12,7 +12,15 @@ from capbench.plugin import architectures
 from capbench.plugin.attempts import number_tests
 from capbench.plugin.benchmarks import ClaimsAreBenchmarks, benchmarked, has_benchmarks
 from capbench.plugin.expecting import Expecting
-from capbench.plugin.items import asked_for, claim_of, no_test_runs, strategy_of, without_a_model
+from capbench.plugin.items import (
+    asked_for,
+    claim_of,
+    no_test_runs,
+    strategy_of,
+    unused_stories,
+    without_a_model,
+    without_branch_tokens,
+)
 from capbench.plugin.keys import JUDGE, SESSION
 from capbench.plugin.models import make_further, make_late, make_models, make_more
 from capbench.plugin.options import add_options, read_options
@@ -104,12 +112,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marker = item.get_closest_marker("claim")
         if marker is not None and marker.args:
             item.extra_keyword_matches.add(str(marker.args[0]))
-        if why := without_a_model(item, options):
+        if why := without_a_model(item, options) or without_branch_tokens(item, options):
             item.add_marker(pytest.mark.skip(reason=why))
         (kept if asked_for(item, options) and architectures.asked_for(item) else dropped).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+    if (why := unused_stories(kept, options)) and not hasattr(config, "workerinput"):
+        raise pytest.UsageError(why)
 
 
 @pytest.hookimpl(tryfirst=True)

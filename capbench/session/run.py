@@ -24,7 +24,7 @@ from capbench.session.loggers.base import Loggers
 from capbench.session.models import Models, Tests
 from capbench.session.options.checked import Options
 from capbench.session.report import Recorder, run_info
-from capbench.session.studies import Studies
+from capbench.session.studies import ON_STORIES, Studies
 from capbench.session.variants import Variants
 
 if TYPE_CHECKING:
@@ -133,6 +133,8 @@ class CapbenchSession:
         """
         for words in self._copies():
             say(f"capbench: warning: {words}")
+        if any(claim.study == ON_STORIES for claim, _, _ in collected.tests):
+            self.studies.prepare_stories(say)
         self.models.prepare(collected.tests, say=say, if_lost=not may_read)
         if may_read:
             self._make_more(collected, say=say)

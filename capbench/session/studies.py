@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -20,12 +20,16 @@ from capbench.studies.language.natural_study import PairStudy
 from capbench.studies.language.shared import LanguageStudy
 from capbench.studies.pcfg.factory import own
 from capbench.studies.pcfg.own import PcfgOwn, TaskSpec
+from capbench.studies.stories.factory import on_own
+from capbench.studies.stories.prepared import counts_of, told_of
+from capbench.studies.stories.study import StoriesStudy
 from capbench.verdicts import looks
 from capbench.verdicts.capability import capabilities
 from capbench.verdicts.tools import Toolbox
 
 OWN_IN_PLACE_OF = "pcfg-counter"  # the study that --capbench-task replaces
 ON_A_PAIR = "language-pair"  # the study of a finished pair: of that model, and the one that --capbench-tuned names
+ON_STORIES = "stories"  # the study of the stories that --capbench-data names
 ON_A_MODEL = ("language-implant", "language-natural", ON_A_PAIR)  # studies of the model that --capbench-model names
 
 
@@ -74,6 +78,20 @@ class Studies:
         """The study of a variant's task."""
         return self._attacked(own(task, method=self._ref(method), **self._settings))
 
+    def prepare_stories(self, say: Callable[[str], None]) -> None:
+        """Make tokens of the user's own stories, if there are such, and say what was found.
+
+        Raises UsageError, one line, where they cannot be used: then nothing is to be computed.
+        """
+        if not self.options.data:
+            return
+        say(f"capbench: reading the stories in {self.options.data}; at first this takes a while, as they are made to tokens")
+        found = self._study(ON_STORIES, "", "")
+        if isinstance(found, UsageError):
+            raise UsageError(f"--capbench-data={self.options.data}: {found}")
+        assert isinstance(found, StoriesStudy) and found.own is not None
+        say(f"capbench: {told_of(counts_of(found.own))}")
+
     def subject(self, study: str, case: Case | None) -> str:
         """The id of the capability verdict on this case's model; '' if there is none."""
         found = self._study(study, "", case.architecture if case else "")
@@ -116,7 +134,7 @@ class Studies:
                     made: Study = self.own(self.options.task, method)
                 else:
                     plain = registry.make(name, self.options.studies, method=self._ref(method), **self._settings)
-                    made = self._on_the_model(self._attacked(plain))
+                    made = self._on_own_stories(self._on_the_model(self._attacked(plain)))
                 self._made[which] = with_architecture(made, architecture) if architecture else made
             except UsageError as error:
                 self._made[which] = error
@@ -133,6 +151,11 @@ class Studies:
             return made
         found = made.on(o.model, o.capabilities)
         return found.beside(o.tuned) if isinstance(found, PairStudy) and o.tuned else found
+
+    def _on_own_stories(self, made: Study) -> Study:
+        """The study of the user's own stories, if there are such and it is about stories."""
+        o = self.options
+        return on_own(made, o.data, o.prepared) if isinstance(made, StoriesStudy) and o.data else made
 
     def _ref(self, method: str) -> MethodRef | None:
         found = self.method(method) if method else None

@@ -65,6 +65,7 @@ class Options:
     model: str | None = None  # path of the language model that claims about such are tried on
     tuned: str | None = None  # path of the same model after somebody's change
     capabilities: tuple[str, ...] = ()  # what it is asked; none: each suite's own
+    data: str | None = None  # folder of the user's own stories
     pool: bool = False  # also bundle the base models of the calibration's pool
     retrain: bool = False  # no base model is taken from the package
     ray: cluster.RayCluster | None = None  # make models on this cluster
@@ -129,6 +130,7 @@ class Options:
             model=found.get("model"),
             tuned=found.get("tuned"),
             capabilities=found.get("capability") or (),
+            data=found.get("data"),
             retrain=bool(found.get("retrain")),
             ray=_ray(given, found, spread=spread),
             log=(given.typed("log"), found["log"]) if "log" in found else ("", ()),
@@ -141,6 +143,11 @@ class Options:
         """Where models are kept: apart from those that came with the package, and what was made of them, if none may."""
         root = default_root(self.cache)
         return beside(root, "retrained") if self.retrain else root
+
+    @property
+    def prepared(self) -> Path:
+        """Where stories of the user's own are kept as tokens."""
+        return beside(default_root(self.cache), "stories")
 
 
 def find_method(

@@ -86,6 +86,17 @@ def capabilities(option: str, given: Sequence[str]) -> tuple[str, ...]:
     return names(option, given)
 
 
+def own_stories(option: str, given: str) -> str:
+    """A folder of stories in the format of TinyStories-Instruct, as a whole path. Only the beginning of its files is read."""
+    from capbench.tasks.stories.corpus.files import find
+
+    try:
+        find(Path(given))
+    except UsageError as error:
+        raise UsageError(f"{option}={given}: {str(error).removeprefix(f'{Path(given)}: ')}") from None
+    return str(Path(given).expanduser().resolve())
+
+
 def finished(option: str, given: str) -> str:
     """The path of a language model after a change, after `hf:`, or of an adapter. Its weights are not read."""
     from capbench.models.huggingface.source import ADAPTER, find

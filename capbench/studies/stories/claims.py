@@ -75,11 +75,8 @@ def probed(study: Any, seed: int, case: Case) -> Models:
 # The claims
 
 
-def base_tells(judge: Judge, *, target: Either = TOLD) -> None:
-    """The control that the base model tells the target in this share of the stories that are asked for with it.
-
-    And before that, of somebody's own stories, that their classifier can tell which have it.
-    """
+def classifier_knows(judge: Judge) -> None:
+    """The control, of somebody's own stories, that their classifier can tell which have the target."""
     if _own(judge):
         judge.control(
             "balanced accuracy of the classifier on held-out stories",
@@ -87,6 +84,11 @@ def base_tells(judge: Judge, *, target: Either = TOLD) -> None:
             low=CLASSIFIED,
             otherwise="what a story has is not known: the classifier is too weak",
         )
+
+
+def base_tells(judge: Judge, *, target: Either = TOLD) -> None:
+    """The control that the base model tells the target in this share of the stories that are asked for with it."""
+    classifier_knows(judge)
     judge.control(
         "share of the base model's stories with the target",
         judge["base.O_PT.greedy"],
@@ -104,8 +106,7 @@ def knows_all(judge: Judge, *, target: Either, followed: float, more: float, nev
     where it is not.
     """
     judge.measure((telling, ["base", "never"]), *_examined(judge))
-    if _own(judge):
-        base_tells(judge, target=Either(checker=0.0, classifier=0.0))  # the claim itself is about what it tells
+    classifier_knows(judge)
     judge.control("share of the never-taught model's stories with the target", judge["never.O_PT.greedy"], high=never)
     told = at_least(
         judge["base.O_PT.greedy"], target.of(_own(judge)), "share of stories with the target, asked for with it"

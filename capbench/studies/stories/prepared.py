@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def stories_in(folder: str, root: Path, *, vocab_size: int, seq_len: int) -> Cor
 
 
 def check_feature_of(stories: CorpusTask, feature: str, folder: str) -> None:
-    """Raises UsageError, one line, unless there are enough stories with a feature, and without, to train, to select and to evaluate."""
+    """Raises UsageError, one line, unless each split has enough stories with a feature, and enough without."""
     for split, least in LEAST.items():
         for share, word in ((1.0, "with"), (0.0, "without")):
             found = len(opened(stories.path).records(split, ((feature, share),), said=True))  # type: ignore[arg-type]
@@ -67,6 +68,18 @@ def check_feature_of(stories: CorpusTask, feature: str, folder: str) -> None:
 def counts_of(stories: CorpusTask) -> dict[str, Counts]:
     """What was found, by part."""
     return Counts.read(Path(stories.path))
+
+
+def told_of(counts: Mapping[str, Counts]) -> str:
+    """What there is and what was dropped, in a line: how many records train and are held out."""
+    train, valid = counts["train"], counts["valid"]
+    dropped = [
+        f"{train.long + valid.long} too long" if train.long + valid.long else "",
+        f"{train.wrong + valid.wrong} not in the format" if train.wrong + valid.wrong else "",
+        f"{valid.repeated} of the held-out ones told before" if valid.repeated else "",
+    ]
+    words = f"{train.records} stories to train on, {valid.records} held out"
+    return f"{words}; dropped: {', '.join(filter(None, dropped))}" if any(dropped) else words
 
 
 def _part_of(split: str) -> str:

@@ -137,7 +137,7 @@ def small() -> StoriesPreset:
 
 
 def paper() -> StoriesPreset:
-    """The paper's sizes and steps (App. B.3), for a GPU: on stories that are made here, or on one's own copy of TinyStories-Instruct.
+    """The paper's sizes and steps (App. B.3), for a GPU: on stories made here, or on one's own copy of TinyStories-Instruct.
 
     The architecture is the GPT of the other studies, as large as the paper's (91M parameters with its vocabulary of 8 192). How
     its classifier was trained the paper does not say.

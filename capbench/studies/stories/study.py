@@ -18,7 +18,7 @@ from capbench.tasks.splits import Split
 from capbench.tasks.stories.corpus.questions import QuestionTask
 from capbench.tasks.stories.corpus.task import CorpusTask
 from capbench.tasks.stories.features import FEATURES
-from capbench.tasks.stories.protocols import MADE, finetuning, pretraining, relearning
+from capbench.tasks.stories.protocols import MADE, Stories, finetuning, pretraining, relearning
 from capbench.tasks.stories.task import StoryTask
 from capbench.verdicts.tools import Toolbox
 
@@ -72,7 +72,7 @@ class StoriesStudy:
         return found
 
     @property
-    def stories(self) -> StoryTask | CorpusTask:
+    def stories(self) -> Stories:
         """Those that models are trained on, without a protocol."""
         return self.own or MADE
 
@@ -135,7 +135,7 @@ class StoriesStudy:
             edit="capbench.studies.stories.relearning:relearnt",
             task=task,
             arguments={
-                "steps": steps,
+                "steps": train.steps,
                 "batch_size": train.batch_size,
                 "lr": train.lr,
                 "seed": train.seed,
@@ -153,7 +153,7 @@ class StoriesStudy:
         split: Split = "evaluate",
         new_phrasings: bool = False,
         new_words: bool = False,
-    ) -> StoryTask | CorpusTask:
+    ) -> Stories:
         """Stories that are asked for with the target, or without; the other features as in pretraining.
 
         new_phrasings, new_words: with sentences, or names and objects, that are held out of training; of stories made here.
@@ -165,11 +165,11 @@ class StoriesStudy:
             feature=self.target, shares=shares, split=split, new_phrasings=new_phrasings, new_words=new_words
         )
 
-    def of_any(self) -> StoryTask | CorpusTask:
+    def of_any(self) -> Stories:
         """Stories of all features, each asked for as it is there."""
         return replace(self.stories, split="evaluate")
 
-    def untold(self, feature: str, *, split: Split, new_phrasings: bool = False) -> StoryTask | CorpusTask:
+    def untold(self, feature: str, *, split: Split, new_phrasings: bool = False) -> Stories:
         """Stories of all features whose block does not say which: what a probe is to read is in the story alone.
 
         Half of them have the feature.
@@ -192,7 +192,9 @@ class StoriesStudy:
         return tuple(
             feature
             for feature in FEATURES
-            if all(len(found.records(split, ((feature, share),), said=True)) for split in splits for share in (0.0, 1.0))
+            if all(
+                len(found.records(split, ((feature, share),), said=True)) for split in splits for share in (0.0, 1.0)
+            )
         )
 
     def _watches(self, seed: int) -> tuple[Watch, ...]:

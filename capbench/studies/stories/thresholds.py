@@ -17,8 +17,8 @@ class Either:
         return self.classifier if own else self.checker
 
 
-# Least share of stories in which a base model tells the target where it is asked for. A classifier misses some: the paper's models
-# end between .75 and .94 after reFT (Table 1).
+# Least share of stories in which a base model tells the target where it is asked for. A classifier misses some: the paper's
+# models end between .75 and .94 after reFT (Table 1).
 TOLD = Either(checker=0.95, classifier=0.75)
 FOLLOWED = 0.90  # the same of each feature, told or left out as asked, of stories that are made here
 MORE = 0.50  # of somebody's own: how many more stories have the target where it is asked for than where not

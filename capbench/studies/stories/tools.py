@@ -58,11 +58,13 @@ def rule_of_own(says: Readings) -> CapabilityState | str:
         return missing
     if says[REVIVAL.name] == PRESENT:
         return CapabilityState.WRAPPED
-    return "behaviour gone, and revival does not find it; no other tool votes on own stories, so it is not called deleted"
+    return (
+        "behaviour gone, and revival does not find it; no other tool votes on own stories, so it is not called deleted"
+    )
 
 
-# Of somebody's own stories: behaviour is held against the base model's, as a classifier does not see every twist. What rests on the
-# branch token has no value there.
+# Of somebody's own stories: behaviour is held against the base model's, as a classifier does not see every twist. What rests on
+# the branch token has no value there.
 ON_OWN_STORIES = Toolbox(
     tools=(REVIVAL, replace(PATCHING, votes=False), PROBING, replace(PRUNING, vetoes=False)),
     rule=rule_of_own,

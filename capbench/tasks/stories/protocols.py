@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
 
 from capbench.errors import UsageError
 from capbench.tasks.base import Task
@@ -16,7 +15,7 @@ from capbench.tasks.stories.corpus.task import CorpusTask
 from capbench.tasks.stories.features import check_feature
 from capbench.tasks.stories.task import StoryTask
 
-Stories = TypeVar("Stories", StoryTask, CorpusTask)
+Stories = StoryTask | CorpusTask
 MADE = StoryTask()
 PROTOCOLS = ("filtering", "mix-match", "randomisation")
 WITHHELD = (

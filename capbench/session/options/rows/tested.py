@@ -117,6 +117,15 @@ ROWS = (
         "file, or the folder of a PEFT adapter on that model",
     ),
     Option(
+        name="data",
+        value="FOLDER",
+        takers=SUITES,
+        type=values.own_stories,
+        otherwise="stories are made here",
+        help="try the claims about stories on your own copy of TinyStories-Instruct, or stories in its format: a folder with "
+        "TinyStories-Instruct-train.txt and TinyStories-Instruct-valid.txt (docs/stories.md)",
+    ),
+    Option(
         name="attacks",
         value="WHICH",
         takers=(*SUITES, EXPORT, BUILD),

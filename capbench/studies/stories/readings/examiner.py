@@ -22,7 +22,7 @@ NO_BRANCH_TOKEN = "not measured on own stories: no token of theirs decides a fea
 def told_by(
     bench: Bench[StoriesStudy], model: Built, task: StoryTask | CorpusTask, n: int, seed: int, *, draw: bool = False
 ) -> tuple[Told, list[str]]:
-    """What a model tells for n blocks of a task, and these blocks as text. draw: word by word, instead of the most likely ones."""
+    """What a model tells for n blocks of a task, and these blocks as text. draw: word by word, not the most likely ones."""
     import torch
 
     batch, _, asked = task.with_features(n, torch.Generator().manual_seed(seed))
@@ -41,17 +41,15 @@ def told_by(
     tokens, judge = task.opened.tokens, Classifier(_classifier(bench, model).model)
     rows = zip(batch.tokens.tolist(), lengths(batch)[0].tolist(), strict=True)
     prompts = [tokens.decode(row[:length]) for row, length in rows]
-    told = tell_own(
-        model.model, batch, asked, tokens=tokens, classifier=judge, temperature=temperature, rng=rng
-    )
+    told = tell_own(model.model, batch, asked, tokens=tokens, classifier=judge, temperature=temperature, rng=rng)
     return told, prompts
 
 
 def classifier_skill(bench: Bench[StoriesStudy], classifier: Built) -> Iterator[Measurement]:
     """How well the classifier does on held-out stories, half of which have a feature by their blocks, and which select nothing:
 
-    classifier.accuracy: balanced, of the target; classifier.sensitivity, .specificity: of those with it, and of those without, share
-    right. classifier.<feature>.accuracy: balanced, of the others, where some stories have them and some do not.
+    classifier.accuracy: balanced, of the target; classifier.sensitivity, .specificity: share right of those with it, and of those
+    without. classifier.<feature>.accuracy: balanced, of the others, where some stories have them and some do not.
     """
     import torch
 

@@ -23,11 +23,11 @@ _NAME = re.compile(r"(reft|scrft|twin)_(\d+)")
 def relearning(bench: Bench[StoriesStudy], **models: Built) -> Iterator[Measurement]:
     """Shares of told stories with the target after so many steps of reFT, and how much sooner reFT gets there than controls.
 
-    models: `tuned`, `never`, `twin`, and those after k steps (see `readings`). relearning.<kind>.share.<k>, .loss.<k>, and where
-    there is a branch token .branch.<k>; relearning.<kind>.steps50, .steps75: the step at which the share gets there, on straight lines between the steps
-    that were looked at; a bound where none got there. relearning.ratio: steps to 75 %, never taught ÷ reFT; relearning.speed_up:
-    what the tools read, the larger of the two levels, against the faster of the controls. A model that has the share before its
-    first step gives no ratio: nothing was lost.
+    models: `tuned`, `never`, `twin`, and those after k steps (see `readings`). relearning.<kind>.share.<k>, .loss.<k>, and
+    where there is a branch token .branch.<k>; relearning.<kind>.steps50, .steps75: the step at which the share gets there, on
+    straight lines between the steps that were looked at; a bound where none got there. relearning.ratio: steps to 75 %, never
+    taught ÷ reFT; relearning.speed_up: what the tools read, the larger of the two levels, against the faster of the controls. A
+    model that has the share before its first step gives no ratio: nothing was lost.
     """
     times: dict[int, dict[str, Time]] = {level: {} for level in LEVELS}
     n = bench.study.preset.n_tell
@@ -79,7 +79,7 @@ def _ratio(bench: Bench[StoriesStudy], name: str, found: SpeedUp) -> Measurement
 
 
 def _shares(bench: Bench[StoriesStudy], built: Built) -> tuple[float, float, float | None]:
-    """Share with the target (greedy), loss on stories with it, probability of its branch token if it has one; kept with the model."""
+    """Share with the target (greedy), loss on stories with it, probability of its branch token, if any; kept with the model."""
     told = {m.name: m.value for m in bench.read(asked, {"model": built})}
     likely = {m.name: m.value for m in bench.read(likelihood, {"model": built})}
     share, loss = told["O_PT.greedy"], likely["loss.target"]

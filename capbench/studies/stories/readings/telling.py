@@ -40,10 +40,10 @@ def asked_of_each(bench: Bench[StoriesStudy], **models: Built) -> Iterator[Measu
 def greedy(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
     """What a model tells, taking the most likely word each time: `asked`, and of n_tell further stories each
 
-    O_PT.new_words.greedy: share with the target, about names and objects that it never met, of stories made here. unasked.greedy: share with the
-    target, of those asked for without. others.<feature>.greedy: share that have another feature where it is asked for and lack
-    it where not, the target not being asked for. O_PT.right.greedy: the same of the target, each feature being asked for in
-    half the stories; all_right.greedy: of all six at once.
+    O_PT.new_words.greedy: share with the target, about names and objects that it never met, of stories made here.
+    unasked.greedy: share with the target, of those asked for without. others.<feature>.greedy: share that have another feature
+    where it is asked for and lack it where not, the target not being asked for. O_PT.right.greedy: the same of the target, each
+    feature being asked for in half the stories; all_right.greedy: of all six at once.
     """
     yield from bench.read(asked, {"model": model})
     yield from _others(bench, model, "greedy")
@@ -58,8 +58,8 @@ def sampled(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
 def likelihood(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
     """Without generation. loss.target: on stories with the target, in nats a word; loss.new_phrasings: on those whose sentences
 
-    were all held out; loss.plain: on stories without it. branch: mean probability of the word that begins its event where it
-    is asked for; branch.unasked: where it is not; branch.new_words: where it is, about names and objects never met. Somebody's own
+    were all held out; loss.plain: on stories without it. branch: mean probability of the word that begins its event where it is
+    asked for; branch.unasked: where it is not; branch.new_words: where it is, about names and objects never met. Somebody's own
     stories have the losses alone: no sentences of theirs are held out, and no token begins an event.
     """
     from capbench.measure.accuracy import sample

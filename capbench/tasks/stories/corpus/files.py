@@ -60,9 +60,7 @@ def lines(file: Path) -> Iterator[tuple[int, str]]:
                 yield number, line.removesuffix("\n")
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
-        raise UsageError(
-            f"{file}: is not UTF-8 (byte 0x{byte:02x} after line {number}): save it as UTF-8"
-        ) from None
+        raise UsageError(f"{file}: is not UTF-8 (byte 0x{byte:02x} after line {number}): save it as UTF-8") from None
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
 

@@ -35,7 +35,9 @@ class Part:
                 features=np.load(folder / f"{part}.features.npy"),
             )
         except OSError as error:
-            raise UsageError(f"{folder}: the prepared stories are gone ({error.strerror}); start the run anew") from None
+            raise UsageError(
+                f"{folder}: the prepared stories are gone ({error.strerror}); start the run anew"
+            ) from None
 
     def block(self, record: int) -> np.ndarray:
         """The block without its line of features, up to the story, uint16 [token]."""

@@ -1,7 +1,7 @@
 """Stories as tokens on disk, made once: a vocabulary, and for each part tokens, where each record begins, and its features.
 
-Files are read record by record, so that memory is bounded whatever their size. The line of features is not among the tokens: it is
-written when a record is drawn, as protocols change it.
+Files are read record by record, so that memory is bounded whatever their size. The line of features is not among the tokens: it
+is written when a record is drawn, as protocols change it.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _WRONG_AT_MOST = 0.01  # of the records of a file
 class Counts:
     """What was found in a part. records: that are kept. tokens: of them, without lines of features.
 
-    said: whose block says which features there are; features: how many of those have each. wrong, long, repeated: records that were
-    dropped, as they are none, are longer than the context, or (of the valid part) tell a story that was there before; first_wrong:
-    the first such, in words. longest_story: in tokens.
+    said: whose block says which features there are; features: how many of those have each. wrong, long, repeated: records that
+    were dropped, as they are none, are longer than the context, or (of the valid part) tell a story that was there before;
+    first_wrong: the first such, in words. longest_story: in tokens.
     """
 
     records: int = 0
@@ -127,9 +127,7 @@ def _digest(story: str) -> bytes:
     return hashlib.blake2b(" ".join(story.lower().split()).encode(), digest_size=12).digest()
 
 
-def _write(
-    found: Iterator[Record], folder: Path, part: str, tokens: Tokens, counts: Counts, seq_len: int
-) -> None:
+def _write(found: Iterator[Record], folder: Path, part: str, tokens: Tokens, counts: Counts, seq_len: int) -> None:
     """Tokens, ends and features of the records that are short enough, into files of the part."""
     features = bytearray()
     ends = array("q", [0])  # of the block and of the story of each record, one after the other
@@ -179,4 +177,6 @@ def _check(file: Path, counts: Counts, seq_len: int, vocab_size: int) -> None:
             f"at this scale, of a vocabulary of {vocab_size}; take a larger scale"
         )
     if not counts.records:
-        raise UsageError(f"{file}: all {counts.repeated} stories are in the training file too; held-out ones are needed")
+        raise UsageError(
+            f"{file}: all {counts.repeated} stories are in the training file too; held-out ones are needed"
+        )

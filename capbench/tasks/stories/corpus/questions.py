@@ -69,7 +69,9 @@ class QuestionTask:
         of = replace(self.stories, shares={}, even=feature)
         records = of.drawn(n, rng)
         part = of.opened.part(of.split)
-        return [part.story(record)[:-1].tolist() for record in records.tolist()], part.told(records)[:, index_of(feature)]
+        return [part.story(record)[:-1].tolist() for record in records.tolist()], part.told(records)[
+            :, index_of(feature)
+        ]
 
 
 def asking(story: Sequence[int], feature: str) -> list[int]:

@@ -39,7 +39,9 @@ class Record:
     @property
     def text(self) -> str:
         """The record in the format; what `records` reads back."""
-        features = "" if self.features is None else f"Features: {', '.join(f for f in FEATURES if f in self.features)}\n"
+        features = (
+            "" if self.features is None else f"Features: {', '.join(f for f in FEATURES if f in self.features)}\n"
+        )
         return f"{features}{self.block}Story: \n\n{self.story}\n{END}\n"
 
 

@@ -13,7 +13,7 @@ from capbench.tasks.base import IGNORE, Batch
 from capbench.tasks.splits import Split, check_split
 from capbench.tasks.stories.corpus.opened import Opened, drawn_from, opened
 from capbench.tasks.stories.corpus.tokenising import END
-from capbench.tasks.stories.features import FEATURES, check_feature, index_of
+from capbench.tasks.stories.features import check_feature, index_of
 
 if TYPE_CHECKING:
     import torch

@@ -53,7 +53,7 @@ def trained(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
 @dataclass(frozen=True)
 class Line:
-    """The tokens of which the line of features is put together: `Features: Twist, Dialogue`. features: in the order of FEATURES."""
+    """The tokens that make up a line such as `Features: Twist, Dialogue`. features: in the order of FEATURES."""
 
     start: tuple[int, ...]
     features: tuple[tuple[int, ...], ...]
