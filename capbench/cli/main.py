@@ -14,6 +14,7 @@ from capbench.cli import (
     cache,
     calibrate,
     check_capability,
+    check_data,
     check_method,
     check_model,
     compare,
@@ -35,7 +36,7 @@ from capbench.session.options.given import unknown_words
 # In the order of the help; each has `add(commands)`.
 COMMANDS = (
     *(plan, fidelity, mapping, calibrate, priors, compare, list_runs, show, leaderboard, check_method, check_model),
-    *(check_capability, judge, export, verify, zoo, cache),
+    *(check_capability, check_data, judge, export, verify, zoo, cache),
 )
 
 

@@ -85,7 +85,9 @@ class Studies:
         """
         if not self.options.data:
             return
-        say(f"capbench: reading the stories in {self.options.data}; at first this takes a while, as they are made to tokens")
+        say(
+            f"capbench: reading the stories in {self.options.data}; at first this takes a while, as they are made to tokens"
+        )
         found = self._study(ON_STORIES, "", "")
         if isinstance(found, UsageError):
             raise UsageError(f"--capbench-data={self.options.data}: {found}")

@@ -86,9 +86,13 @@ def classifier_knows(judge: Judge) -> None:
         )
 
 
-def base_tells(judge: Judge, *, target: Either = TOLD) -> None:
-    """The control that the base model tells the target in this share of the stories that are asked for with it."""
-    classifier_knows(judge)
+def base_tells(judge: Judge, *, target: Either = TOLD, examined: bool = False) -> None:
+    """The control that the base model tells the target in this share of the stories that are asked for with it.
+
+    examined: `classifier_knows` was asked before.
+    """
+    if not examined:
+        classifier_knows(judge)
     judge.control(
         "share of the base model's stories with the target",
         judge["base.O_PT.greedy"],
@@ -190,11 +194,13 @@ def state_is(judge: Judge, expected: CapabilityState, *, never: float) -> None:
 
     never: the most that the never-taught model may tell of the target.
     """
+    if _own(judge):  # before the models for a lost behaviour are made: without a classifier nothing is known to be lost
+        judge.measure(*_examined(judge))
+        classifier_knows(judge)
     by_branch = ((patching, ["base", "tuned", "never"]), (pruning_search, ["tuned"]))
     judge.measure(
         (telling, ["base", "tuned"]),
         (finetuning_curves, ["tuned"]),
-        *_examined(judge),
         where_lost=(
             (telling, ["never"]),
             _relearning(judge),
@@ -203,7 +209,7 @@ def state_is(judge: Judge, expected: CapabilityState, *, never: float) -> None:
             *(((left_out, ["tuned"]),) if _own(judge) else by_branch),
         ),
     )
-    base_tells(judge)
+    base_tells(judge, examined=_own(judge))
     if judge.lost:
         judge.control("share of the never-taught model's stories with it", judge["never.O_PT.greedy"], high=never)
     judge.decide_state(expected)

@@ -8,6 +8,7 @@ from capbench.session.options.takers import (
     BUILD,
     CALIBRATE,
     CHECK,
+    CHECK_DATA,
     FIDELITY,
     JUDGE,
     LS,
@@ -27,7 +28,7 @@ ROWS = (
     Option(
         name="cache",
         value="DIR",
-        takers=(*MAKERS, TRACE, REKEY, LS, SIZE, PRUNE, WHOLE),
+        takers=(*MAKERS, TRACE, REKEY, LS, SIZE, PRUNE, WHOLE, CHECK_DATA),
         otherwise="CAPBENCH_CACHE or the user's cache directory",
         help="where models and measurements are kept",
     ),

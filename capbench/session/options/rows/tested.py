@@ -7,6 +7,7 @@ from capbench.session.options.row import PYTEST, Option
 from capbench.session.options.takers import (
     BUILD,
     CHECK,
+    CHECK_DATA,
     EXPORT,
     FIDELITY,
     MAKERS,
@@ -138,7 +139,7 @@ ROWS = (
     Option(
         name="scale",
         value="SCALE",
-        takers=MAKERS,
+        takers=(*MAKERS, CHECK_DATA),
         type=values.scale,
         default="small",
         help="size of models, data and trainings: smoke, small or paper",

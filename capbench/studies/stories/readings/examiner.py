@@ -10,6 +10,7 @@ from capbench.studies.lab import Bench, Built
 from capbench.studies.readings import number
 from capbench.studies.seeds import subseed
 from capbench.studies.stories.study import StoriesStudy
+from capbench.studies.stories.thresholds import CLASSIFIED
 from capbench.tasks.stories.corpus.task import CorpusTask
 from capbench.tasks.stories.task import StoryTask
 
@@ -65,6 +66,15 @@ def classifier_skill(bench: Bench[StoriesStudy], classifier: Built) -> Iterator[
             yield number(bench, "classifier.specificity", found.specificity, "share", n - n // 2, "classifier")
         else:
             yield number(bench, f"classifier.{feature}.accuracy", found.accuracy, "accuracy", n, "classifier")
+
+
+def too_weak(bench: Bench[StoriesStudy], beside: Built) -> str:
+    """Why the seed's classifier cannot tell which stories have the target; '' if it can. beside: a model of the same store."""
+    read = bench.read(classifier_skill, {"classifier": _classifier(bench, beside)})
+    (found,) = (m.value for m in read if m.name == "classifier.accuracy")
+    if found is not None and found >= CLASSIFIED:
+        return ""
+    return f"the classifier is too weak: its balanced accuracy is {found or 0:.2f}, {CLASSIFIED} is needed"
 
 
 def left_out(bench: Bench[StoriesStudy], tuned: Built) -> Iterator[Measurement]:

@@ -10,7 +10,7 @@ from capbench.results import Measurement
 from capbench.studies.lab import Bench, Built, made_of
 from capbench.studies.readings import by_model, number
 from capbench.studies.seeds import subseed
-from capbench.studies.stories.readings.examiner import told_by
+from capbench.studies.stories.readings.examiner import told_by, too_weak
 from capbench.studies.stories.study import StoriesStudy
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def likelihood(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement
 def telling(bench: Bench[StoriesStudy], **models: Built) -> Iterator[Measurement]:
     """`greedy` of each model: `<model>.O_PT.greedy` and so on.
 
-    On somebody's own stories also `<model>.O_PT.of_base`: its share as one of the base model's, where that was read, at most 1.
+    On somebody's own stories also `<model>.O_PT.of_base`: its share as one of the base model's, where that was read, at most 1;
+    missing where the classifier cannot tell.
     """
     found = list(by_model(bench, greedy, models))
     yield from found
@@ -99,10 +100,10 @@ def telling(bench: Bench[StoriesStudy], **models: Built) -> Iterator[Measurement
         return
     shares = {m.name.partition(".")[0]: m for m in found if m.name.endswith(".O_PT.greedy")}
     base = shares["base"].value
+    note = too_weak(bench, models["base"]) or ("" if base else "the base model tells no story with the target")
     for name, m in shares.items():
         if name != "base":
-            of_base = min(1.0, m.value / base) if base and m.value is not None else None
-            note = "" if base else "the base model tells no story with the target"
+            of_base = min(1.0, m.value / base) if base and m.value is not None and not note else None
             yield replace(m, name=f"{name}.O_PT.of_base", value=of_base, note=note)
 
 
