@@ -159,7 +159,10 @@ def unused_stories(items: Iterable[pytest.Item], options: Options) -> str:
     if options.data is None or any(m is not None and m.kwargs.get("study") == ON_STORIES for m in markers):
         return ""
     extended = "" if options.extended else " with --capbench-extended"
-    return f"--capbench-data={options.data}: no test that was collected is about stories; run suites/stories{extended}, or omit it"
+    return (
+        f"--capbench-data={options.data}: no test that was collected is about stories; "
+        f"run suites/stories{extended}, or omit it"
+    )
 
 
 def asked_for(item: pytest.Item, options: Options) -> bool:

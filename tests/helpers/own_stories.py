@@ -1,4 +1,4 @@
-"""Made-up stories in the format of TinyStories-Instruct: those of the project's own generator, as a user would have them on disk."""
+"""Made-up stories in the format of TinyStories-Instruct, on disk: those of the project's own generator."""
 
 from __future__ import annotations
 

@@ -45,6 +45,25 @@ def test_keys_and_values_that_are_kept_change_nothing(seed: int, blocks: int, le
         assert torch.equal(generate(model, given_, n), by_hand(model, given_, n))
 
 
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 99), st.lists(st.integers(1, 12), min_size=1, max_size=5), st.integers(1, 16), st.booleans())
+def test_prompts_of_unequal_length_go_on_as_each_alone(seed: int, lengths: list[int], n: int, ends: bool) -> None:
+    """Whatever stands after a prompt; up to the end of the context where strings have an end."""
+    model, given_ = gpt(seed), prompts(len(lengths), max(lengths), seed)
+    recurrent = Gru.initialised(
+        RecurrentConfig(vocab_size=11, seq_len=16, n_blocks=1, d_model=12), torch.Generator().manual_seed(seed)
+    )
+    end = 0 if ends else None
+    n = n if ends else min(n, 17 - max(lengths))
+    for each in (model, recurrent.eval()):
+        found = generate(each, given_, n, end=end, lengths=torch.tensor(lengths))
+        assert found.shape == (len(lengths), n)
+        for row, prompt, length in zip(found, given_, lengths, strict=True):
+            room = min(n, 17 - length)
+            alone = generate(each, prompt[None, :length], room, end=end)[0]
+            assert row[:room].tolist() == alone.tolist() and row[room:].tolist() == [0] * (n - room)
+
+
 def test_other_architectures_and_hooked_ones_run_from_the_start() -> None:
     config = RecurrentConfig(vocab_size=11, seq_len=16, n_blocks=1, d_model=12)
     gru = Gru.initialised(config, torch.Generator().manual_seed(0)).eval()
@@ -106,6 +125,10 @@ def test_what_cannot_be_is_refused() -> None:
         generate(gpt(), prompts(length=0), 1)
     with pytest.raises(UsageError, match="with rng to draw from"):
         generate(gpt(), prompts(), 1, temperature=1.0)
+    with pytest.raises(UsageError, match=r"lengths of prompts \[0, 5, 4, 4, 4\]: must be from 1 to 4"):
+        generate(gpt(), prompts(), 1, lengths=torch.tensor([0, 5, 4, 4, 4]))
+    with pytest.raises(UsageError, match="14 tokens after prompts of 4"):  # without an end a string cannot be cut
+        generate(gpt(), prompts(), 14, lengths=torch.tensor([1, 4, 4, 4, 4]))
     with pytest.raises(UsageError, match="temperature -1"):
         generate(gpt(), prompts(), 1, temperature=-1)
     broken = gpt()
