@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,9 +97,7 @@ def gpt(stories: CorpusTask) -> Gpt:
 
 
 def test_answers_do_not_depend_on_what_is_asked_beside(stories: CorpusTask) -> None:
-    texts, _ = QuestionTask(stories=stories, seq_len=320).labelled(
-        "Twist", 8, np.random.default_rng(0)
-    )
+    texts, _ = QuestionTask(stories=stories, seq_len=320).labelled("Twist", 8, np.random.default_rng(0))
     judge = Classifier(gpt(stories))
     assert judge.says(texts, "Twist") == [judge.says([text], "Twist")[0] for text in texts]
     assert judge.says([[]], "Twist") in ([True], [False])  # an empty story is one, too

@@ -40,6 +40,7 @@ def studies(
         precision="float32",
         attacks=attacks,
         model=model,
+        data=None,
         capabilities=capabilities,
     )
     return Studies(options)

@@ -178,7 +178,7 @@ def test_the_classifier_is_a_control_of_every_claim(study: StoriesStudy) -> None
     base = lambda judge: claims.knows_all(judge, target=TOLD, followed=FOLLOWED, more=MORE, never=0.15)  # noqa: E731
     right = judged(study, base, **GOOD, never__O_PT__greedy=0.12)
     assert right.verdict.status is not Status.INVALID
-    assert [c.name for c in right.controls][0] == "balanced accuracy of the classifier on held-out stories"
+    assert right.controls[0].name == "balanced accuracy of the classifier on held-out stories"
     for claim, more in (
         (base, {"never__O_PT__greedy": 0.12}),
         (lambda judge: claims.keeps(judge, share=0.4), {"tuned__O_PT__greedy": 0.6}),
