@@ -91,6 +91,15 @@ def test_what_is_no_record_says_why(text: str, why: str) -> None:
     assert not right.wrong and wrong.wrong.startswith(why) and wrong.line == 2
 
 
+def test_a_text_without_ends_is_one_record_that_is_none() -> None:
+    endless, fine = read("Story: x\n" + "on and on\n" * 20_000 + f"{END}\nStory: y{END}")
+    assert (
+        endless.wrong == "it is longer than 100,000 characters; is there no <|endoftext|> at its end?"
+        and endless.line == 1
+    )
+    assert (fine.story, fine.wrong, fine.line) == ("y", "", 20_003)
+
+
 words = st.text(st.sampled_from("aZ.,:;|<>\"'é日😀0"), min_size=1, max_size=8) | st.sampled_from(
     ["Story:", "Features:", "<end>"]
 )

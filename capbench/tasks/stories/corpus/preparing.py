@@ -174,7 +174,7 @@ def _check(file: Path, counts: Counts, seq_len: int, vocab_size: int) -> None:
     if counts.long > counts.records:
         raise UsageError(
             f"{file}: {counts.long} of {counts.long + counts.records} records are longer than the {seq_len} tokens of a model "
-            f"at this scale, of a vocabulary of {vocab_size}; take a larger scale"
+            f"at this scale, of a vocabulary of {vocab_size}; take a larger scale, or shorter stories"
         )
     if not counts.records:
         raise UsageError(

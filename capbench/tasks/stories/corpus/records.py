@@ -15,6 +15,8 @@ from capbench.tasks.stories.features import FEATURES
 END = "<|endoftext|>"
 FIELDS = ("Words", "Summary", "Random sentence")  # of the block, besides the features
 _START = re.compile(rf"\s*({'|'.join(map(re.escape, ('Features', *FIELDS, 'Story')))}):(.*)", re.DOTALL)
+_MOST = 100_000  # characters of a record; a story of the corpus has about a thousand
+_ENDLESS = "\n"  # stands in for the lines of one that has more; no line is this
 _KNOWN = {feature.lower(): feature for feature in FEATURES}
 
 
@@ -48,22 +50,28 @@ class Record:
 def records(lines: Iterable[tuple[int, str]]) -> Iterator[Record]:
     """All records of a text, given as numbered lines; those that are wrong, too. Blank ones are none."""
     held: list[str] = []
-    began = 0
+    began = size = 0
     for number, line in lines:
         *ended, rest = line.split(END)
         for piece in ended:
             held.append(piece)
             if (found := _record(held, began or number)) is not None:
                 yield found
-            held, began = [], 0
+            held, began, size = [], 0, 0
         if rest.strip() or held:  # blank lines before a record are no part of it
             began = began or number
-            held.append(rest)
+            size += len(rest)
+            if size <= _MOST:
+                held.append(rest)
+            else:  # a text without ends is not held in memory
+                held = [_ENDLESS]
     if (found := _record(held, began)) is not None:
         yield found
 
 
 def _record(lines: list[str], line: int) -> Record | None:
+    if lines[:1] == [_ENDLESS]:
+        return Record(line=line, wrong=f"it is longer than {_MOST:,} characters; is there no {END} at its end?")
     if not any(each.strip() for each in lines):
         return None
     parts: list[tuple[str, list[str]]] = []
