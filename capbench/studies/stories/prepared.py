@@ -15,8 +15,9 @@ from capbench.store.code import name_digest
 from capbench.store.files import sync
 from capbench.store.keys import key_of, sha256
 from capbench.store.locks import lock_type
+from capbench.tasks.splits import Split
 from capbench.tasks.stories.corpus.files import Files, find
-from capbench.tasks.stories.corpus.opened import opened
+from capbench.tasks.stories.corpus.opened import how_many, opened
 from capbench.tasks.stories.corpus.preparing import COUNTS, TOKENIZER, Counts, prepare
 from capbench.tasks.stories.corpus.task import CorpusTask
 from capbench.tasks.stories.features import FEATURES
@@ -24,7 +25,11 @@ from capbench.tasks.stories.features import FEATURES
 # What decides which tokens come of a file.
 _CODE = tuple(f"capbench.tasks.stories.corpus.{name}:" for name in ("files", "records", "tokenising", "preparing"))
 _DRAFT = ".draft-"
-LEAST = {"train": 64, "select": 16, "evaluate": 16}  # stories with the target, and without, by split
+LEAST: Mapping[Split, int] = {
+    "train": 64,
+    "select": 16,
+    "evaluate": 16,
+}  # stories with the target, and without, by split
 
 
 @lru_cache(maxsize=4)
@@ -56,7 +61,7 @@ def check_feature_of(stories: CorpusTask, feature: str, folder: str) -> None:
     """Raises UsageError, one line, unless each split has enough stories with a feature, and enough without."""
     for split, least in LEAST.items():
         for share, word in ((1.0, "with"), (0.0, "without")):
-            found = len(opened(stories.path).records(split, ((feature, share),), said=True))  # type: ignore[arg-type]
+            found = how_many(stories.path, split, feature, share)
             if found < least:
                 of = _part_of(split)
                 raise UsageError(

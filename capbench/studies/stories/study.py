@@ -15,6 +15,7 @@ from capbench.studies.stories.prepared import check_feature_of, counts_of, stori
 from capbench.studies.stories.preset import StoriesPreset
 from capbench.tasks.base import Task
 from capbench.tasks.splits import Split
+from capbench.tasks.stories.corpus.opened import how_many
 from capbench.tasks.stories.corpus.questions import QuestionTask
 from capbench.tasks.stories.corpus.task import CorpusTask
 from capbench.tasks.stories.features import FEATURES
@@ -188,13 +189,11 @@ class StoriesStudy:
         """The features that some stories of each of these splits have and some lack: of stories made here all."""
         if self.own is None:
             return FEATURES
-        found = self.own.opened
+        path = self.own.path
         return tuple(
             feature
             for feature in FEATURES
-            if all(
-                len(found.records(split, ((feature, share),), said=True)) for split in splits for share in (0.0, 1.0)
-            )
+            if all(how_many(path, split, feature, share) for split in splits for share in (0.0, 1.0))
         )
 
     def _watches(self, seed: int) -> tuple[Watch, ...]:

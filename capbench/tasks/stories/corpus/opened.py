@@ -107,3 +107,9 @@ def drawn_from(path: str, split: Split, shares: tuple[tuple[str, float], ...], s
         raise UsageError(f"no story {wanted or 'whose features are known'} is there to {split}")
     found.setflags(write=False)
     return found
+
+
+@lru_cache(maxsize=256)
+def how_many(path: str, split: Split, feature: str, share: float) -> int:
+    """The number of records of a split that say that they have a feature (share 1) or that they lack it (0), counted once."""
+    return len(opened(path).records(split, ((feature, share),), said=True))
