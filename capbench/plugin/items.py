@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from capbench.session.options.checked import Options
     from capbench.studies.judge import Claim, Judge
     from capbench.studies.pcfg.variant import Variant
+
 _OF_BRANCH_TOKENS = "stories.calibration"
 
 
