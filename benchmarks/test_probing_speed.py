@@ -1,4 +1,7 @@
-"""Probing: activations, and the description length of the answers after every block, all blocks solved together."""
+"""Probing: activations, and the description length of the answers after every block, all blocks solved together.
+
+Against scikit-learn, where that is installed (`pip install scikit-learn`).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import torch
 from speed.rounds import OWN, compared, ratios, scaled
 from speed.rows import keep, row
 
-from capbench.measure.probe import code_length, features
+from capbench.measure.probe import Probe, Whitening, code_length, features
 from capbench.models.gpt import Gpt
 from capbench.studies.pcfg.preset import small
 from capbench.tasks.pcfg.task import PcfgTask
@@ -58,5 +61,42 @@ def test_description_length(benchmark, model, task, batch):
             f"{what}: speed against one layer after another",
             ratios(found["one by one"], found[OWN]),
             "times",
+        ),
+    )
+
+
+def test_logistic_regression(benchmark, model, task, batch):
+    """A probe of every layer: scikit-learn's logistic regression with the same prior, on the same whitened features."""
+    linear_model = pytest.importorskip(
+        "sklearn.linear_model", reason="scikit-learn is not installed: pip install scikit-learn"
+    )
+    x = features(model, batch, task.answer_pos)
+    labels = batch.targets[:, task.answer_pos] - task.first_answer
+    whitening = Whitening.fitted(x)
+
+    def together():
+        return Probe.fitted(x, labels, task.n_answers, whitening=whitening)
+
+    def by_scikit_learn():
+        inputs = whitening(x).numpy()
+        return [
+            linear_model.LogisticRegression(C=1.0, max_iter=60).fit(layer, labels.numpy()) for layer in inputs
+        ]  # C = 1 / prior precision
+
+    ours = together().accuracy(x, labels)
+    inputs = whitening(x).numpy()
+    theirs = [fit.score(layer, labels.numpy()) for fit, layer in zip(by_scikit_learn(), inputs, strict=True)]
+    assert ours.tolist() == pytest.approx(theirs, abs=0.02)
+    found = compared(benchmark, together, {"scikit-learn": by_scikit_learn}, rounds=5)
+    what = f"small, probes of {len(x)} layers, {len(labels)} strings"
+    keep(
+        benchmark,
+        row("probing", what, scaled(found[OWN], 1000), "ms"),
+        row(
+            "probing",
+            f"{what}: speed against scikit-learn's logistic regression",
+            ratios(found["scikit-learn"], found[OWN]),
+            "times",
+            aim=">= 1",
         ),
     )

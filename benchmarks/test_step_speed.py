@@ -1,4 +1,4 @@
-"""A training step: against Hugging Face's GPT-2 of the same size, and against the machine's matrix-product rate.
+"""A training step: against Hugging Face's GPT-2 and a plain GPT of the same size, and the machine's matrix-product rate.
 
 Both sides take the same strings, drawn before, on the same number of threads, round by round. The machine's rate is that of
 float32 products of 1024 x 1024. The products with a block's weights alone show what such a step could reach at best.
@@ -10,6 +10,7 @@ import pytest
 import torch
 from speed import flops
 from speed.machine import cores, has_bfloat16
+from speed.peers import plain_training
 from speed.rounds import OWN, compared, ratios, scaled
 from speed.rows import keep, row
 from speed.steps import Setup, paper_282, products
@@ -18,6 +19,7 @@ from capbench.studies.pcfg.preset import small
 
 SQUARE = (1024, 1024, 1024)
 HF, PLAIN, RATE, SHAPES = "Hugging Face", "Hugging Face without dropout", "1024 products", "a block's products"
+BARE = "a plain GPT"
 PART = "training step"
 THREADS = pytest.mark.parametrize("threads", sorted({1, cores()}), indirect=True)
 # name, preset, steps a round, products a round, aims: against Hugging Face, share of the machine's rate
@@ -30,13 +32,14 @@ SIZES = [
 @THREADS
 @pytest.mark.parametrize(("size", "preset", "steps", "calls", "against", "share"), SIZES)
 def test_step(benchmark, size, preset, steps, calls, against, share, threads):
-    """Our step, Hugging Face's with and without dropout, and matrix products, in each of seven rounds."""
+    """Our step, Hugging Face's with and without dropout, a plain GPT's, and matrix products, in each of seven rounds."""
     setup = Setup.of(preset, steps=steps)
     batch, positions = preset.batch_size, preset.setting.seq_len
     shapes = flops.shapes(setup.model, batch, positions)
     rivals = {
         HF: setup.huggingface(),
         PLAIN: setup.huggingface(dropout=False),
+        BARE: plain_training(setup),
         RATE: products([SQUARE], calls=calls),
         SHAPES: products(shapes),
     }
@@ -54,6 +57,7 @@ def test_step(benchmark, size, preset, steps, calls, against, share, threads):
             aim=against,
         ),
         row(PART, f"{what}: against the same without dropout", ratios(found[PLAIN], found[OWN]), "times"),
+        row(PART, f"{what}: against a plain GPT on fused attention", ratios(found[BARE], found[OWN]), "times"),
         row(PART, f"{what}: the machine's float32 rate", [product / s / 1e9 for s in found[RATE]], "GFLOP/s"),
     )
     for causal, counted, aim in ((True, "", share), (False, ", all pairs of positions counted", "")):

@@ -1,9 +1,13 @@
-"""The compiled models: training steps, the same through the plain pass of all positions, and their strings. One thread."""
+"""The compiled models: training steps, the same through the plain pass of all positions, and their strings. One thread.
+
+Their forward pass, against Tracr's own in Haiku, jitted.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from speed.rounds import OWN, compared, ratios, scaled
@@ -11,6 +15,7 @@ from speed.rows import keep, row
 from torch.nn import functional as F
 
 from capbench.models.tracr import compile_rasp
+from capbench.models.tracr.compiling import from_tracr
 from capbench.studies.tracr.preset import paper, small
 from capbench.studies.tracr.study import TracrCounter, TracrMax
 from capbench.training.loop import fit
@@ -69,3 +74,39 @@ def test_sampling(benchmark, study, name):
     rng = torch.Generator().manual_seed(0)
     found = compared(benchmark, lambda: task.sample(STEPS * study.preset.batch_size, rng), {}, rounds=9)
     keep(benchmark, row("compiled models", f"{name}: a batch of strings", scaled(found[OWN], 1000 / STEPS), "ms"))
+
+
+@STUDIES
+def test_forward(benchmark, study, name):
+    """A pass over a batch, all positions: ours, and Tracr's own, compiled by jax beforehand, on as many threads as jax takes."""
+    import jax
+    from tracr.compiler.compiling import compile_rasp_to_model
+
+    task = study.evaluation(study.o_pt, c_te=None)
+    theirs = compile_rasp_to_model(
+        task.program(), set(task.alphabet), task.max_content, compiler_bos=task.bos, compiler_pad=task.pad
+    )
+    model = from_tracr(theirs, name).eval()
+    tokens = task.sample(study.preset.batch_size, torch.Generator().manual_seed(0)).tokens
+    forward, given = jax.jit(theirs.forward), np.asarray(tokens)
+
+    @torch.no_grad()
+    def ours():
+        return model.run_with_cache(tokens)[1].resid[-1]
+
+    def haiku():
+        return forward(theirs.params, given).transformer_output.output.block_until_ready()
+
+    assert np.allclose(ours(), haiku(), atol=1e-3)
+    found = compared(benchmark, ours, {"haiku": haiku}, rounds=15)
+    keep(
+        benchmark,
+        row("compiled models", f"{name}: a forward pass", scaled(found[OWN], 1000), "ms"),
+        row(
+            "compiled models",
+            f"{name}: speed against Tracr's own, jitted",
+            ratios(found["haiku"], found[OWN]),
+            "times",
+            aim=">= 1",
+        ),
+    )
