@@ -33,7 +33,7 @@ def _export(namespace: argparse.Namespace) -> int:
 
     given, folder = Given.read("export", namespace), Path(namespace.directory)
     check_folder(folder)
-    data = given.checked()["data"]
+    data = given.checked()["streams"]
     run, tests = suites.collected(namespace, given)
     from capbench.session.export import export_for
 

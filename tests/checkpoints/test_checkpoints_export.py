@@ -295,7 +295,7 @@ def test_it_writes_what_the_collected_tests_need_and_runs_none(suite: pytest.Pyt
 
 
 def test_what_is_exported_follows_the_selection(suite: pytest.Pytester) -> None:
-    assert exports(suite, "--seeds=1", "--data=none", "-k", "of.tuned").ret == 0
+    assert exports(suite, "--seeds=1", "--streams=none", "-k", "of.tuned").ret == 0
     found = read(suite.path / "mine")
     assert [entry.serves for entry in found.entries] == [("of.tuned, seed 0",)]
     assert not (suite.path / "mine" / "data").exists()
@@ -307,7 +307,7 @@ def test_scale_and_extended_claims_are_those_asked_for(suite: pytest.Pytester) -
         file.read_text().replace('@about_method("of.tuned")', '@pytest.mark.extended\n@about_method("of.tuned")')
     )
     suite.mkdir("suites").joinpath("test_all.py").write_text(file.read_text())
-    options = ("--cache=cache", "--jobs=1", "--seeds=1", "--scale=smoke", "--data=none", "--device=cpu")
+    options = ("--cache=cache", "--jobs=1", "--seeds=1", "--scale=smoke", "--streams=none", "--device=cpu")
     assert capbench(suite, "export", "core", *options).ret == 0  # of the suites in this folder
     assert capbench(suite, "export", "all", *options, "--extended").ret == 0
     assert [len(read(suite.path / name).entries) for name in ("core", "all")] == [1, 2]
@@ -323,7 +323,7 @@ def test_scale_and_extended_claims_are_those_asked_for(suite: pytest.Pytester) -
         ("mine --report=reports", ["--report=reports", "not of `capbench export`", "omit it"]),
         ("mine --expect=preserve", ["--expect=preserve", "not of `capbench export`", "omit it"]),
         ("mine --capbench-checkpoints=x", ["--capbench-checkpoints=x", "not of `capbench export`", "omit it"]),
-        ("mine --data=some", ["--data=some", "none, target, full"]),
+        ("mine --streams=some", ["--streams=some", "none, target, full"]),
         ("mine -n 2", ["-n 2", "export --help"]),
         ("mine --scale=huge", ["--scale=huge: unknown scale", "smoke, small, paper"]),
         ("test_tiny.py", ["'test_tiny.py'", "is a file"]),

@@ -363,7 +363,7 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     """A suite whose folder `mine` was exported for two seeds and filled by full fine-tuning."""
     write_suite(pytester, TESTS)
     pytester.path.joinpath("saves.py").write_text(SAVES)
-    assert capbench(pytester, "export", "mine", "test_tiny.py", *MAKING, "--data=none").ret == 0
+    assert capbench(pytester, "export", "mine", "test_tiny.py", *MAKING, "--streams=none").ret == 0
     run(pytester, "--capbench-method=saves.py:full", "--capbench-report=by-method").assert_outcomes(passed=3)
     return pytester
 

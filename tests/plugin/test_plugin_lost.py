@@ -262,7 +262,7 @@ def test_what_only_a_lost_behaviour_needs_is_exported_and_bundled(
     suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An export comes before the training that it is for; a bundle is for all methods."""
-    exported = capbench(suite, "export", "mine", "test_tiny.py", *MAKING, "--data=none")
+    exported = capbench(suite, "export", "mine", "test_tiny.py", *MAKING, "--streams=none")
     assert exported.ret == 0 and lines_with(exported, "wrote mine: 4 fine-tunings, 4 base models"), exported.err
     monkeypatch.setattr(bundle, "FOLDER", suite.path / "zoo")
     built = capbench(suite, "zoo", "build", "test_tiny.py", "--to=zoo", *MAKING)

@@ -28,12 +28,12 @@ ROWS = (
         help="a folder with config.json, safetensors and a tokenizer, or a .gguf file",
     ),
     Option(
-        name="data",
+        name="streams",
         value="WHAT",
         takers=(EXPORT,),
         type=values.streams,
         default="full",
-        help="data to write: full (all streams), target or none",
+        help="data to write: full (all streams of the task), target or none",
     ),
     Option(name="to", value="DIR", takers=(BUILD,), otherwise="the package", help="where to write the models"),
     Option(
