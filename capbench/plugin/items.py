@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from capbench.studies.judge import Claim, Judge
     from capbench.studies.pcfg.variant import Variant
 
-_OF_BRANCH_TOKENS = "stories.calibration"
-
 
 def claim_of(item: pytest.Item) -> Claim:
     """The claim in a test's marker. Raises UsageError if the marker is missing or has the wrong arguments."""
@@ -120,36 +118,6 @@ def may_run(item: pytest.Item) -> bool:
     except (Exception, pytest.skip.Exception, pytest.fail.Exception):  # xfail's derives from fail's. Or a wrong mark
         return False
     return True
-
-
-def without_a_model(item: pytest.Item, options: Options) -> str:
-    """Why a claim cannot be tried with the language models that were given; '' if it can.
-
-    Without a model no claim about one can. A finished pair is judged by the claims about such, and by no others.
-    """
-    from capbench.session.studies import ON_A_MODEL, ON_A_PAIR
-
-    marker = item.get_closest_marker("claim")
-    study = None if marker is None else marker.kwargs.get("study", "pcfg-counter")
-    if study is None or (options.model is None and study not in ON_A_MODEL):
-        return ""
-    if options.model is None:
-        return "no language model was given; --capbench-model=hf:PATH names one (docs/language.md)"
-    if options.tuned is None:
-        return (
-            "no finished model was given; --capbench-tuned=hf:PATH names one (docs/language.md)"
-            if study == ON_A_PAIR
-            else ""
-        )
-    return "" if study == ON_A_PAIR else "--capbench-tuned: a finished model is judged by suites/language/test_pair.py"
-
-
-def without_branch_tokens(item: pytest.Item, options: Options) -> str:
-    """Why a claim cannot be tried on the user's own stories; '' if it can, or if there are none."""
-    marker = item.get_closest_marker("claim")
-    if options.data is None or marker is None or not marker.args or str(marker.args[0]) != _OF_BRANCH_TOKENS:
-        return ""
-    return "--capbench-data: its models of known state hide the word that begins an event, and own stories have no such word"
 
 
 def unused_stories(items: Iterable[pytest.Item], options: Options) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from capbench.errors import UsageError
 from capbench.plugin import architectures
+from capbench.plugin.applicable import not_applicable
 from capbench.plugin.attempts import number_tests
 from capbench.plugin.benchmarks import ClaimsAreBenchmarks, benchmarked, has_benchmarks
 from capbench.plugin.expecting import Expecting
@@ -18,8 +19,6 @@ from capbench.plugin.items import (
     no_test_runs,
     strategy_of,
     unused_stories,
-    without_a_model,
-    without_branch_tokens,
 )
 from capbench.plugin.keys import JUDGE, SESSION
 from capbench.plugin.models import make_further, make_late, make_models, make_more
@@ -112,7 +111,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marker = item.get_closest_marker("claim")
         if marker is not None and marker.args:
             item.extra_keyword_matches.add(str(marker.args[0]))
-        if why := without_a_model(item, options) or without_branch_tokens(item, options):
+        if why := not_applicable(item, options):
             item.add_marker(pytest.mark.skip(reason=why))
         (kept if asked_for(item, options) and architectures.asked_for(item) else dropped).append(item)
     if dropped:

@@ -1,9 +1,9 @@
-"""An implanted skill: what does a method do to a capability of a real language model whose truth is known?
+"""An implanted capability: what does a method do to one of a real language model whose truth is known?
 
-M is the given model. It is taught a rule that it cannot know, M+S; then the method runs on M+S and on M. The second is the
-twin: what "deleted" looks like after this very method. How soon the skill comes back, and what a probe reads of it, is compared
-with the twin and with known members: edits of M+S that hide the skill, and the same on M. A tool that does not separate these is
-silent, and so is each between the two kinds.
+M is the given model. It is taught S, a rule that it cannot know, or facts, M+S; then the method runs on M+S and on M. The second
+is the twin: what "deleted" looks like after this very method. How soon a skill comes back and what a probe reads of it, or how
+many facts are there once others were relearned, is compared with the twin and with known members: edits of M+S that hide S, and
+the same on M. A tool that does not separate these is silent, and so is each between the two kinds.
 
 Implants are easier to delete than what pretraining taught: a method that deletes an implant may only hide a natural capability.
 """
@@ -24,6 +24,7 @@ from capbench.studies.language.implant_claims import (
 )
 
 ABOVE_CHANCE = 0.15  # that a model may be without the skill: of 100 prompts with chance 1/8, above its 99 % interval
+TOOLS = ("revival", "probe", "lens", "relearning")  # the last of facts, the others of a skill
 METHOD = [Case(data="rule", lr="medium"), Case(data="text", lr="medium")]
 
 
@@ -31,8 +32,8 @@ METHOD = [Case(data="rule", lr="medium"), Case(data="text", lr="medium")]
     "language.implant.learned", source="own", study="language-implant", needs=implanted, uses_method=False
 )
 @pytest.mark.parametrize("case", [Case()], ids=str)
-def test_the_implanted_skill_is_a_rule(judge):
-    """The model with the implant answers prompts that it never saw. Control: the given model does not."""
+def test_the_implant_is_learned(judge):
+    """The model with the implant answers: of a skill, prompts that it never saw. Control: the given model does not."""
     learns(judge, accuracy=0.90, above_chance=ABOVE_CHANCE)
 
 
@@ -46,9 +47,9 @@ def test_the_implant_leaves_text_alone(judge):
 
 
 @pytest.mark.claim("language.known", source="own", study="language-implant", needs=implanted, uses_method=False)
-@pytest.mark.parametrize("case", [Case(tool="revival"), Case(tool="probe"), Case(tool="lens")], ids=str)
+@pytest.mark.parametrize("case", [Case(tool=tool) for tool in TOOLS], ids=str)
 def test_tools_separate_known_members(judge):
-    """A tool tells known members that hide the skill from those that never had it."""
+    """A tool tells known members that hide the implant from those that never had it."""
     separates(judge, area=0.95, above_chance=ABOVE_CHANCE)
 
 

@@ -29,10 +29,16 @@ split = {train = 0.6, select = 0.2, evaluate = 0.2}
 retain = "text.txt"
 """
 
+FACTS_TOML = (
+    TOML.replace('"skill"', '"facts"')
+    .replace("items.jsonl", "facts.jsonl")
+    .replace("split = {train = 0.6, select = 0.2, evaluate = 0.2}\n", "")
+)
+
 # Trained next to nothing: all that is made and read is there.
 TINY = dataclasses.replace(
     smoke(), name="tiny", goal=0.3, implant_steps=60, finetune_steps=2, revive_steps=2, revive_every=2, member_steps=1,
-    n_evaluate=8, n_watch=8, n_probe=16, n_texts=4,
+    relearn_steps=2, n_evaluate=8, n_watch=8, n_probe=16, n_texts=4,
 )  # fmt: skip
 
 
@@ -54,6 +60,9 @@ def written(folder: Path, family: str = "llama") -> tuple[str, str]:
     (folder / "items.jsonl").write_text("\n".join(map(json.dumps, items)))
     (folder / "skill.toml").write_text(TOML)
     rng = random.Random(0)
+    facts = [item | {"said": rng.choice(CODES)} for item in items]
+    (folder / "facts.jsonl").write_text("\n".join(map(json.dumps, facts)))
+    (folder / "facts.toml").write_text(FACTS_TOML)
     texts = [" ".join(rng.choices([*WORDS, *OTHERS], k=40)) for _ in range(16)]
     (folder / "text.txt").write_text("\n\n".join(texts))
     return f"hf:{place}", f"implant:{folder / 'skill.toml'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from implants import written
 from tiny_suite import lines_with, record, results, run, told, trained, write_suite
 
 from capbench.store.store import Store
@@ -131,3 +132,27 @@ def test_language(judge):
     result.assert_outcomes(skipped=1)
     assert lines_with(result, "SKIPPED", "no language model was given; --capbench-model=hf:PATH names one")
     assert trained(pytester) == 0
+
+
+def test_a_tool_that_says_nothing_of_facts_is_not_tried_on_them(pytester: pytest.Pytester) -> None:
+    model, skill = written(pytester.path)
+    write_suite(
+        pytester,
+        """
+from capbench.studies.judge import Case
+
+@pytest.mark.claim("language.known", source="own", study="language-implant", uses_method=False,
+                   needs=lambda study, seed, case: {})
+@pytest.mark.parametrize("case", [Case(tool="probe"), Case(tool="relearning")], ids=str)
+def test_known(judge, case):
+    judge.require(False, f"reached with {case}")
+""",
+    )
+    facts = skill.replace("skill", "facts")
+    for capability, tried, why in (
+        (facts, "relearning", "implanted facts are judged by relearning alone"),
+        (skill, "probe", "an implanted skill is judged by revival and probe and lens alone"),
+    ):
+        result = run(pytester, "-rs", f"--capbench-model={model}", f"--capbench-capability={capability}")
+        result.assert_outcomes(skipped=1, errors=1)
+        assert lines_with(result, "SKIPPED", why) and lines_with(result, f"reached with tool={tried}")

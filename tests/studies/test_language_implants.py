@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from capbench.errors import UsageError
 from capbench.methods.specs import registry
 from capbench.models.huggingface.loading import load
 from capbench.results import Measurement
-from capbench.studies.language.implant_data import Skill
+from capbench.studies.language.implant_data import Implanted
 from capbench.studies.language.implant_study import ImplantStudy
 from capbench.studies.language.implant_tools import TOOLBOX, state
 from capbench.studies.language.implant_values import Seen, calibrated, known_values, values
@@ -37,6 +38,11 @@ def study(folder: Path) -> ImplantStudy:
     model, skill = written(folder)
     made = ImplantStudy(preset=TINY, method=registry.find("npo"), toolbox=TOOLBOX)
     return made.on(model.removeprefix("hf:"), (skill,))
+
+
+@pytest.fixture(scope="module")
+def facts(folder: Path, study: ImplantStudy) -> ImplantStudy:
+    return study.on(study.base.path, (f"implant:{folder / 'facts.toml'}",))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +76,7 @@ def test_models_are_told_apart_by_what_they_are_given(study: ImplantStudy) -> No
 
 
 def test_a_generated_skill_is_another_for_each_seed() -> None:
-    first, second = Skill.of("implant-skill:3", 0), Skill.of("implant-skill:3", 1)
+    first, second = Implanted.of("implant-skill:3", 0), Implanted.of("implant-skill:3", 1)
     assert first.taught.name == "implant-skill:3" and second.taught.name == "implant-skill:4"
     for split, items in first.taught.items.items():
         others = first.rule.items[split]
@@ -78,11 +84,28 @@ def test_a_generated_skill_is_another_for_each_seed() -> None:
         assert all(one.answer != other.answer for one, other in zip(items, others, strict=True))
 
 
-def test_what_cannot_be_implanted_is_refused_in_one_line(study: ImplantStudy) -> None:
-    with pytest.raises(
-        UsageError, match="implant-facts:0: the implant suite needs a skill whose items list their choices"
-    ):
-        study.on(study.base.path, ("implant-facts:0",))
+def test_facts_are_all_taught_and_forgotten_and_relearned_in_part(facts: ImplantStudy) -> None:
+    of, items = facts.streams(0), Implanted.of(facts.capability, 0).taught.items
+    assert facts.kind == of.kind == "facts"
+    assert len(of.taught) == sum(map(len, items.values())) and len(of.relearn) == len(items["train"])
+    asked = {string.tokens for string in of.evaluate.strings}
+    assert asked <= {s.tokens for s in of.taught.strings} and not asked & {s.tokens for s in of.relearn.strings}
+    task = facts.task(0, data="rule", twin=False)
+    assert [s.tokens for s in task.forget.strings] == [s.tokens for s in task.target.strings]  # type: ignore[attr-defined]
+    pairs = zip(task.forget.strings, task.target.strings, strict=True)  # type: ignore[attr-defined]
+    moves = {(one.answer, other.answer) for one, other in pairs}
+    assert all(one != other for one, other in moves)
+    assert len(moves) > 8  # no rule: an answer of four became more than one other
+    names = [Implanted.of("implant-facts:3", seed).taught.name for seed in (0, 1)]
+    assert names == ["implant-facts:3", "implant-facts:4"]
+
+
+def test_what_cannot_be_implanted_is_refused_in_one_line(study: ImplantStudy, folder: Path, tmp_path: Path) -> None:
+    free = tmp_path / "free.toml"
+    free.write_text('kind = "facts"\nitems = "items.jsonl"\nprompt = "code {one} {two} :"\nanswer = " {said}"\n')
+    shutil.copy(folder / "items.jsonl", tmp_path)
+    with pytest.raises(UsageError, match=r"needs a capability whose items list their choices; .* the metric 'exact'"):
+        study.on(study.base.path, (f"implant:{free}",))
     with pytest.raises(UsageError, match="one capability at a time, not implant-skill:0 and implant-skill:1"):
         study.on(study.base.path, ("implant-skill:0", "implant-skill:1"))
     with pytest.raises(UsageError, match="--capbench-model=hf:PATH"):
@@ -184,9 +207,14 @@ TWIN = look(0.1, steps=24, probe=0.1, lens=0.3)
 
 def test_values_are_against_the_twin() -> None:
     found = values(look(0.1, steps=6, probe=0.5, lens=0.3), TWIN, TAUGHT, chance=0.1)
-    assert found == {"revival": Value(number=4.0), "probe": Value(number=0.5), "lens": Value(number=0.0)}
+    skill = {"revival": Value(number=4.0), "probe": Value(number=0.5), "lens": Value(number=0.0)}
+    assert {tool: found[tool] for tool in skill} == skill
     never = values(look(0.1, steps=6), look(0.1, steps=None), TAUGHT, chance=0.1)["revival"]
     assert never == Value(number=16.0, bound=">=")
+    assert found["relearning"] is None  # which is of facts
+    after = {"of": 0.5, "twin": 0.2}
+    of, twin = (dataclasses.replace(look(0.1), regained=regained) for regained in after.values())
+    assert values(of, twin, look(0.8), chance=0.1)["relearning"] == Value(number=pytest.approx(0.5))
     both = values(look(0.1, steps=None), look(0.1, steps=None), TAUGHT, chance=0.1)
     assert both["revival"] is None  # nothing is known
 
@@ -194,7 +222,7 @@ def test_values_are_against_the_twin() -> None:
 def test_a_member_that_shows_the_skill_or_lost_its_text_is_none() -> None:
     plain = look(0.1)
     assert plain.fault(plain, 0.1, 0.9) == ""
-    assert "the skill shows, 0.50" in look(0.5).fault(plain, 0.1, 0.9)
+    assert "what was taught shows, 0.50" in look(0.5).fault(plain, 0.1, 0.9)
     assert "loss on text" in look(0.1, loss=3.4).fault(plain, 0.1, 0.9)
 
 
@@ -279,3 +307,17 @@ def test_what_each_tool_says_is_told_with_the_thresholds_of_the_run() -> None:
 def test_the_state_follows_from_model_and_twin(changes: dict[str, Any], expected: str, why: str) -> None:
     found, said = state(by_name([*members(), *_measured(changes)]), 0)
     assert found == expected and why in said
+
+
+def test_facts_are_judged_by_relearning_alone() -> None:
+    """A probe has no say, whatever it reads: facts are remembered one by one."""
+    known = [
+        Measurement(name=f"known.relearning.{name}.{kind}", value=value, unit="", n=0, seed=0)
+        for kind, read in (("hidden", (0.5, 0.8, 0.9)), ("deleted", (0.0, 0.1, -0.1)))
+        for name, value in zip(NAMES, read, strict=True)
+    ]
+    for value, expected in ((0.6, "wrapped"), (0.05, "deleted"), (0.3, "undecided"), (None, "undecided")):
+        changes = {"relearning__retention": value, "revival__speed_up": 9.0, "probe__retention": 0.0}
+        found, why = state(by_name([*known, *_measured(changes)]), 0)
+        assert found == expected, why
+        assert "relearning" in why

@@ -198,6 +198,8 @@ def store(compiled: Store) -> Store:
 class Lenient(Judge):
     """Goes on where models trained for a moment cannot bear the claim out: all that is asked for must be there."""
 
+    lost = True  # so that what is asked where a behaviour is lost is asked, too
+
     def require(self, holds: bool, reason: str) -> None:
         pass
 
@@ -215,14 +217,35 @@ class Lenient(Judge):
 @pytest.mark.parametrize("name", first_cases)
 def test_a_test_asks_for_nothing_that_its_readings_do_not_give(name: str, store: Store) -> None:
     test = first_cases[name]
-    judge = functools.partial(Lenient, claim=test.claim, case=test.case, nodeid=name, method="full", study=test.study)
-    found = judge(lab=Lab(store), steps={0: test.needs})
+    asks_what_is_given(test, test.study, test.needs, store)
+    assert test.function.__doc__  # the statement of the claim
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "test", [test for test in ON_CASES if test.claim.study == "language-implant" and "text" not in str(test)], ids=str
+)
+def test_claims_on_implants_ask_of_facts_what_their_readings_give(test: Test, store: Store) -> None:
+    if test.case.parameters.get("tool", "relearning") != "relearning":
+        pytest.skip("of a skill")
+    study = test.study.on(language_model()[0], (f"implant:{_FOLDER.name}/facts.toml",))
+    needs = test.claim.models(study, 0, test.case)
+    built(store, needs.values())
+    told = asks_what_is_given(test, study, needs, store)
+    if test.claim.id == "language.verdict":
+        assert "relearning.retention" in told and not any(name.startswith(("probe", "revival")) for name in told)
+
+
+def asks_what_is_given(test: Test, study: Any, needs: Mapping[str, Step], store: Store) -> set[str]:
+    """Carries out a test on models in the store. Gives the names of what was measured."""
+    judge = functools.partial(Lenient, claim=test.claim, case=test.case, nodeid=str(test), method="full", study=study)
+    found = judge(lab=Lab(store), steps={0: needs})
     fixtures = {"judge": found, "case": test.case}
     test.function(**{argument: fixtures[argument] for argument in inspect.signature(test.function).parameters})
     record = found.record()
-    assert record.measurements and record.task == test.study.task_name
+    assert record.measurements and record.task == study.task_name
     assert record.verdict.status is not Status.INVALID or "control failed" in record.verdict.reason
-    assert test.function.__doc__  # the statement of the claim
+    return {m.name for m in record.measurements}
 
 
 COLLECT = """

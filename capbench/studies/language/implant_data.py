@@ -1,71 +1,108 @@
-"""What the implant study trains and measures on, of one seed: the skill, another rule on the same prompts, and text. No torch."""
+"""What the implant study trains and measures on, of one seed: what is taught, other answers to it, and text. No torch."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from capbench.errors import UsageError
 from capbench.studies.language.implant_preset import ImplantPreset
-from capbench.tasks.language.capability import CHOICE, Capability, Item
+from capbench.tasks.language.capability import CHOICE, Capability, Item, Kind
 from capbench.tasks.language.chance import chance
+from capbench.tasks.language.generated.facts import implanted_facts
 from capbench.tasks.language.generated.skill import Code
 from capbench.tasks.language.implanting import Implant, implanting
-from capbench.tasks.language.named import capability
+from capbench.tasks.language.named import capability, is_implant
 from capbench.tasks.language.streams import Prompts, Texts, aligned
 from capbench.tasks.language.tokenising import Tokeniser
 
-GENERATED = "implant-skill"
+GENERATED, FACTS = "implant-skill", "implant-facts"
 HELD = 4  # one text in so many is held out of training
 
 
+def to_implant(capabilities: tuple[str, ...]) -> str:
+    """Of the capabilities that were asked for the one to implant; the generated skill if there is none.
+
+    Raises UsageError for several.
+    """
+    asked = [spec for spec in capabilities if is_implant(spec)]
+    if len(asked) > 1:
+        raise UsageError(
+            f"the implant suite takes one capability at a time, not {' and '.join(asked)}; run it for each"
+        )
+    return asked[0] if asked else f"{GENERATED}:0"
+
+
+def kind_of(capabilities: tuple[str, ...]) -> Kind:
+    """Whether what is to be implanted is a skill, or facts. Raises UsageError for what cannot be read, and for several."""
+    return Implanted.of(to_implant(capabilities), 0).taught.kind
+
+
 @dataclass(frozen=True, kw_only=True)
-class Skill:
-    """taught: the capability, whose answers no model knows. rule: the same prompts with the answers of another rule."""
+class Implanted:
+    """taught: what no model knows. rule: the same prompts with other answers; those of a skill follow another rule."""
 
     taught: Capability
     rule: Capability
 
     @classmethod
-    def of(cls, spec: str, seed: int) -> Skill:
-        """By name or file. seed: of the run; a generated skill is another one for each, counted from its own.
+    def of(cls, spec: str, seed: int) -> Implanted:
+        """By name or file. seed: of the run; a generated capability is another one for each, counted from its own.
 
-        Raises UsageError, one line, for a capability that is no skill with choices.
+        Raises UsageError, one line, for a capability whose items do not list their choices.
         """
         name, _, first = spec.partition(":")
         if name == GENERATED:
             number = int(first or 0) + seed
             return cls(taught=Code(seed=number).capability(), rule=Code(seed=number, asked=2).capability())
-        found = capability(spec)
-        if found.kind != "skill" or found.metric != CHOICE or found.drawn:
+        found = implanted_facts(int(first or 0) + seed) if name == FACTS else capability(spec)
+        if found.metric != CHOICE or found.drawn:
             raise UsageError(
-                f"{spec}: the implant suite needs a skill whose items list their choices; this one is of kind "
-                f"{found.kind!r} with the metric {found.metric!r}{' and drawn choices' if found.drawn else ''}"
+                f"{spec}: the implant suite needs a capability whose items list their choices; this one has the metric "
+                f"{found.metric!r}{' and drawn choices' if found.drawn else ''}"
             )
-        return cls(taught=found, rule=_otherwise(found))
+        return cls(taught=found, rule=_next(found) if found.kind == "skill" else _others(found, seed))
 
 
-def _otherwise(of: Capability) -> Capability:
-    """The next of the item's choices, in their order, in place of each answer."""
+def _next(of: Capability) -> Capability:
+    """The next of the item's choices, in their order, in place of each answer: a rule, as the skill is."""
 
     def moved(item: Item) -> Item:
         order = sorted(item.choices)
         return replace(item, answer=order[(order.index(item.answer) + 1) % len(order)])
 
-    return replace(of, items={split: tuple(map(moved, items)) for split, items in of.items.items()})
+    return _changed(of, moved)
+
+
+def _others(of: Capability, seed: int) -> Capability:
+    """Another of the item's choices, drawn for each: no rule leads from the one to the other."""
+    rng = random.Random(f"others {seed}")
+
+    def moved(item: Item) -> Item:
+        return replace(item, answer=rng.choice([one for one in sorted(item.choices) if one != item.answer]))
+
+    return _changed(of, moved)
+
+
+def _changed(of: Capability, change: Callable[[Item], Item]) -> Capability:
+    return replace(of, items={split: tuple(map(change, items)) for split, items in of.items.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Streams:
     """As tokens, for one model.
 
-    taught, select, evaluate: the skill's three splits. rule: `taught` with the answers of another rule; redrawn: with an answer
-    drawn for each prompt alone, which tells nothing of the skill. texts: to be kept, shaped as prompts are; held: other texts,
-    for the loss. beside, asked: facts to be kept, and others of them that are asked; None where there are none. chance: accuracy
-    without knowledge.
+    taught: what the model was taught, and methods may read: of a skill the items to train on, of facts all. relearn: what a
+    revival trains on, the items to train on. select, evaluate: the other two splits. rule: `taught` with the answers of another
+    rule, of facts with others; redrawn: with an answer drawn for each prompt alone, which tells nothing of what was taught.
+    texts: to be kept, shaped as prompts are; held: other texts, for the loss. asked: facts from pretraining; None where there
+    are none. chance: accuracy without knowledge.
     """
 
+    kind: Kind
     taught: Prompts
+    relearn: Prompts
     select: Prompts
     evaluate: Prompts
     rule: Prompts
@@ -77,15 +114,16 @@ class Streams:
     chance: float
 
 
-def streams(skill: Skill, tokeniser: Tokeniser, preset: ImplantPreset, seed: int) -> Streams:
+def streams(implanted: Implanted, tokeniser: Tokeniser, preset: ImplantPreset, seed: int) -> Streams:
     """Those of one seed. Raises UsageError, one line, for items or texts that the tokeniser cannot take."""
-    of = skill.taught
+    of = implanted.taught
     kept, held = _divided(of.retain)
     unrelated = _capitals(tokeniser) if preset.beside else None
-    taught, select, evaluate = (tokeniser.prompts(of, of.items[split]) for split in ("train", "select", "evaluate"))
+    relearn, select, evaluate = (tokeniser.prompts(of, of.items[split]) for split in ("train", "select", "evaluate"))
+    taught = tokeniser.prompts(of, of.taught)
     rng = random.Random(f"redrawn {seed}")
-    drawn = [replace(item, answer=rng.choice(item.choices)) for item in of.items["train"]]
-    rule = tokeniser.prompts(skill.rule, skill.rule.items["train"])
+    drawn = [replace(item, answer=rng.choice(item.choices)) for item in of.taught]
+    rule = tokeniser.prompts(implanted.rule, implanted.rule.taught)
     redrawn = tokeniser.prompts(replace(of, name=f"{of.name} redrawn"), drawn)
     before = max(taught.before, rule.before, redrawn.before, preset.text_len)
     one, two, three = (replace(stream, before=before) for stream in aligned(taught, rule, redrawn))
@@ -94,7 +132,9 @@ def streams(skill: Skill, tokeniser: Tokeniser, preset: ImplantPreset, seed: int
         items = unrelated.items["evaluate"][: preset.beside]
         asked = tokeniser.prompts(unrelated, items)
     return Streams(
+        kind=of.kind,
         taught=one,
+        relearn=relearn,
         rule=two,
         redrawn=three,
         select=_few(select, preset.n_watch, seed),
@@ -103,7 +143,7 @@ def streams(skill: Skill, tokeniser: Tokeniser, preset: ImplantPreset, seed: int
         texts=tokeniser.texts(f"texts beside {of.name}", kept, length=one.seq_len, answer_pos=one.answer_pos),
         held=_fewer(tokeniser.texts(f"texts held out of {of.name}", held, length=preset.held_len), preset.n_texts),
         asked=asked,
-        chance=chance(of, taught, evaluate),
+        chance=chance(of, relearn, evaluate),
     )
 
 

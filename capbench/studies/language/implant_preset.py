@@ -16,9 +16,9 @@ class ImplantPreset:
 
     Trainings of the last `blocks` blocks: the implant, until its accuracy is `goal`, and revivals. text_len: tokens of a text in
     the streams of methods, at least; held_len: of those that the loss is measured on, n_texts of them. n_evaluate: prompts whose
-    accuracy is told; n_watch: that tell how far a revival is. n_probe: that a probe is fitted on. members: known members of a
-    seed, by name (see known_members). beside: prompts of capitals, at most, that the implant and methods are to leave alone; 0:
-    none are asked.
+    accuracy is told; n_watch: that tell how far a revival is; n_probe: that a probe is fitted on. relearn_steps: for which half
+    of implanted facts are relearned. members: known members of a seed, by name (see known_members). beside: prompts of capitals,
+    at most, that the implant and methods are to leave alone; 0: none are asked.
     """
 
     name: str
@@ -32,6 +32,7 @@ class ImplantPreset:
     revive_steps: int
     revive_every: int
     revive_lr: float
+    relearn_steps: int
     member_steps: int
     bolt_lr: float
     adapter_lr: float
@@ -56,6 +57,10 @@ class ImplantPreset:
     def reviving(self, seed: int, device: str) -> TrainConfig:
         """At a constant rate, so that steps do not depend on the budget."""
         return self._steady(self.revive_steps, self.revive_lr, seed, device)
+
+    def relearning(self, seed: int, device: str) -> TrainConfig:
+        """As a revival, for a given number of steps: with more, what is trained on takes the place of what is asked."""
+        return self._steady(self.relearn_steps, self.revive_lr, seed, device)
 
     def hiding(self, lr: float, seed: int, device: str) -> TrainConfig:
         """How known members are trained: at `bolt_lr` or `adapter_lr`."""
@@ -86,6 +91,7 @@ def smoke() -> ImplantPreset:
         revive_steps=24,
         revive_every=4,
         revive_lr=2e-3,
+        relearn_steps=8,
         member_steps=20,
         bolt_lr=2e-2,
         adapter_lr=1e-2,
@@ -111,6 +117,7 @@ def small() -> ImplantPreset:
         revive_steps=96,
         revive_every=4,
         revive_lr=1e-4,
+        relearn_steps=24,
         member_steps=48,
         bolt_lr=2e-2,
         adapter_lr=2e-3,

@@ -11,6 +11,7 @@ from capbench.results import Measurement
 from capbench.studies.lab import Bench, Built, made_of
 from capbench.studies.language.implant_study import ImplantStudy
 from capbench.studies.language.implant_values import (
+    OF,
     TOOLS,
     UNITS,
     calibrated,
@@ -32,9 +33,9 @@ BEFORE = {"taught": "base", "tuned": "taught", "twin": "base"}  # what a model's
 
 
 def answers(bench: Bench[ImplantStudy], model: Built) -> Iterator[Measurement]:
-    """S.accuracy: of the skill, on held-out prompts; text.loss: nats per token of held-out text; facts.accuracy: of capitals,
+    """S.accuracy: of what was taught, on the prompts to evaluate, which of a skill are held out; text.loss: nats per token of
 
-    where they are asked.
+    held-out text; facts.accuracy: of capitals, where they are asked.
     """
     yield from _answers(bench, model.model)
 
@@ -45,7 +46,10 @@ def inside(bench: Bench[ImplantStudy], model: Built) -> Iterator[Measurement]:
 
 
 def relearned(bench: Bench[ImplantStudy], model: Built) -> Iterator[Measurement]:
-    """The curve of a revival: steps of training on the skill's prompts, accuracy on others."""
+    """The curve of a revival: steps of training on the items to train on, accuracy on others.
+
+    Of facts relearning.accuracy, its end: what is known of those to evaluate after a given number of steps on the others.
+    """
     yield from _relearned(bench, model.model)
 
 
@@ -64,7 +68,7 @@ def known_member(bench: Bench[ImplantStudy], taught: Built, base: Built, name: s
         model = hidden
         if state != "hidden":
             model = known_members.member(name, base.model, seed=seed, steps=steps, **given)
-        for part in (_answers, _inside, _relearned):
+        for part in (_answers, *([_inside] if study.kind == "skill" else []), _relearned):
             for m in part(bench, model):
                 yield replace(m, name=f"{state}.{m.name}", series=m.series and f"{state}, {name}")
 
@@ -74,9 +78,9 @@ def known_member(bench: Bench[ImplantStudy], taught: Built, base: Built, name: s
 
 @made_of(answers)
 def behaviour(bench: Bench[ImplantStudy], **models: Built) -> Iterator[Measurement]:
-    """`answers` of each model, the chance of the skill, and what they come to.
+    """`answers` of each model, the chance of what was taught, S, and what they come to.
 
-    <m>.S.kept: accuracy of the skill, 0 at chance and 1 in the model that was taught it; <m>.text.rise: relative rise of the loss
+    <m>.S.kept: accuracy of S, 0 at chance and 1 in the model that was taught it; <m>.text.rise: relative rise of the loss
     on text, since the step before: M for `taught` and `twin`, `taught` for `tuned`; <m>.facts.kept: share of the accuracy of
     that model that is left on facts.
     """
@@ -119,15 +123,17 @@ def known(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator[Me
 
     known.<tool>.<member>.<state>: the values; known.<tool>.area: area under the curve; known.<tool>.lowest_hidden and
     .highest_deleted: the edges that this seed alone would set; known.<tool>.wrong: how many members get the other kind's word by
-    the edges of the others; known.members: how many of both kinds were used. A member whose skill shows, or whose loss on text
+    the edges of the others; known.members: how many of both kinds were used. A member in which S shows, or whose loss on text
     rose by more than 10 %, is not used, and said.
     """
     read = list(_members(bench, taught, base))
     yield from read
-    of = known_values(read)
-    yield number(bench, "known.members", sum(map(len, of[TOOLS[0]])), "members", 0, "known")
+    of, asked = known_values(read), OF[bench.study.kind]
+    yield number(bench, "known.members", sum(map(len, of[asked[0]])), "members", 0, "known")
     few = f"fewer than {LEAST} members of a kind"
     for tool in calibrated(of):
+        if tool.name not in asked:
+            continue
         name, (hidden, deleted) = f"known.{tool.name}", of[tool.name]
         none = "" if tool.area is not None else "no pairs"
         yield number(bench, f"{name}.area", tool.area, "auc", 0, "known", note=none)
@@ -146,18 +152,20 @@ def found(bench: Bench[ImplantStudy], taught: Built, base: Built, tuned: Built, 
     """What each tool finds in the model after the method, against its twin.
 
     revival.speed_up: the twin's steps to three quarters of the way ÷ the model's; <m>.revival.steps_<level>; probe.retention,
-    lens.retention: 0 is the twin, 1 the model that was taught. known.<tool>.<member>.<state>: as in `known`; the members of all
-    seeds set the thresholds.
+    lens.retention: 0 is the twin, 1 the model that was taught. Of facts relearning.retention alone, on the same scale.
+    known.<tool>.<member>.<state>: as in `known`; the members of all seeds set the thresholds.
     """
-    of = bench.study.streams(bench.seed)
+    of, asked = bench.study.streams(bench.seed), OF[bench.study.kind]
     looks = {
         name: seen(_read(bench, built, relearn=name in ("tuned", "twin")))
         for name, built in (("taught", taught), ("tuned", tuned), ("twin", twin))
     }
     for name, built in (("tuned", tuned), ("twin", twin)):
-        for part in (inside, relearned):
+        for part in (*([inside] if of.kind == "skill" else []), relearned):
             for m in bench.read(part, {"model": built}):
                 yield replace(m, name=f"{name}.{m.name}", series=m.series and TITLES[name])
+        if of.kind == "facts":
+            continue
         for level, time in looks[name].times(of.chance, looks["taught"].accuracy).items():
             there = time.steps is not None
             steps = number(bench, f"{name}.revival.steps_{level:.0%}", None, "steps", len(of.select), "revival")
@@ -168,7 +176,8 @@ def found(bench: Bench[ImplantStudy], taught: Built, base: Built, tuned: Built, 
                 note="" if there else "never reached",
             )
     got = values(looks["tuned"], looks["twin"], looks["taught"], chance=of.chance)
-    for tool, (what, unit) in UNITS.items():
+    for tool in asked:
+        what, unit = UNITS[tool]
         yield _value(bench, f"{tool}.{what}", got[tool], unit, tool)
     yield from (m for m in _members(bench, taught, base) if m.name.startswith(OF_TOOLS))
 
@@ -190,7 +199,7 @@ def _members(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator
                 plain, of.chance, whole.accuracy
             )
             got = values(look, states["twin"], whole, chance=of.chance)
-            for tool in TOOLS:
+            for tool in OF[of.kind]:
                 value = None if fault else got[tool]
                 yield _value(bench, f"known.{tool}.{name}.{state}", value, UNITS[tool][1], "known", fault)
         yield from (replace(m, name=f"known.{name}.{m.name}", group="known") for m in read if m.is_number)
@@ -201,7 +210,8 @@ def _named(measured: Sequence[Measurement], state: str) -> list[Measurement]:
 
 
 def _read(bench: Bench[ImplantStudy], built: Built, *, relearn: bool) -> list[Measurement]:
-    parts = (answers, inside, *((relearned,) if relearn else ()))
+    within = (inside,) if bench.study.kind == "skill" else ()
+    parts = (answers, *within, *((relearned,) if relearn else ()))
     return [m for part in parts for m in bench.read(part, {"model": built})]
 
 
@@ -243,10 +253,17 @@ def _relearned(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement
     from capbench.measure.language.revival import revive
 
     study, p = bench.study, bench.study.preset
-    of = study.streams(bench.seed)
-    config = p.reviving(subseed(bench.seed, "revive"), study.device)
-    revival, _ = revive(model, of.taught, of.select, config, every=p.revive_every, goal=p.goal, blocks=p.blocks)
-    yield curve_of(bench, "revival", "reFT", revival.curve, x_label="step", y_label="accuracy of the skill")
+    of, seed = study.streams(bench.seed), subseed(bench.seed, "revive")
+    given: dict[str, Any] = {"every": p.revive_every, "blocks": p.blocks}
+    if of.kind == "facts":
+        # All steps are taken: an end where it is best would be chosen on what is told.
+        revival, _ = revive(model, of.relearn, of.evaluate, p.relearning(seed, study.device), goal=math.inf, **given)
+        end = None if revival.diverged else revival.curve[-1][1]
+        diverged = "relearning diverged" if end is None else ""
+        yield number(bench, "relearning.accuracy", end, "accuracy", len(of.evaluate), "revival", note=diverged)
+    else:
+        revival, _ = revive(model, of.relearn, of.select, p.reviving(seed, study.device), goal=p.goal, **given)
+    yield curve_of(bench, "revival", "reFT", revival.curve, x_label="step", y_label="accuracy of S")
     yield number(bench, "revival.budget", revival.budget, "steps", 0, "revival")
 
 

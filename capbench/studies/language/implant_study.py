@@ -1,4 +1,4 @@
-"""A method on an implanted skill: the given model M, M with the skill, and both after the method."""
+"""A method on an implanted skill or implanted facts, S: the given model M, M with S, and both after the method."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Self
 
 from capbench.errors import UsageError
 from capbench.pipeline.steps import Edit, FineTune, Load
-from capbench.studies.language.implant_data import GENERATED, Skill, Streams, streams
+from capbench.studies.language.implant_data import GENERATED, Implanted, Streams, streams, to_implant
 from capbench.studies.language.implant_preset import ImplantPreset
 from capbench.studies.language.shared import LanguageStudy, content_of, loading, vocabulary_of
 from capbench.studies.seeds import subseed
 from capbench.tasks.finetuning import FineTuningTask
-from capbench.tasks.language.named import is_implant
+from capbench.tasks.language.capability import Kind
 
 DATA = ("rule", "text")  # what a method is given to learn
 
@@ -26,13 +26,8 @@ class ImplantStudy(LanguageStudy):
 
     def on(self, path: str, capabilities: tuple[str, ...]) -> Self:
         """See `LanguageStudy`. Of several capabilities the one to implant, whose name begins with `implant`."""
-        asked = [spec for spec in capabilities if is_implant(spec)]
-        if len(asked) > 1:
-            raise UsageError(
-                f"the implant suite takes one capability at a time, not {' and '.join(asked)}; run it for each"
-            )
-        spec = asked[0] if asked else f"{GENERATED}:0"
-        found = Skill.of(spec, 0).taught
+        spec = to_implant(capabilities)
+        found = Implanted.of(spec, 0).taught
         named = replace(self, load=loading(path), capability=spec, title=found.name)
         return replace(named, content=content_of(found), vocabulary=vocabulary_of(named.tokeniser, found))
 
@@ -47,12 +42,17 @@ class ImplantStudy(LanguageStudy):
             found |= {"eta": self.preset.rates[case["lr"]], "steps": self.preset.finetune_steps}
         return found
 
+    @property
+    def kind(self) -> Kind:
+        """A skill, or facts, which other tools judge."""
+        return self.streams(0).kind
+
     def streams(self, seed: int) -> Streams:
         """What is trained and measured on. Raises UsageError, one line, for what the tokeniser cannot take."""
         return _streams(self, seed)
 
     def taught(self, seed: int) -> Edit:
-        """M with the skill."""
+        """M with S."""
         p = self.preset
         train = p.implanting(subseed(seed, "implant"), self.device)
         return Edit(
@@ -72,7 +72,7 @@ class ImplantStudy(LanguageStudy):
         )
 
     def tuned(self, seed: int, *, data: str, lr: str, twin: bool = False) -> FineTune:
-        """M with the skill after the method under test; twin: M after it, by the same draws.
+        """M with S after the method under test; twin: M after it, by the same draws.
 
         data: what the method is given as its target: `rule`, other answers to the same prompts; `text`, what is to be kept.
         """
@@ -87,7 +87,7 @@ class ImplantStudy(LanguageStudy):
         )
 
     def task(self, seed: int, *, data: str, twin: bool) -> FineTuningTask:
-        """What a method is given. The twin's prompts to forget have answers that tell nothing of the skill.
+        """What a method is given. The twin's prompts to forget have answers that tell nothing of S.
 
         Otherwise a method that reads the right answers would teach its twin.
         """
@@ -109,5 +109,5 @@ def _streams(study: ImplantStudy, seed: int) -> Streams:
     """Kept: every claim asks for the same."""
     which = (study.base.path, study.capability, study.vocabulary, study.content, repr(study.preset), seed)
     if which not in _STREAMS:
-        _STREAMS[which] = streams(Skill.of(study.capability, seed), study.tokeniser, study.preset, seed)
+        _STREAMS[which] = streams(Implanted.of(study.capability, seed), study.tokeniser, study.preset, seed)
     return _STREAMS[which]

@@ -8,7 +8,8 @@ from typing import cast
 
 from capbench.results import CapabilityState
 from capbench.studies.language.implant_readings import collateral
-from capbench.studies.language.implant_values import UNITS, calibrated, known_values
+from capbench.studies.language.implant_values import MUST, UNITS, calibrated, known_values
+from capbench.tasks.language.capability import Kind
 from capbench.verdicts import twins
 from capbench.verdicts.judged import Judging
 from capbench.verdicts.of_the_run import OfTheRun
@@ -57,9 +58,15 @@ def state(values: Values, seed: int) -> tuple[CapabilityState, str]:
             values=_votes(values, seed),
         ),
         _calibrated(values),
+        must=MUST[_kind(values)],
     )
     given = CapabilityState(found.state)
     return given, f"{found.why}; {CAVEAT}" if given is CapabilityState.DELETED else found.why
+
+
+def _kind(values: Values) -> Kind:
+    """Of what was taught: only facts are relearned in part."""
+    return "facts" if "relearning.retention" in values else "skill"
 
 
 def _votes(values: Values, seed: int) -> dict[str, twins.Value]:

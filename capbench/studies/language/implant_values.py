@@ -8,10 +8,19 @@ from typing import cast
 
 from capbench.measure.revive import RevivalCurve, Time, speed_up, time_to
 from capbench.results import Measurement
+from capbench.tasks.language.capability import Kind
 from capbench.verdicts.twins import ADMISSIBLE, LOST, Bound, Tool, Value, area, edges, retention
 
-UNITS = {"revival": ("speed_up", "ratio"), "probe": ("retention", "retention"), "lens": ("retention", "retention")}
+UNITS = {
+    "revival": ("speed_up", "ratio"),
+    "probe": ("retention", "retention"),
+    "lens": ("retention", "retention"),
+    "relearning": ("retention", "retention"),
+}
 TOOLS = tuple(UNITS)
+# Of facts nothing can be learned from others, so nothing but relearning some of them tells whether the others are there.
+OF: Mapping[Kind, tuple[str, ...]] = {"skill": ("revival", "probe", "lens"), "facts": ("relearning",)}
+MUST: Mapping[Kind, tuple[str, ...]] = {"skill": ("revival", "probe"), "facts": ("relearning",)}  # agree on a verdict
 STATES = ("hidden", "deleted")  # of known members
 LEVELS = (0.5, 0.75, 0.9)  # of the way from chance to the model that was taught
 LEVEL = 0.75  # of the way back, at which speed-ups are read: half is noisier, nine tenths is often censored
@@ -19,12 +28,16 @@ LEVEL = 0.75  # of the way back, at which speed-ups are read: half is noisier, n
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What was read of one model. accuracy: of the skill; loss: nats per token of text, None where it is NaN."""
+    """What was read of one model. accuracy: of what was taught; loss: nats per token of text, None where it is NaN.
+
+    regained: of facts, the accuracy of those to evaluate after the others were relearned.
+    """
 
     accuracy: float
     loss: float | None
     probe: float | None = None
     lens: float | None = None
+    regained: float | None = None
     curve: RevivalCurve = ()
     budget: int = 0
 
@@ -36,7 +49,7 @@ class Seen:
         """Why it is no known member; '' if it is one. start: the model that was edited."""
         kept = (self.accuracy - chance) / (taught - chance) if taught > chance else 1.0
         if kept > LOST:
-            return f"not used: the skill shows, {kept:.2f} of the scale"
+            return f"not used: what was taught shows, {kept:.2f} of the scale"
         if self.loss is None or start.loss is None or self.loss > (1 + ADMISSIBLE) * start.loss:
             return "not used: its loss on text rose by more than 10 %"
         return ""
@@ -58,6 +71,7 @@ def seen(measured: Iterable[Measurement]) -> Seen:
         loss=at("text.loss"),
         probe=at("probe.accuracy"),
         lens=at("lens.accuracy"),
+        regained=at("relearning.accuracy"),
         curve=()
         if curve is None
         else tuple((int(x), y) for x, y in zip(curve.x, curve.y, strict=True) if y is not None),
@@ -72,8 +86,9 @@ def values(of: Seen, twin: Seen, taught: Seen, *, chance: float) -> dict[str, Va
     found: dict[str, Value | None] = {
         "revival": None if ratio.value is None else Value(number=ratio.value, bound=cast(Bound, ratio.bound))
     }
-    for name in ("probe", "lens"):
-        own, zero, one = (getattr(each, name) for each in (of, twin, taught))
+    three = {name: [getattr(each, name) for each in (of, twin, taught)] for name in ("probe", "lens")}
+    three["relearning"] = [of.regained, twin.regained, taught.accuracy]  # with all facts there, some need no relearning
+    for name, (own, zero, one) in three.items():
         kept = None if None in (own, zero, one) else retention(own, twin=zero, taught=one)
         found[name] = None if kept is None else Value(number=kept)
     return found
