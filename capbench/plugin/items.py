@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from capbench.session.options.checked import Options
     from capbench.studies.judge import Claim, Judge
-    from capbench.studies.pcfg.variant import Variant
+    from capbench.variants.codec import AnyVariant
 
 
 def claim_of(item: pytest.Item) -> Claim:
@@ -44,7 +44,7 @@ def claim_of(item: pytest.Item) -> Claim:
         ) from None
 
 
-def strategy_of(item: pytest.Item) -> SearchStrategy[Variant]:
+def strategy_of(item: pytest.Item) -> SearchStrategy[AnyVariant]:
     """The strategy in a test's marker `variants`, or returned by a function there. Raises UsageError if there is none."""
     marker = item.get_closest_marker("variants")
     given = [*marker.args, *marker.kwargs.values()] if marker is not None else []
@@ -55,7 +55,7 @@ def strategy_of(item: pytest.Item) -> SearchStrategy[Variant]:
     from capbench.methods.specs.user_code import one_line
 
     try:
-        found: SearchStrategy[Variant] = _made(given[0]) if inspect.isfunction(given[0]) else given[0]
+        found: SearchStrategy[AnyVariant] = _made(given[0]) if inspect.isfunction(given[0]) else given[0]
     except Exception as error:  # a user's function may raise anything
         raise UsageError(f"{item.nodeid}: mark variants: {given[0].__name__} failed: {one_line(error)}") from None
     if not isinstance(found, SearchStrategy):
@@ -67,7 +67,7 @@ def strategy_of(item: pytest.Item) -> SearchStrategy[Variant]:
 
 
 @cache
-def _made(strategy: Callable[[], SearchStrategy[Variant]]) -> SearchStrategy[Variant]:
+def _made(strategy: Callable[[], SearchStrategy[AnyVariant]]) -> SearchStrategy[AnyVariant]:
     """One strategy for all tests marked with the same function, so that its variants are drawn once."""
     return strategy()
 

@@ -15,6 +15,7 @@ from capbench.session.options.checked import Options
 from capbench.studies import registry
 from capbench.studies.architectures import with_architecture
 from capbench.studies.base import FineTuningStudy, Study
+from capbench.studies.deletion.conditions import Conditions
 from capbench.studies.judge import BySeed, Case, Claim
 from capbench.studies.language.natural_study import PairStudy
 from capbench.studies.language.shared import LanguageStudy
@@ -23,6 +24,7 @@ from capbench.studies.pcfg.own import PcfgOwn, TaskSpec
 from capbench.studies.stories.factory import on_own
 from capbench.studies.stories.prepared import counts_of, told_of
 from capbench.studies.stories.study import StoriesStudy
+from capbench.variants.codec import AnyVariant
 from capbench.verdicts import looks
 from capbench.verdicts.capability import capabilities
 from capbench.verdicts.tools import Toolbox
@@ -77,6 +79,10 @@ class Studies:
     def own(self, task: TaskSpec, method: str) -> PcfgOwn:
         """The study of a variant's task."""
         return self._attacked(own(task, method=self._ref(method), **self._settings))
+
+    def of_variant(self, variant: AnyVariant, claim: Claim, method: str) -> Study:
+        """The study of a variant: of its task, or that of the claim, whose conditions it has."""
+        return self.of(claim, method) if isinstance(variant, Conditions) else self.own(variant.task, method)
 
     def prepare_stories(self, say: Callable[[str], None]) -> None:
         """Make tokens of the user's own stories, if there are such, and say what was found.

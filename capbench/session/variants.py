@@ -25,10 +25,10 @@ from capbench.variants.kept import Kept
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-    from capbench.studies.pcfg.variant import Variant
+    from capbench.variants.codec import AnyVariant
     from capbench.variants.drawing import Drawn
 
-    OnVariants = Sequence[tuple[Claim, SearchStrategy[Variant], str]]  # tests, with the method of each
+    OnVariants = Sequence[tuple[Claim, SearchStrategy[AnyVariant], str]]  # tests, with the method of each
 
 
 class Variants:
@@ -44,16 +44,16 @@ class Variants:
         self._left = frozenset[str]()  # keys of models for which there was no time
 
     @cached_property
-    def replayed(self) -> tuple[Variant, ...]:
+    def replayed(self) -> tuple[AnyVariant, ...]:
         """The variants given with --capbench-replay. Raises UsageError for an unknown id."""
         reports = Path(self._options.report or "reports")
         return tuple(Kept(self._models.store.root).find(each, reports) for each in self._options.replay)
 
-    def of(self, strategy: SearchStrategy[Variant]) -> tuple[Variant, ...]:
+    def of(self, strategy: SearchStrategy[AnyVariant]) -> tuple[AnyVariant, ...]:
         """The variants to test claims on: replayed, or drawn from the strategy. Raises UsageError if it yields none."""
         return self.replayed or tuple(drawn.variant for drawn in self._draws(strategy))
 
-    def _draws(self, strategy: SearchStrategy[Variant]) -> tuple[Drawn, ...]:
+    def _draws(self, strategy: SearchStrategy[AnyVariant]) -> tuple[Drawn, ...]:
         if strategy not in self._drawn:
             from capbench.variants.drawing import draw
 
@@ -106,18 +106,18 @@ class Variants:
         """
         found: dict[int, dict[int, list[Step]]] = {}
         for claim, strategy, method in tests:
-            drawn: tuple[Variant, ...] = ()
+            drawn: tuple[AnyVariant, ...] = ()
             with contextlib.suppress(UsageError):  # its test reports it
                 drawn = self.of(strategy)
             for turn, variant in enumerate(drawn):
                 with contextlib.suppress(Exception):  # its judge reports it
-                    study = self._studies.own(variant.task, method)
+                    study = self._studies.of_variant(variant, claim, method)
                     needed = claim.models(study, seed_of(variant), Case(**variant.case))
                     if not self._models.refused(needed.values()):
                         found.setdefault(turn, {}).setdefault(seed_of(variant), []).extend(needed.values())
         return [list(variants.values()) for _, variants in sorted(found.items())]
 
-    def judge(self, claim: Claim, strategy: SearchStrategy[Variant], method: str, *, nodeid: str) -> VariantsJudge:
+    def judge(self, claim: Claim, strategy: SearchStrategy[AnyVariant], method: str, *, nodeid: str) -> VariantsJudge:
         """The judge of one test on variants."""
         error = self._studies.method(method) if method else None
         return VariantsJudge(
@@ -128,7 +128,7 @@ class Variants:
             nodeid=nodeid,
             method=self._studies.name(method),
             scale=self._studies.scale,
-            study=lambda variant: self._studies.own(variant.task, method),
+            study=lambda variant: self._studies.of_variant(variant, claim, method),
             lab=self._models.lab,
             make=self._made,
             deadline=self._end,

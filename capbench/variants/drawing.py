@@ -17,8 +17,8 @@ from hypothesis.strategies import SearchStrategy
 
 from capbench.errors import UsageError
 from capbench.methods.specs.user_code import one_line
-from capbench.studies.pcfg.variant import Variant
 from capbench.studies.seeds import subseed
+from capbench.variants.codec import AnyVariant
 
 _FEW = (
     4  # draws of one run: the simplest, then a random one. In longer runs Hypothesis starts small and repeats itself.
@@ -28,11 +28,11 @@ _FEW = (
 class Drawn(NamedTuple):
     """A variant and the seed with which Hypothesis drew it."""
 
-    variant: Variant
+    variant: AnyVariant
     seed: int
 
 
-def draw(strategy: SearchStrategy[Variant], n: int, *, seed: int) -> tuple[Drawn, ...]:
+def draw(strategy: SearchStrategy[AnyVariant], n: int, *, seed: int) -> tuple[Drawn, ...]:
     """n different variants, drawn independently of each other; the same for the same seed. Fewer if there are no more.
 
     Raises UsageError, one line, for a strategy that gives none.
@@ -45,10 +45,11 @@ def draw(strategy: SearchStrategy[Variant], n: int, *, seed: int) -> tuple[Drawn
         except Exception as error:  # whatever a user's strategy may raise
             raise UsageError(f"no variants can be drawn from {repr(strategy)[:80]}: {one_line(error)}") from None
         for variant in first[1:]:  # the first is the simplest, whatever the seed
-            if not isinstance(variant, Variant):
+            if not isinstance(variant, AnyVariant):
                 found_type = type(variant).__name__
                 raise UsageError(
-                    f"{repr(strategy)[:80]} gives a {found_type}, not a capbench.studies.pcfg.variant.Variant"
+                    f"{repr(strategy)[:80]} gives a {found_type}, not a capbench.studies.pcfg.variant.Variant "
+                    "or a capbench.studies.deletion.conditions.Conditions"
                 )
             found.setdefault(variant.id, Drawn(variant, own))
         if len(found) >= n:
@@ -59,8 +60,13 @@ def draw(strategy: SearchStrategy[Variant], n: int, *, seed: int) -> tuple[Drawn
 
 
 def simplest(
-    strategy: SearchStrategy[Variant], fails: Callable[[Variant], bool], drawn: Drawn, *, examples: Path, name: str
-) -> Variant | None:
+    strategy: SearchStrategy[AnyVariant],
+    fails: Callable[[AnyVariant], bool],
+    drawn: Drawn,
+    *,
+    examples: Path,
+    name: str,
+) -> AnyVariant | None:
     """The simplest variant that fails, as far as shrinking from a drawn one gets in five minutes.
 
     examples: folder of example databases, in which a failing variant is kept under the name; it is tried first (unless
@@ -74,11 +80,11 @@ def simplest(
     return None
 
 
-def _first(strategy: SearchStrategy[Variant], seed: int) -> list[Variant]:
+def _first(strategy: SearchStrategy[AnyVariant], seed: int) -> list[AnyVariant]:
     """The first two that Hypothesis draws."""
-    found: list[Variant] = []
+    found: list[AnyVariant] = []
 
-    def enough(variant: Variant) -> bool:
+    def enough(variant: AnyVariant) -> bool:
         found.append(variant)
         return len(found) >= 2  # and on, as Hypothesis looks again
 
@@ -87,14 +93,14 @@ def _first(strategy: SearchStrategy[Variant], seed: int) -> list[Variant]:
 
 
 def _find(
-    strategy: SearchStrategy[Variant],
-    condition: Callable[[Variant], bool],
+    strategy: SearchStrategy[AnyVariant],
+    condition: Callable[[AnyVariant], bool],
     seed: int,
     *,
     phases: tuple[Phase, ...],
     database: DirectoryBasedExampleDatabase | None = None,
-) -> Variant | None:
-    found: list[Variant] = []
+) -> AnyVariant | None:
+    found: list[AnyVariant] = []
     chosen = settings(
         max_examples=_FEW,
         phases=phases,
@@ -105,12 +111,12 @@ def _find(
     )
     # Hypothesis makes no draw like one before from its first choice on. With a number that nothing depends on as the first, all
     # that follows it is drawn afresh, and evenly.
-    spread: SearchStrategy[Variant] = st.tuples(st.integers(0, 2**64), strategy).map(itemgetter(1))
+    spread: SearchStrategy[AnyVariant] = st.tuples(st.integers(0, 2**64), strategy).map(itemgetter(1))
 
     @chosen  # outside the seed, which disables the database: so does `hypothesis.find` with a `random`
     @hypothesis.seed(seed)
     @given(spread)
-    def search(variant: Variant) -> None:
+    def search(variant: AnyVariant) -> None:
         if condition(variant):
             found[:] = [variant]
             raise _FoundError

@@ -15,11 +15,11 @@ from capbench.pipeline.steps import Step
 from capbench.results import Record, Status, Trial, Verdict
 from capbench.store.store import beside
 from capbench.studies.base import Study
+from capbench.studies.deletion.conditions import Conditions
 from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge
 from capbench.studies.lab import Lab
-from capbench.studies.pcfg.variant import Variant
 from capbench.studies.seeds import subseed
-from capbench.variants.codec import plain
+from capbench.variants.codec import AnyVariant, plain
 from capbench.variants.kept import Kept
 from capbench.verdicts import claims, statistics
 
@@ -42,13 +42,13 @@ class VariantsJudge:
     """
 
     claim: Claim
-    strategy: SearchStrategy[Variant]
-    variants: Sequence[Variant]
+    strategy: SearchStrategy[AnyVariant]
+    variants: Sequence[AnyVariant]
     drawn: Sequence[Drawn] = ()  # the same with the seeds that they were drawn with; none where they are replayed
     nodeid: str
     method: str
     scale: str
-    study: Callable[[Variant], Study]
+    study: Callable[[AnyVariant], Study]
     lab: Lab
     make: Callable[[Iterable[Step], float], Mapping[str, str]]
     deadline: float
@@ -82,7 +82,7 @@ class VariantsJudge:
                 self.verdict, reason=f"{self.verdict.reason}; most often: {reasons.most_common(1)[0][0]}"
             )
 
-    def _tried(self, variant: Variant, claim: Callable[[Judge], None], shrunk_from: str = "") -> Trial:
+    def _tried(self, variant: AnyVariant, claim: Callable[[Judge], None], shrunk_from: str = "") -> Trial:
         verdict = self._judged(variant, claim)
         return Trial(
             id=variant.id,
@@ -95,7 +95,7 @@ class VariantsJudge:
             shrunk_from=shrunk_from,
         )
 
-    def _judged(self, variant: Variant, claim: Callable[[Judge], None]) -> Verdict:
+    def _judged(self, variant: AnyVariant, claim: Callable[[Judge], None]) -> Verdict:
         study, case = self.study(variant), Case(**variant.case)
         try:
             steps = self.claim.models(study, seed_of(variant), case)
@@ -136,7 +136,7 @@ class VariantsJudge:
             EARLIER  # Hypothesis first tries what an earlier run ended with, and goes on from there if it still fails
         )
 
-        def fails(variant: Variant) -> bool:
+        def fails(variant: AnyVariant) -> bool:
             nonlocal start
             if variant.id not in seen:
                 seen[variant.id] = self._trials.get(variant.id) or self._tried(variant, claim, start)
@@ -187,9 +187,12 @@ class VariantsJudge:
         self.verdict = claims.invalid(reason)
 
 
-def seed_of(variant: Variant) -> int:
-    """A seed of its own for the models of every variant, so that trials are independent of each other."""
-    return subseed(SEED, f"variant {variant.id}")
+def seed_of(variant: AnyVariant) -> int:
+    """A seed of its own for the models of every variant of a task, so that trials are independent of each other.
+
+    Conditions have theirs drawn among the seeds of which there are base models.
+    """
+    return variant.seed if isinstance(variant, Conditions) else subseed(SEED, f"variant {variant.id}")
 
 
 def share_of(counts: Mapping[Status, int], threshold: float) -> Verdict:

@@ -11,8 +11,7 @@ from capbench.errors import UsageError
 from capbench.reading import read_text
 from capbench.store.files import write_whole
 from capbench.store.store import beside
-from capbench.studies.pcfg.variant import Variant
-from capbench.variants.codec import plain, variant_of
+from capbench.variants.codec import AnyVariant, plain, variant_of
 
 
 class Kept:
@@ -21,14 +20,14 @@ class Kept:
     def __init__(self, root: Path) -> None:
         self._folder = beside(root, "variants")
 
-    def keep(self, variant: Variant) -> None:
+    def keep(self, variant: AnyVariant) -> None:
         """Write it down, unless it is there already. With pytest-xdist all processes write the same variants."""
         file = self._folder / f"{variant.id}.json"
         if not file.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
             write_whole(file, json.dumps(plain(variant)))
 
-    def find(self, id_: str, reports: Path) -> Variant:
+    def find(self, id_: str, reports: Path) -> AnyVariant:
         """The variant of an id, from the cache or from a report below a folder. Raises UsageError if there is none."""
         file = self._folder / f"{Path(id_).name}.json"
         places = [*([file] if file.exists() else []), *sorted(reports.rglob("results.json"))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -60,16 +60,29 @@ def state_is(
     each seed. An undecided state leaves the claim inconclusive, any other than the expected one refutes it. effect: share of
     the decided seeds that are in the expected state; None if none is decided.
     """
-    of_seed = [None if s is CapabilityState.UNDECIDED else float(s is expected) for s in by_seed.values()]
+    return _of_states(found, by_seed, lambda state: state is expected, str(expected), sentence)
+
+
+def state_is_not(
+    found: CapabilityState, by_seed: Mapping[int, CapabilityState], excluded: CapabilityState, sentence: str
+) -> Verdict:
+    """The claim that a model is in another state than the excluded one, which alone refutes it; see `state_is`."""
+    return _of_states(found, by_seed, lambda state: state is not excluded, f"not {excluded}", sentence)
+
+
+def _of_states(
+    found: CapabilityState,
+    by_seed: Mapping[int, CapabilityState],
+    holds: Callable[[CapabilityState], bool],
+    which: str,
+    sentence: str,
+) -> Verdict:
+    of_seed = [None if s is CapabilityState.UNDECIDED else float(holds(s)) for s in by_seed.values()]
     decided = [value for value in of_seed if value is not None]
     effect = fmean(decided) if decided else None
-    status = (
-        Status.SUPPORTED
-        if found is expected
-        else Status.INCONCLUSIVE
-        if found is CapabilityState.UNDECIDED
-        else Status.REFUTED
-    )
+    status = Status.SUPPORTED if holds(found) else Status.REFUTED
+    if found is CapabilityState.UNDECIDED:
+        status = Status.INCONCLUSIVE
     return Verdict(
         status=status,
         effect=effect,
@@ -79,7 +92,7 @@ def state_is(
         margin=None if effect is None else effect - AGREE,
         n_seeds=len(by_seed),
         per_seed=tuple(of_seed),
-        what=f"share of decided seeds that are {expected}",
+        what=f"share of decided seeds that are {which}",
         reason=f"{found}: {sentence}",
         how="states are counted over the seeds",
         provisional=len(by_seed) == 1,

@@ -4,6 +4,9 @@ Hypothesis draws families, windows, operands, priors, offsets, grammars, prompts
 each variant. The result is the share of variants on which the claim holds, with Wilson's interval. A variant is invalid, and not
 counted, if its base model does not reach .95 within its steps, if most of its answers are the same, or if a control fails.
 Where the claim is refuted, the simplest refuting variant is searched for, and the report has a command that tries it again.
+The last claim is tried on the paper's own Counter, under conditions of fine-tuning that are drawn: is the capability ever
+deleted, and the rest kept? Its base models are those that come with the package, so what is told is of these.
+
 Thresholds of the claims are those of suites/pcfg. Revival and probing are compared with the never-taught model alone, so that a
 variant costs two pretrainings and not nine.
 
@@ -12,6 +15,7 @@ Runs with --capbench-variants=N or --capbench-extended.
 
 import pytest
 
+from capbench.studies.deletion.claims import needed_for_a_state, not_deleted
 from capbench.studies.pcfg.claims import (
     amplification,
     balanced,
@@ -42,6 +46,13 @@ def mixed():
     from capbench.variants.strategies.variants import some_without_correlation
 
     return some_without_correlation()
+
+
+def conditions():
+    """Of fine-tuning on the paper's Counter."""
+    from capbench.variants.strategies import conditions
+
+    return conditions()
 
 
 @pytest.mark.variants(strategy=weak)
@@ -97,5 +108,16 @@ def test_strong_relevance_amplifies_on_variants(variants):
 
     def claim(judge):
         amplification(balanced(judge, commonest=COMMONEST), o_ft_gain=0.30, o_pt_gain=0.30)
+
+    variants.decide(claim, share=SHARE)
+
+
+@pytest.mark.variants(strategy=conditions)
+@pytest.mark.claim("variants.deletion", source="Sec. 5.1, Fig. 9", study="deletion-counter", needs=needed_for_a_state)
+def test_most_conditions_do_not_delete(variants):
+    """Under most conditions of fine-tuning, the old capability stays, hides or breaks with all else: it is not deleted alone."""
+
+    def claim(judge):
+        not_deleted(judge, bits_apart=0.20)
 
     variants.decide(claim, share=SHARE)

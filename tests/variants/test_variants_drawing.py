@@ -49,7 +49,10 @@ def explode(_: int) -> Variant:
 @pytest.mark.parametrize(
     ("strategy", "parts"),
     [
-        (st.integers(), ["int", "capbench.studies.pcfg.variant.Variant"]),
+        (
+            st.integers(),
+            ["int", "capbench.studies.pcfg.variant.Variant", "capbench.studies.deletion.conditions.Conditions"],
+        ),
         (st.nothing(), ["nothing()", "no variants"]),
         (st.integers().map(explode), ["ValueError: this strategy breaks"]),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from capbench.results import CapabilityState, Status
-from capbench.verdicts.claims import state_is, words
+from capbench.verdicts.claims import state_is, state_is_not, words
 
 INTACT, WRAPPED, DELETED = CapabilityState.INTACT, CapabilityState.WRAPPED, CapabilityState.DELETED
 DESTROYED, UNDECIDED = CapabilityState.DESTROYED, CapabilityState.UNDECIDED
@@ -45,3 +45,21 @@ def test_the_reason_is_the_sentence_of_the_state() -> None:
     assert words(intact) == "share of decided seeds that are wrapped 0 >= 0.8: refuted (margin -0.8)"
     undecided = state_is(UNDECIDED, {0: UNDECIDED}, WRAPPED, "the tools disagree")
     assert words(undecided) == "inconclusive: undecided: the tools disagree"
+
+
+@pytest.mark.parametrize(
+    ("states", "found", "status", "effect"),
+    [
+        ([WRAPPED], WRAPPED, Status.SUPPORTED, 1.0),
+        ([INTACT, DESTROYED], DESTROYED, Status.SUPPORTED, 1.0),
+        ([DELETED], DELETED, Status.REFUTED, 0.0),
+        ([DELETED, DELETED, WRAPPED], UNDECIDED, Status.INCONCLUSIVE, 1 / 3),
+        ([UNDECIDED], UNDECIDED, Status.INCONCLUSIVE, None),
+    ],
+)
+def test_a_state_that_is_excluded_alone_refutes(
+    states: list[CapabilityState], found: CapabilityState, status: Status, effect: float | None
+) -> None:
+    verdict = state_is_not(found, dict(enumerate(states)), DELETED, "why")
+    assert verdict.status is status and verdict.what == "share of decided seeds that are not deleted"
+    assert verdict.effect == (None if effect is None else pytest.approx(effect)) and verdict.reason == f"{found}: why"

@@ -41,13 +41,26 @@ def state_is(judge: Judge, expected: CapabilityState, *, bits_apart: float) -> N
 
     Of a model that was taught another one's answers there are no curves of its fine-tuning.
     """
+    _examine(judge, bits_apart)
+    judge.decide_state(expected)
+
+
+def not_deleted(judge: Judge, *, bits_apart: float) -> None:
+    """Claim that the capability is not deleted with the rest kept: it is there, hidden, or lost with others (`destroyed`).
+
+    Controls are those of `state_is`.
+    """
+    _examine(judge, bits_apart)
+    judge.decide_state(CapabilityState.DELETED, excluded=True)
+
+
+def _examine(judge: Judge, bits_apart: float) -> None:
     judge.measure((behaviour, ["base", "tuned"]), *_of_making(judge), where_lost=_tools(judge))
     base_knows(judge, "base", "O_PT")
     if judge.lost:
         base_knows(judge, "never", "O_FT")
         judge.control("O_PT accuracy of the never-taught model", judge["never.O_PT.c_te0"], high=LOST)
         judge.control("bits per sample, never taught - pretrained", judge["probing.range"], low=bits_apart)
-    judge.decide_state(expected)
 
 
 def keeps_the_rest(judge: Judge, *, share: float) -> None:

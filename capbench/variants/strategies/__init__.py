@@ -5,6 +5,7 @@ All shrink towards the paper's simplest setting.
 
 from __future__ import annotations
 
+from capbench.variants.strategies.conditions import conditions
 from capbench.variants.strategies.grammars import grammars
 from capbench.variants.strategies.programs import rasp_programs
 from capbench.variants.strategies.tasks import (
@@ -26,6 +27,7 @@ from capbench.variants.strategies.variants import variants, weak_relevance
 __all__ = [
     "GptSize",
     "c_trs",
+    "conditions",
     "correlations",
     "finetuning_tasks",
     "gpt_sizes",
