@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,6 +18,12 @@ def check(
     number = value if isinstance(value, kinds) and not isinstance(value, bool) else math.nan
     if not (math.isfinite(number) and ok(number)):
         raise MethodError(f"{method}: {option}={value!r} must be {must_be}")
+
+
+def check_choice(method: str, option: str, value: object, choices: Sequence[str]) -> None:
+    """Raises MethodError unless an option is one of these words."""
+    if value not in choices:
+        raise MethodError(f"{method}: {option}={value!r} must be {' or '.join(choices)}")
 
 
 def another_seed(seed: int, stream: int) -> int:

@@ -76,6 +76,26 @@ def test_only_the_maps_of_one_block_train(taught: Model) -> None:
     assert len(blocks) == 1 and blocks <= {"0", "1"}
 
 
+@pytest.mark.parametrize(("name", "option"), [("wrapper-rows", {"neurons": 3}), ("wrapper-adapter", {})])
+def test_places_by_chance_are_as_many_and_others(name: str, option: dict[str, Any], taught: Model) -> None:
+    """The control of the comparison: the same training in places that nothing points at."""
+
+    def places(seed: int) -> set[str]:
+        with observing(lambda step, model: False) as fits:
+            tuned = BOTH[name](taught, SHIFT, config(steps=8, seed=seed), by="chance", **option)
+        assert [fitted.steps for fitted in fits] == [2, 6]
+        before, after = taught.state_dict(), tuned.state_dict()
+        rows = {
+            n: (before[n] != after[n]).flatten(1).any(1).nonzero().flatten().tolist() for n in changed(taught, tuned)
+        }
+        found = {f"{n} {row}" for n, hit in rows.items() for row in hit}
+        return found if name == "wrapper-rows" else {n.split(".")[1] for n in rows}
+
+    drawn = [places(seed) for seed in range(6)]
+    assert all(len(found) <= (3 if name == "wrapper-rows" else 1) for found in drawn)
+    assert len(set(map(frozenset, drawn))) > 1 and places(0) == drawn[0]
+
+
 @pytest.mark.parametrize(
     ("name", "wrong", "said"),
     [
@@ -83,6 +103,8 @@ def test_only_the_maps_of_one_block_train(taught: Model) -> None:
         ("wrapper-rows", {"pilot": 1}, "pilot=1 must be a number above 0 and below 1"),
         ("wrapper-adapter", {"rank": 1.5}, "rank=1.5 must be a whole number, at least 1"),
         ("wrapper-adapter", {"lr_factor": 0}, "lr_factor=0 must be a number above 0"),
+        ("wrapper-rows", {"by": "luck"}, "by='luck' must be pruning or chance"),
+        ("wrapper-adapter", {"by": 3}, "by=3 must be patching or chance"),
     ],
 )
 def test_an_option_out_of_range_is_one_line(name: str, wrong: dict[str, Any], said: str) -> None:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
+import torch
+
 from capbench.configs import TrainConfig
 from capbench.measure.prune import relevance
-from capbench.methods.common import check
+from capbench.methods.common import check, check_choice
 from capbench.methods.row_training import fit_rows
 from capbench.methods.streams import generator
 from capbench.models.base import Model
 from capbench.tasks.finetuning import FineTuningTask
 from capbench.training.loop import fit
 
+BY = ("pruning", "chance")
 _SCORED = 512  # strings for the scores, as many as the suites' pruning uses
 
 
@@ -29,20 +32,26 @@ def wrapper_rows(
     neurons: int = 15,
     pilot: float = 0.25,
     lr_factor: float = 1.0,
+    by: str = "pruning",
 ) -> Model:
     """Fully fine-tune a copy for a share of the steps, and see which rows hold O_PT back there; then train only these rows.
 
     They are those of the model as it was, and train for the steps that are left. neurons: how many. pilot: share of the steps.
-    lr_factor: multiplies the rate of the rows' training. As many steps as full fine-tuning; the scores cost 512 strings with
-    gradients. Raises MethodError for an option out of range.
+    lr_factor: multiplies the rate of the rows' training. by: how rows are chosen; `chance` takes any, for comparison. As many
+    steps as full fine-tuning; the scores cost 512 strings with gradients. Raises MethodError for an option out of range.
     """
     check("wrapper-rows", "neurons", neurons, "a whole number, at least 1", lambda v: v >= 1, whole=True)
     check("wrapper-rows", "pilot", pilot, "a number above 0 and below 1", lambda v: 0 < v < 1)
     check("wrapper-rows", "lr_factor", lr_factor, "a number above 0", lambda v: v > 0)
+    check_choice("wrapper-rows", "by", by, BY)
     first = round(pilot * config.steps)
     fit(tried := copy.deepcopy(model), task, replace(config, steps=first))
-    ranking = relevance(tried, task.forget, task.forget.sample(_SCORED, generator(config, 1)))
-    rows = [(unit[0], unit[1]) for _, unit in ranking[:neurons]]
+    if by == "chance":
+        every = [(name, row) for name, linear in model.neurons().items() for row in range(linear.out_features)]
+        rows = [every[i] for i in torch.randperm(len(every), generator=generator(config, 1))[:neurons].tolist()]
+    else:
+        ranking = relevance(tried, task.forget, task.forget.sample(_SCORED, generator(config, 1)))
+        rows = [(unit[0], unit[1]) for _, unit in ranking[:neurons]]
     tuned = copy.deepcopy(model)
     fit_rows(tuned, task, replace(config, steps=config.steps - first, lr=lr_factor * config.lr), rows)
     return tuned
