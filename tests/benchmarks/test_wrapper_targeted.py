@@ -1,0 +1,59 @@
+"""The comparison of wrapper-targeted methods: is the effort equal, and is a run told in one row for each model?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from capbench.methods.specs.registry import find
+from capbench.models.base import Model
+from capbench.models.gpt import Gpt
+from capbench.report import load
+from capbench.studies.pcfg.factory import counter
+from capbench.training.loop import observing
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script that is run there
+
+import wrapper_targeted
+
+KEPT = Path(__file__).parents[2] / "reports" / "reference" / "small-core"
+NUMBERS = 4096
+
+
+@pytest.mark.parametrize("name", ["low_rank", "rows", "rows_by_chance", "adapter", "adapter_by_chance"])
+def test_about_as_many_numbers_train_for_as_many_steps(name: str) -> None:
+    study = counter(scale="small", method=find("full"), device="cpu", precision="float32")
+    step = study.finetuned(100, prior="low", c_tr=1, lr="medium")
+    model = Gpt.initialised(study.preset.model(study.setting), torch.Generator().manual_seed(0))
+    train = step.train.__class__(steps=4, batch_size=4, lr=1e-3, seed=0)
+    trained: list[int] = []
+
+    def look(step: int, now: Model) -> bool:
+        trained.append(sum(p.numel() for p in now.parameters() if p.requires_grad))
+        return False
+
+    with observing(look) as fits:
+        tuned = getattr(wrapper_targeted, name)(model, step.task, train)
+    assert sum(fit.steps for fit in fits) == train.steps
+    if "rows" not in name:  # whose other rows have gradients, too, and stay
+        assert trained[-1] == NUMBERS
+        return
+    before, after = model.state_dict(), tuned.state_dict()
+    changed = {n: (before[n] != after[n]).flatten(1).any(1) for n in before if not torch.equal(before[n], after[n])}
+    assert sum(int(hit.sum()) for hit in changed.values()) <= wrapper_targeted.ROWS
+    numbers = sum(int(hit.sum()) * before[n].shape[1] for n, hit in changed.items())
+    assert NUMBERS / 2 < numbers < 2 * NUMBERS
+
+
+def test_every_model_of_a_run_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    assert wrapper_targeted.main([str(KEPT)]) == 0
+    rows = capsys.readouterr().out.strip().splitlines()
+    kept = load(KEPT)
+    assert len(rows) == 2 + len(kept.capabilities)
+    c_trs = [float(row.split("|")[2]) for row in rows[2:]]
+    assert c_trs == sorted(c_trs, reverse=True)
+    assert sorted(str(c.verdict) for c in kept.capabilities) == sorted(row.split("|")[6].split()[0] for row in rows[2:])
+    assert wrapper_targeted.main(["nowhere"]) == 2 and "nowhere" in capsys.readouterr().err
