@@ -24,7 +24,15 @@ from capbench.studies.language.implant_claims import (
 )
 
 ABOVE_CHANCE = 0.15  # that a model may be without the skill: of 100 prompts with chance 1/8, above its 99 % interval
-TOOLS = ("revival", "probe", "lens", "relearning")  # the last of facts, the others of a skill
+TOOLS = (
+    "revival",
+    "probe",
+    "lens",
+    "code-length",
+    "patching",
+    "pruning",
+    "relearning",
+)  # the last of facts, the others of a skill
 METHOD = [Case(data="rule", lr="medium"), Case(data="text", lr="medium")]
 
 

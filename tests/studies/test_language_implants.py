@@ -215,6 +215,13 @@ def test_values_are_against_the_twin() -> None:
     after = {"of": 0.5, "twin": 0.2}
     of, twin = (dataclasses.replace(look(0.1), regained=regained) for regained in after.values())
     assert values(of, twin, look(0.8), chance=0.1)["relearning"] == Value(number=pytest.approx(0.5))
+    inner = {"code": (1.0, 2.5, 0.5), "put_in": ((0.5, 0.9), (0.1, 0.9), (0.9, 0.9)), "pruned": (0.5, 0.1, 0.9)}
+    three = [dataclasses.replace(look(0.9), **{name: of[i] for name, of in inner.items()}) for i in range(3)]
+    found = values(*three, chance=0.1)
+    expected = {"code-length": 0.75, "patching": 0.5, "pruning": 0.5}  # the second depth tells nothing apart
+    assert {tool: found[tool] for tool in expected} == {t: Value(number=pytest.approx(v)) for t, v in expected.items()}
+    alike = dataclasses.replace(three[1], put_in=(0.7, 0.9))
+    assert values(three[0], alike, three[2], chance=0.1)["patching"] is None
     both = values(look(0.1, steps=None), look(0.1, steps=None), TAUGHT, chance=0.1)
     assert both["revival"] is None  # nothing is known
 

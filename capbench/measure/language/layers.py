@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from capbench.errors import UsageError
 from capbench.measure.accuracy import device_of
 from capbench.measure.language.answers import BATCH, choice_logits, evaluating, first_is_largest
-from capbench.measure.probe import Probe
+from capbench.measure.probe import Probe, code_length
 from capbench.models.base import Model
 from capbench.tasks.language.streams import Prompts, by_length
 
@@ -77,6 +77,21 @@ def few_sample_probe(
     layer = _best(probe.accuracy(features(model, select), _labels(select, classes)))
     scores = probe.accuracy(features(model, evaluate), _labels(evaluate, classes))
     return Read(layer=layer, accuracy=float(scores[layer]))
+
+
+def bits(model: Model, train: Prompts, *, layer: int, n: int, seed: int = 0) -> float:
+    """Bits per prompt that the answers cost, given the stream at a layer: an online code (see measure/probe.py:code_length).
+
+    Of n prompts, drawn with the seed; the first eighth costs what a guess of all answers costs, and a probe is fitted after an
+    eighth, a quarter and a half of them. layer: chosen on others. Only for skills. Raises UsageError for fewer prompts than n.
+    """
+    if len(train) < n:
+        raise UsageError(f"{train.name}: {len(train)} prompts to train on; a code of {n} needs as many")
+    classes = sorted({string.answer[0] for string in train.strings})
+    few = train.part(random.Random(f"code {seed}").sample(range(len(train)), n))
+    there = features(model, few)[layer : layer + 1]
+    parts = [n // 8, n // 4, n // 2, n]
+    return float(code_length(there, _labels(few, classes), len(classes), blocks=parts)[0])
 
 
 @torch.no_grad()

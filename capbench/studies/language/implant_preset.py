@@ -16,9 +16,11 @@ class ImplantPreset:
 
     Trainings of the last `blocks` blocks: the implant, until its accuracy is `goal`, and revivals. text_len: tokens of a text in
     the streams of methods, at least; held_len: of those that the loss is measured on, n_texts of them. n_evaluate: prompts whose
-    accuracy is told; n_watch: that tell how far a revival is; n_probe: that a probe is fitted on. relearn_steps: for which half
-    of implanted facts are relearned. members: known members of a seed, by name (see known_members). beside: prompts of capitals,
-    at most, that the implant and methods are to leave alone; 0: none are asked.
+    accuracy is told; n_watch: that tell how far a revival is; n_probe: that a probe is fitted on; n_code: that a code is of;
+    n_patched: whose streams are put into another model, after `depths` of the trained blocks; n_scored: that neurons are scored
+    on, of which `prune_rows` are pruned. relearn_steps: for which half of implanted facts are relearned. members: known members
+    of a seed, by name (see known_members). beside: prompts of capitals, at most, that the implant and methods are to leave alone;
+    0: none are asked.
     """
 
     name: str
@@ -40,6 +42,11 @@ class ImplantPreset:
     n_evaluate: int
     n_watch: int
     n_probe: int = 32
+    n_code: int = 256
+    n_patched: int = 48
+    depths: int = 5
+    prune_rows: tuple[int, ...] = (4, 16, 64)
+    n_scored: int = 64  # prompts that neurons are scored on
     n_texts: int
     text_len: int
     held_len: int
@@ -99,6 +106,10 @@ def smoke() -> ImplantPreset:
         n_evaluate=32,
         n_watch=16,
         n_probe=24,
+        n_code=32,
+        n_patched=16,
+        depths=2,
+        n_scored=16,
         n_texts=8,
         text_len=8,
         held_len=8,

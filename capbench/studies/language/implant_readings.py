@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, cast
 
 from capbench.results import Measurement
 from capbench.studies.lab import Bench, Built, made_of
 from capbench.studies.language.implant_study import ImplantStudy
 from capbench.studies.language.implant_values import (
     OF,
+    PUT_IN,
     TOOLS,
     UNITS,
     calibrated,
@@ -41,8 +43,16 @@ def answers(bench: Bench[ImplantStudy], model: Built) -> Iterator[Measurement]:
 
 
 def inside(bench: Bench[ImplantStudy], model: Built) -> Iterator[Measurement]:
-    """probe.accuracy, lens.accuracy: what a probe fitted on few prompts, and the model's own unembedding, read off the stream."""
+    """probe.accuracy, lens.accuracy: what a probe fitted on few prompts, and the model's own unembedding, read off the stream.
+
+    code-length.bits: per answer, at the probe's layer. pruning.accuracy: after pruning the neurons that suppress the answers.
+    """
     yield from _inside(bench, model.model)
+
+
+def handed_on(bench: Bench[ImplantStudy], taught: Built, model: Built) -> Iterator[Measurement]:
+    """patching.after_<block>: accuracy of the taught model with this one's residual stream put in after the block."""
+    yield from _handed_on(bench, taught.model, model.model)
 
 
 def relearned(bench: Bench[ImplantStudy], model: Built) -> Iterator[Measurement]:
@@ -68,9 +78,11 @@ def known_member(bench: Bench[ImplantStudy], taught: Built, base: Built, name: s
         model = hidden
         if state != "hidden":
             model = known_members.member(name, base.model, seed=seed, steps=steps, **given)
-        for part in (_answers, *([_inside] if study.kind == "skill" else []), _relearned):
-            for m in part(bench, model):
-                yield replace(m, name=f"{state}.{m.name}", series=m.series and f"{state}, {name}")
+        parts = [_answers(bench, model), _relearned(bench, model)]
+        if study.kind == "skill":
+            parts += [_inside(bench, model), _handed_on(bench, taught.model, model)]
+        for m in chain(*parts):
+            yield replace(m, name=f"{state}.{m.name}", series=m.series and f"{state}, {name}")
 
 
 # What tests ask for
@@ -151,18 +163,18 @@ def known(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator[Me
 def found(bench: Bench[ImplantStudy], taught: Built, base: Built, tuned: Built, twin: Built) -> Iterator[Measurement]:
     """What each tool finds in the model after the method, against its twin.
 
-    revival.speed_up: the twin's steps to three quarters of the way ÷ the model's; <m>.revival.steps_<level>; probe.retention,
-    lens.retention: 0 is the twin, 1 the model that was taught. Of facts relearning.retention alone, on the same scale.
-    known.<tool>.<member>.<state>: as in `known`; the members of all seeds set the thresholds.
+    revival.speed_up: the twin's steps to three quarters of the way ÷ the model's; <m>.revival.steps_<level>; <tool>.retention of
+    all others, probe, lens, code-length, patching and pruning: 0 is the twin, 1 the taught model. Of facts relearning.retention
+    alone, on the same scale. known.<tool>.<member>.<state>: as in `known`; the members of all seeds set the thresholds.
     """
     of, asked = bench.study.streams(bench.seed), OF[bench.study.kind]
     looks = {
-        name: seen(_read(bench, built, relearn=name in ("tuned", "twin")))
+        name: seen(_read(bench, taught, built, relearn=name in ("tuned", "twin")))
         for name, built in (("taught", taught), ("tuned", tuned), ("twin", twin))
     }
     for name, built in (("tuned", tuned), ("twin", twin)):
-        for part in (*([inside] if of.kind == "skill" else []), relearned):
-            for m in bench.read(part, {"model": built}):
+        for m in _read(bench, taught, built, relearn=True):
+            if not m.name.startswith(OF_ANSWERS):  # which `behaviour` gives
                 yield replace(m, name=f"{name}.{m.name}", series=m.series and TITLES[name])
         if of.kind == "facts":
             continue
@@ -182,13 +194,14 @@ def found(bench: Bench[ImplantStudy], taught: Built, base: Built, tuned: Built, 
     yield from (m for m in _members(bench, taught, base) if m.name.startswith(OF_TOOLS))
 
 
+OF_ANSWERS = ("S.", "text.", "facts.")
 OF_TOOLS = tuple(f"known.{tool}." for tool in TOOLS)
 
 
 def _members(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator[Measurement]:
     """What each tool found in every known member, and what else was read of it."""
     of = bench.study.streams(bench.seed)
-    whole = seen(_read(bench, taught, relearn=False))
+    whole = seen(_read(bench, taught, taught, relearn=False))
     plain = seen(bench.read(answers, {"model": base}))
     for name in bench.study.preset.members:
         read = bench.read(known_member, {"taught": taught, "base": base}, name=name)
@@ -209,10 +222,12 @@ def _named(measured: Sequence[Measurement], state: str) -> list[Measurement]:
     return [replace(m, name=m.name.removeprefix(f"{state}.")) for m in measured if m.name.startswith(f"{state}.")]
 
 
-def _read(bench: Bench[ImplantStudy], built: Built, *, relearn: bool) -> list[Measurement]:
-    within = (inside,) if bench.study.kind == "skill" else ()
-    parts = (answers, *within, *((relearned,) if relearn else ()))
-    return [m for part in parts for m in bench.read(part, {"model": built})]
+def _read(bench: Bench[ImplantStudy], taught: Built, built: Built, *, relearn: bool) -> list[Measurement]:
+    """All parts of a model. relearn: revival, too."""
+    of_skill = bench.study.kind == "skill"
+    parts = (answers, *([inside] if of_skill else []), *([relearned] if relearn else []))
+    found = [m for part in parts for m in bench.read(part, {"model": built})]
+    return found + (list(bench.read(handed_on, {"taught": taught, "model": built})) if of_skill else [])
 
 
 def _answers(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement]:
@@ -237,7 +252,8 @@ def _answers(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement]:
 
 
 def _inside(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement]:
-    from capbench.measure.language.layers import few_sample_probe, logit_lens
+    from capbench.measure.language.layers import bits, few_sample_probe, logit_lens
+    from capbench.measure.language.pruning import pruned_by_score
 
     of, n = bench.study.streams(bench.seed), bench.study.preset.n_probe
     probe = few_sample_probe(
@@ -247,6 +263,26 @@ def _inside(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement]:
     for name, read in (("probe", probe), ("lens", lens)):
         yield accuracy_number(bench, f"{name}.accuracy", read.accuracy, len(of.evaluate))
         yield number(bench, f"{name}.layer", read.layer, "layer", 0, name)
+    p = bench.study.preset
+    code = bits(model, of.taught, layer=probe.layer, n=p.n_code, seed=subseed(bench.seed, "code"))
+    yield number(bench, "code-length.bits", code, "bits/sample", p.n_code, "code-length")
+    after, rows = pruned_by_score(
+        model, train=of.taught, select=of.select, evaluate=of.evaluate, rows=p.prune_rows, n_scored=p.n_scored
+    )
+    yield accuracy_number(bench, "pruning.accuracy", after, len(of.evaluate))
+    yield number(bench, "pruning.neurons", rows, "neurons", 0, "pruning")
+
+
+def _handed_on(bench: Bench[ImplantStudy], taught: Model, model: Model) -> Iterator[Measurement]:
+    from capbench.measure.attacks.places import spread
+    from capbench.measure.language.depths import put_in
+
+    p, of, blocks = bench.study.preset, bench.study.streams(bench.seed), len(cast(Any, taught).blocks)
+    trained = min(p.blocks, blocks)
+    after = [blocks - trained + i for i in spread(trained, p.depths)]
+    asked = of.evaluate.part(range(min(p.n_patched, len(of.evaluate))))
+    for block, right in zip(after, put_in(taught, model, asked, after=after), strict=True):
+        yield accuracy_number(bench, f"{PUT_IN}{block + 1:02}", right, len(asked))
 
 
 def _relearned(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement]:

@@ -15,12 +15,20 @@ UNITS = {
     "revival": ("speed_up", "ratio"),
     "probe": ("retention", "retention"),
     "lens": ("retention", "retention"),
+    "code-length": ("retention", "retention"),
+    "patching": ("retention", "retention"),
+    "pruning": ("retention", "retention"),
     "relearning": ("retention", "retention"),
 }
 TOOLS = tuple(UNITS)
 # Of facts nothing can be learned from others, so nothing but relearning some of them tells whether the others are there.
-OF: Mapping[Kind, tuple[str, ...]] = {"skill": ("revival", "probe", "lens"), "facts": ("relearning",)}
+OF: Mapping[Kind, tuple[str, ...]] = {
+    "skill": ("revival", "probe", "lens", "code-length", "patching", "pruning"),
+    "facts": ("relearning",),
+}
 MUST: Mapping[Kind, tuple[str, ...]] = {"skill": ("revival", "probe"), "facts": ("relearning",)}  # agree on a verdict
+PUT_IN = "patching.after_"  # a block, with two digits or more
+TOLD_APART = 0.2  # accuracy by which the streams of twin and taught model must differ, the mean over depths
 STATES = ("hidden", "deleted")  # of known members
 LEVELS = (0.5, 0.75, 0.9)  # of the way from chance to the model that was taught
 LEVEL = 0.75  # of the way back, at which speed-ups are read: half is noisier, nine tenths is often censored
@@ -30,13 +38,18 @@ LEVEL = 0.75  # of the way back, at which speed-ups are read: half is noisier, n
 class Seen:
     """What was read of one model. accuracy: of what was taught; loss: nats per token of text, None where it is NaN.
 
-    regained: of facts, the accuracy of those to evaluate after the others were relearned.
+    probe, lens: accuracies. code: bits per answer. put_in: by depth, accuracy of the taught model with this one's stream put in.
+    pruned: accuracy after pruning what suppresses the answers. regained: of facts, the accuracy of those to evaluate after the
+    others were relearned.
     """
 
     accuracy: float
     loss: float | None
     probe: float | None = None
     lens: float | None = None
+    code: float | None = None
+    put_in: tuple[float, ...] = ()
+    pruned: float | None = None
     regained: float | None = None
     curve: RevivalCurve = ()
     budget: int = 0
@@ -71,6 +84,9 @@ def seen(measured: Iterable[Measurement]) -> Seen:
         loss=at("text.loss"),
         probe=at("probe.accuracy"),
         lens=at("lens.accuracy"),
+        code=at("code-length.bits"),
+        put_in=tuple(m.value for n, m in sorted(found.items()) if n.startswith(PUT_IN) and m.value is not None),
+        pruned=at("pruning.accuracy"),
         regained=at("relearning.accuracy"),
         curve=()
         if curve is None
@@ -87,11 +103,22 @@ def values(of: Seen, twin: Seen, taught: Seen, *, chance: float) -> dict[str, Va
         "revival": None if ratio.value is None else Value(number=ratio.value, bound=cast(Bound, ratio.bound))
     }
     three = {name: [getattr(each, name) for each in (of, twin, taught)] for name in ("probe", "lens")}
+    three["code-length"] = [None if each.code is None else -each.code for each in (of, twin, taught)]  # less is easier
+    three["pruning"] = [of.pruned, twin.pruned, taught.accuracy]
     three["relearning"] = [of.regained, twin.regained, taught.accuracy]  # with all facts there, some need no relearning
     for name, (own, zero, one) in three.items():
         kept = None if None in (own, zero, one) else retention(own, twin=zero, taught=one)
         found[name] = None if kept is None else Value(number=kept)
+    found["patching"] = _patching(of, twin, taught)
     return found
+
+
+def _patching(of: Seen, twin: Seen, taught: Seen) -> Value | None:
+    """The mean over depths, each with the weight of what it tells apart: nothing where the twin's stream does as well."""
+    zero, one = sum(twin.put_in), sum(taught.put_in)
+    if not len(of.put_in) == len(twin.put_in) == len(taught.put_in) or one - zero < TOLD_APART * max(1, len(of.put_in)):
+        return None
+    return Value(number=(sum(of.put_in) - zero) / (one - zero))
 
 
 def calibrated(members: Mapping[str, tuple[Sequence[Value], Sequence[Value]]]) -> list[Tool]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +20,9 @@ from capbench.measure.attacks.directions import ablated, difference, steered
 from capbench.measure.attacks.lora import relearn
 from capbench.measure.attacks.quantise import quantised
 from capbench.measure.language.answers import accuracy, checked, right, written
-from capbench.measure.language.layers import features, few_sample_probe, lens, logit_lens
+from capbench.measure.language.depths import put_in
+from capbench.measure.language.layers import bits, features, few_sample_probe, lens, logit_lens
+from capbench.measure.language.pruning import pruned_by_score
 from capbench.measure.language.retain import loss, rise
 from capbench.measure.language.revival import revive, speed_ups
 from capbench.measure.language.scale import Score, scaled
@@ -120,6 +124,46 @@ def test_a_lens_and_a_probe_read_a_skill_where_it_is(trained: tuple[Model, Model
         few_sample_probe(taught, train=of("train"), select=asked, evaluate=asked, n=999)
     with pytest.raises(UsageError, match="a logit lens needs its modules"):
         lens(Says(), asked)
+
+
+def test_a_code_is_shorter_where_answers_can_be_read_off(trained: tuple[Model, Model]) -> None:
+    base, taught = trained
+    train, mixed = of("train"), with_random_answers(of("train"))
+    own, never = (bits(m, train, layer=3, n=32) for m in (taught, base))
+    mixed_up = bits(taught, mixed, layer=3, n=32)  # a guess of four costs 2
+    assert own < never - 0.3 and own < mixed_up - 0.3, (own, never, mixed_up)
+    assert bits(taught, train, layer=3, n=32) == own != bits(taught, train, layer=3, n=32, seed=1)
+    with pytest.raises(UsageError, match="a code of 999 needs as many"):
+        bits(taught, train, layer=3, n=999)
+
+
+def test_a_stream_that_is_put_in_answers_as_far_as_it_was_left_alone(trained: tuple[Model, Model]) -> None:
+    """A model whose last block was redrawn has all until there; one that was never taught has nothing for the blocks above."""
+    base, taught = trained
+    asked, known = of("evaluate"), accuracy(taught, of("evaluate"))
+    assert put_in(taught, taught, asked, after=[0, 1, 2]) == pytest.approx([known] * 3)
+    broken: Any = copy.deepcopy(taught)
+    with torch.no_grad():
+        for parameter in broken.blocks[2].parameters():
+            parameter.normal_(generator=torch.Generator().manual_seed(0))
+    assert put_in(taught, broken, asked, after=[0, 1])[1] == pytest.approx(known)
+    assert put_in(taught, broken, asked, after=[2])[0] < 0.6 and put_in(taught, base, asked, after=[2])[0] < 0.6
+    assert accuracy(taught, asked) == known  # no hook is left
+
+
+def test_pruning_takes_off_what_was_planted_and_nothing_where_nothing_suppresses(trained: tuple[Model, Model]) -> None:
+    _, taught = trained
+    parts = {split: of(split) for split in ("train", "select", "evaluate")}
+    known = accuracy(taught, parts["evaluate"])
+    assert pruned_by_score(taught, **parts, rows=(1, 4), n_scored=16) == (known, 0)  # type: ignore[arg-type]
+    hidden: Any = copy.deepcopy(taught)
+    with torch.no_grad():
+        hidden.blocks[2].mlp.down_proj.weight[5] += 40
+    before = {name: weight.clone() for name, weight in hidden.state_dict().items()}
+    assert accuracy(hidden, parts["evaluate"]) < 0.7
+    found, rows = pruned_by_score(hidden, **parts, rows=(1, 4), n_scored=16)  # type: ignore[arg-type]
+    assert rows in (1, 4) and found > 0.8
+    assert all(torch.equal(before[name], weight) for name, weight in hidden.state_dict().items())
 
 
 def with_random_answers(asked: Prompts) -> Prompts:
