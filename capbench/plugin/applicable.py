@@ -64,5 +64,5 @@ def _without_the_tool(item: pytest.Item, options: Options) -> str:
         kind = kind_of(options.capabilities)
         if tool not in OF[kind]:
             what = "implanted facts are" if kind == "facts" else "an implanted skill is"
-            return f"{what} judged by {' and '.join(OF[kind])} alone (docs/language.md)"
+            return f"{what} not judged by {tool} (docs/language.md)"
     return ""

@@ -27,7 +27,7 @@ Tests = Sequence[Test]
 class Models:
     """errors: step key -> why the step failed, for the tests that need it. seconds: spent on making models.
 
-    loggers: are told the curves of what is made.
+    loggers: are told the curves of what is made. at_once: how many trainings there are at a time.
     """
 
     def __init__(self, studies: Studies) -> None:
@@ -35,6 +35,7 @@ class Models:
         self.errors: dict[str, str] = {}
         self.seconds = 0.0
         self.loggers = Loggers()
+        self.at_once = self.options.at_once
 
     @cached_property
     def store(self) -> Store:
@@ -96,7 +97,7 @@ class Models:
         return make(
             plan,
             self.store,
-            at_once=o.at_once,
+            at_once=self.at_once,
             say=say,
             deadline=deadline,
             bundled=not o.retrain,

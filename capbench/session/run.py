@@ -24,7 +24,7 @@ from capbench.session.loggers.base import Loggers
 from capbench.session.models import Models, Tests
 from capbench.session.options.checked import Options
 from capbench.session.report import Recorder, run_info
-from capbench.session.studies import ON_STORIES, Studies
+from capbench.session.studies import ON_A_MODEL, ON_STORIES, Studies
 from capbench.session.variants import Variants
 
 if TYPE_CHECKING:
@@ -135,10 +135,21 @@ class CapbenchSession:
             say(f"capbench: warning: {words}")
         if any(claim.study == ON_STORIES for claim, _, _ in collected.tests):
             self.studies.prepare_stories(say)
+        if self.options.model and any(claim.study in ON_A_MODEL for claim, _, _ in collected.tests):
+            self._make_room(self.options.model, say)
         self.models.prepare(collected.tests, say=say, if_lost=not may_read)
         if may_read:
             self._make_more(collected, say=say)
         self.variants.prepare(collected.on_variants, say=say)
+
+    def _make_room(self, model: str, say: Callable[[str], None]) -> None:
+        """Train no more at a time than memory holds. What cannot be loaded is said of the claims that need it."""
+        from capbench.session.fitting import fitting
+
+        with suppress(UsageError):
+            self.models.at_once, words = fitting(model, self.models.at_once, device=self.options.device)
+            if not self.options.quiet:
+                say(f"capbench: {words}")
 
     def _make_more(self, collected: Collected, *, say: Callable[[str], None]) -> None:
         """Make the further models of the tests that lost a behaviour."""
@@ -163,7 +174,7 @@ class CapbenchSession:
         where_lost: bool = True,
     ) -> None:
         """Where models took no time, nor do readings: they are tiny, or are kept. Starting processes would cost more."""
-        at_once, models = self.options.at_once, self.models
+        at_once, models = self.models.at_once, self.models
         if models.seconds < _WORTHWHILE or at_once.jobs < 2 or self.options.ray or self.options.device != "cpu":
             return
         from capbench.session.reading_ahead import read_ahead
@@ -202,7 +213,7 @@ class CapbenchSession:
         return run_info(
             run_id=self.report_folder.name,
             device=o.device,
-            jobs=o.at_once.jobs,
+            jobs=self.models.at_once.jobs,
             scale=o.scale,
             seeds=tuple(sorted({*of_every_claim, *further})),
             methods=tuple(self.studies.name(m) for m in o.methods),
