@@ -69,7 +69,8 @@ def tested_by(results: Results, before: Kept) -> Kept:
     """The thresholds with every tool's area on the test half, as a run of suites/calibration found them, and on the models of
     other architectures, as a run of suites/architectures did.
 
-    An architecture whose models were judged wrongly has no areas. Raises UsageError for a run of other models, or of another rule
+    An architecture whose models were judged wrongly has no areas. Where its claim is inconclusive, as ten models seldom decide
+    what share is judged rightly, its areas are what they are: none of the models was called the other. Raises UsageError for a run of other models, or of another rule
     than the one in force.
     """
     scale = results.run.scale
@@ -94,8 +95,9 @@ def tested_by(results: Results, before: Kept) -> Kept:
     for group, tools in TOOLS.items() if half else ():
         put(group, half, tools, compiled=group == "compiled")
     for name in {_architecture(record) for record in elsewhere}:
-        right = [r for r in elsewhere if _architecture(r) == name and r.verdict.status is Status.SUPPORTED]
-        put(name, right, TOOLS["trained"], compiled=False)
+        wrong = (Status.REFUTED, Status.INVALID)
+        valid = [r for r in elsewhere if _architecture(r) == name and r.verdict.status not in wrong]
+        put(name, valid, TOOLS["trained"], compiled=False)
     return replace(before, tested=tested)
 
 

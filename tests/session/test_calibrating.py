@@ -50,8 +50,9 @@ def on_an_architecture(name: str, status: Status) -> Record:
     return replace(record, protocol=protocol, verdict=replace(record.verdict, status=status), **about)  # type: ignore[arg-type]
 
 
-def test_an_architecture_whose_models_are_judged_rightly_has_areas_of_its_own() -> None:
-    records = (on_an_architecture("lstm", Status.SUPPORTED), on_an_architecture("gru", Status.REFUTED))
+@pytest.mark.parametrize("status", [Status.SUPPORTED, Status.INCONCLUSIVE])
+def test_an_architecture_whose_models_are_not_judged_wrongly_has_areas_of_its_own(status: Status) -> None:
+    records = (on_an_architecture("lstm", status), on_an_architecture("gru", Status.REFUTED))
     before = replace(kept(), tested={**kept().tested, "gru": {"revival": {"small": 1.0}}})
     found = calibrating.tested_by(replace(run(), records=records), before)
     assert found.tested["lstm"]["revival"] == {"small": round(8 / 9, 4)}
