@@ -70,8 +70,8 @@ def tested_by(results: Results, before: Kept) -> Kept:
     other architectures, as a run of suites/architectures did.
 
     An architecture whose models were judged wrongly has no areas. Where its claim is inconclusive, as ten models seldom decide
-    what share is judged rightly, its areas are what they are: none of the models was called the other. Raises UsageError for a run of other models, or of another rule
-    than the one in force.
+    what share is judged rightly, its areas are what they are: none of the models was called the other. Raises UsageError for a
+    run of other models, or of another rule than the one in force.
     """
     scale = results.run.scale
     if why := doubt(before, scale, rule_now()):
