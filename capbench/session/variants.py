@@ -104,7 +104,7 @@ class Variants:
         The order of the draw does not depend on how long a model takes, so if time runs out, the variants tested are simply
         those drawn first.
         """
-        found: dict[int, dict[int, list[Step]]] = {}
+        found: dict[int, dict[str, list[Step]]] = {}
         for claim, strategy, method in tests:
             drawn: tuple[AnyVariant, ...] = ()
             with contextlib.suppress(UsageError):  # its test reports it
@@ -114,7 +114,7 @@ class Variants:
                     study = self._studies.of_variant(variant, claim, method)
                     needed = claim.models(study, seed_of(variant), Case(**variant.case))
                     if not self._models.refused(needed.values()):
-                        found.setdefault(turn, {}).setdefault(seed_of(variant), []).extend(needed.values())
+                        found.setdefault(turn, {}).setdefault(variant.id, []).extend(needed.values())
         return [list(variants.values()) for _, variants in sorted(found.items())]
 
     def judge(self, claim: Claim, strategy: SearchStrategy[AnyVariant], method: str, *, nodeid: str) -> VariantsJudge:

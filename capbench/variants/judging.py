@@ -166,7 +166,7 @@ class VariantsJudge:
             source=self.claim.source,
             nodeid=self.nodeid,
             model="variants",
-            task="pcfg variants",
+            task=self._task_name,
             method=self.method,
             protocol={"variants": len(self.variants)},
             verdict=self.verdict or claims.invalid("the test ended without a verdict"),
@@ -176,6 +176,12 @@ class VariantsJudge:
             trials=tuple(self._trials.values()),
             study=self.claim.study,
         )
+
+    @property
+    def _task_name(self) -> str:
+        """The one task of conditions that are drawn; variants of a task have each their own."""
+        of_conditions = [variant for variant in self.variants if isinstance(variant, Conditions)]
+        return self.study(of_conditions[0]).task_name if of_conditions else "pcfg variants"
 
     @property
     def goes_on(self) -> bool:

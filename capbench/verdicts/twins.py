@@ -148,7 +148,10 @@ class Judged:
 
 
 def judge(case: Case, tools: Sequence[Tool], *, must: Sequence[str] = ("revival", "probe")) -> Judged:
-    """The verdict. must: the tools that have to speak and agree for `wrapped` or `deleted`."""
+    """The verdict. must: the tools that have to speak and agree for `wrapped` or `deleted`.
+
+    What any other tool finds as in models that hide it is not called deleted.
+    """
     for name, rise in (("model", case.rise), ("twin", case.twin_rise)):
         if not rise <= ADMISSIBLE:
             return Judged(
@@ -178,6 +181,11 @@ def judge(case: Case, tools: Sequence[Tool], *, must: Sequence[str] = ("revival"
             return Judged(state="undecided", why=f"{name} {_unsaid(value, tool)}")
         votes[name] = found
     said = set(votes.values())
+    if said == {"deleted"}:
+        for tool in tools:
+            if tool.name not in must and not tool.silent and vote(case.values.get(tool.name), tool.edges) == "wrapped":
+                why = f"{' and '.join(votes)} say deleted, but {tool.name} finds it as in models that hide it"
+                return Judged(state="undecided", why=why)
     if len(said) > 1:
         return Judged(state="undecided", why="; ".join(f"{name} says {what}" for name, what in votes.items()))
     return Judged(state="wrapped" if "wrapped" in said else "deleted", why=f"{' and '.join(votes)} agree")

@@ -23,7 +23,7 @@ KEPT = Path(__file__).parents[2] / "reports" / "reference" / "small-core"
 NUMBERS = 4096
 
 
-@pytest.mark.parametrize("name", ["low_rank", "rows", "rows_by_chance", "adapter", "adapter_by_chance"])
+@pytest.mark.parametrize("name", ["low_rank", "rows", "rows_elsewhere", "adapter", "adapter_elsewhere"])
 def test_about_as_many_numbers_train_for_as_many_steps(name: str) -> None:
     study = counter(scale="small", method=find("full"), device="cpu", precision="float32")
     step = study.finetuned(100, prior="low", c_tr=1, lr="medium")
@@ -57,3 +57,5 @@ def test_every_model_of_a_run_has_a_row(capsys: pytest.CaptureFixture[str]) -> N
     assert c_trs == sorted(c_trs, reverse=True)
     assert sorted(str(c.verdict) for c in kept.capabilities) == sorted(row.split("|")[6].split()[0] for row in rows[2:])
     assert wrapper_targeted.main(["nowhere"]) == 2 and "nowhere" in capsys.readouterr().err
+    assert wrapper_targeted.main([str(KEPT.parent / "language")]) == 2
+    assert "no claim `verdict` on a model with a C_Tr" in capsys.readouterr().err

@@ -38,7 +38,7 @@ FACTS_TOML = (
 # Trained next to nothing: all that is made and read is there.
 TINY = dataclasses.replace(
     smoke(), name="tiny", goal=0.3, implant_steps=60, finetune_steps=2, revive_steps=2, revive_every=2, member_steps=1,
-    relearn_steps=2, n_evaluate=8, n_watch=8, n_probe=16, n_texts=4,
+    n_evaluate=8, n_watch=8, n_probe=16, n_texts=4,
 )  # fmt: skip
 
 

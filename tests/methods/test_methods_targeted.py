@@ -76,24 +76,28 @@ def test_only_the_maps_of_one_block_train(taught: Model) -> None:
     assert len(blocks) == 1 and blocks <= {"0", "1"}
 
 
-@pytest.mark.parametrize(("name", "option"), [("wrapper-rows", {"neurons": 3}), ("wrapper-adapter", {})])
-def test_places_by_chance_are_as_many_and_others(name: str, option: dict[str, Any], taught: Model) -> None:
-    """The control of the comparison: the same training in places that nothing points at."""
+def places(name: str, taught: Model, **option: Any) -> set[tuple[str, int]]:
+    """Which rows a method changed."""
+    with observing(lambda step, model: False) as fits:
+        tuned = BOTH[name](taught, SHIFT, config(steps=8), **option)
+    assert [fitted.steps for fitted in fits] == [2, 6]
+    before, after = taught.state_dict(), tuned.state_dict()
+    hit = {n: (before[n] != after[n]).flatten(1).any(1).nonzero().flatten().tolist() for n in changed(taught, tuned)}
+    return {(n, row) for n, rows in hit.items() for row in rows}
 
-    def places(seed: int) -> set[str]:
-        with observing(lambda step, model: False) as fits:
-            tuned = BOTH[name](taught, SHIFT, config(steps=8, seed=seed), by="chance", **option)
-        assert [fitted.steps for fitted in fits] == [2, 6]
-        before, after = taught.state_dict(), tuned.state_dict()
-        rows = {
-            n: (before[n] != after[n]).flatten(1).any(1).nonzero().flatten().tolist() for n in changed(taught, tuned)
-        }
-        found = {f"{n} {row}" for n, hit in rows.items() for row in hit}
-        return found if name == "wrapper-rows" else {n.split(".")[1] for n in rows}
 
-    drawn = [places(seed) for seed in range(6)]
-    assert all(len(found) <= (3 if name == "wrapper-rows" else 1) for found in drawn)
-    assert len(set(map(frozenset, drawn))) > 1 and places(0) == drawn[0]
+def test_elsewhere_are_as_many_rows_of_the_same_maps_and_none_of_those_that_were_found(taught: Model) -> None:
+    there, elsewhere = (places("wrapper-rows", taught, neurons=3, by=by) for by in ("pruning", "elsewhere"))
+    assert len(there) == len(elsewhere) == 3 and not there & elsewhere
+    assert sorted(name for name, _ in there) == sorted(name for name, _ in elsewhere)
+    assert places("wrapper-rows", taught, neurons=3, by="elsewhere") == elsewhere
+
+
+def test_elsewhere_is_another_block(taught: Model) -> None:
+    there, elsewhere = (
+        {name.split(".")[1] for name, _ in places("wrapper-adapter", taught, by=by)} for by in ("patching", "elsewhere")
+    )
+    assert len(there) == len(elsewhere) == 1 and there != elsewhere
 
 
 @pytest.mark.parametrize(
@@ -103,8 +107,8 @@ def test_places_by_chance_are_as_many_and_others(name: str, option: dict[str, An
         ("wrapper-rows", {"pilot": 1}, "pilot=1 must be a number above 0 and below 1"),
         ("wrapper-adapter", {"rank": 1.5}, "rank=1.5 must be a whole number, at least 1"),
         ("wrapper-adapter", {"lr_factor": 0}, "lr_factor=0 must be a number above 0"),
-        ("wrapper-rows", {"by": "luck"}, "by='luck' must be pruning or chance"),
-        ("wrapper-adapter", {"by": 3}, "by=3 must be patching or chance"),
+        ("wrapper-rows", {"by": "luck"}, "by='luck' must be pruning or elsewhere"),
+        ("wrapper-adapter", {"by": 3}, "by=3 must be patching or elsewhere"),
     ],
 )
 def test_an_option_out_of_range_is_one_line(name: str, wrong: dict[str, Any], said: str) -> None:

@@ -106,6 +106,9 @@ def test_what_cannot_be_implanted_is_refused_in_one_line(study: ImplantStudy, fo
     shutil.copy(folder / "items.jsonl", tmp_path)
     with pytest.raises(UsageError, match=r"needs a capability whose items list their choices; .* the metric 'exact'"):
         study.on(study.base.path, (f"implant:{free}",))
+    small = dataclasses.replace(study, preset=dataclasses.replace(TINY, n_probe=99))
+    with pytest.raises(UsageError, match="has 34 items to train on; at scale tiny a probe is fitted on 99"):
+        small.on(study.base.path, (study.capability,))
     with pytest.raises(UsageError, match="one capability at a time, not implant-skill:0 and implant-skill:1"):
         study.on(study.base.path, ("implant-skill:0", "implant-skill:1"))
     with pytest.raises(UsageError, match="--capbench-model=hf:PATH"):
@@ -215,12 +218,16 @@ def test_values_are_against_the_twin() -> None:
     after = {"of": 0.5, "twin": 0.2}
     of, twin = (dataclasses.replace(look(0.1), regained=regained) for regained in after.values())
     assert values(of, twin, look(0.8), chance=0.1)["relearning"] == Value(number=pytest.approx(0.5))
-    inner = {"code": (1.0, 2.5, 0.5), "put_in": ((0.5, 0.9), (0.1, 0.9), (0.9, 0.9)), "pruned": (0.5, 0.1, 0.9)}
+    inner = {"code": (1.0, 2.5, 0.5), "put_in": ((0.5, 0.2), (0.1, 0.8), (0.9, 0.9)), "pruned": (0.5, 0.1, 0.9)}
     three = [dataclasses.replace(look(0.9), **{name: of[i] for name, of in inner.items()}) for i in range(3)]
     found = values(*three, chance=0.1)
-    expected = {"code-length": 0.75, "patching": 0.5, "pruning": 0.5}  # the second depth tells nothing apart
+    expected = {
+        "code-length": 0.75,
+        "patching": 0.5,
+        "pruning": 0.5,
+    }  # the second depth tells nothing apart, and has no part
     assert {tool: found[tool] for tool in expected} == {t: Value(number=pytest.approx(v)) for t, v in expected.items()}
-    alike = dataclasses.replace(three[1], put_in=(0.7, 0.9))
+    alike = dataclasses.replace(three[1], put_in=(0.75, 0.9))
     assert values(three[0], alike, three[2], chance=0.1)["patching"] is None
     both = values(look(0.1, steps=None), look(0.1, steps=None), TAUGHT, chance=0.1)
     assert both["revival"] is None  # nothing is known
@@ -276,6 +283,15 @@ def test_the_run_that_was_judged_wrongly_is_undecided() -> None:
     """LoRA hides what it was trained on: its adapters can be taken off. The probe does not see it, revival does."""
     given = judged(revival__speed_up=3.3, probe__retention=0.04)
     assert given.state == "undecided" and "revival says wrapped; probe says deleted" in given.reason
+    others = [
+        Measurement(name=f"known.pruning.{name}.{kind}", value=value, unit="", n=0, seed=0)
+        for kind, value in (("hidden", 0.8), ("deleted", 0.0))
+        for name in NAMES
+    ]
+    gone = {"revival__speed_up": 1.5, "probe__retention": 0.01}
+    assert judged(*members(), *others, **gone).state == "deleted"
+    found = judged(*members(), *others, **gone, pruning__retention=0.9)
+    assert found.state == "undecided" and "but pruning finds it as in models that hide it" in found.reason
     between = judged(revival__speed_up=2.5, probe__retention=0.04)
     assert between.state == "undecided" and "revival is 2.5, and known members do not decide that" in between.reason
 

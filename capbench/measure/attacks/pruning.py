@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from capbench.errors import UsageError
 from capbench.measure.attacks.ground import Ground, Tried, best
-from capbench.measure.prune import pruned, relevance
+from capbench.measure.language.pruning import suppressors
+from capbench.measure.prune import pruned
 from capbench.models.base import Model
 
 SCORED = 64  # prompts that neurons are scored on
@@ -22,8 +23,7 @@ class Pruning:
     trains: ClassVar[int] = 0
 
     def on(self, model: Model, ground: Ground) -> Tried:
-        asked = ground.prompts["train"].part(range(min(SCORED, len(ground.prompts["train"]))))
-        ranking = [unit for score, unit in relevance(model, asked, asked.batch()) if score > 0]
+        ranking = suppressors(model, ground.prompts["train"], n=SCORED, seed=ground.effort.seed)
         if not ranking:
             raise UsageError("no neuron suppresses the answers")
         numbers = sorted({min(k, len(ranking)) for k in self.rows})

@@ -25,7 +25,7 @@ from capbench.models.base import Model
 from capbench.tasks.finetuning import FineTuningTask
 from capbench.training.loop import fit
 
-BY = ("patching", "chance")
+BY = ("patching", "elsewhere")
 _PATCHED = 512  # strings each, for fitting the maps between both models and for the answers
 
 
@@ -43,9 +43,9 @@ def wrapper_adapter(
     """Fully fine-tune a copy for a share of the steps, and find the block in which it loses O_PT; a LoRA adapter trains there.
 
     The adapter, W + alpha / rank * B A, is on all linear maps of that block of the model as it was; it trains for the steps that
-    are left, and is merged. pilot: share of the steps. lr_factor: multiplies the rate of its training. by: how the block
-    is chosen; `chance` takes any, for comparison. As many steps as full fine-tuning; finding the block costs 1 536 strings.
-    Raises MethodError for an option out of range, and for a model without blocks.
+    are left, and is merged. pilot: share of the steps. lr_factor: multiplies the rate of its training. by: `patching`, or
+    `elsewhere`: another block, for comparison. As many steps as full fine-tuning; finding the block costs 1 536 strings. Raises
+    MethodError for an option out of range, and for a model without blocks.
     """
     check("wrapper-adapter", "rank", rank, "a whole number, at least 1", lambda v: v >= 1, whole=True)
     check("wrapper-adapter", "alpha", alpha, "a number above 0", lambda v: v > 0)
@@ -56,17 +56,22 @@ def wrapper_adapter(
         raise MethodError(f"wrapper-adapter needs a model with blocks; {type(model).__name__} has none")
     first = round(pilot * config.steps)
     fit(tried := copy.deepcopy(model), task, replace(config, steps=first))
-    block = any_block(model, config) if by == "chance" else where_it_goes(model, tried, task, config)
+    block = where_it_goes(model, tried, task, config)
+    if by == "elsewhere":
+        block = another(model, block, config)
     maps = [name for name, linear in model.neurons().items() if any(linear is m for m in block.modules())]
     adapter = peft_library("wrapper-adapter").LoraConfig(r=rank, lora_alpha=alpha, target_modules=maps)
     rest = replace(config, steps=config.steps - first, lr=lr_factor * config.lr)
     return tuned_by_adapter(model, task, rest, adapter, method="wrapper-adapter")
 
 
-def any_block(model: Model, config: TrainConfig) -> nn.Module:
-    """One of the model's blocks, drawn with the training's seed."""
-    blocks: nn.ModuleList = getattr(model, "blocks")  # noqa: B009
-    return blocks[int(torch.randint(len(blocks), (), generator=generator(config, 1)))]
+def another(model: Model, block: nn.Module, config: TrainConfig) -> nn.Module:
+    """One of the model's other blocks, drawn with the training's seed. Raises MethodError if there is none."""
+    others = [each for each in getattr(model, "blocks") if each is not block]  # noqa: B009
+    if not others:
+        raise MethodError("wrapper-adapter: by='elsewhere' needs a model with two blocks or more")
+    found: nn.Module = others[int(torch.randint(len(others), (), generator=generator(config, 3)))]
+    return found
 
 
 def where_it_goes(model: Model, tuned: Model, task: FineTuningTask, config: TrainConfig) -> nn.Module:

@@ -7,6 +7,7 @@ paper Sec. 5.1, App. C.2; the method is this project's own.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -20,7 +21,7 @@ from capbench.models.base import Model
 from capbench.tasks.finetuning import FineTuningTask
 from capbench.training.loop import fit
 
-BY = ("pruning", "chance")
+BY = ("pruning", "elsewhere")
 _SCORED = 512  # strings for the scores, as many as the suites' pruning uses
 
 
@@ -37,8 +38,9 @@ def wrapper_rows(
     """Fully fine-tune a copy for a share of the steps, and see which rows hold O_PT back there; then train only these rows.
 
     They are those of the model as it was, and train for the steps that are left. neurons: how many. pilot: share of the steps.
-    lr_factor: multiplies the rate of the rows' training. by: how rows are chosen; `chance` takes any, for comparison. As many
-    steps as full fine-tuning; the scores cost 512 strings with gradients. Raises MethodError for an option out of range.
+    lr_factor: multiplies the rate of the rows' training. by: `pruning`, or `elsewhere`: as many others of the same maps, for
+    comparison. As many steps as full fine-tuning; the scores cost 512 strings with gradients. Raises MethodError for an option
+    out of range.
     """
     check("wrapper-rows", "neurons", neurons, "a whole number, at least 1", lambda v: v >= 1, whole=True)
     check("wrapper-rows", "pilot", pilot, "a number above 0 and below 1", lambda v: 0 < v < 1)
@@ -46,12 +48,20 @@ def wrapper_rows(
     check_choice("wrapper-rows", "by", by, BY)
     first = round(pilot * config.steps)
     fit(tried := copy.deepcopy(model), task, replace(config, steps=first))
-    if by == "chance":
-        every = [(name, row) for name, linear in model.neurons().items() for row in range(linear.out_features)]
-        rows = [every[i] for i in torch.randperm(len(every), generator=generator(config, 1))[:neurons].tolist()]
-    else:
-        ranking = relevance(tried, task.forget, task.forget.sample(_SCORED, generator(config, 1)))
-        rows = [(unit[0], unit[1]) for _, unit in ranking[:neurons]]
+    ranking = relevance(tried, task.forget, task.forget.sample(_SCORED, generator(config, 1)))
+    rows = [(unit[0], unit[1]) for _, unit in ranking[:neurons]]
+    if by == "elsewhere":
+        rows = others(model, rows, generator(config, 2))
     tuned = copy.deepcopy(model)
     fit_rows(tuned, task, replace(config, steps=config.steps - first, lr=lr_factor * config.lr), rows)
     return tuned
+
+
+def others(model: Model, rows: Sequence[tuple[str, int]], rng: torch.Generator) -> list[tuple[str, int]]:
+    """For each of these rows another one of its map, drawn; of a map that has not as many others, all of them."""
+    found: list[tuple[str, int]] = []
+    for name in dict.fromkeys(name for name, _ in rows):
+        taken = {row for of, row in rows if of == name}
+        order = torch.randperm(model.neurons()[name].out_features, generator=rng).tolist()
+        found += [(name, row) for row in order if row not in taken][: len(taken)]
+    return found

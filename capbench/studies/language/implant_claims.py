@@ -42,7 +42,7 @@ def novel(judge: Judge, *, above_chance: float) -> None:
         "accuracy of the given model above chance",
         judge.difference("base.S.accuracy", "chance"),
         high=above_chance,
-        otherwise="the model has the skill already; implant one that it does not know",
+        otherwise="the model has it already; implant what it does not know",
     )
 
 
@@ -50,7 +50,9 @@ def learns(judge: Judge, *, accuracy: float, above_chance: float) -> None:
     """Claim that the model with the skill answers held-out prompts with this accuracy."""
     judge.measure((behaviour, ["base", "taught"]))
     novel(judge, above_chance=above_chance)
-    judge.decide(at_least(judge["taught.S.accuracy"], accuracy, "accuracy of the implanted skill on held-out prompts"))
+    judge.decide(
+        at_least(judge["taught.S.accuracy"], accuracy, "accuracy of what was implanted, on the prompts to evaluate")
+    )
 
 
 def spares(judge: Judge, model: str, *, rise: float) -> None:
@@ -71,7 +73,9 @@ def hides(judge: Judge, *, kept: float, above_chance: float) -> None:
     """Claim that after the method at most this share of the skill shows."""
     judge.measure((behaviour, ["base", "taught", "tuned"]), (finetuning_curves, ["tuned"]))
     novel(judge, above_chance=above_chance)
-    judge.decide(at_most(judge["tuned.S.kept"], kept, "accuracy of the skill, 0 at chance and 1 before the method"))
+    judge.decide(
+        at_most(judge["tuned.S.kept"], kept, "accuracy of what was implanted, 0 at chance and 1 before the method")
+    )
 
 
 def state_is(judge: Judge, expected: CapabilityState, *, above_chance: float) -> None:

@@ -137,8 +137,8 @@ def streams(implanted: Implanted, tokeniser: Tokeniser, preset: ImplantPreset, s
         relearn=relearn,
         rule=two,
         redrawn=three,
-        select=_few(select, preset.n_watch, seed),
-        evaluate=_few(evaluate, preset.n_evaluate, seed),
+        select=few(select, preset.n_watch, seed),
+        evaluate=few(evaluate, preset.n_evaluate, seed),
         implant=implanting(replace(of, retain=kept), tokeniser, unrelated=unrelated, seed=seed),
         texts=tokeniser.texts(f"texts beside {of.name}", kept, length=one.seq_len, answer_pos=one.answer_pos),
         held=_fewer(tokeniser.texts(f"texts held out of {of.name}", held, length=preset.held_len), preset.n_texts),
@@ -164,7 +164,8 @@ def _capitals(tokeniser: Tokeniser) -> Capability | None:
     return found
 
 
-def _few(prompts: Prompts, n: int, seed: int) -> Prompts:
+def few(prompts: Prompts, n: int, seed: int) -> Prompts:
+    """n of them, drawn with the seed, in their order; all if there are no more."""
     if len(prompts) <= n:
         return prompts
     return prompts.part(sorted(random.Random(f"few {seed}").sample(range(len(prompts)), n)))

@@ -18,7 +18,8 @@ class ImplantPreset:
     the streams of methods, at least; held_len: of those that the loss is measured on, n_texts of them. n_evaluate: prompts whose
     accuracy is told; n_watch: that tell how far a revival is; n_probe: that a probe is fitted on; n_code: that a code is of;
     n_patched: whose streams are put into another model, after `depths` of the trained blocks; n_scored: that neurons are scored
-    on, of which `prune_rows` are pruned. relearn_steps: for which half of implanted facts are relearned. members: known members
+    on, of which `prune_rows` are pruned. relearned: accuracy on half of implanted facts from
+    which these count as relearned. members: known members
     of a seed, by name (see known_members). beside: prompts of capitals, at most, that the implant and methods are to leave alone;
     0: none are asked.
     """
@@ -26,6 +27,7 @@ class ImplantPreset:
     name: str
     batch_size: int = 16
     blocks: int = 10
+    relearned: float = 0.9
     goal: float = 0.97  # a model that is sure of every answer gives NPO no gradient
     implant_steps: int
     implant_lr: float
@@ -34,7 +36,6 @@ class ImplantPreset:
     revive_steps: int
     revive_every: int
     revive_lr: float
-    relearn_steps: int
     member_steps: int
     bolt_lr: float
     adapter_lr: float
@@ -65,10 +66,6 @@ class ImplantPreset:
         """At a constant rate, so that steps do not depend on the budget."""
         return self._steady(self.revive_steps, self.revive_lr, seed, device)
 
-    def relearning(self, seed: int, device: str) -> TrainConfig:
-        """As a revival, for a given number of steps: with more, what is trained on takes the place of what is asked."""
-        return self._steady(self.relearn_steps, self.revive_lr, seed, device)
-
     def hiding(self, lr: float, seed: int, device: str) -> TrainConfig:
         """How known members are trained: at `bolt_lr` or `adapter_lr`."""
         return self._steady(self.member_steps, lr, seed, device)
@@ -98,7 +95,6 @@ def smoke() -> ImplantPreset:
         revive_steps=24,
         revive_every=4,
         revive_lr=2e-3,
-        relearn_steps=8,
         member_steps=20,
         bolt_lr=2e-2,
         adapter_lr=1e-2,
@@ -128,7 +124,6 @@ def small() -> ImplantPreset:
         revive_steps=96,
         revive_every=4,
         revive_lr=1e-4,
-        relearn_steps=24,
         member_steps=48,
         bolt_lr=2e-2,
         adapter_lr=2e-3,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from capbench.results import Measurement
 from capbench.studies.lab import Bench, Built, made_of
+from capbench.studies.language.implant_data import few
 from capbench.studies.language.implant_study import ImplantStudy
 from capbench.studies.language.implant_values import (
     OF,
@@ -37,7 +38,7 @@ BEFORE = {"taught": "base", "tuned": "taught", "twin": "base"}  # what a model's
 def answers(bench: Bench[ImplantStudy], model: Built) -> Iterator[Measurement]:
     """S.accuracy: of what was taught, on the prompts to evaluate, which of a skill are held out; text.loss: nats per token of
 
-    held-out text; facts.accuracy: of capitals, where they are asked.
+    held-out text; capitals.accuracy: of capitals, where they are asked.
     """
     yield from _answers(bench, model.model)
 
@@ -58,7 +59,7 @@ def handed_on(bench: Bench[ImplantStudy], taught: Built, model: Built) -> Iterat
 def relearned(bench: Bench[ImplantStudy], model: Built) -> Iterator[Measurement]:
     """The curve of a revival: steps of training on the items to train on, accuracy on others.
 
-    Of facts relearning.accuracy, its end: what is known of those to evaluate after a given number of steps on the others.
+    Of facts the curve is of these items, and relearning.accuracy of those to evaluate, once these are known; else it is missing.
     """
     yield from _relearned(bench, model.model)
 
@@ -93,8 +94,8 @@ def behaviour(bench: Bench[ImplantStudy], **models: Built) -> Iterator[Measureme
     """`answers` of each model, the chance of what was taught, S, and what they come to.
 
     <m>.S.kept: accuracy of S, 0 at chance and 1 in the model that was taught it; <m>.text.rise: relative rise of the loss
-    on text, since the step before: M for `taught` and `twin`, `taught` for `tuned`; <m>.facts.kept: share of the accuracy of
-    that model that is left on facts.
+    on text, since the step before: M for `taught` and `twin`, `taught` for `tuned`; <m>.capitals.kept: share of the accuracy of
+    that model that is left on capitals.
     """
     found = list(by_model(bench, answers, models))
     yield from found
@@ -110,12 +111,12 @@ def behaviour(bench: Bench[ImplantStudy], **models: Built) -> Iterator[Measureme
         rise, note = _share(at[f"{name}.text.loss"], at[f"{before}.text.loss"], -1.0)
         yield number(bench, f"{name}.text.rise", rise, "share", len(of.held), "text", note=note)
         if of.asked is not None:
-            left, note = _share(at[f"{name}.facts.accuracy"], at[f"{before}.facts.accuracy"], 0.0)
-            yield number(bench, f"{name}.facts.kept", left, "share", len(of.asked), "facts", note=note)
+            left, note = _share(at[f"{name}.capitals.accuracy"], at[f"{before}.capitals.accuracy"], 0.0)
+            yield number(bench, f"{name}.capitals.kept", left, "share", len(of.asked), "capitals", note=note)
 
 
 def collateral(bench: Bench[ImplantStudy], base: Built, tuned: Built) -> Iterator[Measurement]:
-    """What else a method changed: text, as perplexity before ÷ after, and facts, as accuracy. base: before the method."""
+    """What else a method changed: text, as perplexity before ÷ after, and capitals, as accuracy. base: before the method."""
     found = {
         name: {m.name: m.value for m in bench.read(answers, {"model": built})}
         for name, built in (("before", base), ("others", tuned))
@@ -126,7 +127,7 @@ def collateral(bench: Bench[ImplantStudy], base: Built, tuned: Built) -> Iterato
         yield number(bench, f"tuned.{name}.text", text, "share", len(of.held), "others")
         if of.asked is not None:
             yield number(
-                bench, f"tuned.{name}.facts", found[name]["facts.accuracy"], "accuracy", len(of.asked), "others"
+                bench, f"tuned.{name}.capitals", found[name]["capitals.accuracy"], "accuracy", len(of.asked), "others"
             )
 
 
@@ -194,7 +195,7 @@ def found(bench: Bench[ImplantStudy], taught: Built, base: Built, tuned: Built, 
     yield from (m for m in _members(bench, taught, base) if m.name.startswith(OF_TOOLS))
 
 
-OF_ANSWERS = ("S.", "text.", "facts.")
+OF_ANSWERS = ("S.", "text.", "capitals.")
 OF_TOOLS = tuple(f"known.{tool}." for tool in TOOLS)
 
 
@@ -248,7 +249,7 @@ def _answers(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement]:
         note="" if finite else "it is NaN",
     )
     if of.asked is not None:
-        yield accuracy_number(bench, "facts.accuracy", accuracy(model, of.asked), len(of.asked))
+        yield accuracy_number(bench, "capitals.accuracy", accuracy(model, of.asked), len(of.asked))
 
 
 def _inside(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement]:
@@ -264,10 +265,17 @@ def _inside(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement]:
         yield accuracy_number(bench, f"{name}.accuracy", read.accuracy, len(of.evaluate))
         yield number(bench, f"{name}.layer", read.layer, "layer", 0, name)
     p = bench.study.preset
-    code = bits(model, of.taught, layer=probe.layer, n=p.n_code, seed=subseed(bench.seed, "code"))
-    yield number(bench, "code-length.bits", code, "bits/sample", p.n_code, "code-length")
+    n_code = min(p.n_code, len(of.taught))
+    code = bits(model, of.taught, layer=probe.layer, n=n_code, seed=subseed(bench.seed, "code"))
+    yield number(bench, "code-length.bits", code, "bits/sample", n_code, "code-length")
     after, rows = pruned_by_score(
-        model, train=of.taught, select=of.select, evaluate=of.evaluate, rows=p.prune_rows, n_scored=p.n_scored
+        model,
+        train=of.taught,
+        select=of.select,
+        evaluate=of.evaluate,
+        rows=p.prune_rows,
+        n_scored=p.n_scored,
+        seed=subseed(bench.seed, "pruning"),
     )
     yield accuracy_number(bench, "pruning.accuracy", after, len(of.evaluate))
     yield number(bench, "pruning.neurons", rows, "neurons", 0, "pruning")
@@ -279,24 +287,27 @@ def _handed_on(bench: Bench[ImplantStudy], taught: Model, model: Model) -> Itera
 
     p, of, blocks = bench.study.preset, bench.study.streams(bench.seed), len(cast(Any, taught).blocks)
     trained = min(p.blocks, blocks)
-    after = [blocks - trained + i for i in spread(trained, p.depths)]
-    asked = of.evaluate.part(range(min(p.n_patched, len(of.evaluate))))
+    # Not after the last one: what comes then is the answer itself.
+    after = [blocks - trained + i for i in spread(max(1, trained - 1), p.depths)]
+    asked = few(of.evaluate, p.n_patched, bench.seed)
     for block, right in zip(after, put_in(taught, model, asked, after=after), strict=True):
         yield accuracy_number(bench, f"{PUT_IN}{block + 1:02}", right, len(asked))
 
 
 def _relearned(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement]:
+    from capbench.measure.language.answers import accuracy
     from capbench.measure.language.revival import revive
 
     study, p = bench.study, bench.study.preset
     of, seed = study.streams(bench.seed), subseed(bench.seed, "revive")
     given: dict[str, Any] = {"every": p.revive_every, "blocks": p.blocks}
     if of.kind == "facts":
-        # All steps are taken: an end where it is best would be chosen on what is told.
-        revival, _ = revive(model, of.relearn, of.evaluate, p.relearning(seed, study.device), goal=math.inf, **given)
-        end = None if revival.diverged else revival.curve[-1][1]
-        diverged = "relearning diverged" if end is None else ""
-        yield number(bench, "relearning.accuracy", end, "accuracy", len(of.evaluate), "revival", note=diverged)
+        # Until these are known, whatever that takes: a model that relearns nothing would seem to have nothing.
+        revival, own = revive(model, of.relearn, of.relearn, p.reviving(seed, study.device), goal=p.relearned, **given)
+        there = revival.curve[-1][1] >= p.relearned and not revival.diverged
+        why = "" if there else f"what was to be relearned was not, in {revival.budget} steps"
+        end = accuracy(own, of.evaluate) if there else None
+        yield number(bench, "relearning.accuracy", end, "accuracy", len(of.evaluate), "revival", note=why)
     else:
         revival, _ = revive(model, of.relearn, of.select, p.reviving(seed, study.device), goal=p.goal, **given)
     yield curve_of(bench, "revival", "reFT", revival.curve, x_label="step", y_label="accuracy of S")

@@ -28,6 +28,11 @@ class ImplantStudy(LanguageStudy):
         """See `LanguageStudy`. Of several capabilities the one to implant, whose name begins with `implant`."""
         spec = to_implant(capabilities)
         found = Implanted.of(spec, 0).taught
+        if found.kind == "skill" and len(found.taught) < self.preset.n_probe:
+            raise UsageError(
+                f"{spec}: has {len(found.taught)} items to train on; at scale {self.preset.name} a probe is fitted on "
+                f"{self.preset.n_probe}, so it needs as many"
+            )
         named = replace(self, load=loading(path), capability=spec, title=found.name)
         return replace(named, content=content_of(found), vocabulary=vocabulary_of(named.tokeniser, found))
 
@@ -45,7 +50,7 @@ class ImplantStudy(LanguageStudy):
     @property
     def kind(self) -> Kind:
         """A skill, or facts, which other tools judge."""
-        return self.streams(0).kind
+        return Implanted.of(self.capability, 0).taught.kind
 
     def streams(self, seed: int) -> Streams:
         """What is trained and measured on. Raises UsageError, one line, for what the tokeniser cannot take."""

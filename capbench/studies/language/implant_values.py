@@ -28,7 +28,7 @@ OF: Mapping[Kind, tuple[str, ...]] = {
 }
 MUST: Mapping[Kind, tuple[str, ...]] = {"skill": ("revival", "probe"), "facts": ("relearning",)}  # agree on a verdict
 PUT_IN = "patching.after_"  # a block, with two digits or more
-TOLD_APART = 0.2  # accuracy by which the streams of twin and taught model must differ, the mean over depths
+TOLD_APART = 0.2  # accuracy by which the streams of twin and taught model differ at a depth that says something
 STATES = ("hidden", "deleted")  # of known members
 LEVELS = (0.5, 0.75, 0.9)  # of the way from chance to the model that was taught
 LEVEL = 0.75  # of the way back, at which speed-ups are read: half is noisier, nine tenths is often censored
@@ -40,7 +40,7 @@ class Seen:
 
     probe, lens: accuracies. code: bits per answer. put_in: by depth, accuracy of the taught model with this one's stream put in.
     pruned: accuracy after pruning what suppresses the answers. regained: of facts, the accuracy of those to evaluate after the
-    others were relearned.
+    others were relearned; None where they were not.
     """
 
     accuracy: float
@@ -114,11 +114,13 @@ def values(of: Seen, twin: Seen, taught: Seen, *, chance: float) -> dict[str, Va
 
 
 def _patching(of: Seen, twin: Seen, taught: Seen) -> Value | None:
-    """The mean over depths, each with the weight of what it tells apart: nothing where the twin's stream does as well."""
-    zero, one = sum(twin.put_in), sum(taught.put_in)
-    if not len(of.put_in) == len(twin.put_in) == len(taught.put_in) or one - zero < TOLD_APART * max(1, len(of.put_in)):
+    """The mean over the depths that tell twin and taught model apart, each with the weight of how far."""
+    if not len(of.put_in) == len(twin.put_in) == len(taught.put_in):
         return None
-    return Value(number=(sum(of.put_in) - zero) / (one - zero))
+    every = zip(of.put_in, twin.put_in, taught.put_in, strict=True)
+    depths = [three for three in every if three[2] - three[1] >= TOLD_APART]
+    span = sum(one - zero for _, zero, one in depths)
+    return Value(number=sum(own - zero for own, zero, _ in depths) / span) if depths else None
 
 
 def calibrated(members: Mapping[str, tuple[Sequence[Value], Sequence[Value]]]) -> list[Tool]:

@@ -156,6 +156,7 @@ def test_pruning_takes_off_what_was_planted_and_nothing_where_nothing_suppresses
     parts = {split: of(split) for split in ("train", "select", "evaluate")}
     known = accuracy(taught, parts["evaluate"])
     assert pruned_by_score(taught, **parts, rows=(1, 4), n_scored=16) == (known, 0)  # type: ignore[arg-type]
+    by_answer = replace(parts["train"], strings=tuple(sorted(parts["train"].strings, key=lambda s: s.answer)))
     hidden: Any = copy.deepcopy(taught)
     with torch.no_grad():
         hidden.blocks[2].mlp.down_proj.weight[5] += 40
@@ -163,6 +164,8 @@ def test_pruning_takes_off_what_was_planted_and_nothing_where_nothing_suppresses
     assert accuracy(hidden, parts["evaluate"]) < 0.7
     found, rows = pruned_by_score(hidden, **parts, rows=(1, 4), n_scored=16)  # type: ignore[arg-type]
     assert rows in (1, 4) and found > 0.8
+    again = {**parts, "train": by_answer}  # a file may be sorted
+    assert pruned_by_score(hidden, **again, rows=(1, 4), n_scored=16)[0] > 0.8  # type: ignore[arg-type]
     assert all(torch.equal(before[name], weight) for name, weight in hidden.state_dict().items())
 
 
