@@ -205,7 +205,7 @@ def share_of(counts: Mapping[Status, int], threshold: float) -> Verdict:
     """The claim that it holds on a share of at least `threshold` of those that it could be put to the test on.
 
     effect: the share on which it is supported. The interval is Wilson's; those that stay open may hold or not, so its lower end
-    is without them and its upper end with them.
+    is without them and its upper end with them. The reason has the same of those on which it is refuted.
     """
     supported, total = counts.get(Status.SUPPORTED, 0), sum(counts.values())
     decided, open_ = total - counts.get(Status.INVALID, 0), counts.get(Status.INCONCLUSIVE, 0)
@@ -224,4 +224,7 @@ def share_of(counts: Mapping[Status, int], threshold: float) -> Verdict:
         n_seeds=1,
         what="share of variants",
     )
+    refuted = counts.get(Status.REFUTED, 0)
+    low, high = statistics.share_interval(refuted, decided)[0], statistics.share_interval(refuted + open_, decided)[1]
+    tally += f"; refuted on a share of {refuted / decided:.2f} [{low:.2f}, {high:.2f}]"
     return replace(verdict, reason=": ".join(filter(None, [tally, claims.shortfall(verdict)])))

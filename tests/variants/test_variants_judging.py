@@ -67,3 +67,15 @@ def test_where_fewer_than_half_could_be_tested_the_share_is_invalid(counts: dict
 
 def test_half_of_them_are_enough() -> None:
     assert share_of({S: 5, INV: 5}, 0.5).status is S
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({S: 12}, f"refuted on a share of 0.00 [0.00, {Z2 / (12 + Z2):.2f}]"),
+        ({R: 6, S: 6}, f"refuted on a share of 0.50 [{0.5 - HALF:.2f}, {0.5 + HALF:.2f}]"),
+        ({S: 6, INC: 6}, f"refuted on a share of 0.00 [0.00, {0.5 + HALF:.2f}]"),  # those that stay open may be of them
+    ],
+)
+def test_the_share_of_refuted_ones_is_told_with_its_interval(counts: dict[Status, int], words: str) -> None:
+    assert words in share_of(counts, 0.5).reason
