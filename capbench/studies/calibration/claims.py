@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from capbench.results import Curve, Grid, Measurement, Status, Verdict
@@ -12,6 +13,7 @@ from capbench.studies.calibration.making import Kind
 from capbench.studies.calibration.outcome import Outcome
 from capbench.studies.calibration.readings import known
 from capbench.studies.judge import Judge
+from capbench.verdicts.claims import shortfall
 
 Called = tuple[Sequence[Kind], Sequence[str]]  # kinds, and the verdicts that none of them may get
 _HOW = "bootstrap over seeds, then over models"
@@ -120,7 +122,7 @@ def _decided(
         )
     value, (low, high) = found
     status = Status.SUPPORTED if low >= least else Status.REFUTED if high < least else Status.INCONCLUSIVE
-    return Verdict(
+    decided = Verdict(
         status=status,
         effect=value,
         ci=(low, high),
@@ -129,7 +131,7 @@ def _decided(
         margin=value - least,
         n_seeds=n,
         what=what,
-        reason=reason,
         how=_HOW,
         provisional=n == 1,
     )
+    return replace(decided, reason="; ".join(filter(None, [shortfall(decided), reason])))
