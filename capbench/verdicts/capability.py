@@ -125,7 +125,8 @@ def assess(
     all_read = (evidence(ASKED, of_behaviour, asked), *of_tools)
     heard = {BEHAVIOUR, *(tool.name for tool in read if tool.speaks)}
     says = {e.tool: e.reading for e in all_read if e.tool in heard and e.reading != UNMEASURED}
-    uncalibrated = tuple(t.name for t in read if t.votes and scale not in t.auc and _has_value(values[t.measured]))
+    voting = (t for t in read if t.votes and _has_value(values[t.measured]))
+    uncalibrated = tuple(t.name for t in voting if not t.auc.get(scale, 0.0) >= SEPARATES)
     untouched = all(seed in values.get(f"tuned.{_CHANGED}", {}) for seed in asked)
     state = agreed([_decided(f.state) for f in found.values()]) or CapabilityState.UNDECIDED
     relabelled = relabelling.relabelling(values, asked)

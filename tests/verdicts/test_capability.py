@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -323,6 +324,15 @@ def test_without_a_calibration_the_state_is_the_same_and_says_so(
     assert list(found.uncalibrated) == asked
     said = f"; uncalibrated at scale {scale}: {', '.join(asked)}" if asked else ""
     assert found.reason == small.reason + said
+
+
+def test_a_vote_of_a_tool_that_missed_on_known_models_does_not_count_either() -> None:
+    """As revival on an architecture whose known models it told apart with an area of .92."""
+    record = with_values(values((0.1, 0.1), revival=4.0, patching=0.8))
+    missed = tuple(replace(t, auc={"small": 0.92}) if t.name == "revival" else t for t in toolbox(record).tools)
+    found = capability.assess(record.measurements, replace(toolbox(record), tools=missed), scale="small")
+    assert found is not None and found.uncalibrated == ("revival",)
+    assert found.reason.endswith("; uncalibrated at scale small: revival")
 
 
 def test_a_tool_without_a_vote_needs_no_calibration() -> None:
