@@ -16,9 +16,11 @@ from capbench.models.named import ARCHITECTURES, Sizes, config_of, path_of
 from capbench.pipeline.build import load_model
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Initialise
+from capbench.report import load
+from capbench.session import calibrating
 from capbench.store.store import Store
 from capbench.studies.architectures import with_architecture
-from capbench.studies.calibration.kept import Kept
+from capbench.studies.calibration.kept import Kept, kept
 from capbench.studies.calibration.preset import CalibrationPreset
 from capbench.studies.calibration.study import CalibrationStudy, needs
 from capbench.studies.lab import Bench, Built
@@ -67,7 +69,10 @@ def test_every_architecture_has_a_configuration_of_the_sizes_asked_for() -> None
         assert config_of(known.path, SIZES) == config
 
 
-def test_only_verdicts_on_tried_architectures_are_calibrated_and_only_it_has_anchors() -> None:
+def test_only_verdicts_on_tried_architectures_are_calibrated_and_only_it_has_anchors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("capbench.studies.architectures.kept", Kept)  # in which none was tried
     calibrated = dataclasses.replace(study(), toolbox=TOOLBOX)
     gpt, gru = with_architecture(calibrated, "gpt"), with_architecture(calibrated, "gru")
     assert isinstance(gpt, PcfgStudy) and isinstance(gru, PcfgStudy)
@@ -87,6 +92,19 @@ def test_the_tools_areas_are_those_on_known_models_of_the_same_architecture(monk
         areas = {tool.name: tool.auc for tool in made.toolbox.tools}
         assert areas["revival"] == auc and not areas["patching"]
         assert [(t.present, t.votes) for t in made.toolbox.tools] == [(t.present, t.votes) for t in TOOLBOX.tools]
+
+
+def test_the_areas_that_come_with_the_package_are_of_runs_that_are_kept() -> None:
+    runs = Path(__file__).parents[2] / "reports" / "reference" / "architectures" / "known-states"
+    tried = kept().tested.keys() - {"trained", "compiled"}
+    assert (
+        tried
+        == {folder.name for folder in runs.iterdir()}
+        == {"llama", "lstm", "gru", "convolution", "state-space", "linear-attention"}
+    )
+    for name in sorted(tried):
+        again = calibrating.tested_by(load(runs / name), dataclasses.replace(kept(), tested={}))
+        assert again.tested[name] == kept().tested[name]
 
 
 def test_the_pool_on_another_architecture_is_ten_of_its_counters() -> None:
