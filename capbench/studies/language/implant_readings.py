@@ -143,7 +143,7 @@ def known(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator[Me
     yield from read
     of, asked = known_values(read), OF[bench.study.kind]
     yield number(bench, "known.members", sum(map(len, of[asked[0]])), "members", 0, "known")
-    few = f"fewer than {LEAST} members of a kind"
+    too_few = f"fewer than {LEAST} members of a kind"
     for tool in calibrated(of):
         if tool.name not in asked:
             continue
@@ -153,7 +153,7 @@ def known(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator[Me
         for end in ("lowest_hidden", "highest_deleted"):
             at = None if tool.edges is None else getattr(tool.edges, end)
             end_at = None if at is None or math.isinf(at) else at
-            why = few if at is None else "" if end_at is not None else "a member's value is only a bound"
+            why = too_few if at is None else "" if end_at is not None else "a member's value is only a bound"
             yield number(bench, f"{name}.{end}", end_at, UNITS[tool.name][1], 0, "known", note=why)
         off = wrong(hidden, deleted)
         yield number(
