@@ -8,7 +8,7 @@
 About 4 100 numbers train, of the 100 000 in the blocks: a low-rank change of rank 2 in all maps, one of rank 4 in the maps of one
 of the two blocks, or 48 rows (64 or 256 numbers each, 85 on average). Updates are scaled by 4. All take as many steps; what
 looks for a place spends a quarter of them on that, also where it then trains elsewhere. `surgery` fine-tunes everything first, so
-it is compared at equal steps alone. The rates, ten times the study's but for `surgery`, are a guess: before a run is reported, they
+it is compared at equal steps alone. The rates, ten times the study's but for `surgery`, are a guess: before a run is told, they
 are to be chosen for each function on a seed that is not (100), by the accuracy on O_FT at C_Te 0 after C_Tr 0.
 """
 
