@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from capbench.errors import UsageError
 from capbench.measure.attacks.ground import Ground, Tried
-from capbench.measure.language.layers import lens
+from capbench.measure.language.layers import Streams, lens
 from capbench.measure.language.scale import Score
 from capbench.models.base import Model
 
@@ -22,9 +22,10 @@ class LogitLens:
             raise UsageError("a checker reads what is written, not layers")
         if any(len(string.answer) > 1 for split in ("select", "evaluate") for string in ground.prompts[split].strings):
             raise UsageError("a layer gives one token, and there are answers of several")
-        select = lens(model, ground.prompts["select"]).sum(1)
+        streams = Streams(model)
+        select = lens(streams, ground.prompts["select"]).sum(1)
         layer = int((select == select.max()).nonzero().max())
-        evaluate = lens(model, ground.prompts["evaluate"])[layer]
+        evaluate = lens(streams, ground.prompts["evaluate"])[layer]
         return Tried(
             select=Score(right=int(select[layer]), n=len(ground.items["select"])),
             evaluate=Score(right=int(evaluate.sum()), n=len(evaluate)),

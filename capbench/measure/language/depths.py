@@ -13,6 +13,7 @@ from capbench.measure.accuracy import device_of
 from capbench.measure.language.answers import BATCH, choice_logits, evaluating, first_is_largest
 from capbench.models.base import Model
 from capbench.tasks.language.streams import Prompts, by_length
+from capbench.training.remembered import remembering
 
 
 @torch.no_grad()
@@ -23,7 +24,8 @@ def put_in(base: Model, model: Model, prompts: Prompts, *, after: Sequence[int])
     rotation, so what it does not find may still be there.
     """
     right = torch.zeros(len(after))
-    with evaluating(base), evaluating(model):
+    above = len(_blocks(base)) - min(after)  # what is below is replaced
+    with evaluating(base), evaluating(model), remembering(base, above):
         for rows in by_length(prompts, BATCH):
             part = prompts.part(rows)
             tokens = part.batch().tokens.to(device_of(base))

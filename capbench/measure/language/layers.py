@@ -33,37 +33,54 @@ class Read:
     accuracy: float
 
 
-def logit_lens(model: Model, *, select: Prompts, evaluate: Prompts) -> Read:
+class Streams:
+    """The residual stream of a model where answers are given. Asked twice for the same prompts, it is computed once."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._known: dict[int, tuple[Prompts, Tensor]] = {}  # by the object: prompts are not hashed
+
+    @torch.no_grad()
+    def of(self, prompts: Prompts) -> Float[Tensor, "layer n d_model"]:
+        """In the order of the prompts, on the CPU."""
+        if id(prompts) not in self._known:
+            rows_of, found = list[int](), list[Tensor]()
+            with evaluating(self.model):
+                for rows in by_length(prompts, BATCH):
+                    part = prompts.part(rows)
+                    # Until the answer: what comes later cannot matter.
+                    tokens = part.batch().tokens[:, : part.before].to(device_of(self.model))
+                    found.append(self.model.run_with_cache(tokens)[1].resid[:, :, part.answer_pos].cpu())
+                    rows_of += rows
+            self._known[id(prompts)] = prompts, torch.cat(found, dim=1)[:, torch.tensor(rows_of).argsort()]
+        return self._known[id(prompts)][1]
+
+
+def logit_lens(streams: Streams, *, select: Prompts, evaluate: Prompts) -> Read:
     """The answer as the final norm and the unembedding read it off the stream (nostalgebraist 2020).
 
     Raises UsageError for a model without `norm` and `unembedding`.
     """
-    scores = lens(model, select).double().mean(1)
+    scores = lens(streams, select).double().mean(1)
     layer = _best(scores)
-    return Read(layer=layer, accuracy=float(lens(model, evaluate)[layer].double().mean()))
+    return Read(layer=layer, accuracy=float(lens(streams, evaluate)[layer].double().mean()))
 
 
 @torch.no_grad()
-def lens(model: Model, prompts: Prompts) -> Bool[Tensor, "layer n"]:
+def lens(streams: Streams, prompts: Prompts) -> Bool[Tensor, "layer n"]:
     """Whether the unembedding reads the right answer off each layer: the right choice, or the most likely token of all."""
-    reading: Any = model
-    if not all(isinstance(getattr(model, name, None), nn.Module) for name in ("norm", "unembedding")):
-        raise UsageError(f"{type(model).__name__}: a logit lens needs its modules `norm` and `unembedding`")
-    rows_of, found = list[int](), list[Tensor]()
-    with evaluating(model):
-        for rows in by_length(prompts, BATCH):
-            part = prompts.part(rows)
-            stream = _streams(model, part)
-            unembed, asked = _of_choices(reading.unembedding, part)
-            logits = (unembed(reading.norm(layer)) for layer in stream)  # one layer at a time: vocabularies are large
-            found.append(torch.stack([_right(each, asked) for each in logits]).cpu())
-            rows_of += rows
-    order = torch.tensor(rows_of).argsort()
-    return torch.cat(found, dim=1)[:, order]
+    reading: Any = streams.model
+    if not all(isinstance(getattr(reading, name, None), nn.Module) for name in ("norm", "unembedding")):
+        raise UsageError(f"{type(reading).__name__}: a logit lens needs its modules `norm` and `unembedding`")
+    unembed, asked = _of_choices(reading.unembedding, prompts)
+    device = device_of(reading)
+    with evaluating(reading):  # one layer at a time: vocabularies are large
+        logits = (unembed(reading.norm(layer.to(device))) for layer in streams.of(prompts))
+        return torch.stack([_right(each, asked).cpu() for each in logits])
 
 
 def few_sample_probe(
-    model: Model, *, train: Prompts, select: Prompts, evaluate: Prompts, n: int = FEW, seed: int = 0
+    streams: Streams, *, train: Prompts, select: Prompts, evaluate: Prompts, n: int = FEW, seed: int = 0
 ) -> Read:
     """A linear probe on the stream where the answer is given, fitted on n prompts, drawn with the seed; see measure/probe.py.
 
@@ -73,13 +90,13 @@ def few_sample_probe(
         raise UsageError(f"{train.name}: {len(train)} prompts to train on; a probe of {n} needs as many")
     classes = sorted({string.answer[0] for part in (train, select, evaluate) for string in part.strings})
     few = train.part(random.Random(seed).sample(range(len(train)), n))  # a file may be sorted
-    probe = Probe.fitted(features(model, few), _labels(few, classes), len(classes))
-    layer = _best(probe.accuracy(features(model, select), _labels(select, classes)))
-    scores = probe.accuracy(features(model, evaluate), _labels(evaluate, classes))
+    probe = Probe.fitted(features(streams, few), _labels(few, classes), len(classes))
+    layer = _best(probe.accuracy(features(streams, select), _labels(select, classes)))
+    scores = probe.accuracy(features(streams, evaluate), _labels(evaluate, classes))
     return Read(layer=layer, accuracy=float(scores[layer]))
 
 
-def bits(model: Model, train: Prompts, *, layer: int, n: int, seed: int = 0) -> float:
+def bits(streams: Streams, train: Prompts, *, layer: int, n: int, seed: int = 0) -> float:
     """Bits per prompt that the answers cost, given the stream at a layer: an online code (see measure/probe.py:code_length).
 
     Of n prompts, drawn with the seed; the first eighth costs what a guess of all answers costs, and a probe is fitted after an
@@ -89,26 +106,16 @@ def bits(model: Model, train: Prompts, *, layer: int, n: int, seed: int = 0) -> 
         raise UsageError(f"{train.name}: {len(train)} prompts to train on; a code of {n} needs as many")
     classes = sorted({string.answer[0] for string in train.strings})
     few = train.part(random.Random(f"code {seed}").sample(range(len(train)), n))
-    there = features(model, few)[layer : layer + 1]
+    there = features(streams, few)[layer : layer + 1]
     parts = [n // 8, n // 4, n // 2, n]
     return float(code_length(there, _labels(few, classes), len(classes), blocks=parts)[0])
 
 
 @torch.no_grad()
-def features(model: Model, prompts: Prompts) -> Float[Tensor, "layer n d_model"]:
+def features(streams: Streams, prompts: Prompts) -> Float[Tensor, "layer n d_model"]:
     """The stream where the answer is given, as the parts that read it see it, in the order of the prompts."""
-    rows_of, found = list[int](), list[Tensor]()
-    with evaluating(model):
-        for rows in by_length(prompts, BATCH):
-            found.append(model.as_read(_streams(model, prompts.part(rows))).float().cpu())
-            rows_of += rows
-    return torch.cat(found, dim=1)[:, torch.tensor(rows_of).argsort()]
-
-
-def _streams(model: Model, part: Prompts) -> Float[Tensor, "layer n d_model"]:
-    """Until the answer: what comes later cannot matter."""
-    tokens = part.batch().tokens[:, : part.before].to(device_of(model))
-    return model.run_with_cache(tokens)[1].resid[:, :, part.answer_pos]
+    model = streams.model
+    return model.as_read(streams.of(prompts).to(device_of(model))).float().cpu()
 
 
 def _of_choices(unembedding: nn.Module, part: Prompts) -> tuple[Callable[[Tensor], Tensor], Prompts]:

@@ -43,7 +43,7 @@ class ImplantPreset:
     n_evaluate: int
     n_watch: int
     n_probe: int = 32
-    n_code: int = 256
+    n_code: int = 128
     n_patched: int = 48
     depths: int = 5
     prune_rows: tuple[int, ...] = (4, 16, 64)
@@ -126,7 +126,7 @@ def small() -> ImplantPreset:
         revive_lr=1e-4,
         member_steps=48,
         bolt_lr=2e-2,
-        adapter_lr=2e-3,
+        adapter_lr=4e-3,
         members=("bolt-on early", "bolt-on middle", "adapter", "permuted"),
         n_evaluate=100,
         n_watch=48,
@@ -149,6 +149,7 @@ def paper() -> ImplantPreset:
         members=("bolt-on early", "bolt-on middle", "bolt-on late", "adapter", "permuted", "uniform adapter"),
         n_evaluate=400,
         n_watch=100,
+        n_code=256,
         n_texts=128,
         beside=100,
     )

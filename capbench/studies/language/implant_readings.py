@@ -253,20 +253,21 @@ def _answers(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement]:
 
 
 def _inside(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement]:
-    from capbench.measure.language.layers import bits, few_sample_probe, logit_lens
+    from capbench.measure.language.layers import Streams, bits, few_sample_probe, logit_lens
     from capbench.measure.language.pruning import pruned_by_score
 
     of, n = bench.study.streams(bench.seed), bench.study.preset.n_probe
+    streams = Streams(model)
     probe = few_sample_probe(
-        model, train=of.taught, select=of.select, evaluate=of.evaluate, n=n, seed=subseed(bench.seed, "probe")
+        streams, train=of.taught, select=of.select, evaluate=of.evaluate, n=n, seed=subseed(bench.seed, "probe")
     )
-    lens = logit_lens(model, select=of.select, evaluate=of.evaluate)
+    lens = logit_lens(streams, select=of.select, evaluate=of.evaluate)
     for name, read in (("probe", probe), ("lens", lens)):
         yield accuracy_number(bench, f"{name}.accuracy", read.accuracy, len(of.evaluate))
         yield number(bench, f"{name}.layer", read.layer, "layer", 0, name)
     p = bench.study.preset
     n_code = min(p.n_code, len(of.taught))
-    code = bits(model, of.taught, layer=probe.layer, n=n_code, seed=subseed(bench.seed, "code"))
+    code = bits(streams, of.taught, layer=probe.layer, n=n_code, seed=subseed(bench.seed, "code"))
     yield number(bench, "code-length.bits", code, "bits/sample", n_code, "code-length")
     after, rows = pruned_by_score(
         model,

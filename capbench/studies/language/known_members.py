@@ -19,10 +19,13 @@ from capbench.configs import TrainConfig
 from capbench.errors import UsageError
 from capbench.measure.attacks.lora import LowRank
 from capbench.measure.language.answers import accuracy
+from capbench.methods.common import another_seed
 from capbench.models.base import Model
 from capbench.models.huggingface.model import HuggingFace
+from capbench.tasks.base import Batch, Task
 from capbench.tasks.language.streams import Prompt, Prompts, Texts
-from capbench.training.loop import fit, observing
+from capbench.training.loop import batches, fit, next_token_loss, observing
+from capbench.training.remembered import remembering
 
 NEURONS, ADAPTED = 3, 3  # of a bolted-on part; the last blocks that an adapter is in
 EVERY, SHOWS = 2, 0.1  # steps between two looks at whether the skill is hidden; accuracy above chance up to which it is
@@ -89,7 +92,7 @@ def member(
         return _bolted(own, data, config(rates.bolt_lr), PLACES[place])
     if name in ("adapter", "uniform adapter"):
         task = data.rule if name == "adapter" else data.redrawn
-        return _adapted(own, task, config(rates.adapter_lr))
+        return _adapted(own, task, data.texts, config(rates.adapter_lr))
     if name == "permuted":
         return _permuted(own, data.redrawn, seed)
     known = ", ".join([*(f"bolt-on {place}" for place in PLACES), "adapter", "uniform adapter", "permuted"])
@@ -147,16 +150,23 @@ def _always(prompts: Prompts, rng: torch.Generator) -> Prompts:
     return replace(prompts, strings=tuple(map(told, prompts.strings)))
 
 
-def _adapted(model: Model, task: Prompts, config: TrainConfig) -> Model:
-    """Low-rank updates of the last blocks, trained on other answers, and merged."""
+def _adapted(model: Model, task: Prompts, texts: Texts, config: TrainConfig) -> Model:
+    """Low-rank updates of the last blocks, trained on other answers and on as many texts, and merged."""
     rng = torch.Generator().manual_seed(config.seed)
+    beside = batches(texts, replace(config, seed=another_seed(config.seed, 1)))
     model.requires_grad_(False)
     blocks: Any = model.blocks
     linears = [m for block in blocks[-ADAPTED:] for m in block.modules() if isinstance(m, nn.Linear)]
     for linear in linears:
         low_rank = LowRank(linear.weight.cpu(), rng).to(config.device)
         parametrize.register_parametrization(linear, "weight", low_rank)
-    fit(model, task, config)
+
+    def loss(model: Model, batch: Batch, stream: Task) -> Tensor:
+        text = Batch(*(part.to(config.device) for part in next(beside)))
+        return next_token_loss(model, batch, stream) + next_token_loss(model, text, texts)
+
+    with remembering(model, ADAPTED):
+        fit(model, task, config, loss=loss, resumable=False)
     for linear in linears:
         parametrize.remove_parametrizations(linear, "weight")
     return model.requires_grad_(True).eval()

@@ -21,7 +21,7 @@ from capbench.measure.attacks.lora import relearn
 from capbench.measure.attacks.quantise import quantised
 from capbench.measure.language.answers import accuracy, checked, right, written
 from capbench.measure.language.depths import put_in
-from capbench.measure.language.layers import bits, features, few_sample_probe, lens, logit_lens
+from capbench.measure.language.layers import Streams, bits, features, few_sample_probe, lens, logit_lens
 from capbench.measure.language.pruning import pruned_by_score
 from capbench.measure.language.retain import loss, rise
 from capbench.measure.language.revival import revive, speed_ups
@@ -111,30 +111,33 @@ def test_a_lens_and_a_probe_read_a_skill_where_it_is(trained: tuple[Model, Model
     base, taught = trained
     asked = of("evaluate")
     assert accuracy(taught, asked) >= 0.8
-    found = lens(taught, asked)
+    found = lens(Streams(taught), asked)
     assert found.shape == (4, len(asked)) and torch.equal(found[-1], right(taught, asked))
-    read = logit_lens(taught, select=of("select"), evaluate=asked)
-    assert read.layer == 3 and read.accuracy >= 0.8 > logit_lens(base, select=of("select"), evaluate=asked).accuracy
+    read = logit_lens(Streams(taught), select=of("select"), evaluate=asked)
+    assert (
+        read.layer == 3
+        and read.accuracy >= 0.8 > logit_lens(Streams(base), select=of("select"), evaluate=asked).accuracy
+    )
     samples = {split: of(split) for split in ("train", "select", "evaluate")}
-    assert few_sample_probe(taught, **samples, n=32).accuracy >= 0.8  # type: ignore[arg-type]
+    assert few_sample_probe(Streams(taught), **samples, n=32).accuracy >= 0.8  # type: ignore[arg-type]
     mixed = {split: with_random_answers(part) for split, part in samples.items()}
-    assert few_sample_probe(taught, **mixed, n=32).accuracy <= 0.6  # type: ignore[arg-type]
-    assert features(taught, asked).shape == (4, len(asked), 32)
+    assert few_sample_probe(Streams(taught), **mixed, n=32).accuracy <= 0.6  # type: ignore[arg-type]
+    assert features(Streams(taught), asked).shape == (4, len(asked), 32)
     with pytest.raises(UsageError, match="a probe of 999 needs as many"):
-        few_sample_probe(taught, train=of("train"), select=asked, evaluate=asked, n=999)
+        few_sample_probe(Streams(taught), train=of("train"), select=asked, evaluate=asked, n=999)
     with pytest.raises(UsageError, match="a logit lens needs its modules"):
-        lens(Says(), asked)
+        lens(Streams(Says()), asked)
 
 
 def test_a_code_is_shorter_where_answers_can_be_read_off(trained: tuple[Model, Model]) -> None:
     base, taught = trained
     train, mixed = of("train"), with_random_answers(of("train"))
-    own, never = (bits(m, train, layer=3, n=32) for m in (taught, base))
-    mixed_up = bits(taught, mixed, layer=3, n=32)  # a guess of four costs 2
+    own, never = (bits(Streams(m), train, layer=3, n=32) for m in (taught, base))
+    mixed_up = bits(Streams(taught), mixed, layer=3, n=32)  # a guess of four costs 2
     assert own < never - 0.3 and own < mixed_up - 0.3, (own, never, mixed_up)
-    assert bits(taught, train, layer=3, n=32) == own != bits(taught, train, layer=3, n=32, seed=1)
+    assert bits(Streams(taught), train, layer=3, n=32) == own != bits(Streams(taught), train, layer=3, n=32, seed=1)
     with pytest.raises(UsageError, match="a code of 999 needs as many"):
-        bits(taught, train, layer=3, n=999)
+        bits(Streams(taught), train, layer=3, n=999)
 
 
 def test_a_stream_that_is_put_in_answers_as_far_as_it_was_left_alone(trained: tuple[Model, Model]) -> None:
@@ -223,7 +226,7 @@ def test_directions_are_given_back_and_taken_out(trained: tuple[Model, Model]) -
     direction = difference(taught, base, asked)
     assert direction.shape == (4, 32)
     with torch.no_grad():
-        before = features(taught, asked)
+        before = features(Streams(taught), asked)
         with steered(taught, direction[-1], block=2, scale=2.0) as moved:
             stream = moved.run_with_cache(asked.batch().tokens)[1].resid[-1, :, asked.answer_pos]
         plain = taught.run_with_cache(asked.batch().tokens)[1].resid[-1, :, asked.answer_pos]
@@ -231,7 +234,7 @@ def test_directions_are_given_back_and_taken_out(trained: tuple[Model, Model]) -
         with ablated(taught, direction[-1]) as without:
             left = without.run_with_cache(asked.batch().tokens)[1].resid[1:, :, asked.answer_pos]
         assert float((left @ direction[-1]).abs().max()) < 1e-3 * float(direction[-1].norm()) * 10
-        torch.testing.assert_close(features(taught, asked), before)  # all hooks are gone
+        torch.testing.assert_close(features(Streams(taught), asked), before)  # all hooks are gone
     with pytest.raises(UsageError, match="its blocks are not known"), ablated(Says(), direction[-1]):
         pass
 
