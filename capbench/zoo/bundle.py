@@ -49,6 +49,15 @@ class Filled:
     def taken(self) -> frozenset[str]:
         return self.models | self.tuned | self.curves
 
+    def with_(self, more: Filled) -> Filled:
+        """Both together."""
+        return Filled(
+            models=self.models | more.models,
+            tuned=self.tuned | more.tuned,
+            curves=self.curves | more.curves,
+            warnings=self.warnings + more.warnings,
+        )
+
     def __str__(self) -> str:
         """As in '2 base models and 1 curve of a revival'; '' if there is nothing."""
         n, tuned, curves = len(self.models), len(self.tuned), len(self.curves)
@@ -61,13 +70,23 @@ class Filled:
 def fill(store: Store, missing: Iterable[Step], folder: Path | None = None) -> Filled:
     """Put the missing steps' artefacts into the store where they are bundled under the same key (configuration and code).
 
-    folder: that of the manifest (default: the package's), which is only read. A model that is damaged is left to be trained.
-    Raises CapbenchError if the store cannot be written.
+    folder: that of the manifest (default: the package's `folders`), which is only read. A model that is damaged is left to be
+    trained. Raises CapbenchError if the store cannot be written.
     """
     asked = [step for step in missing if isinstance(step, (Bundled, Revive))]
-    if not asked:
-        return Filled()
-    folder = FOLDER if folder is None else folder
+    found = Filled()
+    if asked:
+        for each in folders() if folder is None else (folder,):
+            found = found.with_(_filled(store, asked, each))
+    return found
+
+
+def folders() -> tuple[Path, ...]:
+    """The package's: one with what the core claims need, and those within it, each with a manifest of its own."""
+    return FOLDER, *sorted(place.parent for place in FOLDER.glob(f"*/{NAME}"))
+
+
+def _filled(store: Store, asked: Iterable[Step], folder: Path) -> Filled:
     try:
         manifest = read(folder)
     except UsageError as error:
@@ -118,17 +137,21 @@ def _curves(store: Store, asked: Iterable[Step], folder: Path, manifest: Manifes
 
 
 def keys() -> frozenset[str]:
-    """The keys of the package's models and curves, as its manifest has them; none where that cannot be read."""
-    try:
-        manifest = read(FOLDER)
-    except UsageError:
-        manifest = None
-    return frozenset() if manifest is None else frozenset({**manifest.by_key, **manifest.recorded})
+    """The keys of the package's models and curves, as its manifests have them; none where one cannot be read."""
+    found: set[str] = set()
+    for folder in folders():
+        try:
+            manifest = read(folder)
+        except UsageError:
+            continue
+        if manifest is not None:
+            found |= {**manifest.by_key, **manifest.recorded}.keys()
+    return frozenset(found)
 
 
 def shelf() -> measured.Shelf:
     """The package's readings."""
-    return measured.Shelf(FOLDER)
+    return measured.Shelf(*folders())
 
 
 def load(folder: Path, entry: Entry) -> tuple[Tensors, dict[str, Any]]:

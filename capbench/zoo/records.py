@@ -73,41 +73,44 @@ def load(folder: Path, records: Records) -> dict[str, Content]:
 
 
 class Shelf:
-    """The bundled readings, for a lab that misses one. The file is read when the first is taken."""
+    """The bundled readings, for a lab that misses one. A folder's file is read when the first of it is taken."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._keys: frozenset[str] | None = None
-        self._content: dict[str, Content] | None = None
+    def __init__(self, *folders: Path) -> None:
+        self._folders = folders
+        self._places: dict[str, Path] | None = None  # by key
+        self._content: dict[Path, dict[str, Content]] = {}
 
     def __call__(self, key: str) -> Mapping[str, Any] | None:
         """The metadata of a reading, None if it is not bundled, or not whole: then it is made, with a warning, once."""
-        if key not in self._names():
+        if self._places is None:
+            self._places = {key: folder for folder in self._folders for key in _readings(folder)}
+        if (folder := self._places.get(key)) is None:
             return None
-        if self._content is None:
-            self._content = self._loaded()
-        found = self._content.get(key)
+        if folder not in self._content:
+            self._content[folder] = _loaded(folder)
+        found = self._content[folder].get(key)
         return None if found is None else {**found.meta, BUNDLED: True}
 
-    def _names(self) -> frozenset[str]:
-        if self._keys is None:
-            try:
-                manifest = read(self._folder)
-            except UsageError:  # said when models were looked for
-                manifest = None
-            recorded = {} if manifest is None else manifest.recorded
-            self._keys = frozenset(key for key, entry in recorded.items() if entry.kind == "Reading")
-        return self._keys
 
-    def _loaded(self) -> dict[str, Content]:
-        manifest = read(self._folder)
-        if manifest is None or manifest.records is None:
-            return {}
-        try:
-            return load(self._folder, manifest.records)
-        except CapbenchError as error:
-            warnings.warn(f"capbench: {damaged(manifest.records, error)}", UserWarning, stacklevel=2)
-            return {}
+def _readings(folder: Path) -> list[str]:
+    """The keys of those that its manifest names."""
+    try:
+        manifest = read(folder)
+    except UsageError:  # said when models were looked for
+        return []
+    recorded = {} if manifest is None else manifest.recorded
+    return [key for key, entry in recorded.items() if entry.kind == "Reading"]
+
+
+def _loaded(folder: Path) -> dict[str, Content]:
+    manifest = read(folder)
+    if manifest is None or manifest.records is None:
+        return {}
+    try:
+        return load(folder, manifest.records)
+    except CapbenchError as error:
+        warnings.warn(f"capbench: {damaged(manifest.records, error)}", UserWarning, stacklevel=3)
+        return {}
 
 
 def damaged(records: Records, error: CapbenchError) -> str:

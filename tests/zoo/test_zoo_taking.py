@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tiny_study import BASE, START
-from tiny_zoo import DAMAGE, LONGER, OTHER, STEPS, change, content, make, same
+from tiny_zoo import DAMAGE, LONGER, OTHER, STEPS, bundled, change, content, make, same
 
 import capbench.zoo.bundle as bundle
 from capbench.errors import UsageError
@@ -37,6 +37,19 @@ def test_an_empty_cache_is_filled_with_the_same_bits(zoo: Path, origin: Store, e
         assert same(origin, empty, step.key)
         (files,) = [[s.root / f"artefacts/{step.key[:2]}/{step.key}/tensors.safetensors" for s in (origin, empty)]]
         assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_folder_within_the_package_adds_to_it(zoo: Path, origin: Store, empty: Store) -> None:
+    before = content(zoo)
+    bundled(zoo / "more", origin, [LONGER])
+    assert bundle.folders() == (zoo, zoo / "more") and {name: content(zoo)[name] for name in before} == before
+    assert bundle.keys() == {step.key for step in (*STEPS, LONGER)}
+    said = make(empty, BASE, LONGER)
+    assert said[0] == "capbench: 2 base models taken from the package" and same(origin, empty, LONGER.key)
+    assert bundled(zoo, origin).models and read(zoo / "more") is not None  # a build leaves what is within alone
+    (zoo / "more" / "manifest.json").write_text("{")
+    filled = fill(Store(empty.root / "new"), [BASE, LONGER])
+    assert filled.taken == {BASE.key} and len(filled.warnings) == 1 and bundle.keys() == {step.key for step in STEPS}
 
 
 def test_what_a_run_takes_is_said_and_the_rest_is_trained(zoo: Path, empty: Store) -> None:
