@@ -95,7 +95,7 @@ def _asked(judge: Judge, body: Callable[[Judge], object]) -> Iterator[Asked]:
     with suppress(Exception):  # it looks at values that there are none of, as no model was read
         body(_Listener(**{**judge.given, "lab": lab, "steps": judge.all_steps}))
     for reading, bench, steps in lab.heard:
-        if (part := part_of(reading)) is not None:
+        if (part := part_of(reading)) is not None and not part.of:
             for role, step in steps.items():
                 if independent(step):
                     own = replace(bench, seed=read_on(role, bench.seed))

@@ -80,6 +80,10 @@ class Share:
         """So many more are done."""
         self._done += done
 
+    def more(self, parts: int) -> None:
+        """There are so many more."""
+        self._total += parts
+
     def left(self) -> float | None:
         """In seconds; None before the first is done and after the last."""
         if not 0 < self._done < self._total:

@@ -82,13 +82,15 @@ R = TypeVar("R", bound=Reading)
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A reading of one model, `model`, that another reading reads of each of its models and that is kept on its own.
+    """A reading that another is made of, and that is kept on its own.
 
-    arguments: those of each time, given the study. What a part gives of a base model is the same for every method.
+    of: which of the other's models it is given, by name; (): it is a reading of one, `model`, and is read of each of them. What
+    such a part gives of a base model is the same for every method. arguments: those of each time, given the study.
     """
 
     reading: Reading
     arguments: Callable[[Any], Sequence[Mapping[str, str | None]]] = lambda study: ({},)
+    of: tuple[str, ...] = ()
 
 
 ANCHOR = (
@@ -105,12 +107,19 @@ _PARTS: dict[Reading, Part] = {}
 
 
 def made_of(
-    part: Reading, arguments: Callable[[Any], Sequence[Mapping[str, str | None]]] | None = None
+    part: Reading,
+    arguments: Callable[[Any], Sequence[Mapping[str, str | None]]] | None = None,
+    *,
+    of: tuple[str, ...] = (),
 ) -> Callable[[R], R]:
-    """Declares a reading that is made of what this part gives of each of its models (see `Part`)."""
+    """Declares a reading that is made of what this part gives of each of its models, or of some together (see `Part`).
+
+    Parts of several models are taken to be long: several processes carry them out side by side.
+    """
 
     def declared(reading: R) -> R:
-        _PARTS[reading] = Part(reading=part) if arguments is None else Part(reading=part, arguments=arguments)
+        found = Part(reading=part, of=of)
+        _PARTS[reading] = found if arguments is None else replace(found, arguments=arguments)
         return reading
 
     return declared

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from readings_of_seeds import part, shown, sought, whole
 from tiny import study
 
 from capbench.pipeline.plan import Plan
@@ -17,6 +19,7 @@ from capbench.store.store import Store
 from capbench.studies.judge import Case, Claim, Judge
 from capbench.studies.lab import Bench, Built, Lab
 from capbench.studies.pcfg.readings import behaviour
+from capbench.verdicts.tools import Toolbox
 
 STUDY = study()
 
@@ -89,3 +92,46 @@ def test_what_cannot_be_read_ahead_is_left_and_keeps_nothing_else_back(store: St
     assert measured(store, 1, Fails(store))
     with pytest.raises(LookupError):
         measured(store, 0, Fails(store))
+
+
+def of_seeds(store: Store, *seeds: int) -> Judge:
+    """A judge of several seeds, whose behaviour is `shown`."""
+    steps = {seed: needs(STUDY, seed, Case()) for seed in seeds}
+    assert not Plan([step for by_name in steps.values() for step in by_name.values()]).run(store, jobs=1)
+    return judge(store, 0, study=replace(STUDY, toolbox=Toolbox(behaviour=("shown",))), steps=steps)
+
+
+def is_kept(store: Store, reading: Any, seed: int, **arguments: str) -> bool:
+    try:
+        Fails(store).read(reading, Bench(study=STUDY, seed=seed), needs(STUDY, seed, Case()), arguments)
+    except LookupError:
+        return False
+    return True
+
+
+def looks(judge: Judge) -> None:
+    judge.measure((shown, ["base"]), where_lost=((sought, ["base"]), (whole, ["base"])))
+
+
+def asks_for_the_whole(judge: Judge) -> None:
+    judge.measure((whole, ["base"]))
+
+
+def test_what_is_lost_on_one_seed_is_looked_for_on_all(store: Store) -> None:
+    """And what it is made of is read on its own, once something is lost."""
+    kept, lost_on_one, lost, failing = (0, 2), (4, 6, 1), (3, 5), (8, 7, 9)
+    every = [*kept, *lost_on_one, *lost, *failing]
+    tests = [(of_seeds(store, *seeds), looks) for seeds in (kept, lost_on_one, lost, failing)]
+    read_ahead(tests, store.root, jobs=2, bundled=False, where_lost=False)
+    assert [seed for seed in every if not is_kept(store, shown, seed)] == [9]
+    assert not any(is_kept(store, sought, seed) for seed in every)
+    read_ahead(tests, store.root, jobs=2, bundled=False)
+    for found in (sought, whole):
+        assert [seed for seed in every if is_kept(store, found, seed)] == [*lost_on_one, *lost]
+    assert [seed for seed in every if is_kept(store, part, seed, name="two")] == [*lost_on_one, *lost]
+
+
+def test_parts_of_several_models_are_read_where_the_whole_fails(store: Store) -> None:
+    read_ahead([(of_seeds(store, 0, 9), asks_for_the_whole)] * 2, store.root, jobs=2, bundled=False)
+    assert all(is_kept(store, part, seed, name=name) for seed in (0, 9) for name in ("one", "two"))
+    assert is_kept(store, whole, 0) and not is_kept(store, whole, 9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
@@ -89,6 +89,10 @@ def known_member(bench: Bench[ImplantStudy], taught: Built, base: Built, name: s
 # What tests ask for
 
 
+def _each_member(study: ImplantStudy) -> Sequence[Mapping[str, str]]:
+    return [{"name": name} for name in study.preset.members]
+
+
 @made_of(answers)
 def behaviour(bench: Bench[ImplantStudy], **models: Built) -> Iterator[Measurement]:
     """`answers` of each model, the chance of what was taught, S, and what they come to.
@@ -131,6 +135,7 @@ def collateral(bench: Bench[ImplantStudy], base: Built, tuned: Built) -> Iterato
             )
 
 
+@made_of(known_member, _each_member, of=("taught", "base"))
 def known(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator[Measurement]:
     """How well each tool separates the known members of this seed.
 
@@ -161,6 +166,7 @@ def known(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator[Me
         )
 
 
+@made_of(known_member, _each_member, of=("taught", "base"))
 def found(bench: Bench[ImplantStudy], taught: Built, base: Built, tuned: Built, twin: Built) -> Iterator[Measurement]:
     """What each tool finds in the model after the method, against its twin.
 
