@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from capbench.models.base import Model
 
 
+ROOM = 2 * 2**30  # bytes of models that a lab holds on to
+
+
 @dataclass(frozen=True, kw_only=True)
 class Built:
     """A step's result: its model, and the metadata recorded while it was made. device: where the model is put."""
@@ -35,6 +38,17 @@ class Built:
         from capbench.pipeline.build import load_model
 
         return load_model(self.step, self.store).to(self.device)
+
+    @property
+    def bytes(self) -> int:
+        """What its model takes, 0 while it is not loaded."""
+        if (loaded := self.__dict__.get("model")) is None:
+            return 0
+        return sum(tensor.nbytes for tensor in (*loaded.parameters(), *loaded.buffers()))
+
+    def forget(self) -> None:
+        """Let go of the model; it is loaded again when it is asked for."""
+        self.__dict__.pop("model", None)
 
     @cached_property
     def meta(self) -> Mapping[str, Any]:
@@ -138,12 +152,16 @@ class Lab:
 
     def __init__(self, store: Store, *, bundled: Callable[[str], Mapping[str, Any] | None] = lambda key: None) -> None:
         self.store, self._bundled = store, bundled
-        self._built: dict[tuple[str, str], Built] = {}
+        self._built: dict[tuple[str, str], Built] = {}  # the one that was asked for last at the end
+        self._in_use: list[Built] = []
         remember_sources()
 
     def built(self, step: Step, device: str = "cpu") -> Built:
-        """The step's result; a model is loaded once per process."""
-        return self._built.setdefault((step.key, device), Built(step=step, store=self.store, device=device))
+        """The step's result. Its model is loaded once per process, unless all that were loaded take more than ROOM."""
+        which = step.key, device
+        found = self._built.pop(which, None) or Built(step=step, store=self.store, device=device)
+        self._built[which] = found
+        return found
 
     def read(
         self,
@@ -161,12 +179,28 @@ class Lab:
                 return {}, there
             # Where the study's models are trained, they are read too: at paper scale a reading takes minutes on a CPU.
             models = {name: self.built(step, bench.study.device) for name, step in steps.items()}
-            with as_in_a_new_process():
-                measured = tuple(reading(replace(bench, lab=self), **models, **(arguments or {})))
+            self._in_use += models.values()
+            try:
+                with as_in_a_new_process():
+                    measured = tuple(reading(replace(bench, lab=self), **models, **(arguments or {})))
+            finally:
+                del self._in_use[len(self._in_use) - len(models) :]
+                self._make_room()
             return {}, {"measurements": to_dict(measured)}
 
         kept = self.store.get_or_build(key, carry_out, kind="Reading", config=config)
         return tuple(measurement_from_dict(m) for m in kept.meta["measurements"])
+
+    def _make_room(self) -> None:
+        """Forget the models that were asked for longest ago, but for those that are being read."""
+        taken = {which: built.bytes for which, built in self._built.items() if built.bytes}
+        total = sum(taken.values())
+        for which, size in taken.items():
+            if total <= ROOM:
+                return
+            if not any(self._built[which] is built for built in self._in_use):
+                self._built[which].forget()
+                total -= size
 
 
 def config_of(
