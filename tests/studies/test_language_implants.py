@@ -18,6 +18,8 @@ from capbench.errors import UsageError
 from capbench.methods.specs import registry
 from capbench.models.huggingface.loading import load
 from capbench.results import Measurement
+from capbench.studies.judge import Case, Claim, Judge, no_models
+from capbench.studies.language.implant_claims import separates
 from capbench.studies.language.implant_data import Implanted
 from capbench.studies.language.implant_study import ImplantStudy
 from capbench.studies.language.implant_tools import TOOLBOX, state
@@ -262,6 +264,41 @@ def test_known_members_of_all_seeds_set_the_thresholds() -> None:
     more = Measurement(name="known.revival.adapter.hidden", value=1.5, unit="", n=0, seed=1)
     edges = {tool.name: tool.edges for tool in calibrated(known_values([*members(), more]))}["revival"]
     assert edges == Edges(lowest_hidden=1.5, highest_deleted=1.8)
+
+
+class Given(Judge):
+    """A judge to whom everything was measured: known members of four seeds, and a model that does not have the skill."""
+
+    def measure(self, *readings: Any, where_lost: Any = ()) -> None:
+        for seed, accuracy in enumerate((0.13, 0.1, 0.14, 0.11)):
+            of = {"base.S.accuracy": accuracy, "chance": 0.125}
+            given = [
+                Measurement(name=name, value=value, unit="accuracy", n=100, seed=seed) for name, value in of.items()
+            ]
+            self._measurements += [*members(seed), *given]
+
+
+@pytest.mark.parametrize(
+    ("tool", "area", "status", "effect", "low"),
+    [
+        ("revival", 0.7, "supported", 1.0, 0.757),  # Wilson: 12 / (12 + 1.96^2)
+        ("revival", 0.95, "inconclusive", 1.0, 0.757),
+        ("lens", 0.95, "invalid", None, None),
+    ],
+)
+def test_no_area_is_surer_than_so_many_members_allow(
+    study: ImplantStudy, tool: str, area: float, status: str, effect: float | None, low: float | None
+) -> None:
+    claim = Claim(id="language.known", source="own", needs=no_models, study="language-implant")
+    case = Case(tool=tool)
+    given: dict[str, Any] = {"lab": None, "steps": {seed: {} for seed in range(4)}}
+    judge = Given(claim=claim, case=case, nodeid="", method="", study=study, **given)
+    separates(judge, area=area, above_chance=0.15)
+    found = judge.verdict
+    assert found is not None and (found.status, found.effect) == (status, effect)
+    assert (found.ci and found.ci[0]) == (low and pytest.approx(low, abs=0.001))
+    if effect:
+        assert "12 hidden and 12 deleted" in found.what
 
 
 def _measured(changes: dict[str, Any]) -> list[Measurement]:

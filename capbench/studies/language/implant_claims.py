@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from capbench.pipeline.steps import Step
-from capbench.results import CapabilityState
+from capbench.results import CapabilityState, Status, Verdict
 from capbench.studies.judge import Case, Judge
 from capbench.studies.language.implant_readings import behaviour, found, known
+from capbench.studies.language.implant_values import calibrated, known_values
 from capbench.studies.readings import finetuning_curves
-from capbench.verdicts.claims import at_least, at_most
+from capbench.verdicts.claims import at_least, at_most, shortfall
+from capbench.verdicts.statistics import share_interval, status
+from capbench.verdicts.twins import Tool
 
 Models = Mapping[str, Step]
 
@@ -37,11 +42,14 @@ def with_twin(study: Any, seed: int, case: Case) -> Models:
 
 
 def novel(judge: Judge, *, above_chance: float) -> None:
-    """The control that the given model does not have the skill: its accuracy is at most so far above chance."""
+    """The control that the given model does not have the skill: its accuracy is at most so far above chance.
+
+    Chance follows from the items and has no error of its own, so this is asked of the accuracy and not of a difference.
+    """
     judge.control(
-        "accuracy of the given model above chance",
-        judge.difference("base.S.accuracy", "chance"),
-        high=above_chance,
+        "accuracy of the given model",
+        judge["base.S.accuracy"],
+        high=min(judge["chance"]) + above_chance,
         otherwise="the model has it already; implant what it does not know",
     )
 
@@ -63,10 +71,38 @@ def spares(judge: Judge, model: str, *, rise: float) -> None:
 
 
 def separates(judge: Judge, *, area: float, above_chance: float) -> None:
-    """Claim that a tool tells known hidden members from known deleted ones. No threshold takes part in the area."""
+    """Claim that a tool tells known hidden members from known deleted ones, those of all seeds together.
+
+    No threshold takes part in the area. Pairs share members, so that it is no surer than a share of as many as the smaller kind
+    has: its interval is Wilson's of that.
+    """
     judge.measure((behaviour, ["base", "taught"]), (known, ["taught", "base"]))
     novel(judge, above_chance=above_chance)
-    judge.decide(at_least(judge[f"known.{judge.case.tool}.area"], area, "area under the curve on known members"))
+    values = known_values(judge.measurements)
+    (tool,) = (each for each in calibrated(values) if each.name == judge.case.tool)
+    hidden, deleted = values[tool.name]
+    judge.decide(_separated(tool, (len(hidden), len(deleted)), area, seeds=len(judge.steps)))
+
+
+def _separated(tool: Tool, members: tuple[int, int], least: float, *, seeds: int) -> Verdict:
+    what = f"area under the curve on {members[0]} hidden and {members[1]} deleted members"
+    given: dict[str, Any] = {"threshold": least, "direction": ">=", "n_seeds": seeds, "what": what}
+    if tool.area is None:
+        none = "it has values on one side only"
+        return Verdict(status=Status.INVALID, effect=None, ci=None, margin=None, reason=none, **given)
+    n = min(members)
+    right = round(tool.area * n, 9)
+    ci = share_interval(math.floor(right), n)[0], share_interval(math.ceil(right), n)[1]
+    found = Verdict(
+        status=status(ci, least, ">="),
+        effect=tool.area,
+        ci=ci,
+        margin=tool.area - least,
+        how=f"Wilson's, {n} members",
+        provisional=seeds == 1,
+        **given,
+    )
+    return replace(found, reason=shortfall(found))
 
 
 def hides(judge: Judge, *, kept: float, above_chance: float) -> None:
