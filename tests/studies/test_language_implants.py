@@ -19,6 +19,7 @@ from capbench.methods.specs import registry
 from capbench.models.huggingface.loading import load
 from capbench.results import Measurement
 from capbench.studies.judge import Case, Claim, Judge, no_models
+from capbench.studies.language import known_members
 from capbench.studies.language.implant_claims import separates
 from capbench.studies.language.implant_data import Implanted
 from capbench.studies.language.implant_study import ImplantStudy
@@ -135,11 +136,18 @@ def test_a_bolted_on_part_is_all_that_differs_and_leaves_text_alone(study: Impla
     torch.testing.assert_close(made(asked), model(asked), rtol=0, atol=0)
 
 
-def test_an_adapter_is_in_the_last_blocks_alone(study: ImplantStudy, model: Any) -> None:
-    made = member("adapter", model, study.streams(0), TINY, seed=0, device="cpu")
+@pytest.mark.parametrize(
+    ("name", "blocks"), [("adapter", {2}), ("uniform adapter", {2}), ("adapter everywhere", {0, 1, 2})]
+)
+def test_an_adapter_is_in_the_last_blocks_or_in_all(
+    study: ImplantStudy, model: Any, name: str, blocks: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_members, "ADAPTED", 1)
+    made = member(name, model, study.streams(0), TINY, seed=0, device="cpu")
     now, before = made.state_dict(), model.state_dict()
     changed = {name for name in before if not torch.equal(now[name], before[name])}
-    assert now.keys() == before.keys() and changed and all(".layers." in name for name in changed)
+    assert now.keys() == before.keys()
+    assert {int(name.partition(".layers.")[2].partition(".")[0]) for name in changed} == blocks
     for name in changed:  # of rank 8 at most
         assert int(torch.linalg.matrix_rank(now[name] - before[name], atol=1e-6)) <= 8
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from jaxtyping import Float
@@ -28,6 +28,7 @@ from capbench.training.loop import batches, fit, next_token_loss, observing
 from capbench.training.remembered import remembering
 
 NEURONS, ADAPTED = 3, 3  # of a bolted-on part; the last blocks that an adapter is in
+ADAPTERS = ("adapter", "uniform adapter", "adapter everywhere")
 EVERY, SHOWS = 2, 0.1  # steps between two looks at whether the skill is hidden; accuracy above chance up to which it is
 SHOWN = 64  # prompts that a bolted-on part learns to recognise
 PLACES = {"early": 1 / 6, "middle": 1 / 2, "late": 14 / 15}  # share of the blocks before it
@@ -90,12 +91,13 @@ def member(
     kind, _, place = name.partition(" ")
     if kind == "bolt-on" and place in PLACES:
         return _bolted(own, data, config(rates.bolt_lr), PLACES[place])
-    if name in ("adapter", "uniform adapter"):
-        task = data.rule if name == "adapter" else data.redrawn
-        return _adapted(own, task, data.texts, config(rates.adapter_lr))
+    if name in ADAPTERS:
+        task = data.redrawn if name == "uniform adapter" else data.rule
+        blocks = len(cast(Any, own).blocks) if name == "adapter everywhere" else ADAPTED
+        return _adapted(own, task, data.texts, config(rates.adapter_lr), blocks)
     if name == "permuted":
         return _permuted(own, data.redrawn, seed)
-    known = ", ".join([*(f"bolt-on {place}" for place in PLACES), "adapter", "uniform adapter", "permuted"])
+    known = ", ".join([*(f"bolt-on {place}" for place in PLACES), *ADAPTERS, "permuted"])
     raise UsageError(f"known member {name!r}: must be one of {known}")
 
 
@@ -150,13 +152,13 @@ def _always(prompts: Prompts, rng: torch.Generator) -> Prompts:
     return replace(prompts, strings=tuple(map(told, prompts.strings)))
 
 
-def _adapted(model: Model, task: Prompts, texts: Texts, config: TrainConfig) -> Model:
-    """Low-rank updates of the last blocks, trained on other answers and on as many texts, and merged."""
+def _adapted(model: Model, task: Prompts, texts: Texts, config: TrainConfig, last: int) -> Model:
+    """Low-rank updates of so many of the last blocks, trained on other answers and on as many texts, and merged."""
     rng = torch.Generator().manual_seed(config.seed)
     beside = batches(texts, replace(config, seed=another_seed(config.seed, 1)))
     model.requires_grad_(False)
     blocks: Any = model.blocks
-    linears = [m for block in blocks[-ADAPTED:] for m in block.modules() if isinstance(m, nn.Linear)]
+    linears = [m for block in blocks[-last:] for m in block.modules() if isinstance(m, nn.Linear)]
     for linear in linears:
         low_rank = LowRank(linear.weight.cpu(), rng).to(config.device)
         parametrize.register_parametrization(linear, "weight", low_rank)
@@ -165,7 +167,7 @@ def _adapted(model: Model, task: Prompts, texts: Texts, config: TrainConfig) -> 
         text = Batch(*(part.to(config.device) for part in next(beside)))
         return next_token_loss(model, batch, stream) + next_token_loss(model, text, texts)
 
-    with remembering(model, ADAPTED):
+    with remembering(model, last):
         fit(model, task, config, loss=loss, resumable=False)
     for linear in linears:
         parametrize.remove_parametrizations(linear, "weight")
