@@ -137,7 +137,7 @@ def _curves(store: Store, asked: Iterable[Step], folder: Path, manifest: Manifes
 
 
 def keys() -> frozenset[str]:
-    """The keys of the package's models and curves, as its manifests have them; none where one cannot be read."""
+    """The keys of the package's models and curves, as its manifests have them; none of one that cannot be read."""
     found: set[str] = set()
     for folder in folders():
         try:
