@@ -98,7 +98,11 @@ def test_how_a_model_writes_its_stream_moves_neither_gain_nor_cost(seed: int) ->
     model = random_gpt(seed)
     rewritten = composed(model, rng=torch.Generator().manual_seed(seed), strength=100.0)
     before, after = searched(model, most=3), searched(rewritten, most=3)
-    assert abs(after.gain - before.gain) <= 0.02 and abs(after.cost - before.cost) <= 0.02
+    for now, then in ((after.pretraining, before.pretraining), (after.finetuning, before.finetuning)):
+        assert abs(now[after.best] - then[before.best]) <= 0.02
+    # Rounding decides between two neurons that are as good, and to these other random ones are drawn.
+    tolerance = 0.02 if after.chosen == before.chosen else 0.1
+    assert abs(after.gain - before.gain) <= tolerance and abs(after.cost - before.cost) <= tolerance
 
 
 def test_an_added_part_is_found_in_a_model_with_norms() -> None:
