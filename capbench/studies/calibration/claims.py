@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from capbench.results import Curve, Grid, Measurement, Status, Verdict
@@ -12,8 +11,8 @@ from capbench.studies.calibration.kept import doubt, kept, rule_now
 from capbench.studies.calibration.making import Kind
 from capbench.studies.calibration.outcome import Outcome
 from capbench.studies.calibration.readings import known
+from capbench.studies.given_interval import of_interval
 from capbench.studies.judge import Judge
-from capbench.verdicts.claims import shortfall
 
 Called = tuple[Sequence[Kind], Sequence[str]]  # kinds, and the verdicts that none of them may get
 _HOW = "bootstrap over seeds, then over models"
@@ -108,30 +107,4 @@ def _decided(
     found: tuple[float, Interval] | None, least: float, what: str, outcome: Outcome, reason: str, *, none: str = ""
 ) -> Verdict:
     n = len(outcome.seeds)
-    if found is None:
-        return Verdict(
-            status=Status.INVALID,
-            effect=None,
-            ci=None,
-            threshold=least,
-            direction=">=",
-            margin=None,
-            n_seeds=n,
-            what=what,
-            reason=none,
-        )
-    value, (low, high) = found
-    status = Status.SUPPORTED if low >= least else Status.REFUTED if high < least else Status.INCONCLUSIVE
-    decided = Verdict(
-        status=status,
-        effect=value,
-        ci=(low, high),
-        threshold=least,
-        direction=">=",
-        margin=value - least,
-        n_seeds=n,
-        what=what,
-        how=_HOW,
-        provisional=n == 1,
-    )
-    return replace(decided, reason="; ".join(filter(None, [shortfall(decided), reason])))
+    return of_interval(found, least, what, how=_HOW, seeds=n, provisional=n == 1, reason=reason, none=none)

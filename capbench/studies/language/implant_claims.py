@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from capbench.pipeline.steps import Step
-from capbench.results import CapabilityState, Status, Verdict
+from capbench.results import CapabilityState, Verdict
+from capbench.studies.given_interval import of_interval
 from capbench.studies.judge import Case, Judge
 from capbench.studies.language.implant_readings import behaviour, found, known
 from capbench.studies.language.implant_values import calibrated, known_values
 from capbench.studies.readings import finetuning_curves
-from capbench.verdicts.claims import at_least, at_most, shortfall
-from capbench.verdicts.statistics import share_interval, status
+from capbench.verdicts.claims import at_least, at_most
+from capbench.verdicts.statistics import share_interval
 from capbench.verdicts.twins import Tool
 
 Models = Mapping[str, Step]
@@ -85,24 +85,13 @@ def separates(judge: Judge, *, area: float, above_chance: float) -> None:
 
 
 def _separated(tool: Tool, members: tuple[int, int], least: float, *, seeds: int) -> Verdict:
-    what = f"area under the curve on {members[0]} hidden and {members[1]} deleted members"
-    given: dict[str, Any] = {"threshold": least, "direction": ">=", "n_seeds": seeds, "what": what}
-    if tool.area is None:
-        none = "it has values on one side only"
-        return Verdict(status=Status.INVALID, effect=None, ci=None, margin=None, reason=none, **given)
-    n = min(members)
-    right = round(tool.area * n, 9)
-    ci = share_interval(math.floor(right), n)[0], share_interval(math.ceil(right), n)[1]
-    found = Verdict(
-        status=status(ci, least, ">="),
-        effect=tool.area,
-        ci=ci,
-        margin=tool.area - least,
-        how=f"Wilson's, {n} members",
-        provisional=seeds == 1,
-        **given,
-    )
-    return replace(found, reason=shortfall(found))
+    what, n = f"area under the curve on {members[0]} hidden and {members[1]} deleted members", min(members)
+    found = None
+    if tool.area is not None:
+        right = round(tool.area * n, 9)
+        found = tool.area, (share_interval(math.floor(right), n)[0], share_interval(math.ceil(right), n)[1])
+    given: dict[str, Any] = {"how": f"Wilson's, {n} members", "seeds": seeds, "provisional": seeds == 1}
+    return of_interval(found, least, what, none="it has values on one side only", **given)
 
 
 def hides(judge: Judge, *, kept: float, above_chance: float) -> None:

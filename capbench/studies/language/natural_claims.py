@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from capbench.pipeline.steps import Step
 from capbench.results import Verdict
+from capbench.studies.given_interval import of_interval
 from capbench.studies.judge import Case, Judge
 from capbench.studies.language.natural_readings import ability, outcome
 from capbench.studies.language.natural_study import PairStudy
-from capbench.verdicts.claims import at_least, shortfall
-from capbench.verdicts.statistics import status
+from capbench.verdicts.claims import at_least
+from capbench.verdicts.statistics import share_interval
 
 Models = Mapping[str, Step]
 
@@ -52,9 +52,15 @@ def able(judge: Judge, *, above_chance: float) -> None:
 
 
 def has(judge: Judge, *, above_chance: float) -> None:
-    """Claim that the given model has the capability."""
+    """Claim that the given model has the capability. It is one model on every seed, so what is not known is of the items."""
     judge.measure((ability, ["base"]))
-    judge.decide(at_least(judge["natural.base.above"], above_chance, "accuracy of the given model, above chance"))
+    chance = min(judge["natural.chance"])
+    scores = [(m.value, m.n) for m in judge.measurements if m.name == "natural.base.accuracy" and m.value is not None]
+    worst, n = min(scores)
+    low, high = share_interval(round(worst * n), n)
+    what, how = "accuracy of the given model, above chance", f"Wilson's, {n} items"
+    found = worst - chance, (low - chance, high - chance)
+    judge.decide(of_interval(found, above_chance, what, how=how, seeds=len(judge.steps)))
 
 
 def keeps(judge: Judge, *, share: float, above_chance: float) -> None:
@@ -91,16 +97,5 @@ def _at_least(judge: Judge, name: str, threshold: float, what: str) -> Verdict:
     at = {m.name: m.value for m in judge.measurements}
     low, high = at.get(f"{name}.low"), at.get(f"{name}.high")
     ci = None if low is None or high is None else (low, high)
-    found = Verdict(
-        status=status(ci or (value, value), threshold, ">="),
-        effect=value,
-        ci=ci,
-        threshold=threshold,
-        direction=">=",
-        margin=value - threshold,
-        n_seeds=1,
-        per_seed=(value,),
-        what=what,
-        how="one finished model: " + ("the text as it is" if ci is None else "Wilson's interval over the items"),
-    )
-    return replace(found, reason=shortfall(found))
+    how = "one finished model: " + ("the text as it is" if ci is None else "Wilson's interval over the items")
+    return of_interval((value, ci), threshold, what, how=how, seeds=1, per_seed=(value,))
