@@ -20,11 +20,11 @@ def add(commands: Any) -> None:
 
 
 def _show(given: argparse.Namespace) -> int:
-    from capbench.report import capability_table, claim_table, load, variant_table
+    from capbench.report import capability_table, claim_table, load, natural_table, variant_table
     from capbench.report.words import answer, line
 
     run = load(Path(given.of))
     heading = f"{line(run.run.run_id)}, {line(run.run.start)}: {answer(run)}"
     verdicts = capability_table(run) if run.capabilities else ""
-    print("\n\n".join(filter(None, [heading, verdicts, claim_table(run), variant_table(run)])))
+    print("\n\n".join(filter(None, [heading, verdicts, natural_table(run), claim_table(run), variant_table(run)])))
     return 0

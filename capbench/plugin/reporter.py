@@ -65,12 +65,14 @@ class Reporter:
         loggers = self._session.models.loggers
         if not self._session.recorder and not report and baseline is None and not loggers:
             return
-        from capbench.report import capability_table, claim_table, claims_in_short, variant_table, write
+        from capbench.report import capability_table, claim_table, claims_in_short, natural_table, variant_table, write
 
         results = self._session.results()
         section("capbench")
         if results.capabilities:
             say(f"{capability_table(results)}\n")
+        if became := natural_table(results):
+            say(f"{became}\n")
         say(claim_table(results) if getattr(self._config.option, "verbose", 0) > 0 else claims_in_short(results))
         if tried := variant_table(results):
             say(f"\n{tried}")

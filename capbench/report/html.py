@@ -9,6 +9,7 @@ from capbench.report.charts.figures import draw_all
 from capbench.report.entries import BAR, entry
 from capbench.report.markdown import facts
 from capbench.report.matrix import matrix
+from capbench.report.natural import HEAD, NOTE, fates
 from capbench.report.page import rendered
 from capbench.report.questions import asked
 from capbench.report.variants import origin, specification, tried
@@ -29,6 +30,9 @@ def render(results: Results) -> str:
         counted=words.answer(results),
         seeds=words.seeds(results.run.seeds),
         matrix=matrix(results),
+        fates=fates(results),
+        natural_head=HEAD,
+        natural_note=NOTE,
         asked=[(each, [entries[id(record)] for record in each.records]) for each in asked(results.records)],
         folded=len(results.records) > FEW,
         facts=facts(results.run),

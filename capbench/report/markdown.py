@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from capbench.report.answers import Answer, answers
 from capbench.report.architectures import by_architecture
+from capbench.report.natural import HEAD as NATURAL
+from capbench.report.natural import NOTE, fates
 from capbench.report.terminal import capability_rows, claim_rows
 from capbench.report.variants import HEAD, Tried, specification, tried, variant_rows
 from capbench.report.words import DASH, ICONS, answer, duration, in_order, line, seeds, why
@@ -26,6 +28,10 @@ def summary(results: Results) -> str:
     if results.capabilities:
         parts.append(f"## Capabilities (scale: {escape(run.scale)})")
         parts.append(table(*capability_rows(results), numbers_from=99))
+    if found := fates(results):
+        parts.append(f"## What became of what the model had from pretraining (scale: {escape(run.scale)})")
+        cells = [[str(cell) or DASH for cell in fate] for fate in found]
+        parts += [table(NATURAL, cells, numbers_from=99), NOTE]
     parts.append(f"## Claims (scale: {escape(run.scale)})")
     if results.records:
         parts.append(_claims(results))
@@ -38,9 +44,9 @@ def summary(results: Results) -> str:
             [name, *(f"{ICONS[c.status]} {c.effect}" if c.status else DASH for c in row)] for name, row in pivot.rows
         ]
         parts.append(table(["architecture", *map(escape, pivot.claims)], cells, numbers_from=99))
-    if found := tried(results):
+    if variants := tried(results):
         parts.append(f"## Variants (scale: {escape(run.scale)})")
-        parts += [part for each in found for part in _variants(each)]
+        parts += [part for each in variants for part in _variants(each)]
     parts.append("## Run")
     parts.append(table(["", ""], [list(fact) for fact in facts(run)], numbers_from=2))
     if run.task is not None:

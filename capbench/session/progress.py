@@ -74,21 +74,27 @@ class Share:
     """The time left of work in equal parts: as long again for as much again. total: how many there are."""
 
     def __init__(self, total: int) -> None:
-        self._total, self._done, self._began = total, 0, time.monotonic()
+        self._total, self._done = total, 0
+        self._began = self._last = time.monotonic()
 
     def add(self, done: int) -> None:
         """So many more are done."""
         self._done += done
+        self._last = time.monotonic() if done else self._last
 
     def more(self, parts: int) -> None:
         """There are so many more."""
         self._total += parts
 
     def left(self) -> float | None:
-        """In seconds; None before the first is done and after the last."""
-        if not 0 < self._done < self._total:
+        """In seconds; None before the first is done and after the last, and where the parts turn out to be of unequal length.
+
+        That is where the next takes twice as long as the others did: the time left would only grow with what has gone by.
+        """
+        now, taken = time.monotonic(), self._last - self._began
+        if not 0 < self._done < self._total or now - self._last > 2 * taken / self._done + 1:
             return None
-        return (time.monotonic() - self._began) / self._done * (self._total - self._done)
+        return (now - self._began) / self._done * (self._total - self._done)
 
 
 class Making:

@@ -99,6 +99,21 @@ def test_of_equal_parts_those_that_are_done_tell_how_long_the_others_take(monkey
     assert share.left() is None
 
 
+def test_parts_of_unequal_length_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short part and then a long one: each minute of that would add three to the time left."""
+    clock = Minutes(monkeypatch)
+    share = Share(4)
+    clock.now = 1
+    share.add(1)
+    clock.now = 2.9
+    share.add(0)
+    assert share.left() == pytest.approx(3 * 2.9 * 60)
+    clock.now = 4
+    assert share.left() is None
+    share.add(1)
+    assert share.left() == 240.0
+
+
 @pytest.mark.parametrize(("minutes", "left"), [(0.1, "10 s"), (1.0, "60 s"), (59.0, "59 min"), (130.0, "2 h 10 min")])
 def test_the_time_left_is_said_as_a_person_would(monkeypatch: pytest.MonkeyPatch, minutes: float, left: str) -> None:
     said: list[str] = []
