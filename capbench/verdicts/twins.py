@@ -36,13 +36,14 @@ class Value:
         return float(self.number > other.number)
 
 
-def retention(value: float, *, twin: float, taught: float) -> float | None:
+def retention(value: float, *, twin: float, taught: float, least: float = 0.0) -> float | None:
     """(value - twin) / (taught - twin), the twin being 0 and the model with the capability 1.
 
-    None where both are alike: then the tool sees nothing of the capability.
+    None where the tool does not tell the two apart by more than `least`: then it sees nothing of the capability, and a scale of
+    that length would make any number of noise.
     """
     span = taught - twin
-    found = (value - twin) / span if span > 0 else math.nan
+    found = (value - twin) / span if span > least else math.nan
     return None if math.isnan(found) else found
 
 

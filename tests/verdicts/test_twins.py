@@ -36,6 +36,10 @@ def test_retention_has_the_twin_as_zero() -> None:
     assert retention(0.4, twin=0.2, taught=1.0) == pytest.approx(0.25)
     assert retention(0.2, twin=0.2, taught=1.0) == 0
     assert retention(0.4, twin=1.0, taught=1.0) is None
+    assert (
+        retention(0.4, twin=0.9, taught=1.0) == pytest.approx(-5)
+        and retention(0.4, twin=0.9, taught=1.0, least=0.2) is None
+    )
 
 
 def test_areas_by_hand() -> None:

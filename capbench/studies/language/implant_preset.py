@@ -39,6 +39,7 @@ class ImplantPreset:
     member_steps: int
     bolt_lr: float
     adapter_lr: float
+    everywhere_lr: float
     members: tuple[str, ...]
     n_evaluate: int
     n_watch: int
@@ -67,7 +68,7 @@ class ImplantPreset:
         return self._steady(self.revive_steps, self.revive_lr, seed, device)
 
     def hiding(self, lr: float, seed: int, device: str) -> TrainConfig:
-        """How known members are trained: at `bolt_lr` or `adapter_lr`."""
+        """How known members are trained: at `bolt_lr`, `adapter_lr` or, with adapters in all blocks, `everywhere_lr`."""
         return self._steady(self.member_steps, lr, seed, device)
 
     def _steady(self, steps: int, lr: float, seed: int, device: str) -> TrainConfig:
@@ -98,6 +99,7 @@ def smoke() -> ImplantPreset:
         member_steps=20,
         bolt_lr=2e-2,
         adapter_lr=1e-2,
+        everywhere_lr=1e-2,
         members=("adapter", "permuted"),
         n_evaluate=32,
         n_watch=16,
@@ -127,6 +129,7 @@ def small() -> ImplantPreset:
         member_steps=48,
         bolt_lr=2e-2,
         adapter_lr=4e-3,
+        everywhere_lr=1e-3,
         members=("bolt-on early", "bolt-on middle", "adapter", "adapter everywhere", "permuted"),
         n_evaluate=100,
         n_watch=48,

@@ -28,7 +28,7 @@ OF: Mapping[Kind, tuple[str, ...]] = {
 }
 MUST: Mapping[Kind, tuple[str, ...]] = {"skill": ("revival", "probe"), "facts": ("relearning",)}  # agree on a verdict
 PUT_IN = "patching.after_"  # a block, with two digits or more
-TOLD_APART = 0.2  # accuracy by which the streams of twin and taught model differ at a depth that says something
+TOLD_APART = 0.2  # accuracy, or bits, by which twin and taught model must differ where a tool is to say something
 STATES = ("hidden", "deleted")  # of known members
 LEVELS = (0.5, 0.75, 0.9)  # of the way from chance to the model that was taught
 LEVEL = 0.75  # of the way back, at which speed-ups are read: half is noisier, nine tenths is often censored
@@ -107,7 +107,7 @@ def values(of: Seen, twin: Seen, taught: Seen, *, chance: float) -> dict[str, Va
     three["pruning"] = [of.pruned, twin.pruned, taught.accuracy]
     three["relearning"] = [of.regained, twin.regained, taught.accuracy]  # with all facts there, some need no relearning
     for name, (own, zero, one) in three.items():
-        kept = None if None in (own, zero, one) else retention(own, twin=zero, taught=one)
+        kept = None if None in (own, zero, one) else retention(own, twin=zero, taught=one, least=TOLD_APART)
         found[name] = None if kept is None else Value(number=kept)
     found["patching"] = _patching(of, twin, taught)
     return found

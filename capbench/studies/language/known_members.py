@@ -56,6 +56,8 @@ class Rates(Protocol):
     def bolt_lr(self) -> float: ...
     @property
     def adapter_lr(self) -> float: ...
+    @property
+    def everywhere_lr(self) -> float: ...
     def hiding(self, lr: float, seed: int, device: str) -> TrainConfig: ...
 
 
@@ -93,8 +95,9 @@ def member(
         return _bolted(own, data, config(rates.bolt_lr), PLACES[place])
     if name in ADAPTERS:
         task = data.redrawn if name == "uniform adapter" else data.rule
-        blocks = len(cast(Any, own).blocks) if name == "adapter everywhere" else ADAPTED
-        return _adapted(own, task, data.texts, config(rates.adapter_lr), blocks)
+        if name == "adapter everywhere":
+            return _adapted(own, task, data.texts, config(rates.everywhere_lr), len(cast(Any, own).blocks))
+        return _adapted(own, task, data.texts, config(rates.adapter_lr), ADAPTED)
     if name == "permuted":
         return _permuted(own, data.redrawn, seed)
     known = ", ".join([*(f"bolt-on {place}" for place in PLACES), *ADAPTERS, "permuted"])
