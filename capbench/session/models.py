@@ -16,7 +16,7 @@ from capbench.session.options.cache import opened
 from capbench.session.refusals import Refusals
 from capbench.session.studies import Studies, each
 from capbench.store.store import Store
-from capbench.studies.judge import Case, Claim
+from capbench.studies.judge import Case, Claim, Judge
 from capbench.studies.lab import Lab
 from capbench.zoo.bundle import shelf
 
@@ -55,6 +55,12 @@ class Models:
         began = time.monotonic()
         self.errors |= self.make(Plan(steps), say=say)
         self.seconds += time.monotonic() - began
+
+    def took(self, judges: Iterable[Judge]) -> float:
+        """Seconds that the models of these judges took when they were made, whenever that was; on this machine or another."""
+        steps = {step.key: step for judge in judges for by_name in judge.steps.values() for step in by_name.values()}
+        metas = [self.store.meta(key) for key in steps if self.store.has(key)]
+        return sum(float(meta.get("seconds", 0.0)) for meta in metas if meta is not None)
 
     def steps(
         self, tests: Iterable[Test], seeds: Iterable[int] = (), *, if_lost: bool = False

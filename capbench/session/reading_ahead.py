@@ -15,6 +15,7 @@ from typing import Any
 from capbench.pipeline import processes
 from capbench.pipeline.cores import limit_threads
 from capbench.pipeline.steps import Step
+from capbench.results import Measurement
 from capbench.session.progress import Lines, Share, bar
 from capbench.store.keys import key_of
 from capbench.store.store import Store
@@ -30,11 +31,39 @@ class _NotedError(Exception):
     """Ends a test's body: what it reads is known."""
 
 
+class _NotKeptError(Exception):
+    """A reading is to be carried out."""
+
+
+class _Looking(Lab):
+    """Gives nothing of what it keeps."""
+
+    def read(self, reading: Reading, bench: Bench[Any], steps: Any, arguments: Any = None) -> tuple[Measurement, ...]:
+        if not self.keeps(reading, bench, steps, arguments):
+            raise _NotKeptError
+        return ()
+
+
 class _Noting(Judge):
     """A judge that notes a test's first readings."""
 
     def measure(self, *readings: tuple[Reading, Sequence[str]], where_lost: Asked = ()) -> None:
         raise _NotedError(readings, where_lost)
+
+
+def anything_missing(tests: Iterable[tuple[Judge, Callable[[Judge], object]]], store: Store, *, bundled: bool) -> bool:
+    """Whether anything of what each test's first `measure` reads is not kept, as far as there is telling."""
+    lab = _Looking(store, bundled=shelf()) if bundled else _Looking(store)
+    for judge, body in tests:
+        if judge.blocked or not (found := _Asked.by(judge, body, False)):
+            continue
+        try:
+            Judge(**{**found.judge.given, "lab": lab}).measure(*found.readings)
+        except _NotKeptError:
+            return True
+        except Exception:  # it fails where it is asked for, and is told there
+            continue
+    return False
 
 
 def read_ahead(

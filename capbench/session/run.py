@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from capbench.session.variants import OnVariants
     from capbench.studies.judge import Judge
 
-_WORTHWHILE = 10.0  # seconds of making: processes start in two to four
+_WORTHWHILE = 10.0  # seconds that models took to make: processes start in two to four
 
 
 @dataclass(frozen=True)
@@ -173,13 +173,18 @@ class CapbenchSession:
         say: Callable[[str], None],
         where_lost: bool = True,
     ) -> None:
-        """Where models took no time, nor do readings: they are tiny, or are kept. Starting processes would cost more."""
+        """Where models took no time, nor do readings: they are tiny, or all is kept. Starting processes would cost more."""
         at_once, models = self.models.at_once, self.models
-        if models.seconds < _WORTHWHILE or at_once.jobs < 2 or self.options.ray or self.options.device != "cpu":
+        if at_once.jobs < 2 or self.options.ray or self.options.device != "cpu":
             return
-        from capbench.session.reading_ahead import read_ahead
+        from capbench.session.reading_ahead import anything_missing, read_ahead
 
-        bundled = not self.options.retrain
+        tests, bundled = list(tests), not self.options.retrain
+        if models.seconds < _WORTHWHILE and not (
+            models.took([judge for judge, _ in tests]) >= _WORTHWHILE
+            and anything_missing(tests, models.store, bundled=bundled)
+        ):
+            return
         quiet = self.options.quiet
         read_ahead(
             tests, models.store.root, jobs=at_once.jobs, bundled=bundled, where_lost=where_lost, say=say, quiet=quiet

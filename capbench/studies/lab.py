@@ -191,6 +191,17 @@ class Lab:
         kept = self.store.get_or_build(key, carry_out, kind="Reading", config=config)
         return tuple(measurement_from_dict(m) for m in kept.meta["measurements"])
 
+    def keeps(
+        self,
+        reading: Reading,
+        bench: Bench[Study],
+        steps: Mapping[str, Step],
+        arguments: Mapping[str, str | None] | None = None,
+    ) -> bool:
+        """Whether the result of a reading is there."""
+        key = key_of(config_of(reading, bench, steps, arguments or {}))
+        return self.store.has(key) or self._bundled(key) is not None
+
     def _make_room(self) -> None:
         """Forget the models that were asked for longest ago, but for those that are being read."""
         taken = {which: built.bytes for which, built in self._built.items() if built.bytes}

@@ -14,7 +14,7 @@ from tiny import study
 from capbench.pipeline.plan import Plan
 from capbench.pipeline.steps import Step
 from capbench.results import Measurement
-from capbench.session.reading_ahead import read_ahead
+from capbench.session.reading_ahead import anything_missing, read_ahead
 from capbench.store.store import Store
 from capbench.studies.judge import Case, Claim, Judge
 from capbench.studies.lab import Bench, Built, Lab
@@ -66,6 +66,18 @@ def test_the_readings_are_in_the_store_and_are_those_of_this_process(store: Stor
     for seed in (0, 1):
         found = measured(store, seed, Fails(store))
         assert found and found == measured(other, seed, Lab(other))
+
+
+def test_something_is_missing_until_all_is_kept(store: Store) -> None:
+    """A run whose models are kept and whose readings are not, after an update say, is read in several processes, too."""
+    tests = [(judge(store, seed), body) for seed in (0, 1)]
+    assert anything_missing(tests, store, bundled=False)
+    measured(store, 0, Lab(store))
+    assert anything_missing(tests, store, bundled=False) and not anything_missing(tests[:1], store, bundled=False)
+    measured(store, 1, Lab(store))
+    others = [(judge(store, 0), left) for left in LEFT[:2]]
+    blocked = judge(store, 2, blocked="its method failed")
+    assert not anything_missing([*others, (blocked, body), *tests], store, bundled=False)
 
 
 def of_a_test_file(bench: Bench[Any], base: Built) -> Iterable[Measurement]:
