@@ -5,13 +5,13 @@ from __future__ import annotations
 import textwrap
 from typing import NamedTuple
 
+from capbench.report.terminal import WIDTH
 from capbench.report.words import in_order, interval, line, number
 from capbench.results import Measurement, Record, Results
 
 OUTCOME, LEFT = "natural.recovered", "natural.kept"  # measurements; the note of the first says it in words
 HEAD = ["capability", "method", "seed", "left", "state", "why"]
 NOTE = "Left: accuracy after the change, 0 at chance and 1 in the model before; the interval is over the items, 95 %."
-WIDTH = 100  # columns of a terminal
 
 
 class Fate(NamedTuple):
