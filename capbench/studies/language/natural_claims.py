@@ -55,8 +55,8 @@ def has(judge: Judge, *, above_chance: float) -> None:
     """Claim that the given model has the capability. It is one model on every seed, so what is not known is of the items."""
     judge.measure((ability, ["base"]))
     chance = min(judge["natural.chance"])
-    scores = [(m.value, m.n) for m in judge.measurements if m.name == "natural.base.accuracy" and m.value is not None]
-    worst, n = min(scores)
+    worst = min(judge["natural.base.accuracy"])
+    n = min(m.n for m in judge.measurements if m.name == "natural.base.accuracy")
     low, high = share_interval(round(worst * n), n)
     what, how = "accuracy of the given model, above chance", f"Wilson's, {n} items"
     found = worst - chance, (low - chance, high - chance)
