@@ -131,15 +131,16 @@ def _on_model(of: Capability, asked: _Asked, model: Any, tokeniser: Tokeniser, z
     try:
         if of.is_checked:
             check = checker.judged(of.metric, checker.find(of.metric), asked.items)
-            right = sum(answers.checked(model, asked.few, of.tokens, text=tokeniser.text, check=check))
+            right = answers.checked(model, asked.few, of.tokens, text=tokeniser.text, check=check)
         else:
-            right = float(answers.right(model, asked.few).sum())
+            right = answers.right(model, asked.few).double().tolist()
     except NoAnswerError as error:
         yield _finding("base", False, f"it does not answer: {error}")
         return
-    score = Score(right=round(right), n=n)
+    score = Score.of(right, [item.group for item in asked.items])
     low, high = score.interval
-    words = f"accuracy {right / n:.3f} [{low:.3f}, {high:.3f}] on {n} items to evaluate"
+    of_groups = f" of {score.groups} groups" if score.groups else ""
+    words = f"accuracy {sum(right) / n:.3f} [{low:.3f}, {high:.3f}] on {n} items{of_groups} to evaluate"
     if score.can(zero):
         yield _finding("base", True, f"{words}: it has the capability, so the natural suite can ask what became of it")
     elif score.cannot(zero):

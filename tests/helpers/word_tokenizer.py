@@ -11,9 +11,14 @@ BOS = "<bos>"
 class WordTokenizer:
     """A token for each word, given out as words come up; pairs: what is one token although it would be several."""
 
-    def __init__(self, *, bos: bool = False, merged: tuple[str, ...] = (), pieces: int = 0) -> None:
-        """pieces: of so many letters at most, for words that share a beginning; 0: whole words."""
-        self._bos, self._pieces = bos, pieces
+    def __init__(
+        self, *, bos: bool = False, merged: tuple[str, ...] = (), pieces: int = 0, marks_space: bool = False
+    ) -> None:
+        """pieces: of so many letters at most, for words that share a beginning; 0: whole words.
+
+        marks_space: a text that begins with a space has a token more before it, as SentencePiece makes of it.
+        """
+        self._bos, self._pieces, self._marks_space = bos, pieces, marks_space
         merges = "".join(f"{re.escape(text)}|" for text in merged)
         self._split = re.compile(rf"{merges} ?\w+|\s+(?!\S)|\s|[^\w\s]")
         self.words: list[str] = [BOS]
@@ -28,6 +33,8 @@ class WordTokenizer:
 
     def _read(self, text: str, bos: bool) -> list[int]:
         parts = [piece for word in self._split.findall(text) for piece in self._cut(word)]
+        if self._marks_space and text.startswith(" "):
+            parts = ["▁", *parts]
         return [0] * bos + [self._number(part) for part in parts]
 
     def _cut(self, word: str) -> list[str]:

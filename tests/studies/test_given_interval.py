@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fake_judge import STUDY, judge
 
+from capbench.measure.language.scale import Score
 from capbench.results import Measurement, Status
 from capbench.studies.given_interval import of_interval
 from capbench.studies.language import natural_claims
@@ -45,7 +46,14 @@ def test_of_a_given_model_only_the_items_are_uncertain(
     """One seed decides: a second has the same model. Wilson's interval of 30 of 54 begins at .42, less than .2 above chance."""
 
     def ability(bench: Any, **models: Any) -> Iterator[Measurement]:
-        for name, value in (("natural.base.accuracy", right / 54), ("natural.chance", 0.25)):
+        accuracy = "natural.base.accuracy"
+        low, high = Score(right=right, n=54).interval
+        for name, value in (
+            (accuracy, right / 54),
+            (f"{accuracy}.low", low),
+            (f"{accuracy}.high", high),
+            ("natural.chance", 0.25),
+        ):
             yield Measurement(name=name, value=value, unit="accuracy", n=54, seed=bench.seed)
 
     monkeypatch.setattr(natural_claims, "ability", ability)

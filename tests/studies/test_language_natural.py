@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hf_models import saved
 from language_pairs import made, save, shared, theirs
 from safetensors.torch import load_file, save_file
+from word_tokenizer import WordTokenizer
 
 from capbench.errors import UsageError
+from capbench.measure.attacks.ground import Ground
 from capbench.methods.specs import registry
 from capbench.pipeline.build import build, load_model
 from capbench.pipeline.plan import Plan
@@ -23,8 +26,10 @@ from capbench.studies.lab import Bench, Lab
 from capbench.studies.language.natural_preset import smoke
 from capbench.studies.language.natural_readings import ability, outcome
 from capbench.studies.language.natural_study import NaturalStudy, PairStudy
+from capbench.studies.language.shared import content_of, vocabulary_of
+from capbench.tasks.language.tokenising import Tokeniser
 
-PRESET = replace(smoke(), attacks=("lens", "reft"))
+PRESET = replace(smoke(), attacks=("lens", "reft"), effort=replace(smoke().effort, steps=16))
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +69,39 @@ def test_a_method_is_given_all_facts_with_other_answers_and_text(folder: Path) -
         study.task(0, data="facts")
     with pytest.raises(UsageError, match=r"one capability at a time, not .*skill.toml and .*facts.toml"):
         study.on(str(folder / "base"), tuple(str(folder / f"{kind}.toml") for kind in ("skill", "facts")))
+
+
+def test_no_text_on_which_damage_is_measured_is_given_to_the_method(folder: Path) -> None:
+    study = NaturalStudy(preset=PRESET, method=registry.find("npo")).on(
+        str(folder / "base"), (str(folder / "facts.toml"),)
+    )
+    ground = Ground.made(study.asked, study.tokeniser, effort=PRESET.effort)
+
+    def runs(texts: Any) -> set[tuple[int, ...]]:
+        """All runs of six tokens."""
+        return {string[i : i + 6] for string in texts.strings for i in range(len(string) - 5)}
+
+    assert runs(ground.texts) and not runs(ground.texts) & runs(study.task(0, data="text").retain)
+    assert not runs(ground.texts) & runs(ground.retain)
+
+
+def test_a_key_holds_all_that_decides_what_is_asked(folder: Path) -> None:
+    of = pair(folder).asked
+    first, *rest = of.items["train"]
+
+    def changed(**what: Any) -> str:
+        return content_of(replace(of, items={**of.items, "train": (replace(first, **what), *rest)}))
+
+    found = {
+        content_of(of), changed(group="another"), changed(fields={**first.fields, "accept": "x"}),
+        changed(choices=(*first.choices, " more")), changed(paraphrases=("more",)),
+    }  # fmt: skip
+    assert len(found) == 5
+
+    items = {split: items[:2] for split, items in of.items.items()}
+    few = replace(of, items=items)
+    plain, with_bos = (Tokeniser(WordTokenizer(bos=bos), vocab_size=999, seq_len=64) for bos in (False, True))
+    assert plain.plain(["a b"]) == with_bos.plain(["a b"]) and vocabulary_of(plain, few) != vocabulary_of(with_bos, few)
 
 
 def test_a_hidden_capability_is_read_as_recoverable_and_kept_in_the_store(folder: Path, tmp_path: Path) -> None:

@@ -88,6 +88,30 @@ def test_what_is_hidden_is_recoverable_and_the_attack_is_named(folder: Path) -> 
     assert "a &lt;pair&gt;" in page and by.name in page and "<pair>" not in page
 
 
+def test_a_model_that_cannot_be_trained_is_not_said_to_have_nothing(folder: Path) -> None:
+    """The same function, written with numbers so far apart that no gradient is finite."""
+    armoured = hidden(folder)
+    with torch.no_grad():
+        for block in armoured.blocks:
+            block.mlp.up_proj.weight.mul_(2.0**-75)
+            block.mlp.down_proj.weight.mul_(2.0**75)
+    asked = ground(folder).prompts["evaluate"].batch().tokens
+    assert torch.equal(armoured(asked), hidden(folder)(asked))
+    found = on(folder, armoured, "lens", "retain")
+    assert found.judged.state == "undecided" and "training on other text broke off" in found.judged.why
+    assert found.impossible["training on other text"] == "its training diverged in step 1 of 16"
+
+
+def test_a_model_that_answers_nan_is_destroyed(folder: Path) -> None:
+    after = copy.deepcopy(made(folder))
+    with torch.no_grad():
+        next(iter(after.parameters()))[:] = torch.nan
+    found = on(folder, after)
+    assert found.judged.state == "destroyed" and found.tuned.right == 0 and not found.attempts
+    for name, form in FORMATS.items():
+        assert "destroyed" in form(found, "a pair"), name
+
+
 @pytest.mark.slow
 def test_what_was_never_there_is_not_recovered(folder: Path) -> None:
     found = on(folder, untaught(folder), "reft")

@@ -72,3 +72,24 @@ def test_no_state_is_stronger_than_its_evidence(after: Share, rise: float, tried
         assert any(not a.admissible for a in tried) and after.high < 0.5
     if not needs_attacks(after, rise):
         assert judge(after, rise, []) == found
+
+
+def test_nothing_is_not_recovered_that_another_attack_may_have_brought_back() -> None:
+    lucky, works = attack(0.05, name="few-shot", select=0.67), attack(0.95, name="relearning", select=0.66)
+    found = judge(LOST, 0.0, [lucky, works])
+    assert found.state == "undecided" and "relearning brings back 0.95" in found.why
+    assert (
+        judge(LOST, 0.0, [lucky, replace(works, never=0.9)]).state == NOT_RECOVERED
+    )  # it teaches what was never there
+    assert judge(LOST, 0.0, [lucky, attack(0.45, select=0.1)]).state == "undecided"  # up to .55: nobody knows
+
+
+def test_an_attack_that_broke_off_did_not_find_nothing() -> None:
+    found = judge(LOST, 0.0, [attack(0.2)], broken_off=["relearning at 0.01"])
+    assert found.state == "undecided" and "relearning at 0.01 broke off" in found.why
+    assert judge(LOST, 0.0, [attack(0.9)], broken_off=["relearning at 0.01"]).state == "recoverable"
+
+
+def test_a_model_that_answers_nan_is_destroyed() -> None:
+    found = judge(Share(value=-0.3, low=-0.3, high=-0.2), math.inf)
+    assert found.state == "destroyed" and "NaN" in found.why

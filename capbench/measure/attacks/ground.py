@@ -18,18 +18,20 @@ from capbench.measure.language.scale import Score
 from capbench.models.base import Model
 from capbench.tasks.language.capability import EXACT, SPLITS, Capability, Item
 from capbench.tasks.language.chance import chance
+from capbench.tasks.language.splitting import held_out
 from capbench.tasks.language.streams import Prompts, Texts
 from capbench.tasks.language.tokenising import Tokeniser
 from capbench.tasks.language.unrelated import unrelated
 from capbench.tasks.splits import Split
 
-# How many of these prompts are answered rightly.
-Scorer = Callable[[Model, Prompts, Sequence[Item]], float]
+# How rightly each of these prompts is answered, 0..1.
+Scorer = Callable[[Model, Prompts, Sequence[Item]], Sequence[float]]
 
 
-def by_metric(model: Model, prompts: Prompts, items: Sequence[Item]) -> float:
+def by_metric(model: Model, prompts: Prompts, items: Sequence[Item]) -> Sequence[float]:
     """By the metrics `choice` and `exact`."""
-    return float(right(model, prompts).sum())
+    found: list[float] = right(model, prompts).double().tolist()
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,10 @@ class Tried:
     evaluate: Score
     loss: float
     detail: str = ""
+
+
+class NotCarriedOutError(UsageError):
+    """An attack that broke off on a model: what it would bring back is not known, which is not the same as nothing."""
 
 
 class Attack(Protocol):
@@ -56,7 +62,11 @@ class Attack(Protocol):
         ...
 
     def on(self, model: Model, ground: Ground) -> Tried:
-        """Attack the model, which stays as it was. Raises UsageError, one line, where the attack is not possible."""
+        """Attack the model, which stays as it was.
+
+        Raises UsageError, one line, where the attack is not possible, NotCarriedOutError where it breaks off on this model, and
+        NoAnswerError where what it makes of the model answers NaN.
+        """
         ...
 
 
@@ -64,7 +74,8 @@ class Attack(Protocol):
 class Ground:
     """A capability as tokens: the items that are asked, and text to keep.
 
-    items: as many as are asked, by split. texts: on which the loss is read; retain: others, to train on.
+    items: as many as are asked, by split. texts: on which the loss is read; retain: others, to train on. Methods are given of the
+    latter alone.
     """
 
     of: Capability
@@ -88,17 +99,19 @@ class Ground:
             raise UsageError(
                 f"{of.name}: there is no text to keep, on which damage would show; add a .txt file to retain"
             )
-        longest = max(map(len, tokeniser.plain(of.retain)))
+        kept, held = held_out(of.retain)
+        longest = min(max(map(len, tokeniser.plain(part)), default=0) for part in (kept, held))
         length = max(2, min(effort.length, tokeniser.seq_len, longest - 1))
-        texts = tokeniser.texts(f"texts beside {of.name}", of.retain, length=length)
-        read = min(effort.texts, max(1, len(texts) // 2))
-        order = random.Random(effort.seed).sample(range(len(texts)), len(texts))  # a file may be sorted
+        retain = tokeniser.texts(f"texts beside {of.name}", kept, length=length)
+        texts = tokeniser.texts(f"texts held out of {of.name}", held, length=length)
+        read = min(effort.texts, len(texts))
+        order = random.Random(effort.seed).sample(range(len(texts)), read)  # a file may be sorted
         return cls(
             of=of,
             tokeniser=tokeniser,
             items={split: _some(of.items[split], effort.most[split], effort.seed) for split in SPLITS},
-            texts=_part(texts, order[:read]),
-            retain=_part(texts, order[read:] or order),
+            texts=replace(texts, strings=tuple(texts.strings[i] for i in sorted(order))),
+            retain=retain,
             effort=effort,
             scorer=scorer,
         )
@@ -132,7 +145,11 @@ class Ground:
         """Of the items of a split. prompts: in which they are asked otherwise."""
         items = self.items[split]
         asked = self.prompts[split] if prompts is None else prompts
-        return Score(right=round(self.scorer(model, asked, items)), n=len(items))
+        return self.scored(split, self.scorer(model, asked, items))
+
+    def scored(self, split: Split, right: Sequence[float]) -> Score:
+        """Of how rightly each item of a split is answered, 0..1."""
+        return Score.of(right, [item.group for item in self.items[split]])
 
     def loss(self, model: Model) -> float:
         """On the text to keep, nats per token."""
@@ -155,10 +172,6 @@ def _some(items: Sequence[Item], most: int, seed: int) -> tuple[Item, ...]:
     if len(items) <= most:
         return tuple(items)
     return tuple(items[i] for i in sorted(random.Random(seed).sample(range(len(items)), most)))
-
-
-def _part(texts: Texts, which: Sequence[int]) -> Texts:
-    return replace(texts, strings=tuple(texts.strings[i] for i in sorted(which)))
 
 
 def best(scores: Mapping[str, Score]) -> str:

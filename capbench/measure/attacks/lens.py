@@ -7,7 +7,6 @@ from typing import ClassVar
 from capbench.errors import UsageError
 from capbench.measure.attacks.ground import Ground, Tried
 from capbench.measure.language.layers import Streams, lens
-from capbench.measure.language.scale import Score
 from capbench.models.base import Model
 
 
@@ -23,12 +22,13 @@ class LogitLens:
         if any(len(string.answer) > 1 for split in ("select", "evaluate") for string in ground.prompts[split].strings):
             raise UsageError("a layer gives one token, and there are answers of several")
         streams = Streams(model)
-        select = lens(streams, ground.prompts["select"]).sum(1)
+        by_layer = lens(streams, ground.prompts["select"])
+        select = by_layer.sum(1)
         layer = int((select == select.max()).nonzero().max())
         evaluate = lens(streams, ground.prompts["evaluate"])[layer]
         return Tried(
-            select=Score(right=int(select[layer]), n=len(ground.items["select"])),
-            evaluate=Score(right=int(evaluate.sum()), n=len(evaluate)),
+            select=ground.scored("select", by_layer[layer].double().tolist()),
+            evaluate=ground.scored("evaluate", evaluate.double().tolist()),
             loss=ground.loss(model),
             detail=f"layer {layer} of {len(select) - 1}",
         )

@@ -15,19 +15,19 @@ from torch.nn.utils import parametrize
 
 from capbench.configs import TrainConfig
 from capbench.errors import UsageError
-from capbench.measure.attacks.ground import Ground, Tried
+from capbench.measure.attacks.ground import Ground, NotCarriedOutError, Tried
 from capbench.measure.attacks.lora import LowRank
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.language.streams import Texts
 from capbench.training.last_blocks import only_the_last
-from capbench.training.loop import Loss, batches, fit, next_token_loss
+from capbench.training.loop import Fit, Loss, batches, fit, next_token_loss
 
 PART = 3  # of the blocks, one in so many is trained, from the last: a step of all takes three times as long
 
 LONGER = 4  # times as many tokens as in a prompt are in a string of text
 
-How = Callable[[Model, Task, TrainConfig, Loss], object]
+How = Callable[[Model, Task, TrainConfig, Loss], Fit]
 
 
 def after(
@@ -40,31 +40,36 @@ def after(
     beside: bool = True,
     detail: str = "",
 ) -> Tried:
-    """What a copy of the model answers after training on the data. beside: on text to keep, too."""
+    """What a copy of the model answers after training on the data. beside: on text to keep, too.
+
+    Raises NotCarriedOutError if the training diverges: a model can be written so that the same function has no usable gradient.
+    """
     own, config = copy.deepcopy(model), ground.train(model, lr)
     if not beside:  # the data are text, whose strings are longer than prompts
         config = replace(config, batch_size=max(1, config.batch_size // LONGER))
     loss = with_text(ground.retain, config, ground.effort.beside) if beside else next_token_loss
-    (how or last_blocks)(own, data, config, loss)
+    fitted = (how or last_blocks)(own, data, config, loss)
+    if fitted.diverged:
+        raise NotCarriedOutError(f"its training diverged in step {fitted.steps + 1} of {config.steps}")
     return ground.tried(own.eval(), detail or f"{config.steps} steps at {lr:g}")
 
 
-def last_blocks(model: Model, task: Task, config: TrainConfig, loss: Loss) -> None:
+def last_blocks(model: Model, task: Task, config: TrainConfig, loss: Loss) -> Fit:
     """Train the last third of the blocks, in place."""
     there = getattr(model, "blocks", ())
     if not len(there):
         raise UsageError(f"{type(model).__name__} has no blocks that could be trained")
     with only_the_last(model, -(-len(there) // PART)):
-        fit(model, task, config, loss=loss)
+        return fit(model, task, config, loss=loss)
 
 
-def low_rank(model: Model, task: Task, config: TrainConfig, loss: Loss) -> None:
+def low_rank(model: Model, task: Task, config: TrainConfig, loss: Loss) -> Fit:
     """Train low-rank updates of all linear maps of all blocks, in place; see measure/attacks/lora."""
     rng = torch.Generator().manual_seed(config.seed)
     model.requires_grad_(False)
     for linear in model.neurons().values():
         parametrize.register_parametrization(linear, "weight", LowRank(linear.weight, rng).to(linear.weight.device))
-    fit(model, task, config, loss=loss)
+    return fit(model, task, config, loss=loss)
 
 
 def with_text(texts: Texts, config: TrainConfig, n: int) -> Loss:

@@ -14,11 +14,11 @@ from capbench.tasks.language.generated.facts import implanted_facts
 from capbench.tasks.language.generated.skill import Code
 from capbench.tasks.language.implanting import Implant, implanting
 from capbench.tasks.language.named import capability, is_implant
+from capbench.tasks.language.splitting import held_out
 from capbench.tasks.language.streams import Prompts, Texts, aligned
 from capbench.tasks.language.tokenising import Tokeniser
 
 GENERATED, FACTS = "implant-skill", "implant-facts"
-HELD = 4  # one text in so many is held out of training
 
 
 def to_implant(capabilities: tuple[str, ...]) -> str:
@@ -117,7 +117,7 @@ class Streams:
 def streams(implanted: Implanted, tokeniser: Tokeniser, preset: ImplantPreset, seed: int) -> Streams:
     """Those of one seed. Raises UsageError, one line, for items or texts that the tokeniser cannot take."""
     of = implanted.taught
-    kept, held = _divided(of.retain)
+    kept, held = held_out(of.retain)
     unrelated = _capitals(tokeniser) if preset.beside else None
     relearn, select, evaluate = (tokeniser.prompts(of, of.items[split]) for split in ("train", "select", "evaluate"))
     taught = tokeniser.prompts(of, of.taught)
@@ -145,13 +145,6 @@ def streams(implanted: Implanted, tokeniser: Tokeniser, preset: ImplantPreset, s
         asked=asked,
         chance=chance(of, relearn, evaluate),
     )
-
-
-def _divided(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Those to train on and those held out; of a single text both are the text."""
-    if len(texts) < HELD:
-        return texts, texts
-    return tuple(t for i, t in enumerate(texts) if i % HELD), texts[::HELD]
 
 
 def _capitals(tokeniser: Tokeniser) -> Capability | None:

@@ -188,6 +188,9 @@ def found(bench: Bench[ImplantStudy], taught: Built, base: Built, tuned: Built, 
         for level, time in looks[name].times(of.chance, looks["taught"].accuracy).items():
             there = time.steps is not None
             steps = number(bench, f"{name}.revival.steps_{level:.0%}", None, "steps", len(of.select), "revival")
+            if looks[name].budget is None and not there:
+                yield replace(steps, note="its training diverged")
+                continue
             yield replace(
                 steps,
                 value=float(time.budget if time.steps is None else time.steps),
@@ -318,7 +321,9 @@ def _relearned(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement
     else:
         revival, _ = revive(model, of.relearn, of.select, p.reviving(seed, study.device), goal=p.goal, **given)
     yield curve_of(bench, "revival", "reFT", revival.curve, x_label="step", y_label="accuracy of S")
-    yield number(bench, "revival.budget", revival.budget, "steps", 0, "revival")
+    # A training that broke off says nothing of what is there.
+    budget, why = (None, "its training diverged") if revival.diverged else (revival.budget, "")
+    yield number(bench, "revival.budget", budget, "steps", 0, "revival", note=why)
 
 
 def scaled(accuracy: float | None, chance: float, taught: float | None) -> float | None:

@@ -40,7 +40,7 @@ class Seen:
 
     probe, lens: accuracies. code: bits per answer. put_in: by depth, accuracy of the taught model with this one's stream put in.
     pruned: accuracy after pruning what suppresses the answers. regained: of facts, the accuracy of those to evaluate after the
-    others were relearned; None where they were not.
+    others were relearned; None where they were not. budget: steps that relearning had; None where it diverged.
     """
 
     accuracy: float
@@ -52,11 +52,13 @@ class Seen:
     pruned: float | None = None
     regained: float | None = None
     curve: RevivalCurve = ()
-    budget: int = 0
+    budget: int | None = 0
 
     def times(self, chance: float, taught: float) -> dict[float, Time]:
         """Steps to each level of the way from chance to `taught`."""
-        return {level: time_to(self.curve, chance + level * (taught - chance), budget=self.budget) for level in LEVELS}
+        return {
+            level: time_to(self.curve, chance + level * (taught - chance), budget=self.budget or 0) for level in LEVELS
+        }
 
     def fault(self, start: Seen, chance: float, taught: float) -> str:
         """Why it is no known member; '' if it is one. start: the model that was edited."""
@@ -91,17 +93,17 @@ def seen(measured: Iterable[Measurement]) -> Seen:
         curve=()
         if curve is None
         else tuple((int(x), y) for x, y in zip(curve.x, curve.y, strict=True) if y is not None),
-        budget=0 if budget is None or budget.value is None else int(budget.value),
+        budget=0 if budget is None else None if budget.value is None else int(budget.value),
     )
 
 
 def values(of: Seen, twin: Seen, taught: Seen, *, chance: float) -> dict[str, Value | None]:
     """What each tool finds in a model, against its twin; None where it has no value."""
     ends = {"chance": chance, "taught": taught.accuracy}
-    ratio = speed_up(of.times(**ends)[LEVEL], twin.times(**ends)[LEVEL])
-    found: dict[str, Value | None] = {
-        "revival": None if ratio.value is None else Value(number=ratio.value, bound=cast(Bound, ratio.bound))
-    }
+    found: dict[str, Value | None] = {"revival": None}
+    if of.budget is not None and twin.budget is not None:
+        ratio = speed_up(of.times(**ends)[LEVEL], twin.times(**ends)[LEVEL])
+        found["revival"] = None if ratio.value is None else Value(number=ratio.value, bound=cast(Bound, ratio.bound))
     three = {name: [getattr(each, name) for each in (of, twin, taught)] for name in ("probe", "lens")}
     three["code-length"] = [None if each.code is None else -each.code for each in (of, twin, taught)]  # less is easier
     three["pruning"] = [of.pruned, twin.pruned, taught.accuracy]

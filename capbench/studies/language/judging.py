@@ -54,9 +54,9 @@ def scorer(of: Capability, tokeniser: Tokeniser) -> Scorer:
         return by_metric
     function = checker.find(of.metric)
 
-    def score(model: Model, prompts: Prompts, items: Sequence[Item]) -> float:
+    def score(model: Model, prompts: Prompts, items: Sequence[Item]) -> Sequence[float]:
         check = checker.judged(of.metric, function, items)
-        return sum(checked(model, prompts, of.tokens, text=tokeniser.text, check=check))
+        return checked(model, prompts, of.tokens, text=tokeniser.text, check=check)
 
     return score
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from capbench.errors import UsageError
-from capbench.measure.attacks.ground import Attack, Ground, Tried
+from capbench.errors import NoAnswerError, UsageError
+from capbench.measure.attacks.ground import Attack, Ground, NotCarriedOutError, Tried
 from capbench.measure.attacks.named import NAMES, attacks
 from capbench.measure.attacks.reft import Reft
 from capbench.measure.language.answers import accuracy
@@ -15,7 +16,7 @@ from capbench.measure.language.retain import rise
 from capbench.measure.language.scale import Score, scaled
 from capbench.models.base import Model
 from capbench.tasks.language.novel import novel, permuted
-from capbench.verdicts.natural import Attempt, Judged, Share, judge, needs_attacks
+from capbench.verdicts.natural import Attempt, Judged, Share, judge, needs_attacks, wanted
 from capbench.verdicts.twins import LOST
 
 Say = Callable[[str], object]
@@ -99,7 +100,7 @@ class _Judging:
         ground, chance = self._ground, self._ground.chance
         if why := requirement(self._score, chance):
             raise UsageError(why)
-        tuned, loss = ground.score(self._tuned, "evaluate"), ground.loss(self._tuned)
+        tuned, loss = self._after()
         share = self._share(tuned)
         others = ground.tokeniser.others(ground.of)
         found = Found(
@@ -113,34 +114,49 @@ class _Judging:
             loss_base=self._loss,
             loss_tuned=loss,
             others_base=None if others is None else accuracy(self._base, others),
-            others_tuned=None if others is None else accuracy(self._tuned, others),
+            others_tuned=None if others is None or math.isinf(loss) else accuracy(self._tuned, others),
             judged=judge(share, rise(self._loss, loss)),
         )
         if not needs_attacks(share, found.rise):
             return found
-        attempts, impossible = self._attempts(attacks(names, self._base, self._tuned, ground))
+        attempts, impossible, broken_off = self._attempts(attacks(names, self._base, self._tuned, ground), share)
         return replace(
             found,
             attempts=tuple(attempts),
             impossible=impossible,
-            judged=judge(share, found.rise, attempts),
+            judged=judge(share, found.rise, attempts, broken_off=broken_off),
             relearnt=self._relearnt() if ground.of.kind == "facts" and "reft" in names else (),
         )
 
-    def _attempts(self, tried: list[Attack]) -> tuple[list[Attempt], dict[str, str]]:
-        found, impossible = dict[str, Attempt](), dict[str, str]()
+    def _after(self) -> tuple[Score, float]:
+        """Of the model after the change: its score, and its loss on text. One that answers NaN is damaged beyond any number."""
+        try:
+            return self._ground.score(self._tuned, "evaluate"), self._ground.loss(self._tuned)
+        except NoAnswerError:
+            return Score(right=0, n=len(self._ground.items["evaluate"])), math.inf
+
+    def _attempts(self, tried: list[Attack], after: Share) -> tuple[list[Attempt], dict[str, str], list[str]]:
+        """What each attack brings back; why some could not be tried; and which broke off on this model and not on that before."""
+        found, impossible, broken_off = dict[str, Attempt](), dict[str, str](), list[str]()
         by_name = {attack.name: attack for attack in tried}
         for attack in tried:
             try:
                 found[attack.name] = self._attempt(attack)
-            except UsageError as error:
+            except (UsageError, NoAnswerError) as error:
                 impossible[attack.name] = str(error)
+                breaks = isinstance(error, (NotCarriedOutError, NoAnswerError))
+                if breaks and self._control(attack, "the model before it", self._ground) is not None:
+                    broken_off.append(attack.name)
+        settled: Attempt | None = None
         for attempt in sorted(found.values(), key=lambda a: -a.select):
+            # Those that bring less back are not told as the worst. But that nothing was recovered is said of them all.
+            if settled and (settled.high >= wanted(after) or attempt.high < wanted(after)):
+                continue
             controlled = self._controlled(by_name[attempt.name], attempt)
             found[attempt.name] = controlled
-            if controlled.select > LOST and not controlled.admissible:
-                break  # those that bring less back are not told as the worst
-        return list(found.values()), impossible
+            if settled is None and controlled.select > LOST and not controlled.admissible:
+                settled = controlled
+        return list(found.values()), impossible, broken_off
 
     def _attempt(self, attack: Attack) -> Attempt:
         made = self._on(attack, "the model after the change", self._tuned, self._ground)
@@ -168,7 +184,7 @@ class _Judging:
     def _control(self, attack: Attack, where: str, ground: Ground) -> float | None:
         try:
             made = self._on(attack, where, self._base, ground)
-        except UsageError:
+        except (UsageError, NoAnswerError):
             return None
         both = Score(right=made.select.right + made.evaluate.right, n=made.select.n + made.evaluate.n)
         return scaled(both.accuracy, chance=ground.chance, base=max(self._score.accuracy, ground.chance + 1e-9))
@@ -194,7 +210,7 @@ class _Judging:
             try:
                 tuned = self._on(attack, f"the model after the change{where}", self._tuned, ground)
                 base = self._on(attack, f"the model before it{where}", self._base, ground)
-            except UsageError:
+            except (UsageError, NoAnswerError):
                 continue
             found.append(Relearnt(what=what, tuned=tuned.evaluate, base=base.evaluate))
         return tuple(found)

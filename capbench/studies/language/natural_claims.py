@@ -12,7 +12,6 @@ from capbench.studies.judge import Case, Judge
 from capbench.studies.language.natural_readings import ability, outcome
 from capbench.studies.language.natural_study import PairStudy
 from capbench.verdicts.claims import at_least
-from capbench.verdicts.statistics import share_interval
 
 Models = Mapping[str, Step]
 
@@ -55,9 +54,9 @@ def has(judge: Judge, *, above_chance: float) -> None:
     """Claim that the given model has the capability. It is one model on every seed, so what is not known is of the items."""
     judge.measure((ability, ["base"]))
     chance = min(judge["natural.chance"])
-    worst = min(judge["natural.base.accuracy"])
-    n = min(m.n for m in judge.measurements if m.name == "natural.base.accuracy")
-    low, high = share_interval(round(worst * n), n)
+    name = "natural.base.accuracy"
+    worst, low, high = min(zip(judge[name], judge[f"{name}.low"], judge[f"{name}.high"], strict=True))
+    n = min(m.n for m in judge.measurements if m.name == name)
     what, how = "accuracy of the given model, above chance", f"Wilson's, {n} items"
     found = worst - chance, (low - chance, high - chance)
     judge.decide(of_interval(found, above_chance, what, how=how, seeds=len(judge.steps)))

@@ -20,10 +20,14 @@ NOT_RUN = "no attack was tried, as the capability is kept or the model is damage
 
 
 def ability(bench: Bench[NaturalStudy], base: Built) -> Iterator[Measurement]:
-    """base.accuracy: on the items to evaluate; base.above: less chance; base.loss: nats per token of text to keep; chance."""
+    """natural.base.accuracy: on the items to evaluate, with .low and .high, 95 % over items; natural.base.above: less chance;
+
+    natural.base.loss: nats per token of text to keep; natural.chance.
+    """
     ground = _ground(bench)
     score = ground.score(base.model, "evaluate")
     yield accuracy_number(bench, "natural.base.accuracy", score.accuracy, score.n)
+    yield from _ends(bench, "natural.base.accuracy", *score.interval, score.n)
     yield number(bench, "natural.base.above", score.accuracy - ground.chance, "difference", score.n, "accuracy")
     yield number(bench, "natural.chance", ground.chance, "accuracy", score.n, "accuracy")
     yield number(bench, "natural.base.loss", ground.loss(base.model), "nats/token", len(ground.texts), "text")

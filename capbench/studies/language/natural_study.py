@@ -19,6 +19,7 @@ from capbench.tasks.finetuning import FineTuningTask
 from capbench.tasks.language.capability import Capability
 from capbench.tasks.language.named import capability, is_implant
 from capbench.tasks.language.novel import permuted
+from capbench.tasks.language.splitting import held_out
 from capbench.tasks.language.streams import aligned
 
 DEFAULT = "capitals"
@@ -90,7 +91,8 @@ class NaturalStudy(LanguageStudy):
         forget, rule = (self.tokeniser.prompts(each, each.items["train"]) for each in (every, other))
         before = max(forget.before, rule.before, self.preset.text_len)
         forget, rule = (replace(stream, before=before) for stream in aligned(forget, rule))
-        kept = random.Random(f"kept {seed}").sample(of.retain, len(of.retain))
+        kept, _ = held_out(of.retain)  # on the others damage is measured
+        kept = tuple(random.Random(f"kept {seed}").sample(kept, len(kept)))
         texts = self.tokeniser.texts(
             f"texts beside {of.name}", kept, length=forget.seq_len, answer_pos=forget.answer_pos
         )

@@ -86,14 +86,19 @@ def _tokeniser(path: str, vocab_size: int, seq_len: int) -> Tokeniser:
 
 def vocabulary_of(tokeniser: Tokeniser, of: Capability) -> str:
     """The hash of the tokens of a capability's prompts, answers and texts: all that a study has of a tokeniser."""
-    texts = [text for item in (*of, *of.others) for text in (item.prompt, item.prompt + item.answer, *item.choices)]
-    return key_of({"tokens": tokeniser.plain([*texts, *of.retain])})
+    texts = [
+        text
+        for item in (*of, *of.others)
+        for text in (item.prompt, item.prompt + item.answer, *item.choices, *item.paraphrases)
+    ]
+    return key_of({"before": list(tokeniser.before), "tokens": tokeniser.plain([*texts, *of.retain])})
 
 
 def content_of(of: Capability) -> str:
     """The hash of all that is in a capability."""
     items = {
-        split: [[i.prompt, i.answer, *i.choices, "", *i.paraphrases] for i in part] for split, part in of.items.items()
+        split: [[i.prompt, i.answer, i.group, dict(i.fields), [*i.choices], [*i.paraphrases]] for i in part]
+        for split, part in of.items.items()
     }
     others = [[item.prompt, item.answer] for item in of.others]
     settings = [of.kind, of.metric, of.drawn, of.chance, of.tokens]

@@ -278,6 +278,12 @@ def json_lines(file: Path) -> list[Line]:
             given = json.loads(text)
         except ValueError as error:
             raise UsageError(f"{where}: not JSON: {error}") from None
+        try:
+            json.dumps(given, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{where}: it has half of a character (a lone surrogate); was a text cut in the middle?"
+            ) from None
         if not isinstance(given, dict) or not given:
             raise UsageError(f'{where}: must be a JSON object with fields, as in {{"country": "France"}}')
         found.append((where, given))

@@ -1,4 +1,7 @@
-"""Items into three splits: whole groups, by a hash of their names, so that neither order nor other groups move one by chance."""
+"""Items into three splits, and texts into those to train on and those to measure on.
+
+Items: whole groups, by a hash of their names, so that neither order nor other groups move one by chance.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ SHARES: Mapping[Kind, Mapping[Split, float]] = {
     "skill": {"train": 0.5, "select": 0.25, "evaluate": 0.25},
     "facts": {"train": 0.5, "select": 0.15, "evaluate": 0.35},
 }
+HELD = 4  # one text in so many is held out of training
 
 
 def divided(items: Sequence[Item], shares: Mapping[Split, float], *, seed: int = 0) -> dict[Split, tuple[Item, ...]]:
@@ -31,6 +35,15 @@ def divided(items: Sequence[Item], shares: Mapping[Split, float], *, seed: int =
         where[group] = next((s for s, end in zip(SPLITS, ends, strict=True) if middle < end), SPLITS[-1])
         done += sizes[group]
     return {split: tuple(item for item in items if where[item.group] == split) for split in SPLITS}
+
+
+def held_out(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Texts to train on, and every fourth, on which damage is measured. Fewer than four are cut: the last quarter of each."""
+    if len(texts) >= HELD:
+        return tuple(text for i, text in enumerate(texts) if i % HELD), tuple(texts[::HELD])
+    cut = [(words, len(words) - len(words) // HELD) for words in (text.split(" ") for text in texts)]
+    kept, held = [" ".join(words[:end]) for words, end in cut], [" ".join(words[end:]) for words, end in cut]
+    return tuple(filter(None, kept)), tuple(filter(None, held))
 
 
 def _hash(seed: int, name: str) -> bytes:

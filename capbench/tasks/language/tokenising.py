@@ -27,13 +27,13 @@ class Tokenizer(Protocol):
 class Tokeniser:
     """Text to tokens for one model.
 
-    vocab_size, seq_len: the model's. Tokens that its tokenizer puts before every text, as BOS, come before every prompt; those
-    that it puts after a text are left out, as an answer follows.
+    vocab_size, seq_len: the model's. before: the tokens that its tokenizer puts before every text, as BOS; they come before every
+    prompt. Those that it puts after a text are left out, as an answer follows.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, vocab_size: int, seq_len: int) -> None:
         self._tokenizer, self.vocab_size, self.seq_len = tokenizer, vocab_size, seq_len
-        self._before = _before(tokenizer)
+        self.before = _before(tokenizer)
 
     def plain(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each text, without special ones."""
@@ -68,7 +68,7 @@ class Tokeniser:
             if of.metric == CHOICE:
                 made.append(self._choice(of, item, head, answer, alone, pool, seed))
             else:
-                made.append(Prompt(tokens=(*self._before, *head), answer=tuple(answer)))
+                made.append(Prompt(tokens=(*self.before, *head), answer=tuple(answer)))
             if not made[-1].tokens:
                 raise UsageError(f"{item.place}: the prompt {shown(item.prompt)} has no token")
             self._check_length(of, item, made[-1])
@@ -85,13 +85,13 @@ class Tokeniser:
         """
         if not 0 < length <= self.seq_len:
             raise UsageError(f"{name}: strings of {length} tokens; must be from 1 to the model's {self.seq_len}")
-        size = length + 1 - len(self._before)  # the last is a target only
+        size = length + 1 - len(self.before)  # the last is a target only
         if size < 2:
             raise UsageError(f"{name}: strings of {length} tokens leave no room for text")
         strings = list[tuple[int, ...]]()
         for tokens in self.plain(texts):
             starts = range(0, len(tokens) - size + 1, size)
-            strings += [(*self._before, *tokens[i : i + size]) for i in starts]
+            strings += [(*self.before, *tokens[i : i + size]) for i in starts]
         if not strings:
             raise UsageError(f"{name}: none of its texts has {size} tokens; make them longer, or the strings shorter")
         return Texts(
@@ -157,7 +157,7 @@ class Tokeniser:
                     f"the token {self.text([tokens[same]])!r} where others differ; use other words, or the metric exact"
                 )
         first, *rest = seen
-        return Prompt(tokens=(*self._before, *head, *answer[:same]), answer=(first,), choices=(first, *rest))
+        return Prompt(tokens=(*self.before, *head, *answer[:same]), answer=(first,), choices=(first, *rest))
 
     def _check_differ(self, item: Item, every: dict[str, list[int]]) -> None:
         """Raises UsageError for two choices that are the same to the tokenizer, such as two words that it does not know."""
@@ -170,17 +170,21 @@ class Tokeniser:
                 )
 
     def _drawn(self, of: Capability, item: Item, alone: dict[str, list[int]], pool: list[str], seed: int) -> list[str]:
-        """Other answers, drawn for this item alone, that differ from it and from each other in the first token."""
+        """Other answers, drawn for this item alone, that differ from it and from each other in the first token of their own."""
         order = pool[:]
         random.Random(_number(seed, item.prompt)).shuffle(order)
+        same = _common(
+            [alone[text] for text in pool]
+        )  # SentencePiece begins every text that stands alone with the same token
         found = list[str]()
-        taken = set(alone[item.answer][:1])
+        taken = set(alone[item.answer][same : same + 1])
         for text in order:
             if len(found) == of.drawn - 1:
                 break
-            if alone[text] and alone[text][0] not in taken:
+            first = alone[text][same : same + 1]
+            if first and first[0] not in taken:
                 found.append(text)
-                taken.add(alone[text][0])
+                taken.update(first)
         if len(found) < of.drawn - 1:
             raise UsageError(
                 f"{item.place}: choices = {of.drawn}, and only {len(found) + 1} answers differ in their first token from each "

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from language_models import WORDS, config, model, skill, tokeniser
@@ -72,13 +73,14 @@ def test_an_answer_is_exact_where_greedy_decoding_would_write_it() -> None:
     assert told == [0.0, 1.0, 0.0]
 
 
-def test_chance_is_the_better_of_two_guesses_that_read_nothing() -> None:
+def test_chance_is_the_best_of_three_guesses_that_read_nothing() -> None:
     of = skill()
     even = prompts(*(((1,), (token,), (token, 8)) for token in (2, 2, 3, 4)))
     train = prompts(*(((1,), (token,), (token, 8)) for token in (2, 2, 2, 5)))
-    assert chance(of, train, even) == 0.5
+    assert chance(of, train, even) == 0.75  # of 2 and 8 always 2, which was right before; else either
+    assert chance(of, prompts(((1,), (5,), (5, 8))), even) == 0.5
     mostly = prompts(*(((1,), (token,), (token, 8)) for token in (2, 2, 2, 3)))
-    assert chance(of, train, mostly) == 0.75
+    assert chance(of, train, mostly) == 0.875
     assert chance(of, prompts(((1,), (5,), (5, 8))), mostly) == 0.5  # what is commonest here does not count
     assert chance(replace(of, chance=0.1), train, even) == 0.1
     assert chance(replace(of, metric="own.py:right"), train, even) == 0
@@ -92,6 +94,35 @@ def test_scales_and_what_a_score_tells() -> None:
     unsure = Score(right=20, n=64)
     assert not unsure.can(0.125) and not unsure.cannot(0.125)
     assert Score(right=3, n=4).interval == pytest.approx((0.301, 0.954), abs=0.001)  # Wilson, by hand
+
+
+def test_a_score_of_items_that_belong_together() -> None:
+    right = [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    assert Score.of(right, range(8)) == Score(right=4, n=8)
+    pairs = Score.of(right, [i // 2 for i in range(8)])
+    # Between four groups of two: 4/3 of the squares of 1, 1, 1 and 1, over 8 squared; of eight items alone .25 / 8.
+    assert (pairs.right, pairs.n, pairs.groups) == (4, 8, 4) and pairs.effect == pytest.approx(
+        4 / 3 * 4 / 64 / (0.25 / 8)
+    )
+    low, high = pairs.interval
+    alone = Score.of(right, range(8)).interval
+    assert low < alone[0] and high > alone[1] and low + high == pytest.approx(1)
+    mixed = Score.of([1.0, 0.0] * 4, [i // 2 for i in range(8)])
+    assert mixed.effect == 1  # as good as items of their own, or better
+    assert Score.of([1.0] * 8, [i // 2 for i in range(8)]).effect == 2  # nothing varies: a pair is one item
+    assert Score.of(right, [0] * 8).interval == (0, 1)
+
+
+@pytest.mark.parametrize(("groups", "size"), [(20, 10), (10, 20)])
+def test_items_that_stand_and_fall_together_make_nothing_sure(groups: int, size: int) -> None:
+    """A share of .65 is surely above .75 in at most 2.5 % of samples, also where all items of a group are answered alike."""
+    rng = np.random.default_rng(0)
+    drawn = np.repeat(rng.random((1500, groups)) < 0.65, size, axis=1)
+    above = [
+        Score.of(one.astype(float).tolist(), [i // size for i in range(groups * size)]).interval[0] for one in drawn
+    ]
+    assert np.mean(np.array(above) >= 0.65) <= 0.035  # at the true share itself
+    assert np.mean(np.array(above) >= 0.75) <= 0.01
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from capbench.errors import UsageError
 from capbench.tasks.language.capability import SPLITS, Item
 from capbench.tasks.language.leaks import leaks
 from capbench.tasks.language.reading import read
-from capbench.tasks.language.splitting import SHARES, divided
+from capbench.tasks.language.splitting import SHARES, divided, held_out
 
 COUNTRIES = {"France": "Paris", "Spain": "Madrid", "Italy": "Rome", "Peru": "Lima", "Chad": "N'Djamena", "Fiji": "Suva"}
 TOML = """
@@ -185,3 +185,17 @@ def test_leaks_are_counted(tmp_path: Path) -> None:
     assert (found.same, found.shared, found.told) == (1, 1, 1) and found
     clean = {**parts, "r_txt": "Nothing.", "c_jsonl": json.dumps(evaluate[2])}
     assert not leaks(read(written(tmp_path, toml, **clean)))
+
+
+def test_half_of_a_character_is_named(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    (tmp_path / "items.jsonl").write_text('{"country": "Peru \\ud83d", "capital": "Lima"}')
+    assert refusal(file).startswith("/items.jsonl:1: it has half of a character")
+
+
+@given(st.integers(1, 9), st.integers(1, 20))
+def test_no_text_is_both_trained_on_and_held_out(n: int, words: int) -> None:
+    texts = [" ".join(f"text{i}word{j}" for j in range(words)) for i in range(n)]
+    kept, held = (" ".join(part).split() for part in held_out(texts))
+    assert not set(kept) & set(held) and sorted((*kept, *held)) == sorted(" ".join(texts).split())
+    assert len(held) == (-(-n // 4) * words if n >= 4 else n * (words // 4))

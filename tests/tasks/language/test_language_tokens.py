@@ -106,6 +106,14 @@ def test_choices_are_drawn_for_each_item_and_differ_in_their_first_token() -> No
         tokenised(words, *items, seq_len=40, drawn=6)
 
 
+def test_choices_are_drawn_where_every_text_alone_begins_with_the_same_token() -> None:
+    cities = ("Paris", "Rome", "Lima", "Oslo")
+    items = [item(f"{city} is the capital of itself:", f" {city}") for city in cities]
+    plain, marked = (tokenised(WordTokenizer(marks_space=m), *items, seq_len=40, drawn=3) for m in (False, True))
+    assert [len(set(string.choices)) for string in marked.strings] == [3] * 4
+    assert len(plain.strings) == len(marked.strings)
+
+
 @pytest.mark.parametrize(
     ("tokenizer", "bad", "why"),
     [
