@@ -7,6 +7,7 @@ start keeps the ends of the scale finite: on a plain logit an accuracy of 1 woul
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 START = 0.02  # added to both sides of a share
@@ -26,7 +27,7 @@ class Link:
     start: float = 0.0
     logarithm: bool = False
     binomial: bool = False  # the share of a sample, or a difference of two
-    open: bool = False  # values beyond the ends exist
+    open: bool = False  # values beyond the ends exist, and count as far as the scale reaches
     near: float = 0.0  # how near to an end counts as at the end
 
     @property
@@ -38,8 +39,20 @@ class Link:
         """Whether this scale has a place for the value."""
         return value > 0 if self.logarithm else not self.has_ends or self.open or self.low <= value <= self.high
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The least and the largest value that this scale tells from those beyond."""
+        beyond = 0.95 * self.start * (self.high - self.low) if self.open else 0.0
+        return self.low - beyond, self.high + beyond
+
+    def beyond(self, values: Iterable[float]) -> str:
+        """What a reader must know of values that count as less, or as more, than they are; '' if there are none."""
+        low, high = self.reach
+        held = sorted({min(max(value, low), high) for value in values if not low <= value <= high})
+        return f"values beyond {' and '.join(f'{end:g}' for end in held)} count as that" if held else ""
+
     def forward(self, value: float) -> float:
-        """The value on the scale."""
+        """The value on the scale; one beyond its reach is at the end of it."""
         if self.logarithm:
             return math.log(value)
         if not self.has_ends:

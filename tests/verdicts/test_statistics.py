@@ -114,6 +114,13 @@ def test_scales_keep_the_order(kind: str, a: float, b: float) -> None:
     assert (a <= b) == (link.forward(a) <= link.forward(b))
 
 
+def test_a_reader_is_told_of_values_that_count_as_less_than_they_are() -> None:
+    told = at_least(Effect([1.25, 1.17, 0.9], kind="retention", scale="small"), 0.7, "probe retention")
+    assert "values beyond 1.095 count as that" in told.how and told.effect is not None and told.effect < 1.095
+    assert "count as" not in at_least(Effect([1.05, 1.0, 0.9], kind="retention", scale="small"), 0.7, "").how
+    assert "count as" not in at_least(Effect([1.0, 0.9, 1.0], kind="accuracy", scale="small"), 0.7, "").how
+
+
 def test_effects_keep_what_is_known_of_them() -> None:
     a, b = (Effect(v, kind="accuracy", scale="small", n=100) for v in ([0.5, 1.0], [0.25, 0.5]))
     found = difference(a, b)
