@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,12 @@ def look(accuracy: float, *, steps: int | None = 16, probe: float = 0.5, lens: f
 
 TAUGHT = look(0.9, probe=0.9, lens=0.9)
 TWIN = look(0.1, steps=24, probe=0.1, lens=0.3)
+
+
+def test_a_relearning_that_broke_off_says_nothing() -> None:
+    for of, twin in ((replace(look(0.1), budget=None), TWIN), (look(0.1), replace(TWIN, budget=None))):
+        found = values(of, twin, TAUGHT, chance=0.1)
+        assert found["revival"] is None and found["probe"] is not None
 
 
 def test_values_are_against_the_twin() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -28,10 +30,16 @@ class LowRank(nn.Module):
         return updated
 
 
-def relearn(model: Model, task: Task, train: TrainConfig) -> None:
-    """Train low-rank updates of all linear maps of the blocks, in place, as parametrisations: the weights stay as they were."""
-    rng = torch.Generator().manual_seed(train.seed)
+def updating(model: Model, linears: Iterable[nn.Module], seed: int) -> None:
+    """Give these maps of a model low-rank updates, in place, as parametrisations. Nothing else of it is trained then."""
+    rng = torch.Generator().manual_seed(seed)
     model.requires_grad_(False)
-    for linear in model.neurons().values():
-        parametrize.register_parametrization(linear, "weight", LowRank(linear.weight, rng))
+    for linear in linears:
+        weight: Tensor = linear.weight  # type: ignore[assignment]
+        parametrize.register_parametrization(linear, "weight", LowRank(weight, rng).to(weight.device))
+
+
+def relearn(model: Model, task: Task, train: TrainConfig) -> None:
+    """Train low-rank updates of all linear maps of the blocks, in place: the weights stay as they were."""
+    updating(model, model.neurons().values(), train.seed)
     fit(model, task, train)

@@ -9,14 +9,12 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 
-import torch
 from torch import Tensor
-from torch.nn.utils import parametrize
 
 from capbench.configs import TrainConfig
 from capbench.errors import UsageError
 from capbench.measure.attacks.ground import Ground, NotCarriedOutError, Tried
-from capbench.measure.attacks.lora import LowRank
+from capbench.measure.attacks.lora import updating
 from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.language.streams import Texts
@@ -65,10 +63,7 @@ def last_blocks(model: Model, task: Task, config: TrainConfig, loss: Loss) -> Fi
 
 def low_rank(model: Model, task: Task, config: TrainConfig, loss: Loss) -> Fit:
     """Train low-rank updates of all linear maps of all blocks, in place; see measure/attacks/lora."""
-    rng = torch.Generator().manual_seed(config.seed)
-    model.requires_grad_(False)
-    for linear in model.neurons().values():
-        parametrize.register_parametrization(linear, "weight", LowRank(linear.weight, rng).to(linear.weight.device))
+    updating(model, model.neurons().values(), config.seed)
     return fit(model, task, config, loss=loss)
 
 

@@ -22,7 +22,6 @@ from capbench.measure.probe import Probe, Whitening, code_length
 from capbench.models.base import Model
 from capbench.tasks.language.streams import Prompts, by_length
 
-FEW = 64  # prompts that the probe is fitted on
 # Of the mean variance, added before a code whitens. A language model has more dimensions than a code has prompts: fully whitened,
 # all hold as much noise as the few that hold the answer, which then costs what a guess costs. Of .01, .1, 1, 3, 10, 30 and 100,
 # 10 sets SmolLM2 apart most from itself with a skill (seed 100: 2.55 bits and 1.04; .01: 2.68 and 2.90).
@@ -84,7 +83,7 @@ def lens(streams: Streams, prompts: Prompts) -> Bool[Tensor, "layer n"]:
 
 
 def few_sample_probe(
-    streams: Streams, *, train: Prompts, select: Prompts, evaluate: Prompts, n: int = FEW, seed: int = 0
+    streams: Streams, *, train: Prompts, select: Prompts, evaluate: Prompts, n: int, seed: int = 0
 ) -> Read:
     """A linear probe on the stream where the answer is given, fitted on n prompts, drawn with the seed; see measure/probe.py.
 

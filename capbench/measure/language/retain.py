@@ -12,8 +12,6 @@ from capbench.measure.language.answers import evaluating
 from capbench.models.base import Model
 from capbench.tasks.language.streams import Texts
 
-ADMISSIBLE = 0.10  # relative rise of the loss; a model beyond it is damaged
-
 
 @torch.no_grad()
 def loss(model: Model, texts: Texts, *, batch: int = 16) -> float:

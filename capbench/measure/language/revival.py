@@ -1,4 +1,4 @@
-"""Relearning a capability in natural language: how many steps it takes to come part of the way back, and the twin's steps."""
+"""Relearning a capability in natural language: its accuracy by step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from capbench.configs import TrainConfig
 from capbench.measure.language.answers import accuracy
-from capbench.measure.revive import RevivalCurve, SpeedUp, Time, speed_up, time_to
+from capbench.measure.revive import RevivalCurve
 from capbench.models.base import Model
 from capbench.tasks.base import Task
 from capbench.tasks.language.streams import Prompts
@@ -17,8 +17,6 @@ from capbench.training.last_blocks import only_the_last
 from capbench.training.loop import fit, observing
 from capbench.training.remembered import remembering
 
-LEVELS = (0.5, 0.75, 0.9)  # of the way from chance to what the model with the capability scored
-BUDGET = 96  # steps; twins are not there after 64
 EVERY = 2
 
 Relearn = Callable[[Model, Task, TrainConfig], object]
@@ -31,10 +29,6 @@ class Revival:
     curve: RevivalCurve
     budget: int
     diverged: bool = False
-
-    def time(self, level: float, *, chance: float, taught: float) -> Time:
-        """Steps to this part of the way from chance to `taught`; censored where it did not come so far."""
-        return time_to(self.curve, chance + level * (taught - chance), budget=self.budget)
 
 
 def revive(
@@ -67,13 +61,3 @@ def revive(
     with only_the_last(own, blocks), same, observing(look) as fits:
         relearn(own, train, config)
     return Revival(curve=curve, budget=config.steps, diverged=any(f.diverged for f in fits)), own.eval()
-
-
-def speed_ups(
-    revival: Revival, twin: Revival, *, chance: float, taught: float, levels: tuple[float, ...] = LEVELS
-) -> dict[float, SpeedUp]:
-    """By level: the twin's steps ÷ those of the model. Bounds where one was censored; see `measure.revive.speed_up`."""
-    return {
-        level: speed_up(*(each.time(level, chance=chance, taught=taught) for each in (revival, twin)))
-        for level in levels
-    }

@@ -17,7 +17,7 @@ from torch.nn.utils import parametrize
 
 from capbench.configs import TrainConfig
 from capbench.errors import UsageError
-from capbench.measure.attacks.lora import LowRank
+from capbench.measure.attacks.lora import updating
 from capbench.measure.language.answers import accuracy
 from capbench.methods.common import another_seed
 from capbench.models.base import Model
@@ -157,14 +157,10 @@ def _always(prompts: Prompts, rng: torch.Generator) -> Prompts:
 
 def _adapted(model: Model, task: Prompts, texts: Texts, config: TrainConfig, last: int) -> Model:
     """Low-rank updates of so many of the last blocks, trained on other answers and on as many texts, and merged."""
-    rng = torch.Generator().manual_seed(config.seed)
     beside = batches(texts, replace(config, seed=another_seed(config.seed, 1)))
-    model.requires_grad_(False)
     blocks: Any = model.blocks
     linears = [m for block in blocks[-last:] for m in block.modules() if isinstance(m, nn.Linear)]
-    for linear in linears:
-        low_rank = LowRank(linear.weight.cpu(), rng).to(config.device)
-        parametrize.register_parametrization(linear, "weight", low_rank)
+    updating(model.to(config.device), linears, config.seed)
 
     def loss(model: Model, batch: Batch, stream: Task) -> Tensor:
         text = Batch(*(part.to(config.device) for part in next(beside)))

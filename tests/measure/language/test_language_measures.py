@@ -25,7 +25,7 @@ from capbench.measure.language.depths import put_in
 from capbench.measure.language.layers import Streams, bits, features, few_sample_probe, lens, logit_lens
 from capbench.measure.language.pruning import pruned_by_score
 from capbench.measure.language.retain import loss, rise
-from capbench.measure.language.revival import revive, speed_ups
+from capbench.measure.language.revival import revive
 from capbench.measure.language.scale import Score, scaled
 from capbench.models.base import Model
 from capbench.tasks.language.asking import few_shot, paraphrased
@@ -209,13 +209,13 @@ def with_random_answers(asked: Prompts) -> Prompts:
     return replace(asked, strings=strings)
 
 
-def test_relearning_is_watched_and_set_against_the_twin(trained: tuple[Model, Model]) -> None:
+def test_relearning_is_watched_and_what_is_hidden_comes_back_sooner(trained: tuple[Model, Model]) -> None:
     base, taught = trained
     hidden = wrapped(taught)
     assert accuracy(hidden, of("evaluate")) < 0.5
-    revivals = [revive(m, of("train"), of("select"), config(120), every=4)[0] for m in (hidden, base)]
-    found = speed_ups(*revivals, chance=0.25, taught=1.0)
-    assert all(one.value is not None and one.value > 1.5 for one in found.values()), found
+    found, never = (revive(m, of("train"), of("select"), config(120), every=4)[0] for m in (hidden, base))
+    there = [next(step for step, right in one.curve if right >= 0.8) for one in (found, never)]
+    assert there[1] > 1.5 * there[0], there
     none, own = revive(taught, of("train"), of("select"), config(8), goal=0.5)
     assert none.curve == [(0, accuracy(taught, of("select")))] and own is not taught
     short = [
@@ -223,8 +223,6 @@ def test_relearning_is_watched_and_set_against_the_twin(trained: tuple[Model, Mo
         for m, how in ((base, fit), (base, relearn))
     ]
     assert [curve.curve[-1][0] for curve in short] == [4, 4]
-    nothing = speed_ups(*short, chance=0.25, taught=1.0)[0.9]
-    assert nothing.value is None and "censored" in nothing.note
 
 
 def wrapped(taught: Model) -> Model:
