@@ -92,7 +92,8 @@ def _verify(namespace: argparse.Namespace) -> int:
     run, tests = suites.collected(namespace, given)
     from capbench.session.zoo import verify
 
-    return 0 if verify(run, tests, folder, say=suites.say) else 1
+    part = bool(given.text("k") or given.text("m"))
+    return 0 if verify(run, tests, folder, part=part, say=suites.say) else 1
 
 
 def _trace(namespace: argparse.Namespace) -> int:

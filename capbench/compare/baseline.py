@@ -15,12 +15,13 @@ from capbench.compare.show import to_text
 from capbench.errors import UsageError
 from capbench.report.words import methods
 from capbench.report.write import check_directory, load
-from capbench.results import Capability, Record, Results, to_json
+from capbench.results import Capability, Record, Results, Status, to_json
 from capbench.store.files import write_whole
 
 Verdicts = Callable[[Sequence[Record]], tuple[Capability, ...]]  # on the models of some records
 AUTO, EXTENDED = "auto", "--capbench-extended"
 NOT_KEPT = "baseline: this run was not kept: it ended early or holds no claims"
+NOTHING = "baseline: this run was not kept: none of its claims could be put to the test, so nothing could ever be worse"
 LONGEST = 80  # longest name of a folder, in characters
 
 
@@ -67,7 +68,7 @@ class Baseline:
             return cls(file=file, before=None, gate=gate)
         before = load(file)
         _require_scale(before, scale, str(file))
-        return cls(file=file, before=before, gate=gate)
+        return cls(file=file, before=before if tells_something(before) else None, gate=gate)
 
     def conclude(
         self, run: Results, *, complete: bool, asked: Callable[[str], bool], verdicts: Verdicts
@@ -80,7 +81,9 @@ class Baseline:
         not be kept, that in one line.
         """
         if self.before is None:
-            return self._keep(run) if complete and run.records else (NOT_KEPT, "")
+            if not complete or not run.records:
+                return NOT_KEPT, ""
+            return self._keep(run) if tells_something(run) else (NOTHING, "")
         before, after, left = common(self.before, run, lambda nodeid: complete and asked(nodeid), verdicts)
         found = compare(before, after)
         failed = self.gate.found(found)
@@ -98,6 +101,11 @@ class Baseline:
             return "", f"baseline: this run could not be kept in '{self.file.parent}': {why}"
         count = f"{len(run.records)} claim{'s' * (len(run.records) != 1)}"
         return f"baseline: kept this run ({count}) in {self.file.parent}; later runs are compared with it", ""
+
+
+def tells_something(run: Results) -> bool:
+    """Whether a later run can be worse than this one: a claim was put to the test, or a model has a verdict."""
+    return bool(run.capabilities) or any(record.verdict.status is not Status.INVALID for record in run.records)
 
 
 def folder_name(scale: str, names: Sequence[str]) -> str:

@@ -65,17 +65,22 @@ def build(
         say(f"capbench: with {made.records}: {made.records.size / 1000:.1f} kB")
 
 
-def verify(run: CapbenchSession, collected: Collected, folder: Path, *, say: Callable[[str], None]) -> bool:
-    """Check what is in the folder, and that it is what the tests need. Returns whether all is ok."""
-    from capbench.zoo.verify import shown, summary, verify
+def verify(
+    run: CapbenchSession, collected: Collected, folder: Path, *, part: bool = False, say: Callable[[str], None]
+) -> bool:
+    """Check what is in the folder, and that it is what the tests need. Returns whether all is in order.
+
+    part: the tests were chosen by -k or -m, so that others may need what these do not.
+    """
+    from capbench.zoo.verify import in_order, shown, summary, verify
 
     steps, manifest = bundled_models(run, collected), read(folder)
     records = [] if manifest is None or manifest.records is None else measured(run, collected).wanted
     findings = verify(folder, steps, records)
     for finding in findings:
         say(shown(finding))
-    say(summary(folder, findings))
-    return all(finding.mark == "ok" for finding in findings)
+    say(summary(folder, findings, part=part))
+    return in_order(findings, part=part)
 
 
 def trace(run: CapbenchSession, collected: Collected, file: Path, *, say: Callable[[str], None]) -> None:

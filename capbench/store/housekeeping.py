@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capbench.store.leases import needed, turn
-from capbench.store.store import META, TENSORS, Store
+from capbench.store.store import META, TENSORS, Store, is_key
 
 _AT_ONCE = 64  # artefacts that are taken out while running jobs have to wait
 # Below a store's root, what else takes room: kept for inspection, unfinished trainings, being written.
@@ -38,9 +38,11 @@ class Pruned:
 
 
 def entries(store: Store) -> Iterator[Entry]:
-    """Every artefact, in no order. What is removed meanwhile is left out."""
+    """Every artefact, in no order, also one that lacks a file. What is removed meanwhile is left out, and what is none."""
     for shelf in _scanned(store.root / "artefacts"):
         for place in _scanned(Path(shelf.path)):
+            if not is_key(place.name) or place.name[:2] != shelf.name:  # such as a copy that a file manager made
+                continue
             try:
                 found = Entry(key=place.name, size=_size_of_artefact(place.path), used=place.stat().st_mtime)
             except OSError:
@@ -94,13 +96,17 @@ def _sweep(store: Store, until: float, *, dry_run: bool) -> None:
     """Unfinished writing, and damaged artefacts, from before this time."""
     for name in ("tmp", "damaged"):
         for path in () if dry_run else _scanned(store.root / name):
-            with suppress(OSError), store.try_lock(path.name.partition(".")[0]) as free:
+            with suppress(OSError, ValueError), store.try_lock(path.name.partition(".")[0]) as free:
                 if free and path.stat().st_mtime <= until:
                     shutil.rmtree(path.path, ignore_errors=True)
 
 
 def _size_of_artefact(path: str) -> int:
-    return os.stat(f"{path}/{TENSORS}").st_size + os.stat(f"{path}/{META}").st_size
+    total = 0
+    for name in (TENSORS, META):
+        with suppress(FileNotFoundError):
+            total += os.stat(f"{path}/{name}").st_size
+    return total
 
 
 def _size(folder: Path) -> int:

@@ -65,6 +65,11 @@ class DamagedArtefact(UserWarning):
     """An artefact failed its checksum and counts as absent."""
 
 
+def is_key(name: str) -> bool:
+    """Whether an artefact may have this key. Lower case: some file systems do not distinguish "a" from "A"."""
+    return re.fullmatch("[0-9a-z_-]{2,64}", name) is not None
+
+
 def default_root(option: str | None = None) -> Path:
     """Where artefacts live: `option`, else the environment's CAPBENCH_CACHE, else the user's cache directory."""
     return Path(option or os.environ.get("CAPBENCH_CACHE") or user_cache_dir("capbench"))
@@ -223,7 +228,7 @@ class Store:
         return found
 
     def _place(self, key: str) -> Path:
-        if not re.fullmatch("[0-9a-z_-]{2,64}", key):  # lower case: some file systems do not distinguish "a" from "A"
+        if not is_key(key):
             raise ValueError(f"artefact key {key!r}: use 2 to 64 characters of 0-9, a-z, '-' and '_', as key_of gives")
         return self.root / "artefacts" / key[:2] / key
 

@@ -20,15 +20,15 @@ from capbench.zoo.records import Content, Wanted
 if TYPE_CHECKING:
     import torch
 
-Mark = Literal["ok", "old", "absent", "stray", "WRONG"]
+Mark = Literal["ok", "old", "absent", "unasked", "stray", "WRONG"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """What is said of one model, curve or reading. ok: used; old: of another version of the code; absent: not bundled.
 
-    stray: a file that the manifest does not name, left by an interrupted build. measured: of how many curves and readings this is
-    said; 0: it is said of a model or a file.
+    unasked: bundled, and of no use to the suites that were asked. stray: a file that the manifest does not name, left by an
+    interrupted build. measured: of how many curves and readings this is said; 0: it is said of a model or a file.
     """
 
     what: str
@@ -68,18 +68,25 @@ def verify(folder: Path, wanted: Iterable[Bundled], records: Iterable[Wanted] = 
 
 def shown(finding: Finding) -> str:
     """As one line."""
-    return f"{finding.mark:<6}  {finding.what}: {finding.message}"
+    return f"{finding.mark:<7}  {finding.what}: {finding.message}"
 
 
-def summary(folder: Path, findings: Iterable[Finding]) -> str:
-    """One line for all."""
+def in_order(findings: Iterable[Finding], *, part: bool = False) -> bool:
+    """Whether nothing is to be done. part: only part of the suites was asked, so that others may have a use for the rest."""
+    return all(finding.mark == "ok" or (part and finding.mark == "unasked") for finding in findings)
+
+
+def summary(folder: Path, findings: Iterable[Finding], *, part: bool = False) -> str:
+    """One line for all. part: as in `in_order`."""
     findings = list(findings)
     marks = [finding.mark for finding in findings if not finding.measured]
-    ok, old, absent, wrong = (marks.count(mark) for mark in ("ok", "old", "absent", "WRONG"))
+    ok, old, absent, wrong, unasked = (marks.count(mark) for mark in ("ok", "old", "absent", "WRONG", "unasked"))
     words = f"{folder}: {ok} models ok, {old} old, {absent} absent, {wrong} wrong"
     recorded = {mark: sum(f.measured for f in findings if f.mark == mark) for mark in ("ok", "old", "absent", "WRONG")}
     if any(recorded.values()):
         words += "; curves and readings: {ok} ok, {old} old, {absent} absent, {WRONG} wrong".format(**recorded)
+    if unasked:
+        words += f"; {unasked} that these suites do not ask for"
     stray = marks.count("stray")
     if stray:
         words += f", {stray} {'files' if stray > 1 else 'file'} left over"
@@ -88,7 +95,7 @@ def summary(folder: Path, findings: Iterable[Finding]) -> str:
             f"; {old} of {ok + old} models were made by another version of the code and will be retrained; "
             "run capbench zoo build, or rekey if they train to the same weights"
         )
-    elif any(finding.mark != "ok" for finding in findings):
+    elif not in_order(findings, part=part):
         words += "; run capbench zoo build"
     return words
 
@@ -117,7 +124,7 @@ def _of_entry(folder: Path, entry: Entry, step: Bundled | None, now: Bundled | N
             )
         return Finding(
             what=_name(entry.label, entry.steps),
-            mark="old",
+            mark="unasked",
             message="no suite asks for it in this configuration: not used",
         )
     if faults := list(_faults(tensors, step)):
@@ -178,7 +185,7 @@ def _of_records(folder: Path, records: Records, wanted: Mapping[str, Wanted]) ->
             yield Finding(what=entry.label, mark="old", message=made_by, measured=1)
         else:
             asked = "no suite asks for it as it is: not used"
-            yield Finding(what=entry.label, mark="old", message=asked, measured=1)
+            yield Finding(what=entry.label, mark="unasked", message=asked, measured=1)
     for kind, n in sorted(ok.items(), reverse=True):
         yield Finding(what=counted(kind, n), mark="ok", message="as the suites ask for", measured=n)
     for key in wanted.keys() - records.by_key.keys() - replaced:

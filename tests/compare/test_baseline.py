@@ -14,7 +14,7 @@ from tiny_suite import run as pytest_run
 from capbench.compare.baseline import Baseline, common, folder_name
 from capbench.compare.gate import Gate
 from capbench.errors import UsageError
-from capbench.results import Capability, Measurement, Record
+from capbench.results import Capability, Measurement, Record, Results, Status, to_json
 from capbench.studies.pcfg.tools import TOOLBOX
 from capbench.verdicts.capability import capabilities
 
@@ -208,6 +208,28 @@ def test_a_planted_regression_is_found_against_a_kept_run(tmp_path: Path) -> Non
     assert "kept this run" in words and not failed
     words, failed = baseline().conclude(planted(), complete=True, asked=lambda nodeid: True, verdicts=verdicts)
     assert "wrapped → deleted" in failed and "revival.efficiency supported → refuted" in failed
+
+
+def test_a_run_in_which_nothing_could_be_tested_guards_nothing(tmp_path: Path) -> None:
+    def conclude(one: Results) -> str:
+        found = Baseline.find(
+            "auto", save=False, gate=Gate.parse("--fail-on", None), reports=tmp_path, scale="small", names=["full"]
+        )
+        assert found is not None
+        return found.conclude(one, complete=True, asked=lambda nodeid: True, verdicts=verdicts)[0]
+
+    def failed(record: Record) -> Record:
+        return dataclasses.replace(record, verdict=dataclasses.replace(record.verdict, status=Status.INVALID))
+
+    whole = healthy()
+    broken = dataclasses.replace(whole, records=tuple(map(failed, whole.records)), capabilities=())
+    assert "none of its claims could be put to the test" in conclude(broken)
+    assert not list(tmp_path.rglob("results.json"))
+    assert "kept this run" in conclude(whole)
+    (kept,) = tmp_path.rglob("results.json")
+    kept.write_text(to_json(broken), encoding="utf-8")  # by a version that kept it
+    assert "kept this run" in conclude(whole)
+    assert "kept this run" not in conclude(whole)
 
 
 def verdicts(records: Sequence[Record]) -> tuple[Capability, ...]:

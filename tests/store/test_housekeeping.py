@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from capbench.store import housekeeping, leases
 from capbench.store.housekeeping import Pruned, beside, entries, prune
 from capbench.store.leases import hold
-from capbench.store.store import Store
+from capbench.store.store import DamagedArtefact, Store
 
 DAY = 24 * 3600.0
 
@@ -128,3 +129,18 @@ def test_what_else_takes_room(store: Store) -> None:
     (store.root / "partial" / "bb").mkdir(parents=True)
     (store.root / "partial" / "bb" / "0.snapshot").write_bytes(b"12345")
     assert beside(store) == {"partial": 5}
+
+
+def test_what_lacks_a_file_is_seen_and_what_is_no_artefact_is_not(store: Store) -> None:
+    put(store, "aa01", days=3)
+    put(store, "bb02", days=3)
+    artefacts = store.root / "artefacts"
+    shutil.copytree(artefacts / "aa" / "aa01", artefacts / "aa" / "aa01 (copy)")
+    (store.root / "tmp" / "a file of mine (copy)").mkdir(parents=True)
+    (artefacts / "bb" / "bb02" / "tensors.safetensors").unlink()
+    os.utime(artefacts / "bb" / "bb02", (0, 0))
+    assert keys(store) == {"aa01", "bb02"}
+    with pytest.warns(DamagedArtefact, match="missing"):
+        assert not store.intact("bb02")
+    assert prune(store, older_than=86400).artefacts == 1
+    assert (artefacts / "aa" / "aa01 (copy)").is_dir()

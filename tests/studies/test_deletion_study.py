@@ -113,6 +113,8 @@ def test_all_models_of_a_case_have_its_sizes() -> None:
         ({"taught": "copied"}, "taught=copied: must be distilled or retrained"),
         ({"then": "b"}, "then=b: must be a third operand: c"),
         ({"noise": 2}, "noise=2: must be a share, 0 to 1"),
+        ({"noise": 0.5}, "noise=0.5: only what is distilled begins with noise; give taught=distilled, too"),
+        ({"decay": -1}, "decay=-1: must be 0 or more"),
     ],
 )
 def test_a_condition_that_is_none_is_one_line(wrong: dict[str, Any], said: str) -> None:

@@ -58,7 +58,7 @@ class DeletionCounter(PcfgCounter):
 
         Raises UsageError for conditions that are none.
         """
-        self._check(answers, then, taught, noise)
+        self._check(answers, then, taught, noise, decay)
         if taught == "retrained" and prior not in NEVER_O_PT:
             seed, prior = another(seed), "others"
         own = replace(self, method=registry.find(by)) if by else self
@@ -92,7 +92,7 @@ class DeletionCounter(PcfgCounter):
             found |= {"d_model": sized.preset.d_model, "n_blocks": sized.preset.n_blocks}
         return found
 
-    def _check(self, answers: str, then: str, taught: str, noise: float) -> None:
+    def _check(self, answers: str, then: str, taught: str, noise: float, decay: float | None) -> None:
         if answers not in ("", "constant", "random"):
             raise UsageError(f"answers={answers}: must be constant or random")
         if taught not in ("", "distilled", "retrained"):
@@ -102,6 +102,10 @@ class DeletionCounter(PcfgCounter):
             raise UsageError(f"then={then}: must be a third operand: {', '.join(others)}")
         if not 0 <= noise <= 1:
             raise UsageError(f"noise={noise}: must be a share, 0 to 1")
+        if noise != 1 and taught != "distilled":
+            raise UsageError(f"noise={noise}: only what is distilled begins with noise; give taught=distilled, too")
+        if decay is not None and not decay >= 0:
+            raise UsageError(f"decay={decay}: must be 0 or more")
 
     def _answered(self, task: FineTuningTask, answers: Answers) -> Any:
         if not answers:
