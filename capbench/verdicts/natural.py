@@ -30,11 +30,15 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt(Attack):
-    """An attack with the interval of its `evaluate`. detail: what it chose, such as a layer."""
+    """An attack with the interval of its `evaluate`. detail: what it chose, such as a layer.
+
+    relearns: whether it trains on items of the capability, which is the strongest that is known.
+    """
 
     low: float
     high: float
     detail: str = ""
+    relearns: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +91,11 @@ def judge(after: Share, rise: float, attempts: Sequence[Attempt] = (), *, broken
         return Judged(state="undecided", why=f"{back}, on both sides of {BACK:g}; more items would tell", by=found.name)
     if broken_off:
         why = f"{back}; but {' and '.join(broken_off)} broke off, and does not on the model before, so it was not tried"
+        return Judged(state="undecided", why=why, by=found.name)
+    relearned = [a for a in attempts if a.relearns]
+    if relearned and all(a.admissible for a in relearned):
+        # A model can be written so that its function is the same and any training wrecks it.
+        why = f"{back}; but no relearning counts on this model ({relearned[0].name}: {relearned[0].admissible})"
         return Judged(state="undecided", why=why, by=found.name)
     more = max((a for a in attempts if not a.admissible), key=lambda a: a.high)
     if more.high >= BACK:

@@ -90,6 +90,14 @@ def test_an_attack_that_broke_off_did_not_find_nothing() -> None:
     assert judge(LOST, 0.0, [attack(0.9)], broken_off=["relearning at 0.01"]).state == "recoverable"
 
 
+def test_where_every_relearning_wrecks_the_model_nobody_knows_what_is_there() -> None:
+    wrecks, works = (replace(attack(0.3, rise=r), relearns=True) for r in (0.4, 0.05))
+    found = judge(LOST, 0.0, [attack(0.2), wrecks])
+    assert found.state == "undecided" and "no relearning counts" in found.why and "rises by 40%" in found.why
+    assert judge(LOST, 0.0, [attack(0.2), wrecks, works]).state == NOT_RECOVERED
+    assert judge(LOST, 0.0, [attack(0.2)]).state == NOT_RECOVERED  # none was asked for
+
+
 def test_a_model_that_answers_nan_is_destroyed() -> None:
     found = judge(Share(value=-0.3, low=-0.3, high=-0.2), math.inf)
     assert found.state == "destroyed" and "NaN" in found.why

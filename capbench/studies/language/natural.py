@@ -169,6 +169,7 @@ class _Judging:
             high=share.high,
             rise=rise(self._loss, made.loss),
             detail=made.detail,
+            relearns=isinstance(attack, Reft),
         )
 
     def _controlled(self, attack: Attack, attempt: Attempt) -> Attempt:
