@@ -55,14 +55,15 @@ def looked_at(
 def set_by(found: Sequence[Setting], *, scale: str, seeds: Sequence[int], before: Kept) -> Kept:
     """The thresholds that follow, with the hash of the rule in force. before: what they replace.
 
-    The test half is its, unless that was looked at to set these: then it is the next hundred of seeds.
+    The test half is its, unless that was looked at, to set these or to test others: then it is the next hundred of seeds.
     """
-    test = before.test if before.test > max(seeds) else (max(seeds) // 100 + 1) * 100
     tools: dict[str, dict[str, object]] = {}
     for each in found:
         if (thresholds := each.thresholds) is not None:
             tools.setdefault(each.group, {})[each.tool.name] = thresholds
-    return Kept(scale=scale, setting=tuple(seeds), test=test, rule=rule_now(), tools=tools)  # type: ignore[arg-type]
+    made = Kept(scale=scale, setting=tuple(seeds), test=before.test, rule=rule_now(), tools=tools)  # type: ignore[arg-type]
+    looked_at = [*seeds, before.test] if before.tested and before.scale == scale and made.hash != before.hash else seeds
+    return made if max(looked_at) < before.test else replace(made, test=(max(looked_at) // 100 + 1) * 100)
 
 
 def tested_by(results: Results, before: Kept) -> Kept:

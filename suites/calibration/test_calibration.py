@@ -2,8 +2,9 @@
 
 The pool (capbench/studies/calibration/table.py) has models of five kinds on the very tasks, sizes and budgets of the other
 suites: wrapped, deleted, intact, destroyed, and graded ones, which are neither. Most were trained to be what they are, some of
-them to fool a tool. The thresholds and the rule were fixed on its setting half (seeds 100 to 102; `capbench calibrate`), and
-their hash was kept. These claims are about the other half, from seed 200 on, which had no part in that and is looked at once.
+them to fool a tool. The thresholds and the rule in force were fixed on its setting half (seeds 200 to 202; `capbench
+calibrate`), and their hash was kept. These claims are about the test half, seeds 300 to 302, which had no part in that and was
+looked at once. Other thresholds, or another rule, need a half that nobody looked at.
 
 Every error is explained in the claim's reason, with what each tool said. Controls: the hash is that of the rule in force; the
 base models, which are also what is left of a wrapped model without its wrapper, have the capability.

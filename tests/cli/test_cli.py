@@ -19,7 +19,7 @@ from capbench.pipeline.executors import base
 from capbench.results import Measurement
 from capbench.session.options.at_once import AtOnce
 from capbench.store.store import Store
-from capbench.studies.calibration.kept import Thresholds, read, rule_now
+from capbench.studies.calibration.kept import Thresholds, kept, read, rule_now
 from capbench.studies.calibration.making import Kind
 from capbench.studies.calibration.outcome import Judged, Outcome
 
@@ -138,7 +138,7 @@ def test_calibrate_passes_the_precision_on_and_trains_in_stacks_on_a_gpu(
     on_gpu = ("calibrate", "--scale=smoke", "--cache=c", "--device=cuda")
     assert run(capsys, *on_gpu, "--precision=bfloat16").code == 0
     ((study, seeds, how),) = seen
-    assert (study.preset.pcfg.precision, seeds, study.first) == ("bfloat16", (100, 101, 102), 0)
+    assert (study.preset.pcfg.precision, seeds, study.first) == ("bfloat16", kept().setting, 0)
     assert how == AtOnce(jobs=1, stack=16)
     refused = run(capsys, *on_gpu, "--jobs=2")
     assert refused.code == 2 and "--jobs=2" in refused.err and "--stack=N" in refused.err and len(seen) == 1
@@ -157,7 +157,7 @@ def test_calibrate_writes_the_thresholds_that_follow_with_their_hash(
     assert ended.code == 0 and "1.00 .. 1.00" in ended.out and "2, 3" not in ended.err
     made = read(Path("set.json").read_text())
     assert made.tools == {"trained": {"revival": Thresholds(absent=2.0, present=3.0, auc=1.0)}}
-    assert (made.scale, made.setting, made.rule) == ("smoke", (100, 101, 102), rule_now())
+    assert (made.scale, made.setting, made.rule) == ("smoke", kept().setting, rule_now())
 
 
 def test_calibrate_shows_what_it_needs_and_makes_nothing(capsys: pytest.CaptureFixture[str]) -> None:

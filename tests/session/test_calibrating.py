@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from report_example import example
 from capbench.errors import UsageError
 from capbench.results import Measurement, Record, Results, Status
 from capbench.session import calibrating
+from capbench.session.options.given import Given
 from capbench.studies.calibration import kept as module
 from capbench.studies.calibration.kept import Kept, kept, read
 
@@ -85,3 +87,35 @@ def test_thresholds_of_another_rule_were_not_tested(monkeypatch: pytest.MonkeyPa
 
 def test_the_kept_file_is_whole() -> None:
     assert module.rule_now() == kept().rule, "a change of the rule needs new thresholds and a fresh half"
+
+
+def in_force() -> Any:
+    """What `set_by` is given where the thresholds in force come out again."""
+    return [
+        SimpleNamespace(group=group, tool=SimpleNamespace(name=name), thresholds=thresholds)
+        for group, of in kept().tools.items()
+        for name, thresholds in of.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "seeds", "scale", "later"),
+    [
+        (module.rule_now(), kept().setting, "small", 0),  # the same again: they are tested already
+        ("0123", kept().setting, "small", 100),  # others: what tested those before was looked at
+        ("0123", (kept().test,), "small", 100),
+        ("0123", (kept().test + 100,), "small", 200),
+        ("0123", kept().setting, "smoke", 0),  # nobody looked at this half at another scale
+    ],
+)
+def test_a_half_that_was_looked_at_tests_no_other_thresholds(
+    rule: str, seeds: tuple[int, ...], scale: str, later: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capbench.session.calibrating.rule_now", lambda: rule)
+    found = calibrating.set_by(in_force(), scale=scale, seeds=seeds, before=kept())
+    assert found.test == kept().test + later
+    assert (found.hash == kept().hash) is (rule == kept().rule)
+
+
+def test_seeds_are_by_default_those_that_set_the_thresholds_in_force() -> None:
+    assert Given("calibrate").checked()["seeds"] == kept().setting
