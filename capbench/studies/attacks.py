@@ -20,7 +20,7 @@ from capbench.studies.seeds import subseed
 from capbench.tasks.few import Few
 from capbench.verdicts.tools import GONE, KEPT, Tool
 
-FACTORS = {"x10": 10.0, "x1": 1.0, "x0.1": 0.1}  # of an optimizer's middle rate: three decades
+FACTORS = {"x10": 10.0, "x1": 1.0, "x0.1": 0.1}  # of an optimizer's middle rate: three rates, a factor of ten apart
 LONGER = 5  # times the steps of fine-tuning
 SAMPLES = 64
 BITS = (8, 4)

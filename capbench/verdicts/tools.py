@@ -21,8 +21,10 @@ class Tool:
 
     It says present at or above one threshold, absent at or below the other, and unclear between. auc: by scale, how well it
     told known wrapped models from known deleted ones, on the half of the pool that set no threshold; a scale that is missing
-    is one at which it was never calibrated. votes False: reported with the others, but no part of the verdict. vetoes: what it
-    finds is not called deleted, with or without a vote: a tool that misses much may still be right where it finds something.
+    is one at which it was never calibrated. votes False: its word alone makes no verdict. Without a vote and without a veto it is
+    reported, and no part of the verdict. vetoes: what it finds is not called deleted, with or without a vote: a tool that misses
+    much may still be right where it finds something. A study's rule may ask more of it: PCFG patching has no vote, yet what
+    revival finds is wrapped only if patching finds it too.
 
     zero: what it reads of a model without the capability, on average. spread: the measurement that says by how much such models
     differ, a standard deviation in the tool's unit; '' if nothing does.
