@@ -22,10 +22,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from speed.changes import as_json, changes, rows, text
-from speed.machine import cores, has_bfloat16, machine
+from speed.machine import has_bfloat16, machine
 
 from capbench.compare.folders import entries
 from capbench.errors import UsageError
+from capbench.pipeline.cores import available_cores
 from capbench.report import load
 from capbench.results import Results
 from capbench.store.files import write_whole
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         spare = _intervals(given.intervals, given.scale)
         check(given)
         where = machine(gpu=_gpu() if given.device == "cuda" else "")  # with the commit that the runs begin on
-        with ThreadPoolExecutor(given.jobs or (1 if given.device == "cuda" else min(2, cores()))) as pool:
+        with ThreadPoolExecutor(given.jobs or (1 if given.device == "cuda" else min(2, available_cores()))) as pool:
             both = [pool.submit(run, given, name) for name in ("float32", way)]
             found = changes(*(one.result() for one in both), intervals=spare)
         if not found.claims:

@@ -9,19 +9,20 @@ from __future__ import annotations
 import pytest
 import torch
 from speed import flops
-from speed.machine import cores, has_bfloat16
+from speed.machine import has_bfloat16
 from speed.peers import plain_training
 from speed.rounds import OWN, compared, ratios, scaled
 from speed.rows import keep, row
 from speed.steps import Setup, paper_282, products
 
+from capbench.pipeline.cores import available_cores
 from capbench.studies.pcfg.preset import small
 
 SQUARE = (1024, 1024, 1024)
 HF, PLAIN, RATE, SHAPES = "Hugging Face", "Hugging Face without dropout", "1024 products", "a block's products"
 BARE = "a plain GPT"
 PART = "training step"
-THREADS = pytest.mark.parametrize("threads", sorted({1, cores()}), indirect=True)
+THREADS = pytest.mark.parametrize("threads", sorted({1, available_cores()}), indirect=True)
 # name, preset, steps a round, products a round, aims: against Hugging Face, share of the machine's rate
 SIZES = [
     pytest.param("paper size (16 x 282 tokens)", paper_282(), 2, 10, ">= 2.2", ">= 75 %", id="paper"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from capbench.pipeline.cores import available_cores
 
 CPUINFO = Path("/proc/cpuinfo")
 _VECTORS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2"}  # widest first
@@ -19,7 +20,7 @@ def machine(*, gpu: str = "") -> dict[str, Any]:
     return {
         "cpu": _field("model name", CPUINFO) or platform.machine(),
         "vectors": vectors(),
-        "cores": cores(),
+        "cores": available_cores(),
         "gpu": gpu,
         "python": platform.python_version(),
         "torch": metadata.version("torch"),
@@ -37,11 +38,6 @@ def vectors(cpuinfo: Path = CPUINFO) -> str:
 def has_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 in hardware."""
     return vectors() in ("AMX", "AVX-512 BF16")
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def commit() -> str:

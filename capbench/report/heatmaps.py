@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from capbench.report.maps import Map, MapRow
+from capbench.report.maps import Map, MapRow, short
 from capbench.report.style import style, wrapped
 from capbench.report.words import line as one_line
 from capbench.report.words import number
@@ -24,7 +24,6 @@ LARGE = 0.5
 TALLEST = 7.0  # of the cells of one map
 FONT = (4.5, 7.5)  # size of a label in points: below the minimum, only every second, third … label is written
 LETTER = 0.62 / 72  # width of a letter per point of its size
-LONGEST = 20  # letters of a label; longer ones lose their middle, since names of features differ at their ends
 TITLE = 0.14  # height of a line of a title
 AXIS = 0.27  # from the cells to the end of an axis title, without the labels in between
 GAP = 0.2  # between two maps
@@ -87,7 +86,7 @@ def lay_out(row: MapRow) -> Layout:
     grids = [item.grid for item in row.maps]
     across, down = max(len(grid.columns) for grid in grids), max(len(grid.rows) for grid in grids)
     left, below = (
-        AXIS + max(len(_label(label)) for labels in axis for label in labels) * FONT[1] * LETTER
+        AXIS + max(len(short(label)) for labels in axis for label in labels) * FONT[1] * LETTER
         for axis in ([grid.rows for grid in grids], [grid.columns for grid in grids])
     )
     room = WIDTH - BAR[1]
@@ -120,7 +119,7 @@ def _map(axes: Axes, item: Map, layout: Layout, look: dict[str, Any], *, counted
         (axes.yaxis, grid.rows, grid.row_label, layout.cell[1]),
     ):
         size, every = _font(cell)
-        axis.set_ticks(range(0, len(labels), every), labels=[_label(label) for label in labels[::every]])
+        axis.set_ticks(range(0, len(labels), every), labels=[short(label) for label in labels[::every]])
         axis.set_tick_params(labelsize=size)
         axis.set_label_text(one_line(name))
     if counted:
@@ -153,8 +152,3 @@ def _heading(row: MapRow) -> str:
 
 def _title(item: Map, width: float) -> str:
     return wrapped(item.title, max(12, int(width / 0.062)))
-
-
-def _label(label: str) -> str:
-    shown = one_line(label)
-    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]}…{shown[1 - LONGEST // 2 :]}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from capbench.report.panels import OTHER, naming, origin, subject
-from capbench.report.words import in_order, seeds
+from capbench.report.words import in_order, line, seeds
 from capbench.results import Grid, Measurement, Record
 
 # group -> (title, caption), in the order of the report. Other groups follow under their own names.
@@ -27,6 +27,7 @@ GROUPS = {
 }
 
 
+LONGEST = 20  # letters of a label; longer ones lose their middle, since names of features differ at their ends
 SUMMED = frozenset({"confusion"})  # groups of counts, which are summed over seeds
 
 
@@ -125,3 +126,9 @@ def _row(unit: str, title: str, measurements: Sequence[Measurement]) -> MapRow:
         words = [m.series or m.name, *([m.name] if m.series and m.series in several else [])]
         maps.append(Map(title=", ".join(words), grid=m.grid))
     return MapRow(title=title, unit=unit, maps=tuple(maps))
+
+
+def short(label: str) -> str:
+    """A label of an axis, on one line."""
+    shown = line(label)
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]}…{shown[1 - LONGEST // 2 :]}"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from capbench.report.words import pairs, plain
 from capbench.results import DERIVED, Capability, Record
 
 _OPERANDS = re.compile(r"\b(\S+) to (\S+)$")  # at the end of a task's name: what it asked for before, and asks for now
@@ -45,7 +46,7 @@ def of_case(case: str, task: str = "") -> str:
 def of_protocol(protocol: Mapping[str, Any], task: str = "") -> str:
     """What names the case in a protocol; the numbers behind the names (learning rate, steps …) are left out."""
     new = new_operand(task)
-    return ", ".join(_words(key, _text(value), new) for key, value in protocol.items() if key not in DERIVED)
+    return ", ".join(_words(key, plain(value), new) for key, value in protocol.items() if key not in DERIVED)
 
 
 def of_record(record: Record) -> str:
@@ -60,7 +61,7 @@ def of_capability(found: Capability) -> str:
 
 def symbols(found: Capability) -> str:
     """The same case as the command line and the paper name it, with all numbers: `prior=low, c_tr=1, …`."""
-    return ", ".join(f"{key}={_text(value)}" for key, value in found.protocol.items())
+    return pairs(found.protocol)
 
 
 def new_operand(task: str) -> str:
@@ -105,7 +106,3 @@ def _number(value: str) -> float | None:
         return float(value)
     except ValueError:
         return None
-
-
-def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

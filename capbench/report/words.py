@@ -111,7 +111,7 @@ def expectation(record: Record) -> str:
 
 def pairs(protocol: Mapping[str, Any]) -> str:
     """`{'c_tr': 1.0, 'lr': 'small'}` as `c_tr=1, lr=small`."""
-    return ", ".join(f"{key}={_plain(value)}" for key, value in protocol.items())
+    return ", ".join(f"{key}={plain(value)}" for key, value in protocol.items())
 
 
 def duration(seconds: float) -> str:
@@ -140,7 +140,7 @@ def subject(capability: Capability) -> str:
     """Which model, as in `gpt, counter (prior=low)`."""
     prior = capability.protocol.get("prior")
     name = f"{capability.model}, {capability.task}" if capability.task else capability.model
-    return name if prior is None else f"{name} (prior={_plain(prior)})"
+    return name if prior is None else f"{name} (prior={plain(prior)})"
 
 
 def treatment(capability: Capability) -> str:
@@ -170,5 +170,6 @@ def seeds(values: Iterable[int]) -> str:
     return f"{len(known)} {'seed' if len(known) == 1 else 'seeds'} ({', '.join(map(str, known))})" if known else DASH
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """A parameter's value, without needless digits."""
     return f"{value:g}" if isinstance(value, float) else str(value)

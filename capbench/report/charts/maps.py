@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from capbench.report.charts.lines import flat
-from capbench.report.maps import Map, MapRow
+from capbench.report.maps import Map, MapRow, short
 from capbench.report.words import COUNTED, number
 from capbench.report.words import line as one_line
 
 CELL, WIDEST, TALLEST = (4.0, 15.0), 270.0, 420.0  # pixels: of a cell, least and most; of the cells of a map
 LARGE = 46.0  # a cell that shows its number
 LETTER = 5.2  # width of a label's letter
-LONGEST = 20  # letters of a label; longer ones lose their middle, since names of features differ at their ends
 LEGIBLE = 8.5  # pixels that a label needs
 # Even steps of lightness (viridis), and for values of both signs RdBu, white at zero: both for all kinds of colour vision.
 SEQUENTIAL = ("440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725")
@@ -56,7 +55,7 @@ def _svg(item: Map, low: float, high: float, unit: str) -> Markup:
     across, down = len(grid.columns), len(grid.rows)
     counted = unit == "models"
     cell = LARGE if counted else max(CELL[0], min(CELL[1], WIDEST / across, TALLEST / down))
-    rows, columns = [_label(name) for name in grid.rows], [_label(name) for name in grid.columns]
+    rows, columns = [short(name) for name in grid.rows], [short(name) for name in grid.columns]
     left = 16 + LETTER * max(map(len, rows))
     upright = max(map(len, columns)) * LETTER <= cell + 1
     width, height = cell * across, cell * down
@@ -106,8 +105,3 @@ def _text(x: float, y: float, text: str, anchor: str, kind: str = "label") -> Ma
 def _turned(x: float, y: float, text: str, anchor: str = "end", kind: str = "label") -> Markup:
     form = '<text class="{}" transform="translate({:.1f} {:.1f}) rotate(-90)" text-anchor="{}">{}</text>'
     return Markup(form).format(kind, x, y, anchor, escape(text))
-
-
-def _label(label: str) -> str:
-    shown = one_line(label)
-    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]}…{shown[1 - LONGEST // 2 :]}"
