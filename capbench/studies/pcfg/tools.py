@@ -30,8 +30,9 @@ PROBING = Tool(
     absent=0.34,
     spread="probing.zero_spread",
 )
-# It uncovers what is made of neurons, so its silence says nothing. It finds something in deleted models too: they gain up to .30 on
-# the half that set the thresholds in force, and .34 on the one that tested them. So it has no vote; what it finds is not deleted.
+# It uncovers what is made of neurons, so its silence says nothing. It finds something in deleted models too: they gain up to .30
+# on the half that set the thresholds in force, and .34 on the one that tested them. So it has no vote; but what it finds is not
+# called deleted.
 PRUNING = Tool(
     name="pruning", measured="pruning.searched.gain", unit="difference", present=0.25, absent=0.10, vetoes=True
 )

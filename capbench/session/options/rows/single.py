@@ -124,8 +124,8 @@ ROWS = (
         takers=(CALIBRATE,),
         type=values.seeds,
         default="200,201,202",
-        help="seeds of the pool's setting half; by default those that set the thresholds in force, which seeds 300 to 302 tested. "
-        "Seeds that were looked at may set new thresholds, and test none again",
+        help="seeds of the pool's setting half; by default those that set the thresholds in force, which seeds 300 to 302 "
+        "tested. Seeds that were looked at may set new thresholds, and test none again",
     ),
     Option(name="plan", takers=(CALIBRATE,), type=values.flag, help="show the models that it needs, and make nothing"),
     Option(name="values", takers=(CALIBRATE,), type=values.flag, help="also every tool's value on every model"),
