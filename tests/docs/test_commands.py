@@ -5,7 +5,9 @@ docs/guide.md and docs/variants.md are run by tests of their own; here their com
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import importlib.util
 import io
 import os
 import re
@@ -45,13 +47,41 @@ def commands(line: str) -> Iterator[list[str]]:
 def inline(page: str) -> list[str]:
     """Commands with options that stand in a sentence, between backticks."""
     prose = re.sub(r"^```.*?^```$", "", page, flags=re.DOTALL | re.MULTILINE)
-    return [found for found in re.findall(r"`([^`\n]+)`", prose) if re.match(r"(capbench|pytest) [^…]*--\w", found)]
+    return [
+        found for found in re.findall(r"`([^`\n]+)`", prose) if re.match(r"(capbench|pytest|python) [^…]*--\w", found)
+    ]
 
 
 def fenced(page: str) -> list[str]:
     return [
         line for body in re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE) for line in body.splitlines()
     ]
+
+
+def script_options(script: Path) -> set[str]:
+    """The options of a script, as it hands them to argparse."""
+    calls = [node for node in ast.walk(ast.parse(text(script))) if isinstance(node, ast.Call)]
+    named = [
+        a.value
+        for call in calls
+        for a in call.args
+        if ast.unparse(call.func).endswith("add_argument") and isinstance(a, ast.Constant)
+    ]
+    return {str(name) for name in named if str(name).startswith("-")}
+
+
+def of_a_script(words: list[str]) -> None:
+    """AssertionError for the words after `python` that name no script of this project, or an option that it lacks."""
+    script, *rest = words
+    if script == "-m":
+        assert importlib.util.find_spec(rest.pop(0))
+        known = set()
+    elif Path(script).name == script:  # a user's own, beside the page's other files
+        known = set()
+    else:
+        assert (ROOT / script).is_file()
+        known = script_options(ROOT / script)
+    assert {word.partition("=")[0] for word in rest if word.startswith("-")} <= known
 
 
 ALL = [
@@ -70,7 +100,7 @@ def test_a_command_has_only_options_that_there_are(command: list[str], pytester:
     elif program == "pytest":
         pytester.parseconfig(*words)  # pytest.UsageError where an option is unknown
     elif program == "python":
-        assert Path(words[0]).name == words[0] or (ROOT / words[0]).is_file()
+        of_a_script(words)
     else:
         assert program in ("pip", "ruff", "mypy")
 
@@ -81,6 +111,10 @@ def test_an_option_that_is_not_there_is_found(pytester: pytest.Pytester) -> None
         parsed(["plan", "--no-such-option"])
     with pytest.raises(pytest.UsageError, match="--capbench-no-such-option"):
         pytester.parseconfig("suites/", "--capbench-no-such-option=1")
+    of_a_script(["benchmarks/table.py", "--write", "page.md"])
+    for words in (["benchmarks/table.py", "--no-such-option"], ["benchmarks/no_such_script.py"], ["mine.py", "--fast"]):
+        with pytest.raises(AssertionError):
+            of_a_script(words)
 
 
 @pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda page: page.name)

@@ -60,13 +60,26 @@ def test_the_readme_is_short() -> None:
     assert len(method.splitlines()) <= 16  # its name, and 15 lines
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def imports(page: Path) -> list[tuple[str, str]]:
+    """What the examples of a page import from capbench: module and name."""
+    return [
+        (str(node.module), alias.name)
+        for code in re.findall(r"^```python\n(.*?)^```$", text(page), re.DOTALL | re.MULTILINE)
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "capbench"
+        for alias in node.names
+    ]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if imports(page)], ids=lambda page: page.name)
 def test_what_an_example_imports_is_there(page: Path) -> None:
-    for code in re.findall(r"^```python\n(.*?)^```$", text(page), re.DOTALL | re.MULTILINE):
-        for node in ast.walk(ast.parse(code)):
-            if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "capbench":
-                module = importlib.import_module(str(node.module))
-                assert [a.name for a in node.names if not hasattr(module, a.name)] == []
+    assert [
+        (module, name) for module, name in imports(page) if not hasattr(importlib.import_module(module), name)
+    ] == []
+
+
+def test_examples_are_looked_at() -> None:
+    assert {"README.md", "guide.md"} <= {page.name for page in PAGES if imports(page)}
 
 
 def test_the_grammar_of_the_claims_page_makes_a_task() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections import Counter
 from pathlib import Path
@@ -32,7 +33,8 @@ from capbench.studies.tracr.factory import counter
 
 SIZES = Sizes(vocab_size=20, seq_len=24, n_blocks=2, d_model=16, n_heads=2, activation="relu")
 
-
+# Tiny models know nothing, so a scale from the never-taught model to the base model may have no length; a note says so.
+NO_RANGE = {"patching.depth", "patching.kept", "patching.gone_from", "probing.retention"}
 OWN = [name for name in ARCHITECTURES if "huggingface" not in ARCHITECTURES[name].path]
 
 
@@ -56,7 +58,10 @@ def test_its_models_are_made_and_measured(name: str, tmp_path: Path) -> None:
     }
     for reading, roles in asked.items():
         found = list(reading(bench, **{role: models[role] for role in roles}))
-        assert found and all(m.value is None or abs(m.value) < 1e6 for m in found), reading
+        missing = {m.name for m in found if m.value is None and m.curve is None}
+        assert found and missing <= NO_RANGE and all(m.note for m in found if m.name in missing), reading
+        values = [v for m in found if m.name not in missing for v in ((m.value,) if m.curve is None else m.curve.y)]
+        assert values and all(v is not None and math.isfinite(v) and abs(v) < 1e6 for v in values), reading
 
 
 def test_every_architecture_has_a_configuration_of_the_sizes_asked_for() -> None:
