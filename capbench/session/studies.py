@@ -92,7 +92,7 @@ class Studies:
         if not self.options.data:
             return
         say(
-            f"capbench: reading the stories in {self.options.data}; at first this takes a while, as they are made to tokens"
+            f"capbench: reading the stories in {self.options.data}; the first time this takes a while, as they are tokenised"
         )
         found = self._study(ON_STORIES, "", "")
         if isinstance(found, UsageError):

@@ -104,7 +104,7 @@ def test_on_a_gpu_one_process_trains_and_more_are_refused(
     monkeypatch.setattr("capbench.session.options.values.has_cuda", lambda: True)
     cuda = ("--capbench-device=cuda", *stack)
     found = run(pytester, *cuda, "--capbench-jobs=2")
-    assert is_usage_error(found, "--capbench-jobs=2", "omit it", "--capbench-stack=N")
+    assert is_usage_error(found, "--capbench-jobs=2", "omit this option", "--capbench-stack=N")
     assert is_usage_error(run(pytester, *cuda, "--capbench-jobs=many"), "--capbench-jobs=many", "whole number")
     assert run(pytester, *cuda, "--capbench-jobs=1", "--collect-only").ret == 0
 

@@ -114,7 +114,7 @@ def test_a_logger_that_fails_is_named_once_and_costs_nothing_else(store: Store) 
     loggers.end(example(), say=said.append)
     (words,) = said
     assert words.startswith(
-        "capbench: warning: --capbench-log=bad.py:Log failed and is told nothing more: ConnectionError: no"
+        "capbench: warning: --capbench-log=bad.py:Log failed and will not be called again: ConnectionError: no"
     )
     assert "\n" not in words and logger.calls == 2 and logger.ended == [example()]
 

@@ -55,7 +55,10 @@ def test_nothing_is_supposed_without_the_option() -> None:
     [
         ({"nodes": "0"}, "--nodes=0: must be a whole number of at least 1"),
         ({"gpus": "2"}, "--gpus=2 needs --device=cuda, as models train on --device=cpu"),
-        ({"method": ["full", "bitfit"], "methods": "1"}, "--methods=1: it counts the 2 given with --method, too"),
+        (
+            {"method": ["full", "bitfit"], "methods": "1"},
+            "--methods=1: must be at least 2, as so many are given with --method",
+        ),
         (
             {"stack": "2", "nodes": "3"},
             "--stack=2 cannot be combined with --nodes=3: models train one by one on a Ray cluster; omit one of them",

@@ -22,7 +22,7 @@ class Logger(Protocol):
 
 
 class Loggers:
-    """Several loggers. One that fails is named once, and told nothing more."""
+    """Several loggers. One that fails is named once, and not called again."""
 
     def __init__(self, loggers: Sequence[tuple[str, Logger]] = ()) -> None:
         """loggers: with the words by which the user gave each."""
@@ -45,4 +45,4 @@ class Loggers:
                 tell(given[1])
             except Exception as error:
                 self._loggers.remove(given)
-                say(f"capbench: warning: {given[0]} failed and is told nothing more: {one_line(error)}")
+                say(f"capbench: warning: {given[0]} failed and will not be called again: {one_line(error)}")

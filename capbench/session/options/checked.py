@@ -207,7 +207,7 @@ def _seeds(given: Given, found: Mapping[str, Any], judged: Manifest | None) -> i
     asked: int | None = looks.SEEDS[0] if auto else found.get("seeds")
     if found.get("tuned"):
         if (asked or 1) > 1:
-            raise UsageError(f"{given.shown('seeds')}: a finished model is one, whatever the seed; omit it")
+            raise UsageError(f"{given.shown('seeds')}: a finished model does not depend on the seed; omit this option")
         return 1
     if judged is None:
         return asked or SCALES[found["scale"]]

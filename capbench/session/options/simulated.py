@@ -35,7 +35,9 @@ def simulated(given: Given, found: Mapping[str, Any], at_once: AtOnce) -> Simula
         return None
     asked, methods = found["methods"], len(found["method"])
     if asked is not None and asked < methods:
-        raise UsageError(f"{given.shown('methods')}: it counts the {methods} given with {given.typed('method')}, too")
+        raise UsageError(
+            f"{given.shown('methods')}: must be at least {methods}, as so many are given with {given.typed('method')}"
+        )
     device, gpus = given.typed("device"), found["gpus"]
     if gpus and found["device"] == "cpu":
         raise UsageError(f"{given.shown('gpus')} needs {device}=cuda, as models train on {device}=cpu")
