@@ -21,8 +21,8 @@ from capbench.tasks.few import Few
 from capbench.verdicts.tools import GONE, KEPT, Tool
 
 FACTORS = {"x10": 10.0, "x1": 1.0, "x0.1": 0.1}  # of an optimizer's middle rate: three rates, a factor of ten apart
-LONGER = 5  # times the steps of fine-tuning
-SAMPLES = 64
+LONGER = 5  # times the steps of fine-tuning: at the PCFG scales smoke and small that is the budget of revival, too
+SAMPLES = 64  # strings of O_PT that are known: a round number, fewer than in one batch at scale small
 BITS = (8, 4)
 LORA = "capbench.measure.attacks.lora:relearn"
 ATTACKS = ("adamw", "sgd", "lora", "samples", "retain", *(f"int{bits}" for bits in BITS))

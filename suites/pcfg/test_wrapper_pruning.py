@@ -23,6 +23,7 @@ from capbench.verdicts.claims import at_most
 )
 def test_pruning_a_few_neurons_uncovers_the_capability(judge):
     """Under weak relevance and high C_Tr, pruning at most 15 neurons brings O_PT back and costs O_FT accuracy."""
+    # Round numbers, fixed with the claim, as the figures give no bound. The gain is three times that allowed without a wrapper.
     wrapper_found_by_pruning(judge, o_pt_gain=0.30, o_ft_cost=0.20, random_loss=0.15, answers=2)
 
 
@@ -31,4 +32,5 @@ def test_pruning_a_few_neurons_uncovers_the_capability(judge):
 def test_pruning_uncovers_nothing_without_the_correlation(judge):
     """Without the spurious correlation (C_Tr 0) no thin wrapper forms, and pruning does not bring O_PT back."""
     prune(judge, "O_PT", random_loss=0.15, answers=2)
+    # A round number, fixed with the claim: next to nothing. Fig. 7 uncovers O_PT at C_Tr near 1.
     judge.decide(at_most(judge["pruning.gain"], 0.10, "O_PT gained over random pruning"))

@@ -24,6 +24,7 @@ def needs(study, seed, case):
 def look(judge):
     judge.measure((behaviour, ["base", "tuned"]), (attention, ["base", "tuned", "never"]))
     base_knows(judge, "base", "O_PT")
+    # Round numbers in this file, fixed with the claims, as the figures give no bound.
     judge.control("attention of the compiled model on O_PT", judge["attention.base.block1.O_PT"], low=0.5)
     judge.control("attention on O_PT of a model compiled for O_FT", judge["attention.never.block1.O_PT"], high=0.1)
 
@@ -47,6 +48,7 @@ def share(judge, operand):
 def test_tracr_attention_stays_on_the_old_operand(judge):
     """After fine-tuning at C_Tr 1, or at the small rate, the answer position still attends to 'a' as it did."""
     look(judge)
+    # The greater part.
     judge.decide(at_least(share(judge, "O_PT"), 0.50, "attention on O_PT, share of the compiled model's"))
 
 
@@ -55,7 +57,7 @@ def test_tracr_attention_stays_on_the_old_operand(judge):
 def test_tracr_attention_moves_to_the_new_operand(judge):
     """After fine-tuning at C_Tr 0 and the medium rate, the answer position attends to 'b', while 'a' keeps some attention."""
     look(judge)
-    judge.decide(
+    judge.decide(  # some of it; less would count as none in the control above
         at_least(share(judge, "O_FT"), 0.10, "attention on O_FT, share of the compiled model's on O_PT"),
         at_least(share(judge, "O_PT"), 0.10, "attention on O_PT, share of the compiled model's"),
     )

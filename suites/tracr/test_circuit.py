@@ -43,6 +43,7 @@ def read(judge):
 def test_tracr_circuit_still_counts(judge):
     """After fine-tuning at C_Tr 1, the count of 'a' still stands where the compiled program writes it, but is not answered."""
     read(judge)
+    # As the probe's retention (suites/pcfg/test_wrapper_probing.py): nearly as before.
     judge.decide(at_least(judge["circuit.retention"], 0.70, "retention of O_PT in the circuit"))
 
 
@@ -51,4 +52,5 @@ def test_tracr_circuit_still_counts(judge):
 def test_tracr_circuit_is_rewritten(judge):
     """After fine-tuning at C_Tr 0 and the medium rate, the circuit no longer holds the count of 'a'."""
     read(judge)
+    # As far from the other end as above.
     judge.decide(at_most(judge["circuit.retention"], 0.30, "retention of O_PT in the circuit"))

@@ -36,6 +36,8 @@ def look(judge):
 def test_tracr_max_changes_its_readout_and_keeps_the_sort(judge):
     """Fine-tuned at the very small rate, block 0 keeps its sort, and block 2 no longer reads the 5th place."""
     look(judge)
+    # Round numbers: a quarter of the greatest distance, and most of the attention elsewhere. The first was fixed when the claim
+    # was rewritten for maps, after the version for places had failed.
     judge.decide(
         at_most(judge["sort.tuned.distance"], 0.25, "distance of block 0's attention maps"),
         at_most(judge["readout.tuned.O_PT"], 0.50, "attention of block 2 to the 5th place"),
@@ -48,4 +50,4 @@ def test_tracr_max_changes_its_readout_and_keeps_the_sort(judge):
 def test_tracr_max_distorts_the_sort_at_larger_rates(judge):
     """Fine-tuned at the medium or small rate, block 0 no longer sorts as it was compiled to."""
     look(judge)
-    judge.decide(at_least(judge["sort.tuned.distance"], 0.25, "distance of block 0's attention maps"))
+    judge.decide(at_least(judge["sort.tuned.distance"], 0.25, "distance of block 0's attention maps"))  # the same bound

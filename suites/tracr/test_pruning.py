@@ -40,6 +40,7 @@ def prune(judge, units):
     )
     base_knows(judge, "base", "O_PT")
     behaviour_lost(judge)
+    # Round numbers in this file, fixed with the claims, as the figures give no bound.
     judge.control("O_PT after the same search in a model that never had it", judge[f"pruning.{units}.never"], high=0.40)
 
 
@@ -56,8 +57,9 @@ def above_never(judge, units):
 def test_tracr_pruning_a_few_weights_uncovers_the_capability(judge):
     """After fine-tuning at C_Tr 1, zeroing at most four single weights brings counting 'a' back."""
     prune(judge, "weights")
+    # Fig. 59: what comes back is no constant.
     judge.control("different answers after pruning", judge["pruning.weights.classes"], low=3)
-    judge.decide(
+    judge.decide(  # the gain as in suites/pcfg/test_wrapper_pruning.py
         at_least(judge["pruning.weights.gain"], 0.30, "O_PT gained over random pruning"),
         at_least(above_never(judge, "weights"), 0.20, "O_PT above the same search in a model that never had it"),
     )
@@ -72,6 +74,7 @@ def test_tracr_pruning_a_few_weights_uncovers_the_capability(judge):
 def test_tracr_pruning_weights_uncovers_nothing(judge):
     """After learning without the shortcut, or at the large rate, zeroing a few weights does not bring counting 'a' back."""
     prune(judge, "weights")
+    # Below the .30 of a wrapper; the search gains a little in a model that never had it, too (the control).
     judge.decide(at_most(judge["pruning.weights.gain"], 0.20, "O_PT gained over random pruning"))
 
 
@@ -82,7 +85,7 @@ def test_tracr_pruning_a_few_neurons_uncovers_the_capability(judge):
     """After fine-tuning at C_Tr 1, zeroing at most four neurons brings counting 'a' back."""
     prune(judge, "neurons")
     judge.control("different answers after pruning", judge["pruning.neurons.classes"], low=3)
-    judge.decide(
+    judge.decide(  # as for weights
         at_least(judge["pruning.neurons.gain"], 0.30, "O_PT gained over random pruning"),
         at_least(above_never(judge, "neurons"), 0.20, "O_PT above the same search in a model that never had it"),
     )

@@ -23,7 +23,7 @@ from capbench.training.loop import Fit, Loss, batches, fit, next_token_loss
 
 PART = 3  # of the blocks, one in so many is trained, from the last: a step of all takes three times as long
 
-LONGER = 4  # times as many tokens as in a prompt are in a string of text
+LONGER = 4  # times as many tokens as in a prompt are taken to be in a string of text: a round number; so a step costs no more
 
 How = Callable[[Model, Task, TrainConfig, Loss], Fit]
 

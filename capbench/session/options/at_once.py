@@ -31,8 +31,9 @@ def at_once(given: Given, found: Mapping[str, Any], *, workers: int = 1) -> AtOn
     here = not ray and (models > 1 or cuda)
     jobs = found.get("jobs") or (1 if here else max(1, available_cores() // workers))
     if here and jobs > 1 and cuda:
-        more = f"; {given.typed('stack')}=N sets how many models train in one pass (now {models})" if "stack" in found else ""
-        raise UsageError(f"{given.shown('jobs')}: on cuda a single process trains all models; omit this option{more}")
+        more = f"; {given.typed('stack')}=N sets how many models train in one pass (now {models})"
+        said = "on cuda a single process trains all models; omit this option"
+        raise UsageError(f"{given.shown('jobs')}: {said}{more if 'stack' in found else ''}")
     if here and jobs > 1:
         raise UsageError(
             f"{given.shown('jobs')} cannot be combined with {given.shown('stack')}: models in one pass train in one process; "
