@@ -73,12 +73,10 @@ def script_options(script: Path) -> set[str]:
 def of_a_script(words: list[str]) -> None:
     """AssertionError for the words after `python` that name no script of this project, or an option that it lacks."""
     script, *rest = words
+    known: set[str] = set()
     if script == "-m":
         assert importlib.util.find_spec(rest.pop(0))
-        known = set()
-    elif Path(script).name == script:  # a user's own, beside the page's other files
-        known = set()
-    else:
+    elif Path(script).name != script:  # else a user's own, beside the page's other files
         assert (ROOT / script).is_file()
         known = script_options(ROOT / script)
     assert {word.partition("=")[0] for word in rest if word.startswith("-")} <= known
