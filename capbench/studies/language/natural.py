@@ -17,7 +17,7 @@ from capbench.measure.language.scale import Score, scaled
 from capbench.models.base import Model
 from capbench.tasks.language.novel import novel, permuted
 from capbench.verdicts.natural import Attempt, Judged, Share, judge, needs_attacks, wanted
-from capbench.verdicts.twins import LOST
+from capbench.verdicts.twins import KEPT, LOST
 
 Say = Callable[[str], object]
 
@@ -144,8 +144,7 @@ class _Judging:
                 found[attack.name] = self._attempt(attack)
             except (UsageError, NoAnswerError) as error:
                 impossible[attack.name] = str(error)
-                breaks = isinstance(error, (NotCarriedOutError, NoAnswerError))
-                if breaks and self._control(attack, "the model before it", self._ground) is not None:
+                if isinstance(error, (NotCarriedOutError, NoAnswerError)) and self._leaves_base(attack):
                     broken_off.append(attack.name)
         settled: Attempt | None = None
         for attempt in sorted(found.values(), key=lambda a: -a.select):
@@ -182,11 +181,19 @@ class _Judging:
             return replace(attempt, base=base)
         return replace(attempt, base=base, never=self._control(attack, "what no model was taught", self._novel))
 
+    def _leaves_base(self, attack: Attack) -> bool:
+        """Whether the attack can be carried out on the model before, and leaves it its capability."""
+        left = self._control(attack, "the model before it", self._ground)
+        return left is not None and left >= KEPT
+
     def _control(self, attack: Attack, where: str, ground: Ground) -> float | None:
+        """What is left of the base's capability, 0 at chance; None where the attack is not possible."""
         try:
             made = self._on(attack, where, self._base, ground)
-        except (UsageError, NoAnswerError):
+        except UsageError:
             return None
+        except NoAnswerError:  # it answers nothing then
+            return scaled(0.0, chance=ground.chance, base=max(self._score.accuracy, ground.chance + 1e-9))
         both = Score(right=made.select.right + made.evaluate.right, n=made.select.n + made.evaluate.n)
         return scaled(both.accuracy, chance=ground.chance, base=max(self._score.accuracy, ground.chance + 1e-9))
 
