@@ -18,6 +18,7 @@ from capbench.studies.stories.readings.telling import (
     collateral,
     greedy,
     likelihood,
+    likelihood_of_target,
     sampled,
     telling,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "layers_put_in",
     "left_out",
     "likelihood",
+    "likelihood_of_target",
     "passages",
     "patching",
     "probing",

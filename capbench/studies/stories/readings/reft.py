@@ -11,7 +11,7 @@ from capbench.measure.revive import SpeedUp, Time, fastest, largest, speed_up
 from capbench.results import Measurement
 from capbench.studies.lab import Bench, Built
 from capbench.studies.readings import curve_of, number
-from capbench.studies.stories.readings.telling import asked, likelihood
+from capbench.studies.stories.readings.telling import asked, likelihood_of_target
 from capbench.studies.stories.study import StoriesStudy
 
 TITLES = {"reft": "reFT", "scrft": "never taught", "twin": "never taught, after the same deletion"}
@@ -81,7 +81,7 @@ def _ratio(bench: Bench[StoriesStudy], name: str, found: SpeedUp) -> Measurement
 def _shares(bench: Bench[StoriesStudy], built: Built) -> tuple[float, float, float | None]:
     """Share with the target (greedy), loss on stories with it, probability of its branch token, if any; kept with the model."""
     told = {m.name: m.value for m in bench.read(asked, {"model": built})}
-    likely = {m.name: m.value for m in bench.read(likelihood, {"model": built})}
+    likely = {m.name: m.value for m in bench.read(likelihood_of_target, {"model": built})}
     share, loss = told["O_PT.greedy"], likely["loss.target"]
     assert share is not None and loss is not None
     return share, loss, likely.get("branch")

@@ -55,35 +55,40 @@ def sampled(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
     yield from _others(bench, model, "sampled")
 
 
-def likelihood(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
-    """Without generation. loss.target: on stories with the target, in nats a word; loss.new_phrasings: on those whose sentences
+def likelihood_of_target(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
+    """Without generation, on stories that are asked for with the target and have it. loss.target: in nats a word.
 
-    were all held out; loss.plain: on stories without it. branch: mean probability of the word that begins its event where it is
-    asked for; branch.unasked: where it is not; branch.new_words: where it is, about names and objects never met. Somebody's own
-    stories have the losses alone: no sentences of theirs are held out, and no token begins an event.
+    branch: mean probability of the word that begins its event; not of somebody's own stories, where no token does. A curve of
+    reFT needs no more: it is read of many models.
     """
-    from capbench.measure.accuracy import sample
     from capbench.measure.telling import answer_probability, mean_loss
-    from capbench.tasks.stories.task import branch_tokens
 
     study, n = bench.study, bench.study.preset.n_evaluate
+    batch = _likely(bench, "target")
+    yield number(bench, "loss.target", mean_loss(model.model, batch), "nats/token", n, "loss")
+    if study.own is None:
+        p = answer_probability(model.model, _tasks(study)["target"], batch, _event(study))
+        yield number(bench, "branch", float(p.mean()), "probability", n, "branch token")
+
+
+def likelihood(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
+    """`likelihood_of_target`, and: loss.new_phrasings: on stories with the target whose sentences were all held out;
+
+    loss.plain: on stories without it. branch.unasked: as `branch`, where the event is not asked for; branch.new_words: where it
+    is, about names and objects never met. Of somebody's own stories there are the two losses alone, on the target and on plain
+    ones: no sentences of theirs are held out, and no token begins an event.
+    """
+    from capbench.measure.telling import answer_probability, mean_loss
+
+    study, n = bench.study, bench.study.preset.n_evaluate
+    yield from bench.read(likelihood_of_target, {"model": model})
+    others = ("plain",) if study.own is not None else ("new_phrasings", "plain")
+    for name in others:
+        yield number(bench, f"loss.{name}", mean_loss(model.model, _likely(bench, name)), "nats/token", n, "loss")
     if study.own is not None:
-        for name, asked in (("target", True), ("plain", False)):
-            batch = _alone(study.asking(asked), n, subseed(bench.seed, f"likelihood {name}"))
-            yield number(bench, f"loss.{name}", mean_loss(model.model, batch), "nats/token", n, "loss")
         return
-    _, event = branch_tokens(study.target)
-    tasks = {
-        "target": study.asking(True),
-        "new_phrasings": study.asking(True, new_phrasings=True),
-        "new_words": study.asking(True, new_words=True),
-        "plain": study.asking(False),
-    }
-    batches = {name: sample(task, n, subseed(bench.seed, f"likelihood {name}")) for name, task in tasks.items()}
-    for name in ("target", "new_phrasings", "plain"):
-        yield number(bench, f"loss.{name}", mean_loss(model.model, batches[name]), "nats/token", n, "loss")
-    for name, of in (("branch", "target"), ("branch.new_words", "new_words"), ("branch.unasked", "plain")):
-        p = answer_probability(model.model, tasks[of], batches[of], event)
+    for name, of in (("branch.new_words", "new_words"), ("branch.unasked", "plain")):
+        p = answer_probability(model.model, _tasks(study)[of], _likely(bench, of), _event(study))
         yield number(bench, name, float(p.mean()), "probability", n, "branch token")
 
 
@@ -158,6 +163,33 @@ def _tell(bench: Bench[StoriesStudy], model: Built, how: str, which: str, *, new
     seed = subseed(bench.seed, f"tell {which}{' of new words' if new_words else ''}")
     told, _ = told_by(bench, model, task, study.preset.n_tell, seed, draw=how != "greedy")
     return told
+
+
+def _tasks(study: StoriesStudy) -> dict[str, StoryTask | CorpusTask]:
+    """Stories made here, on which a likelihood is read, by what they are."""
+    return {
+        "target": study.asking(True),
+        "new_phrasings": study.asking(True, new_phrasings=True),
+        "new_words": study.asking(True, new_words=True),
+        "plain": study.asking(False),
+    }
+
+
+def _likely(bench: Bench[StoriesStudy], name: str) -> Batch:
+    """The stories of such a task; of somebody's own `target` and `plain`."""
+    from capbench.measure.accuracy import sample
+
+    study, n, seed = bench.study, bench.study.preset.n_evaluate, subseed(bench.seed, f"likelihood {name}")
+    if study.own is not None:
+        return _alone(study.asking(name == "target"), n, seed)
+    return sample(_tasks(study)[name], n, seed)
+
+
+def _event(study: StoriesStudy) -> int:
+    """The token that begins the target's event."""
+    from capbench.tasks.stories.task import branch_tokens
+
+    return branch_tokens(study.target)[1]
 
 
 def _alone(task: StoryTask | CorpusTask, n: int, seed: int) -> Batch:
