@@ -26,6 +26,7 @@ from capbench.studies.lab import Bench, Lab
 from capbench.studies.language.natural_preset import smoke
 from capbench.studies.language.natural_readings import ability, outcome
 from capbench.studies.language.natural_study import NaturalStudy, PairStudy
+from capbench.studies.language.pair import check_tokens
 from capbench.studies.language.shared import content_of, vocabulary_of
 from capbench.tasks.language.tokenising import Tokeniser
 
@@ -144,6 +145,14 @@ def test_an_adapter_is_a_step_on_the_given_model(folder: Path, tmp_path: Path) -
     file = tmp_path / "adapter" / "adapter_model.safetensors"
     save_file({name: weight + 1 for name, weight in load_file(file).items()}, file)
     assert pair(folder).beside(str(tmp_path / "adapter")).judged.key != study.judged.key
+
+
+def test_a_pair_whose_tokenizers_begin_texts_otherwise_is_refused(folder: Path) -> None:
+    of = pair(folder).asked
+    plain, with_bos = (Tokeniser(WordTokenizer(bos=bos), vocab_size=999, seq_len=64) for bos in (False, True))
+    check_tokens("after", plain, of, plain)
+    with pytest.raises(UsageError, match="after: its tokenizer puts '<bos>' before a text and .* before nothing"):
+        check_tokens("after", with_bos, of, plain)
 
 
 def test_a_finished_model_of_another_kind_is_refused(folder: Path, tmp_path: Path) -> None:
