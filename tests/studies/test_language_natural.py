@@ -151,7 +151,7 @@ def test_a_pair_whose_tokenizers_begin_texts_otherwise_is_refused(folder: Path) 
     of = pair(folder).asked
     plain, with_bos = (Tokeniser(WordTokenizer(bos=bos), vocab_size=999, seq_len=64) for bos in (False, True))
     check_tokens("after", plain, of, plain)
-    with pytest.raises(UsageError, match="after: its tokenizer puts '<bos>' before a text and .* before nothing"):
+    with pytest.raises(UsageError, match=r"after: its tokenizer puts '<bos>' before a text and .* before nothing"):
         check_tokens("after", with_bos, of, plain)
 
 

@@ -83,10 +83,10 @@ def tokeniser_at(path: str | Path) -> Tokeniser | None:
 def check_tokens(after: str, own: Tokeniser, of: Capability, tokeniser: Tokeniser) -> None:
     """Raises UsageError unless the model after the change reads the same tokens."""
     if own.before != tokeniser.before:
-        one, other = (repr(each.text(each.before)) if each.before else "nothing" for each in (own, tokeniser))
+        begins = [repr(each.text(each.before)) if each.before else "nothing" for each in (own, tokeniser)]
         raise UsageError(
-            f"{after}: its tokenizer puts {one} before a text and that of the model before {other}; a pair must read the same "
-            "tokens"
+            f"{after}: its tokenizer puts {begins[0]} before a text and that of the model before {begins[1]}; a pair must read "
+            "the same tokens"
         )
     texts = [item.prompt + item.answer for item in of.items["evaluate"]]
     for text, one, other in zip(texts, own.plain(texts), tokeniser.plain(texts), strict=True):
