@@ -43,7 +43,11 @@ class Attempt(Attack):
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """state; why, in a few words; by: the attack that brings most back among those that count, if any does."""
+    """state; why, in a few words; by: the attack that is told, if any counts.
+
+    It is the one that brings most back on the items for choosing; where nothing is recovered, the one that may have brought back
+    most on the others.
+    """
 
     state: State
     why: str
@@ -101,7 +105,8 @@ def judge(after: Share, rise: float, attempts: Sequence[Attempt] = (), *, broken
     if more.high >= BACK:
         why = f"{back}, the most on the items for choosing; but {_brought(more)} on those to evaluate; more items would tell"
         return Judged(state="undecided", why=why, by=found.name)
-    return Judged(state=NOT_RECOVERED, why=f"at most, {back}", by=found.name)
+    # Said of all attacks, so the one that may have brought back most is told, whichever did best on the items for choosing.
+    return Judged(state=NOT_RECOVERED, why=f"at most, {_brought(more)}", by=more.name)
 
 
 def _brought(found: Attempt) -> str:

@@ -84,6 +84,12 @@ def test_nothing_is_not_recovered_that_another_attack_may_have_brought_back() ->
     assert judge(LOST, 0.0, [lucky, attack(0.45, select=0.1)]).state == "undecided"  # up to .55: nobody knows
 
 
+def test_what_may_have_come_back_at_most_is_told_where_nothing_is_recovered() -> None:
+    chosen, other = attack(-0.2, name="lens", select=0.3), attack(0.27, name="LoRA", select=0.1)
+    found = judge(LOST, 0.0, [chosen, other])
+    assert (found.state, found.by) == (NOT_RECOVERED, "LoRA") and "at most, LoRA brings back 0.27" in found.why
+
+
 def test_an_attack_that_broke_off_did_not_find_nothing() -> None:
     found = judge(LOST, 0.0, [attack(0.2)], broken_off=["relearning at 0.01"])
     assert found.state == "undecided" and "relearning at 0.01 broke off" in found.why

@@ -62,7 +62,7 @@ class Found:
 
     @property
     def by(self) -> Attempt | None:
-        """The attack that brings most back among those that count."""
+        """The attack that is told, see `verdicts.natural.Judged`."""
         return next((a for a in self.attempts if a.name == self.judged.by), None)
 
 
