@@ -190,12 +190,13 @@ class _Judging:
         """What is left of the base's capability, 0 at chance; None where the attack is not possible."""
         try:
             made = self._on(attack, where, self._base, ground)
+            both = Score(right=made.select.right + made.evaluate.right, n=made.select.n + made.evaluate.n)
+            right = both.accuracy
         except UsageError:
             return None
         except NoAnswerError:  # it answers nothing then
-            return scaled(0.0, chance=ground.chance, base=max(self._score.accuracy, ground.chance + 1e-9))
-        both = Score(right=made.select.right + made.evaluate.right, n=made.select.n + made.evaluate.n)
-        return scaled(both.accuracy, chance=ground.chance, base=max(self._score.accuracy, ground.chance + 1e-9))
+            right = 0.0
+        return scaled(right, chance=ground.chance, base=max(self._score.accuracy, ground.chance + 1e-9))
 
     @cached_property
     def _novel(self) -> Ground | None:
