@@ -81,7 +81,7 @@ def estimate(values: Sequence[float], *, at: Sequence[float] = ()) -> Estimate |
     sampling = link.sampling(link.back(place), effect.n)
     if spread < sampling:
         spread, how = sampling, f"{how}; binomial error of {effect.n or 'the'} strings as the least"
-    held = link.beyond(effect) if link.open else ""
+    held = link.beyond(effect)
     how += _scale(link) + (f"; {held}" if held else "")
     return Estimate(place=place, error=math.sqrt(spread / n), df=df, link=link, how=how)
 

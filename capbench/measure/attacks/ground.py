@@ -74,8 +74,8 @@ class Attack(Protocol):
 class Ground:
     """A capability as tokens: the items that are asked, and text to keep.
 
-    items: as many as are asked, by split. texts: on which the loss is read; retain: others, to train on. Methods are given of the
-    latter alone.
+    items: as many as are asked, by split. texts: on which the loss is read; retain: others, to train on, as methods
+    are given them, too.
     """
 
     of: Capability

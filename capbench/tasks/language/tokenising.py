@@ -60,6 +60,8 @@ class Tokeniser:
             )
         texts = dict.fromkeys((*pool, *(text for item in items for text in (item.answer, *item.choices))))
         alone = dict(zip(texts, self.plain(list(texts)), strict=True))
+        same = _common([alone[text] for text in pool])  # what SentencePiece puts before every text that stands alone
+        alone = {text: tokens[same:] for text, tokens in alone.items()}
         heads = self.plain([item.prompt for item in items])
         wholes = self.plain([item.prompt + item.answer for item in items])
         made = list[Prompt]()
@@ -173,18 +175,14 @@ class Tokeniser:
         """Other answers, drawn for this item alone, that differ from it and from each other in the first token of their own."""
         order = pool[:]
         random.Random(_number(seed, item.prompt)).shuffle(order)
-        same = _common(
-            [alone[text] for text in pool]
-        )  # SentencePiece begins every text that stands alone with the same token
         found = list[str]()
-        taken = set(alone[item.answer][same : same + 1])
+        taken = set(alone[item.answer][:1])
         for text in order:
             if len(found) == of.drawn - 1:
                 break
-            first = alone[text][same : same + 1]
-            if first and first[0] not in taken:
+            if alone[text] and alone[text][0] not in taken:
                 found.append(text)
-                taken.update(first)
+                taken.add(alone[text][0])
         if len(found) < of.drawn - 1:
             raise UsageError(
                 f"{item.place}: choices = {of.drawn}, and only {len(found) + 1} answers differ in their first token from each "
