@@ -49,13 +49,25 @@ def test_about_as_many_numbers_train_for_as_many_steps(name: str) -> None:
 
 
 def test_every_model_of_a_run_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:
-    assert wrapper_targeted.main([str(KEPT)]) == 0
+    assert wrapper_targeted.main(["table", str(KEPT)]) == 0
     rows = capsys.readouterr().out.strip().splitlines()
     kept = load(KEPT)
     assert len(rows) == 2 + len(kept.capabilities)
     c_trs = [float(row.split("|")[2]) for row in rows[2:]]
     assert c_trs == sorted(c_trs, reverse=True)
     assert sorted(str(c.verdict) for c in kept.capabilities) == sorted(row.split("|")[6].split()[0] for row in rows[2:])
-    assert wrapper_targeted.main(["nowhere"]) == 2 and "nowhere" in capsys.readouterr().err
-    assert wrapper_targeted.main([str(KEPT.parent / "language")]) == 2
+    assert wrapper_targeted.main(["table", "nowhere"]) == 2 and "nowhere" in capsys.readouterr().err
+    assert wrapper_targeted.main(["table", str(KEPT.parent / "language")]) == 2
     assert "no claim `verdict` on a model with a C_Tr" in capsys.readouterr().err
+
+
+def test_of_several_best_rates_the_lowest_is_chosen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = {"rows": {1: 0.2, 3: 0.9, 10: 0.9, 30: 0.1}, "surgery": {1: 0.2, 3: 0.3, 10: 0.4, 30: 0.5}}
+    monkeypatch.setattr(wrapper_targeted, "FACTORS", (1, 3, 10, 30))
+    monkeypatch.setattr(wrapper_targeted, "LR_FACTOR", dict.fromkeys(learned, 1.0))
+    monkeypatch.setattr(wrapper_targeted, "_learned", lambda _, scale, seed, name, factor: learned[name][factor])
+    assert wrapper_targeted.main(["rates"]) == 0
+    rows = [row.split("|")[1:-1] for row in capsys.readouterr().out.splitlines()[2:]]
+    assert [(row[0].strip(), float(row[-1])) for row in rows] == [("rows", 3.0), ("surgery", 30.0)]
