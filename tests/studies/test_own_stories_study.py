@@ -118,8 +118,7 @@ def test_what_is_told_is_classified_and_nothing_is_made_up(store: Store, study: 
 
 
 def test_reft_probes_and_passages(store: Store, study: StoriesStudy) -> None:
-    after = [name for name in models(study) if name.rpartition("_")[0] in ("reft", "scrft", "twin")]
-    found = read(store, study, readings.relearning, "tuned", "never", "twin", *after)
+    found = read(store, study, readings.relearning, "tuned", "never", "twin")
     assert "relearning.reft.share.2" in found and not any(".branch." in name for name in found)
     probes = read(store, study, readings.probing, "base", "tuned", "never", "twin")
     assert probes["probing.range"].value is not None and not any("new_phrasings" in name for name in probes)

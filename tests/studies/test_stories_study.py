@@ -16,6 +16,7 @@ from capbench.store.store import Store
 from capbench.studies.calibration.making import Kind
 from capbench.studies.calibration.outcome import Outcome
 from capbench.studies.lab import Bench, Built, Lab
+from capbench.studies.readings import number
 from capbench.studies.registry import make
 from capbench.studies.stories import readings
 from capbench.studies.stories.known import members
@@ -125,7 +126,7 @@ def test_probing_patching_and_pruning(store: Store) -> None:
 
 
 def test_relearning_of_models_that_learn_nothing_is_censored(store: Store) -> None:
-    found = read(store, readings.relearning)
+    found = read(store, readings.relearning, "tuned", "never", "twin")
     for kind in ("reft", "scrft", "twin"):
         assert [found[f"relearning.{kind}.share.{k}"].value for k in (0, 1, 2)] == [0, 0, 0]
         steps75 = found[f"relearning.{kind}.steps75"]
@@ -136,19 +137,52 @@ def test_relearning_of_models_that_learn_nothing_is_censored(store: Store) -> No
     assert losses[0] > losses[1] > losses[2]
 
 
-def of_shares(monkeypatch: pytest.MonkeyPatch, shares: dict[str, float]) -> dict[str, Measurement]:
-    """The reading of reFT, of models whose shares are given by name."""
-    monkeypatch.setattr(reft, "_shares", lambda bench, built: (shares[built], 1.0, 0.5))
+def test_relearning_ends_where_it_is_told_often_enough(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    of, shares = study(relearn_steps=(1, 2, 4, 8)), iter((0.1, 0.3, 0.8))
+    monkeypatch.setattr(reft, "on_the_way", lambda bench, start, now: (next(shares), 1.0, None))
+    start = Built(step=of.base(0), store=store)
+    before = {name: tensor.clone() for name, tensor in start.model.state_dict().items()}
+    found = {m.name: m.value for m in reft.relearned(Bench(study=of, seed=0), start)}
+    assert {n: v for n, v in found.items() if "share" in n} == {"share.0": 0.1, "share.1": 0.3, "share.2": 0.8}
+    assert found["budget"] == 8
+    assert all(torch.equal(before[name], tensor) for name, tensor in start.model.state_dict().items())
+    monkeypatch.setattr(reft, "on_the_way", lambda bench, start, now: (0.75, 1.0, None))
+    assert [m.name for m in reft.relearned(Bench(study=of, seed=0), start)] == ["share.0", "loss.0", "budget"]
+
+
+def test_what_is_read_on_the_way_is_what_a_model_of_as_many_steps_tells(store: Store) -> None:
+    of, lab = study(), Lab(store)
+    bench = Bench(study=of, seed=0, lab=lab)
+    found = {m.name: m.value for m in reft.relearned(bench, lab.built(of.base(0)))}
+    after = of.relearnt(of.base(0), 0, lr="medium", steps=2)
+    built(store, [after])
+    likely = {m.name: m.value for m in readings.likelihood_of_target(bench, lab.built(after))}
+    assert (found["loss.2"], found["branch.2"]) == (likely["loss.target"], likely["branch"])
+
+
+def of_shares(
+    monkeypatch: pytest.MonkeyPatch, budget: int | None = 8, **shares: dict[int, float]
+) -> dict[str, Measurement]:
+    """The reading of reFT, of models whose shares are given, by steps."""
+
+    def relearned(bench: Bench[StoriesStudy], model: Any) -> Any:
+        for step, share in shares[model].items():
+            yield number(bench, f"share.{step}", share, "accuracy", 2, "relearning")
+        yield number(bench, "budget", budget, "steps", 0, "relearning", note="" if budget else "its training diverged")
+
+    monkeypatch.setattr(reft, "relearned", relearned)
     given: Any = {name: name for name in shares}
     found = reft.relearning(Bench(study=study(), seed=0), **given)
     return {m.name: m for m in found if m.is_number}
 
 
 def test_steps_and_ratios_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    shares = {"tuned": 0.1, "reft_1": 0.4, "reft_2": 0.8, "reft_4": 1.0}
-    shares |= {"never": 0.0, "scrft_1": 0.0, "scrft_2": 0.1, "scrft_4": 0.3, "scrft_8": 0.9}
-    shares |= {"twin": 0.0, "twin_1": 0.0, "twin_2": 0.2, "twin_4": 0.6, "twin_8": 1.0}
-    found = of_shares(monkeypatch, shares)
+    found = of_shares(
+        monkeypatch,
+        tuned={0: 0.1, 1: 0.4, 2: 0.8},
+        never={0: 0.0, 1: 0.0, 2: 0.1, 4: 0.3, 8: 0.9},
+        twin={0: 0.0, 1: 0.0, 2: 0.2, 4: 0.6, 8: 1.0},
+    )
     steps = {name.removeprefix("relearning."): m.value for name, m in found.items() if ".steps" in name}
     assert steps == pytest.approx(
         {
@@ -163,14 +197,19 @@ def test_steps_and_ratios_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_control_that_never_gets_there_bounds_the_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = of_shares(
-        monkeypatch, {"tuned": 0.1, "reft_2": 0.75, "reft_8": 1.0, "never": 0.0, "scrft_2": 0.0, "scrft_8": 0.1}
-    )
+    found = of_shares(monkeypatch, tuned={0: 0.1, 2: 0.75}, never={0: 0.0, 2: 0.0, 8: 0.1})
     assert (found["relearning.ratio"].value, found["relearning.ratio"].bound) == (4, ">=")
 
 
+def test_a_training_that_broke_off_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = of_shares(monkeypatch, None, tuned={0: 0.1, 2: 0.6}, never={0: 0.0, 2: 0.8})
+    assert found["relearning.reft.steps75"].value is None and "diverged" in found["relearning.reft.steps75"].note
+    assert found["relearning.ratio"].value is None and found["relearning.ratio"].bound == ""
+    assert found["relearning.reft.steps50"].value == pytest.approx(1.6)  # which it got to before
+
+
 def test_what_was_not_lost_has_no_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = of_shares(monkeypatch, {"tuned": 0.9, "reft_2": 0.9, "never": 0.0, "scrft_2": 0.8})
+    found = of_shares(monkeypatch, tuned={0: 0.9}, never={0: 0.0, 2: 0.8})
     assert found["relearning.ratio"].value is None and "nothing to revive" in found["relearning.ratio"].note
 
 
@@ -226,10 +265,9 @@ def test_known_models_are_compared_with_models_of_another_seed() -> None:
     of = study()
     found = {m.name: m.models for m in members(of, 0)}
     assert len(found) == 9 and sum(name.startswith("wrapped.") for name in found) == 4
-    for name, models in found.items():
+    for models in found.values():
         assert models["base"].key == of.base(0).key and models["never"].key == of.base(1, never=True).key
         assert models["twin"].key != models["tuned"].key
-        assert ("reft_2" in models) is not name.startswith("intact.")
     # The same part on a model that has the twist and on one that never had it.
     hidden, never = found["wrapped.bolt-on MLP.stories"], found["deleted.bolt-on MLP.stories"]
     assert isinstance(hidden["tuned"], Edit) and hidden["tuned"].start.key == of.base(0).key

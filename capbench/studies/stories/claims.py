@@ -29,6 +29,7 @@ from capbench.verdicts.claims import at_least, at_most
 from capbench.verdicts.effects import worst
 
 Models = Mapping[str, Step]
+RELEARNING = (relearning, ["tuned", "never", "twin"])
 
 # The models of a claim: (study, seed, case) -> steps by name
 
@@ -54,16 +55,12 @@ def all_protocols(study: Any, seed: int, case: Case) -> Models:
 
 
 def relearnt(study: Any, seed: int, case: Case) -> Models:
-    """A deletion and its reFT, the never-taught model and its twin and theirs, after each number of steps."""
+    """A deletion and the same after some reFT, whose stories are shown; the never-taught model and its twin."""
     found = deleted(study, seed, case)
-    never = study.base(seed, never=True)
     twin = study.deleted(seed, never=True, **case.parameters)
-    after = {
-        f"{kind}_{steps}": study.relearnt(start, seed, lr="medium", steps=steps)
-        for kind, start in (("reft", found["tuned"]), ("scrft", never), ("twin", twin))
-        for steps in study.preset.relearn_steps
-    }
-    return {**found, "never": never, "twin": twin, **after}
+    steps = _shown(study)
+    after = study.relearnt(found["tuned"], seed, lr="medium", steps=steps)
+    return {**found, "never": twin.base, "twin": twin, f"reft_{steps}": after}
 
 
 def probed(study: Any, seed: int, case: Case) -> Models:
@@ -167,7 +164,7 @@ def revived_sooner(judge: Judge, *, ratio: float, never: float) -> None:
     never: the most that the never-taught model may tell before its first step.
     """
     three = ["base", "tuned", "never"]
-    judge.measure((telling, three), _relearning(judge), _before_and_after(judge), *_examined(judge))
+    judge.measure((telling, three), RELEARNING, _before_and_after(judge), *_examined(judge))
     base_tells(judge)
     target_lost(judge)
     judge.control("share of the never-taught model's stories with the target", judge["never.O_PT.greedy"], high=never)
@@ -203,7 +200,7 @@ def state_is(judge: Judge, expected: CapabilityState, *, never: float) -> None:
         (finetuning_curves, ["tuned"]),
         where_lost=(
             (telling, ["never"]),
-            _relearning(judge),
+            RELEARNING,
             _before_and_after(judge),
             (probing, ["base", "tuned", "never", "twin"]),
             *(((left_out, ["tuned"]),) if _own(judge) else by_branch),
@@ -216,15 +213,14 @@ def state_is(judge: Judge, expected: CapabilityState, *, never: float) -> None:
 
 
 def _before_and_after(judge: Judge) -> tuple[Any, list[str]]:
-    """Stories before and after deletion, and after the longest reFT."""
-    study: Any = judge.study
-    return passages, ["base", "tuned", f"reft_{study.preset.relearn_steps[-1]}"]
+    """Stories before and after deletion, and after some reFT."""
+    return passages, ["base", "tuned", f"reft_{_shown(judge.study)}"]
 
 
-def _relearning(judge: Judge) -> tuple[Any, list[str]]:
-    """The reading of reFT, with every model after some steps of it."""
-    after = [name for name in judge.models if name.rpartition("_")[0] in ("reft", "scrft", "twin")]
-    return relearning, ["tuned", "never", "twin", *after]
+def _shown(study: Any) -> int:
+    """After how many steps of reFT stories are shown: those that stand for the paper's 300 (Table 1)."""
+    steps: int = study.preset.table_steps[-2]
+    return steps
 
 
 def _own(judge: Judge) -> bool:

@@ -73,13 +73,6 @@ def members(study: StoriesStudy, seed: int) -> tuple[KnownStories, ...]:
         for i, making in enumerate(makings, 1):
             tuned, twin = (made(study, model, making, seed) for model in (start, never))
             models = {"base": study.base(seed), "tuned": tuned, "never": never, "twin": twin}
-            if kind is not Kind.INTACT:  # nothing is to be brought back
-                after = {"reft": tuned, "scrft": never, "twin": twin}
-                models |= {
-                    f"{name}_{steps}": study.relearnt(model, seed, lr="medium", steps=steps)
-                    for name, model in after.items()
-                    for steps in study.preset.relearn_steps
-                }
             found.append(KnownStories(slot=f"{kind}.{i}", kind=kind, making=making, models=models))
     return tuple(found)
 

@@ -1,7 +1,7 @@
 """What is read off story models. Each reading's result is kept; torch is imported inside.
 
 Names: `base` the pretrained model, `tuned` after deletion, `never` a model that never saw a story with the target, `twin` that
-model after the same deletion; `reft_<k>`, `scrft_<k>` and `twin_<k>`: tuned, never and twin after k steps of reFT.
+model after the same deletion; `reft_<k>`: tuned after k steps of reFT.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from capbench.studies.stories.readings.passages import passages
 from capbench.studies.stories.readings.patches import layers_put_in, patching
 from capbench.studies.stories.readings.probes import description_length, probing
 from capbench.studies.stories.readings.pruning import pruning_search
-from capbench.studies.stories.readings.reft import relearning
+from capbench.studies.stories.readings.reft import relearned, relearning
 from capbench.studies.stories.readings.telling import (
     asked,
     asked_of_each,
@@ -38,6 +38,7 @@ __all__ = [
     "patching",
     "probing",
     "pruning_search",
+    "relearned",
     "relearning",
     "sampled",
     "telling",

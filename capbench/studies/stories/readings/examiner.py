@@ -16,33 +16,45 @@ from capbench.tasks.stories.task import StoryTask
 
 if TYPE_CHECKING:
     from capbench.measure.telling import Told
+    from capbench.models.base import Model
 
 NO_BRANCH_TOKEN = "not measured on own stories: no token of theirs decides a feature"
 
 
 def told_by(
-    bench: Bench[StoriesStudy], model: Built, task: StoryTask | CorpusTask, n: int, seed: int, *, draw: bool = False
+    bench: Bench[StoriesStudy],
+    built: Built,
+    task: StoryTask | CorpusTask,
+    n: int,
+    seed: int,
+    *,
+    draw: bool = False,
+    now: Model | None = None,
 ) -> tuple[Told, list[str]]:
-    """What a model tells for n blocks of a task, and these blocks as text. draw: word by word, not the most likely ones."""
+    """What a model tells for n blocks of a task, and these blocks as text. draw: word by word, not the most likely ones.
+
+    now: the model as it is now, in the middle of a training; by default as it was built.
+    """
     import torch
 
     batch, _, asked = task.with_features(n, torch.Generator().manual_seed(seed))
     temperature = 1.0 if draw else 0.0
     rng = torch.Generator().manual_seed(subseed(seed, "draw")) if draw else None
+    model = now or built.model
     if isinstance(task, StoryTask):
         from capbench.measure.telling import tell
         from capbench.tasks.stories import vocabulary
         from capbench.tasks.stories.drawing import PROMPT
 
         prompts = [vocabulary.decode(row) for row in batch.tokens[:, :PROMPT].tolist()]
-        return tell(model.model, batch, asked, temperature=temperature, rng=rng), prompts
+        return tell(model, batch, asked, temperature=temperature, rng=rng), prompts
     from capbench.measure.classified import Classifier, tell_own
     from capbench.tasks.stories.corpus.task import lengths
 
-    tokens, judge = task.opened.tokens, Classifier(_classifier(bench, model).model)
+    tokens, judge = task.opened.tokens, Classifier(_classifier(bench, built).model)
     rows = zip(batch.tokens.tolist(), lengths(batch)[0].tolist(), strict=True)
     prompts = [tokens.decode(row[:length]) for row, length in rows]
-    told = tell_own(model.model, batch, asked, tokens=tokens, classifier=judge, temperature=temperature, rng=rng)
+    told = tell_own(model, batch, asked, tokens=tokens, classifier=judge, temperature=temperature, rng=rng)
     return told, prompts
 
 

@@ -51,6 +51,5 @@ def _examined(bench: Bench[StoriesStudy], kind: Kind, own: Mapping[str, Built]) 
     yield from bench.read(telling, pair)
     yield from bench.read(collateral, pair)
     if kind is not Kind.INTACT:
-        roles = {role: built for role, built in own.items() if role in ("tuned", "never", "twin") or "_" in role}
-        yield from bench.read(relearning, roles)
+        yield from bench.read(relearning, {role: own[role] for role in ("tuned", "never", "twin")})
         yield from bench.read(patching, {**pair, "never": own["never"]})

@@ -48,7 +48,6 @@ def passages(bench: Bench[StoriesStudy], **models: Built) -> Iterator[Measuremen
 
 def _title(name: str) -> str:
     """A model in words: `after 64 steps of reFT`."""
-    if found := re.fullmatch(r"(reft|scrft|twin)_(\d+)", name):
-        kind = {"reft": "reFT", "scrft": "reFT, never taught", "twin": "reFT, never taught, after deletion"}[found[1]]
-        return f"after {found[2]} steps of {kind}"
+    if found := re.fullmatch(r"reft_(\d+)", name):
+        return f"after {found[1]} steps of reFT"
     return _TITLES.get(name, name)

@@ -15,6 +15,7 @@ from capbench.studies.stories.study import StoriesStudy
 
 if TYPE_CHECKING:
     from capbench.measure.telling import Told
+    from capbench.models.base import Model
     from capbench.tasks.base import Batch
     from capbench.tasks.stories.corpus.task import CorpusTask
     from capbench.tasks.stories.task import StoryTask
@@ -58,17 +59,13 @@ def sampled(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
 def likelihood_of_target(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
     """Without generation, on stories that are asked for with the target and have it. loss.target: in nats a word.
 
-    branch: mean probability of the word that begins its event; not of somebody's own stories, where no token does. A curve of
-    reFT needs no more: it is read of many models.
+    branch: mean probability of the word that begins its event; not of somebody's own stories, where no token does.
     """
-    from capbench.measure.telling import answer_probability, mean_loss
-
-    study, n = bench.study, bench.study.preset.n_evaluate
-    batch = _likely(bench, "target")
-    yield number(bench, "loss.target", mean_loss(model.model, batch), "nats/token", n, "loss")
-    if study.own is None:
-        p = answer_probability(model.model, _tasks(study)["target"], batch, _event(study))
-        yield number(bench, "branch", float(p.mean()), "probability", n, "branch token")
+    n = bench.study.preset.n_evaluate
+    loss, branch = _likelihood_of_target(bench, model.model)
+    yield number(bench, "loss.target", loss, "nats/token", n, "loss")
+    if branch is not None:
+        yield number(bench, "branch", branch, "probability", n, "branch token")
 
 
 def likelihood(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement]:
@@ -90,6 +87,12 @@ def likelihood(bench: Bench[StoriesStudy], model: Built) -> Iterator[Measurement
     for name, of in (("branch.new_words", "new_words"), ("branch.unasked", "plain")):
         p = answer_probability(model.model, _tasks(study)[of], _likely(bench, of), _event(study))
         yield number(bench, name, float(p.mean()), "probability", n, "branch token")
+
+
+def on_the_way(bench: Bench[StoriesStudy], start: Built, now: Model) -> tuple[float, float, float | None]:
+    """Of a model in the middle of a training that began with `start`: `O_PT.greedy`, `loss.target` and `branch`, None without."""
+    share = _tell(bench, start, "greedy", "asked", now=now).share(bench.study.target)
+    return share, *_likelihood_of_target(bench, now)
 
 
 @made_of(greedy)
@@ -156,12 +159,30 @@ def _share(bench: Bench[StoriesStudy], name: str, value: float) -> Measurement:
     return number(bench, name, value, "accuracy", bench.study.preset.n_tell, "stories told")
 
 
-def _tell(bench: Bench[StoriesStudy], model: Built, how: str, which: str, *, new_words: bool = False) -> Told:
+def _likelihood_of_target(bench: Bench[StoriesStudy], model: Model) -> tuple[float, float | None]:
+    from capbench.measure.telling import answer_probability, mean_loss
+
+    study, batch = bench.study, _likely(bench, "target")
+    loss = mean_loss(model, batch)
+    if study.own is not None:
+        return loss, None
+    return loss, float(answer_probability(model, _tasks(study)["target"], batch, _event(study)).mean())
+
+
+def _tell(
+    bench: Bench[StoriesStudy],
+    built: Built,
+    how: str,
+    which: str,
+    *,
+    new_words: bool = False,
+    now: Model | None = None,
+) -> Told:
     """Stories told for instruction blocks of the evaluation split; the same blocks for every model of a seed."""
     study = bench.study
     task = study.of_any() if which == "any" else study.asking(which == "asked", new_words=new_words)
     seed = subseed(bench.seed, f"tell {which}{' of new words' if new_words else ''}")
-    told, _ = told_by(bench, model, task, study.preset.n_tell, seed, draw=how != "greedy")
+    told, _ = told_by(bench, built, task, study.preset.n_tell, seed, draw=how != "greedy", now=now)
     return told
 
 
