@@ -10,7 +10,7 @@ from capbench.studies.judge import Case
 from capbench.studies.stories.claims import base, knows_all
 from capbench.studies.stories.thresholds import FOLLOWED, MORE, TOLD
 
-pytestmark = pytest.mark.extended  # until the base models come with the package
+pytestmark = pytest.mark.extended  # minutes a seed
 
 
 @pytest.mark.claim("stories.base", source="App. B.3", study="stories", needs=base, uses_method=False)

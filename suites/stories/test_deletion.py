@@ -13,7 +13,7 @@ from capbench.studies.judge import Case
 from capbench.studies.stories.claims import all_protocols, hides
 from capbench.studies.stories.thresholds import Either
 
-pytestmark = pytest.mark.extended  # until the base models come with the package
+pytestmark = pytest.mark.extended  # minutes a seed
 
 
 @pytest.mark.claim("stories.deletion.hides", source="Sec. 5.2, Table 1", study="stories", needs=all_protocols)

@@ -8,7 +8,7 @@ import pytest
 from capbench.studies.judge import Case
 from capbench.studies.stories.claims import deleted, keeps
 
-pytestmark = pytest.mark.extended  # until the base models come with the package
+pytestmark = pytest.mark.extended  # minutes a seed
 
 
 @pytest.mark.claim("stories.filtering.keeps", source="Sec. 5.2, Table 1", study="stories", needs=deleted)

@@ -10,7 +10,7 @@ import pytest
 from capbench.studies.judge import Case
 from capbench.studies.stories.claims import probed, still_readable
 
-pytestmark = pytest.mark.extended  # until the base models come with the package
+pytestmark = pytest.mark.extended  # minutes a seed
 
 
 @pytest.mark.claim("stories.probing", source="Sec. 5.2, App. F", study="stories", needs=probed)

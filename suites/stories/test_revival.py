@@ -10,7 +10,7 @@ import pytest
 from capbench.studies.judge import Case
 from capbench.studies.stories.claims import relearnt, revived_sooner
 
-pytestmark = pytest.mark.extended  # until the base models come with the package
+pytestmark = pytest.mark.extended  # minutes a seed
 
 
 @pytest.mark.claim("stories.revival", source="Sec. 5.2, Table 1", study="stories", needs=relearnt)

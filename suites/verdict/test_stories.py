@@ -13,7 +13,7 @@ from capbench.results import CapabilityState
 from capbench.studies.judge import Case
 from capbench.studies.stories.claims import deleted, relearnt, state_is
 
-pytestmark = pytest.mark.extended  # until the base models come with the package
+pytestmark = pytest.mark.extended  # minutes a seed
 
 
 @pytest.mark.claim("verdict", source="Sec. 5.2, Table 1", study="stories", needs=deleted, needs_where_lost=relearnt)
