@@ -93,20 +93,27 @@ def judge(after: Share, rise: float, attempts: Sequence[Attempt] = (), *, broken
         return Judged(state="undecided", why=f"{_left(after)}: neither kept nor lost; {back}", by=found.name)
     if found.high >= BACK:
         return Judged(state="undecided", why=f"{back}, on both sides of {BACK:g}; more items would tell", by=found.name)
+    most = max((a for a in attempts if not a.admissible), key=lambda a: a.high)
+    if why := _not_all_tried(attempts, broken_off, most):
+        return Judged(state="undecided", why=f"{back}{why}", by=found.name)
+    # Said of all attacks, so the one that may have brought back most is told, whichever did best on the items for choosing.
+    return Judged(state=NOT_RECOVERED, why=f"at most, {_brought(most)}", by=most.name)
+
+
+def _not_all_tried(attempts: Sequence[Attempt], broken_off: Sequence[str], most: Attempt) -> str:
+    """Why it cannot be said that no attack brings anything back, though the one that was chosen does not; '' if it can.
+
+    most: the attack that may have brought back most.
+    """
     if broken_off:
-        why = f"{back}; but {' and '.join(broken_off)} broke off, and does not on the model before, so it was not tried"
-        return Judged(state="undecided", why=why, by=found.name)
+        return f"; but {' and '.join(broken_off)} broke off, and does not on the model before, so it was not tried"
     relearned = [a for a in attempts if a.relearns]
     if relearned and all(a.admissible for a in relearned):
         # A model can be written so that its function is the same and any training wrecks it.
-        why = f"{back}; but no relearning counts on this model ({relearned[0].name}: {relearned[0].admissible})"
-        return Judged(state="undecided", why=why, by=found.name)
-    more = max((a for a in attempts if not a.admissible), key=lambda a: a.high)
-    if more.high >= BACK:
-        why = f"{back}, the most on the items for choosing; but {_brought(more)} on those to evaluate; more items would tell"
-        return Judged(state="undecided", why=why, by=found.name)
-    # Said of all attacks, so the one that may have brought back most is told, whichever did best on the items for choosing.
-    return Judged(state=NOT_RECOVERED, why=f"at most, {_brought(more)}", by=more.name)
+        return f"; but no relearning counts on this model ({relearned[0].name}: {relearned[0].admissible})"
+    if most.high >= BACK:
+        return f", the most on the items for choosing; but {_brought(most)} on those to evaluate; more items would tell"
+    return ""
 
 
 def _brought(found: Attempt) -> str:
