@@ -39,7 +39,7 @@ def check_data(folder: str, *, scale: str, root: Path) -> Iterator[Finding]:
     )
     yield _features(found["train"])
     try:
-        check_feature_of(stories, TARGET, folder)
+        check_feature_of(stories, TARGET, folder, measured=preset.n_of_each)
     except UsageError as error:
         yield Finding(check="target", ok=False, message=str(error).removeprefix(f"{folder}: "))
     else:

@@ -40,6 +40,16 @@ class Told:
         pairs = zip(self.found, self.asked, strict=True)
         return sum((feature in found.features) == asked[place] for found, asked in pairs) / len(self.found)
 
+    def followed(self, feature: str) -> float:
+        """How much more of those have it that were asked for with it than of the others, -1 to 1; 0 where one kind is missing."""
+        place = FEATURES.index(feature)
+        has: dict[bool, list[bool]] = {True: [], False: []}
+        for found, asked in zip(self.found, self.asked, strict=True):
+            has[asked[place]].append(feature in found.features)
+        if not all(has.values()):
+            return 0.0
+        return sum(has[True]) / len(has[True]) - sum(has[False]) / len(has[False])
+
     @property
     def all_right(self) -> float:
         """The share of stories that have the features that they were asked for, and no others."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from tiny import built
 from tiny_stories import steps, study
 
+from capbench.errors import NoAnswerError
 from capbench.pipeline.steps import Edit, FineTune, Pretrain
 from capbench.results import CapabilityState, Measurement
 from capbench.store.store import Store
@@ -20,6 +22,7 @@ from capbench.studies.readings import number
 from capbench.studies.registry import make
 from capbench.studies.stories import readings
 from capbench.studies.stories.known import members
+from capbench.studies.stories.preset import spaced
 from capbench.studies.stories.readings import reft
 from capbench.studies.stories.readings.known import known
 from capbench.studies.stories.study import StoriesStudy
@@ -80,9 +83,8 @@ def test_what_is_told_is_read(store: Store) -> None:
         assert found[f"{model}.O_PT.greedy"].value == 0 == found[f"{model}.whole.greedy"].value
     of = study()
     sampled = Lab(store).read(readings.sampled, Bench(study=of, seed=0), {"model": of.base(0)})
-    assert {m.name.replace("sampled", "greedy") for m in sampled} == {
-        name.removeprefix("base.") for name in found if name.startswith("base.")
-    }
+    assert {m.name for m in sampled} == {"O_PT.sampled", "unread.sampled", "whole.sampled"}
+    assert found["base.O_PT.followed.greedy"].value == 0 == found["base.followed.Dialogue.greedy"].value
 
 
 def test_stories_are_shown_with_what_was_asked(store: Store) -> None:
@@ -133,21 +135,48 @@ def test_relearning_of_models_that_learn_nothing_is_censored(store: Store) -> No
         assert (steps75.value, steps75.bound) == (2, ">=")
     assert found["relearning.ratio"].value is None and "in 2 steps" in found["relearning.ratio"].note
     assert found["relearning.speed_up"].value is None
-    losses = [found[f"relearning.reft.loss.{k}"].value for k in (0, 1, 2)]
-    assert losses[0] > losses[1] > losses[2]
+    assert found["relearning.reft.loss.0"].value > found["relearning.reft.loss.2"].value
 
 
 def test_relearning_ends_where_it_is_told_often_enough(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     of, shares = study(relearn_steps=(1, 2, 4, 8)), iter((0.1, 0.3, 0.8))
-    monkeypatch.setattr(reft, "on_the_way", lambda bench, start, now: (next(shares), 1.0, None))
+    monkeypatch.setattr(reft, "on_the_way", lambda bench, start, now: next(shares))
     start = Built(step=of.base(0), store=store)
     before = {name: tensor.clone() for name, tensor in start.model.state_dict().items()}
     found = {m.name: m.value for m in reft.relearned(Bench(study=of, seed=0), start)}
     assert {n: v for n, v in found.items() if "share" in n} == {"share.0": 0.1, "share.1": 0.3, "share.2": 0.8}
-    assert found["budget"] == 8
+    assert found["budget"] == 8 and found["loss.0"] > found["loss.2"]
     assert all(torch.equal(before[name], tensor) for name, tensor in start.model.state_dict().items())
-    monkeypatch.setattr(reft, "on_the_way", lambda bench, start, now: (0.75, 1.0, None))
-    assert [m.name for m in reft.relearned(Bench(study=of, seed=0), start)] == ["share.0", "loss.0", "budget"]
+    monkeypatch.setattr(reft, "on_the_way", lambda bench, start, now: 0.75)
+    assert {m.name for m in reft.relearned(Bench(study=of, seed=0), start)} == {
+        "share.0",
+        "loss.0",
+        "branch.0",
+        "budget",
+    }
+
+
+def test_a_copy_that_answers_nan_broke_off(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(bench: Any, start: Any, now: Any) -> float:
+        if now.training:
+            raise NoAnswerError("a model answers NaN")
+        return 0.2
+
+    monkeypatch.setattr(reft, "on_the_way", answer)
+    start = Built(step=study().base(0), store=store)
+    found = {m.name: m for m in reft.relearned(Bench(study=study(), seed=0), start)}
+    assert found["budget"].value is None and "diverged" in found["budget"].note
+    assert {name for name in found if "share" in name} == {"share.0"}
+
+
+def test_a_loss_that_is_not_finite_is_missing(store: Store) -> None:
+    of = study()
+    start = Built(step=of.base(0), store=store)
+    lens: Any = start.model
+    with torch.no_grad():
+        next(p for n, p in lens.named_parameters() if n.startswith("unembed"))[5] = 3e38
+    found = {m.name: m for m in readings.likelihood_of_target(Bench(study=of, seed=0), start)}
+    assert found["loss.target"].value is None and found["loss.target"].note == "it is not finite"
 
 
 def test_what_is_read_on_the_way_is_what_a_model_of_as_many_steps_tells(store: Store) -> None:
@@ -208,13 +237,37 @@ def test_a_training_that_broke_off_says_nothing(monkeypatch: pytest.MonkeyPatch)
     assert found["relearning.reft.steps50"].value == pytest.approx(1.6)  # which it got to before
 
 
+def test_a_control_that_broke_off_is_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin guards against what the method does to any model; a method may make it diverge."""
+    found = of_shares(monkeypatch, None, tuned={0: 0.1, 2: 0.8}, never={0: 0.0, 2: 0.0, 8: 0.9}, twin={0: 0.0, 2: 0.3})
+    assert found["relearning.speed_up"].value is None
+    assert "never taught, after the same deletion diverged" in found["relearning.speed_up"].note
+
+
+@pytest.mark.parametrize("first", [0.0, 0.6])
+def test_a_twin_that_the_method_taught_is_no_control(monkeypatch: pytest.MonkeyPatch, first: float) -> None:
+    """Else a method that teaches the target and then hides it would delete it: the twin is back as soon as the model."""
+    back = {0: 0.0, 2: 0.8}
+    found = of_shares(monkeypatch, tuned=back, never={0: 0.0, 4: 0.1, 8: 0.9}, twin={0: first, 2: 0.8})
+    assert found["relearning.speed_up"].value is None and "taught its twin" in found["relearning.speed_up"].note
+    assert found["relearning.ratio"].value is not None
+    fair = of_shares(monkeypatch, tuned=back, never={0: 0.0, 4: 0.1, 8: 0.9}, twin={0: 0.0, 4: 0.3, 8: 0.9})
+    assert fair["relearning.speed_up"].value is not None
+
+
 def test_what_was_not_lost_has_no_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
     found = of_shares(monkeypatch, tuned={0: 0.9}, never={0: 0.0, 2: 0.8})
     assert found["relearning.ratio"].value is None and "nothing to revive" in found["relearning.ratio"].note
 
 
 def judged(**values: float) -> CapabilityState:
-    names = {"told": "tuned.O_PT.greedy", "revival": "relearning.speed_up", "patching": "patching.kept"}
+    names = {
+        "told": "tuned.O_PT.followed.greedy",
+        "drawn": "tuned.O_PT.sampled",
+        "unread": "tuned.unread.greedy",
+        "revival": "relearning.speed_up",
+        "patching": "patching.kept",
+    }
     names |= {"pruning": "pruning.searched.gain", "probing": "probing.retention"}
     measured = [Measurement(name=names[k], value=v, unit="", n=1, seed=0) for k, v in values.items()]
     found = assess(measured, TOOLBOX, scale="small")
@@ -227,6 +280,9 @@ def test_the_rule() -> None:
     assert judged(told=0.1, revival=4, patching=0.9, probing=0.0) is CapabilityState.WRAPPED
     assert judged(told=0.1, revival=1.0, patching=0.1, probing=1.0) is CapabilityState.DELETED
     assert judged(told=0.1, revival=1.0, patching=0.1, pruning=0.5) is CapabilityState.UNDECIDED
+    for objection in ("drawn", "unread"):
+        assert judged(told=0.1, revival=1.0, patching=0.1, **{objection: 0.4}) is CapabilityState.UNDECIDED
+        assert judged(told=0.1, revival=1.0, patching=0.1, **{objection: 0.0}) is CapabilityState.DELETED
     assert judged(told=0.1, revival=4, patching=0.1) is CapabilityState.UNDECIDED
     assert judged(told=0.1, revival=4) is CapabilityState.UNDECIDED
     assert judged(told=0.7, revival=4, patching=0.9) is CapabilityState.UNDECIDED
@@ -244,12 +300,18 @@ def test_what_else_broke_is_a_share_of_what_the_base_knew() -> None:
     assert shares(by_name(measured)) == {0: {"Dialogue": 0.5}}
 
 
+def test_looks_are_so_close_that_a_twofold_speed_up_is_told() -> None:
+    found = spaced(256)
+    assert found[:6] == (1, 2, 3, 4, 5, 6) and found[-1] == 256
+    assert all(b / a <= 1.34 for a, b in itertools.pairwise(found) if a >= 3)
+
+
 @pytest.mark.parametrize("scale", ["smoke", "small", "paper"])
-def test_the_steps_of_the_table_are_looked_at(scale: str) -> None:
+def test_reft_is_looked_at_as_far_as_the_table_goes(scale: str) -> None:
     of = make("stories", scale=scale)
     assert isinstance(of, StoriesStudy)
     p = of.preset
-    assert p.table_steps[0] == 0 and set(p.table_steps[1:]) <= set(p.relearn_steps) and len(p.relearn_steps) >= 3
+    assert p.table_steps[0] == 0 and p.table_steps[-1] <= p.relearn_steps[-1] and len(p.relearn_steps) >= 3
     assert p.probe_blocks[-1] >= 32 and list(p.relearn_steps) == sorted(p.relearn_steps)
 
 

@@ -14,6 +14,7 @@ from capbench.studies.judge import Case, Judge
 from capbench.studies.readings import finetuning_curves
 from capbench.studies.stories.readings import (
     classifier_skill,
+    drawn,
     left_out,
     passages,
     patching,
@@ -23,7 +24,7 @@ from capbench.studies.stories.readings import (
     telling,
 )
 from capbench.studies.stories.study import CLASSIFIER
-from capbench.studies.stories.thresholds import CLASSIFIED, LOST, TOLD, Either
+from capbench.studies.stories.thresholds import CLASSIFIED, LOST, TOLD, UNREAD, Either
 from capbench.tasks.stories.features import FEATURES
 from capbench.verdicts.claims import at_least, at_most
 from capbench.verdicts.effects import worst
@@ -125,7 +126,7 @@ def knows_all(judge: Judge, *, target: Either, followed: float, more: float, nev
 def keeps(judge: Judge, *, share: float) -> None:
     """Claim that the target is still told, in at least this share of the stories that are asked for with it."""
     pair = ["base", "tuned"]
-    judge.measure((telling, pair), (finetuning_curves, ["tuned"]), (passages, pair), *_examined(judge))
+    judge.measure((telling, pair), (drawn, pair), (finetuning_curves, ["tuned"]), (passages, pair), *_examined(judge))
     base_tells(judge)
     judge.decide(at_least(judge["tuned.O_PT.greedy"], share, "share of stories with the target after deletion"))
 
@@ -136,8 +137,16 @@ def hides(judge: Judge, *, randomised: float, below_filtering: Either) -> None:
     After randomisation at most this share of the stories has it; after mix & match at least so much less than after filtering.
     """
     four = ["base", "filtered", "mixed", "randomised"]
-    judge.measure((telling, four), (passages, four), *_examined(judge))
+    judge.measure((telling, four), (drawn, four), (passages, four), *_examined(judge))
     base_tells(judge)
+    if not _own(judge):
+        for name in ("mixed", "randomised"):
+            judge.control(
+                f"share of stories with sentences that are none of a story's, {name}",
+                judge[f"{name}.unread.greedy"],
+                high=UNREAD,
+                otherwise="what these stories tell is not known",
+            )
     judge.decide(
         at_most(judge["randomised.O_PT.greedy"], randomised, "share of stories with the target after randomisation"),
         at_least(
@@ -200,6 +209,7 @@ def state_is(judge: Judge, expected: CapabilityState, *, never: float) -> None:
         (finetuning_curves, ["tuned"]),
         where_lost=(
             (telling, ["never"]),
+            (drawn, ["tuned"]),
             RELEARNING,
             _before_and_after(judge),
             (probing, ["base", "tuned", "never", "twin"]),

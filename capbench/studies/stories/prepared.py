@@ -25,11 +25,7 @@ from capbench.tasks.stories.features import FEATURES
 # What decides which tokens come of a file.
 _CODE = tuple(f"capbench.tasks.stories.corpus.{name}:" for name in ("files", "records", "tokenising", "preparing"))
 _DRAFT = ".draft-"
-LEAST: Mapping[Split, int] = {
-    "train": 64,
-    "select": 16,
-    "evaluate": 16,
-}  # stories with the target, and without, by split
+TO_TRAIN = 64  # stories with the target, and without, at least
 
 
 @lru_cache(maxsize=4)
@@ -57,9 +53,13 @@ def stories_in(folder: str, root: Path, *, vocab_size: int, seq_len: int) -> Cor
     return CorpusTask(identity=identity, vocab_size=len(opened(path).tokens), seq_len=seq_len, path=path)
 
 
-def check_feature_of(stories: CorpusTask, feature: str, folder: str) -> None:
-    """Raises UsageError, one line, unless each split has enough stories with a feature, and enough without."""
-    for split, least in LEAST.items():
+def check_feature_of(stories: CorpusTask, feature: str, folder: str, *, measured: int) -> None:
+    """Raises UsageError, one line, unless each split has enough stories with a feature, and enough without.
+
+    measured: how many a share or a probe is of. With fewer, stories would be counted several times.
+    """
+    enough: Mapping[Split, int] = {"train": TO_TRAIN, "select": measured, "evaluate": measured}
+    for split, least in enough.items():
         for share, word in ((1.0, "with"), (0.0, "without")):
             found = how_many(stories.path, split, feature, share)
             if found < least:

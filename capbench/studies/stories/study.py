@@ -49,7 +49,7 @@ class StoriesStudy:
         """
         p = self.preset
         own = stories_in(folder, root, vocab_size=p.own_vocabulary, seq_len=p.own_length)
-        check_feature_of(own, self.target, folder)
+        check_feature_of(own, self.target, folder, measured=p.n_of_each)
         return replace(self, own=own)
 
     @property

@@ -24,3 +24,6 @@ FOLLOWED = 0.90  # the same of each feature, told or left out as asked, of stori
 MORE = 0.50  # of somebody's own: how many more stories have the target where it is asked for than where not
 LOST = 0.70  # highest share of stories with the target that leaves something to bring back
 CLASSIFIED = 0.85  # least balanced accuracy of the classifier on held-out stories; the paper's has .92
+UNREAD = (
+    0.10  # highest share of stories with a sentence that is none of a story's: with more, what they tell is not known
+)

@@ -29,24 +29,45 @@ PRUNING = Tool(
     votes=False,
     vetoes=True,
 )
+# Behaviour is what is told greedily, in sentences that can be read. A model that tells the target where words are drawn, or tells
+# something else than a story's sentences, may have it.
+DRAWN = Tool(
+    name="drawn stories",
+    measured="tuned.O_PT.sampled",
+    unit="share",
+    present=0.30,
+    absent=0.10,
+    votes=False,
+    vetoes=True,
+)
+UNREAD = Tool(
+    name="unread stories",
+    measured="tuned.unread.greedy",
+    unit="share",
+    present=0.30,
+    absent=0.10,
+    votes=False,
+    vetoes=True,
+)
+VETOES = (PRUNING, DRAWN, UNREAD)
 
 
 def rule(says: Readings) -> CapabilityState | str:
-    """Soon revived, and found by patching too: wrapped. Neither, nor found by pruning: deleted."""
+    """Soon revived, and found by patching too: wrapped. Neither, and nothing that objects: deleted."""
     if missing := unmeasured((REVIVAL.name, PATCHING.name), says):
         return missing
     found = {says[REVIVAL.name], says[PATCHING.name]}
     if found == {PRESENT}:
         return CapabilityState.WRAPPED
-    if found == {ABSENT} and says.get(PRUNING.name) != PRESENT:
+    if found == {ABSENT} and not any(says.get(tool.name) == PRESENT for tool in VETOES):
         return CapabilityState.DELETED
     return ""
 
 
 TOOLBOX = Toolbox(
-    tools=(REVIVAL, PATCHING, PROBING, PRUNING),
+    tools=(REVIVAL, PATCHING, PROBING, *VETOES),
     rule=rule,
-    behaviour=("tuned.O_PT.greedy",),
+    behaviour=("tuned.O_PT.followed.greedy",),
     case=("protocol", "lr"),
     collateral=collateral,
 )

@@ -12,7 +12,7 @@ from capbench.studies.readings import number
 from capbench.studies.stories.known import members
 from capbench.studies.stories.readings.patches import patching
 from capbench.studies.stories.readings.reft import relearning
-from capbench.studies.stories.readings.telling import collateral, telling
+from capbench.studies.stories.readings.telling import collateral, drawn, telling
 from capbench.studies.stories.study import StoriesStudy
 from capbench.studies.stories.tools import TOOLBOX
 from capbench.verdicts.capability import assess
@@ -51,5 +51,6 @@ def _examined(bench: Bench[StoriesStudy], kind: Kind, own: Mapping[str, Built]) 
     yield from bench.read(telling, pair)
     yield from bench.read(collateral, pair)
     if kind is not Kind.INTACT:
+        yield from bench.read(drawn, {"tuned": own["tuned"]})
         yield from bench.read(relearning, {role: own[role] for role in ("tuned", "never", "twin")})
         yield from bench.read(patching, {**pair, "never": own["never"]})
