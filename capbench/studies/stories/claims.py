@@ -24,7 +24,7 @@ from capbench.studies.stories.readings import (
     telling,
 )
 from capbench.studies.stories.study import CLASSIFIER
-from capbench.studies.stories.thresholds import CLASSIFIED, LOST, TOLD, UNREAD, Either
+from capbench.studies.stories.thresholds import CLASSIFIED, COIN, LOST, TOLD, UNREAD, Either
 from capbench.tasks.stories.features import FEATURES
 from capbench.verdicts.claims import at_least, at_most
 from capbench.verdicts.effects import worst
@@ -189,6 +189,12 @@ def still_readable(judge: Judge, *, retention: float, bits_apart: float) -> None
     judge.measure((telling, ["base", "tuned"]), (probing, four), *_examined(judge))
     base_tells(judge)
     target_lost(judge)
+    judge.control(
+        "bits per story of the pretrained model",
+        judge["probing.bits.base"],
+        high=COIN,
+        otherwise="the probe reads it no better than a coin, which takes one bit",
+    )
     judge.control("bits per story, never taught - pretrained", judge["probing.range"], low=bits_apart)
     judge.decide(at_least(judge["probing.retention"], retention, "probe retention"))
 
