@@ -24,12 +24,13 @@ from capbench.studies.stories.readings import (
     telling,
 )
 from capbench.studies.stories.study import CLASSIFIER
-from capbench.studies.stories.thresholds import CLASSIFIED, COIN, LOST, TOLD, UNREAD, Either
+from capbench.studies.stories.thresholds import CLASSIFIED, LOST, TOLD, UNREAD, Either
 from capbench.tasks.stories.features import FEATURES
 from capbench.verdicts.claims import at_least, at_most
 from capbench.verdicts.effects import worst
 
 Models = Mapping[str, Step]
+COIN = 1.0  # bits that yes or no takes without a probe
 RELEARNING = (relearning, ["tuned", "never", "twin"])
 
 # The models of a claim: (study, seed, case) -> steps by name

@@ -27,4 +27,3 @@ CLASSIFIED = 0.85  # least balanced accuracy of the classifier on held-out stori
 UNREAD = (
     0.10  # highest share of stories with a sentence that is none of a story's: with more, what they tell is not known
 )
-COIN = 1.0  # bits that yes or no takes without a probe
