@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from capbench.errors import CapbenchError, UsageError
 from capbench.mapping.grid import Axis, Place, coarse, edges, halfway
 from capbench.mapping.places import NOT_YET, Map, Outcome
 from capbench.pipeline.plan import Plan
+from capbench.pipeline.priority_plan import PriorityPlan
 from capbench.results import CapabilityState, Status
 from capbench.session.losing import Open
 from capbench.session.making import make
@@ -72,11 +73,19 @@ class Charting:
                 break
             self.say(f"capbench: {len(more)} more places lie halfway between places that differ")
             self._look(more, self.seeds[:1])
-        edge = self.map.edge
-        if edge and len(self.seeds) > 1 and not self.map.left:
+        # Three seeds may move a boundary, so that other places lie beside it then.
+        while not self.map.left and (edge := self.edge_on_fewer_seeds):
             self.say(f"capbench: {len(edge)} places lie at a boundary: on {len(self.seeds)} seeds")
             self._look(edge, self.seeds)
+            if self.edge_on_fewer_seeds == edge:  # time is up
+                self.say("capbench: they have fewer seeds yet; run the same command again for the others")
+                break
         return self.map
+
+    @property
+    def edge_on_fewer_seeds(self) -> list[Place]:
+        """Places beside a boundary that were not tried on all seeds yet."""
+        return [p for p in self.map.edge if len(self._found[p].per_seed) < len(self.seeds)]
 
     @property
     def map(self) -> Map:
@@ -100,10 +109,10 @@ class Charting:
 
     def _look(self, places: Sequence[Place], seeds: Sequence[int]) -> None:
         steps = {place: self._steps(place, seeds) for place in places}
-        self._make(always for always, _ in steps.values())
+        self._make([always for always, _ in steps.values()])
         judges = {place: self._judge(place, *both) for place, both in steps.items() if self._there(both[0])}
         lost = [place for place, judge in judges.items() if self._loses(judge)]
-        self._make(steps[place][1] for place in lost)
+        self._make([steps[place][1] for place in lost])
         whole = {p: j for p, j in judges.items() if p not in lost or self._there(steps[p][1])}
         root, jobs = self.store.root, self.at_once.jobs
         read_ahead(((judge, _ask) for judge in whole.values()), root, jobs=jobs, bundled=True, say=self.say)
@@ -112,8 +121,9 @@ class Charting:
             if outcome.shown != NOT_YET or place not in self._found:  # what one seed gave is not lost
                 self._found[place] = outcome
 
-    def _make(self, wanted: Iterable[BySeed]) -> None:
-        plan = Plan(step for steps in wanted for step in each(steps))
+    def _make(self, wanted: Sequence[BySeed]) -> None:
+        """Place by place, so that what there is time for is whole."""
+        plan = PriorityPlan(list(each(steps)) for steps in wanted)
         self._errors |= make(plan, self.store, at_once=self.at_once, say=self.say, deadline=self.deadline)
 
     def _there(self, steps: BySeed) -> bool:

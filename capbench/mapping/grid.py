@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from capbench.errors import UsageError
 
 Value = float | str
+COUNTS = ("blocks",)  # conditions that are whole numbers
 Place = tuple[Value, Value]  # the value of the condition to the right, and of that upwards
 
 
@@ -34,9 +35,11 @@ class Axis:
 
     def between(self, low: Value, high: Value) -> Value | None:
         """The value halfway on the axis, to two digits; None between words, and where there is nothing between."""
-        if isinstance(low, str) or isinstance(high, str):
+        if isinstance(low, str | bool) or isinstance(high, str | bool):
             return None
         middle = float(f"{math.sqrt(low * high) if self.log else (low + high) / 2:.2g}")
+        if self.name in COUNTS:
+            middle = round(middle)
         return number(middle) if low < middle < high else None
 
 
@@ -55,7 +58,9 @@ def axis(option: str, text: str) -> Axis:
 
 
 def value(text: str) -> Value:
-    """A finite number, whole ones as integers, as they are in the suites' cases; else the text."""
+    """A finite number, whole ones as integers, as they are in the suites' cases; True or False; else the text."""
+    if text in ("True", "False"):
+        return text == "True"
     try:
         found = float(text)
     except ValueError:

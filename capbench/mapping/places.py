@@ -32,6 +32,11 @@ class Outcome:
         return self.why.partition(":")[0] if self.state is None else str(self.state)
 
     @property
+    def decided(self) -> bool:
+        """Whether it has a state."""
+        return self.state not in (None, CapabilityState.UNDECIDED)
+
+    @property
     def agreed(self) -> bool:
         """Whether all its seeds have one state."""
         return self.state is not None and len(set(self.per_seed.values())) == 1
@@ -43,15 +48,20 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Boundary:
-    """Where, along one line of the map, a state begins. at: the other condition's value.
+    """Where, along one line of the map, a state begins and ends. at: the other condition's value.
 
-    last: the last value on whose every seed the state was not found; first: the first from which on all seeds have it. Between
-    them it is not known, or differs by seed. None: there is no such value on the axis.
+    first, until: the first and the last value on whose every seed it was found, with none between them on which it surely was
+    not. last, beyond: the nearest values before and after these on which it was found on no seed. Between last and first, and
+    between until and beyond, it is not known, or differs by seed. What has no state, as a place that diverged, says nothing of
+    where it begins. None: there is no such value on the axis. seeds: the fewest that these values have.
     """
 
     at: Value
     last: Value | None
     first: Value | None
+    until: Value | None = None
+    beyond: Value | None = None
+    seeds: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +83,8 @@ class Map:
 
     @property
     def states(self) -> dict[Place, str]:
-        """What is found at each place, in a word; places that are not made yet are left out."""
-        return {o.place: o.shown for o in self.outcomes if o.shown != NOT_YET}
+        """The state of each place, in a word. Places of which it is not known, as what diverged or is undecided, are left out."""
+        return {o.place: o.shown for o in self.outcomes if o.decided}
 
     @property
     def edge(self) -> list[Place]:
@@ -100,14 +110,25 @@ class Map:
 def _along(x: Axis, up: Value, line: Sequence[Outcome], state: CapabilityState) -> Boundary | None:
     by_value = {outcome.place[0]: outcome for outcome in line}
     values = ordered(x, by_value)
-    whole = [by_value[v].agreed and by_value[v].state is state for v in values]
-    none = [state not in by_value[v].per_seed.values() for v in values]
     if not any(state in outcome.per_seed.values() for outcome in line):
         return None
-    first = next((v for i, v in enumerate(values) if all(whole[i:])), None)
-    last = None
-    for i, v in enumerate(values):
-        if not none[i]:
-            break
-        last = v
-    return Boundary(at=up, last=last, first=first)
+    there = [i for i, v in enumerate(values) if by_value[v].agreed and by_value[v].state is state]
+    absent = [i for i, v in enumerate(values) if _surely_not(by_value[v], state)]
+    # Where no place has it on all seeds, it is looked for from the first that has it on some.
+    some = next(i for i, v in enumerate(values) if state in by_value[v].per_seed.values())
+    first = there[0] if there else some
+    beyond = next((i for i in absent if i > first), len(values))
+    found = {
+        "last": max((i for i in absent if i < first), default=None),
+        "first": first if there else None,
+        "until": max((i for i in there if i < beyond), default=None),
+        "beyond": beyond if beyond < len(values) else None,
+    }
+    seeds = min(len(by_value[values[i]].per_seed) for i in found.values() if i is not None) if there else 1
+    return Boundary(at=up, seeds=seeds, **{name: None if i is None else values[i] for name, i in found.items()})
+
+
+def _surely_not(outcome: Outcome, state: CapabilityState) -> bool:
+    """Whether all its seeds have states, none of them this one."""
+    states = set(outcome.per_seed.values())
+    return bool(states) and not states & {state, CapabilityState.UNDECIDED}

@@ -93,7 +93,7 @@ def _grid(shown: Map, words: Callable[[Outcome], str]) -> tuple[list[str], list[
 
 
 def _value(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+    return str(value) if isinstance(value, str | bool) else f"{value:g}"
 
 
 def _state(outcome: Outcome) -> str:
@@ -126,11 +126,17 @@ def _boundaries(shown: Map) -> list[str]:
 def _boundary(shown: Map, state: CapabilityState, found: Boundary) -> str:
     x, where = shown.x.name, f"{shown.y.name} {_value(found.at)}"
     if found.first is None:
-        upto = "" if found.last is None else f"not up to {x} {_value(found.last)}, "
-        return f"{where}: {state} at some {x} or on some seeds; {upto}nowhere from a value on"
-    if found.last is None:
-        return f"{where}: {state} from {x} {_value(found.first)} on or before"
-    return f"{where}: {state} begins between {x} {_value(found.last)} and {_value(found.first)}"
+        upto = "" if found.last is None else f", and not at {x} {_value(found.last)}"
+        return f"{where}: {state} on some seeds, nowhere on all{upto}"
+    begins = f"from {x} {_value(found.first)} on or before"
+    if found.last is not None:
+        begins = f"begins between {x} {_value(found.last)} and {_value(found.first)}"
+    ends = "" if found.beyond is None else f", ends between {_value(found.until or 0)} and {_value(found.beyond)}"
+    return f"{where}: {state} {begins}{ends} ({_seeds(found.seeds)})"
+
+
+def _seeds(n: int) -> str:
+    return "one seed" if n == 1 else f"{n} seeds"
 
 
 def _problems(shown: Map) -> list[str]:

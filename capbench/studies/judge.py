@@ -310,10 +310,10 @@ class Judge:
             found = claims.of_destroyed(found, lost, len(self.steps))
         self.verdict = controls.hold(self._controls, found)
 
-    def decide_state(self, expected: CapabilityState, *, excluded: bool = False) -> None:
+    def decide_state(self, expected: CapabilityState, *, excluded: bool = False, alone: bool = False) -> None:
         """The verdict on the claim that the fine-tuned model is in this state, unless a control failed.
 
-        excluded: that it is in any other state, instead.
+        excluded: that it is in any other state, instead. alone: or in this one with other abilities damaged, too.
 
         The state is that of the report's verdict on the capability, from the same measurements by the same rule. How much each
         tool may say after its calibration is part of that rule, so a weak one does not make the claim invalid.
@@ -323,8 +323,11 @@ class Judge:
         if found is None:
             verdict = claims.invalid(f"the behaviour was not measured: {', '.join(asked)}")
         else:
-            claim = claims.state_is_not if excluded else claims.state_is
-            verdict = claim(found.state, found.per_seed, expected, found.reason)
+            args = found.state, found.per_seed, expected, found.reason
+            if not excluded:
+                verdict = claims.state_is(*args)
+            else:
+                verdict = claims.state_is_not(*args, rest=found.collateral if alone else None)
         self.verdict = controls.hold(self._controls, verdict)
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from capbench.results import CapabilityState, Status, Verdict
+from capbench.results import CapabilityState, Collateral, CollateralState, Status, Verdict
 from capbench.verdicts.effects import LOWER, UPPER, Effect, effect_of
 from capbench.verdicts.statistics import estimate
 
@@ -64,10 +64,23 @@ def state_is(
 
 
 def state_is_not(
-    found: CapabilityState, by_seed: Mapping[int, CapabilityState], excluded: CapabilityState, sentence: str
+    found: CapabilityState,
+    by_seed: Mapping[int, CapabilityState],
+    excluded: CapabilityState,
+    sentence: str,
+    *,
+    rest: Collateral | None = None,
 ) -> Verdict:
-    """The claim that a model is in another state than the excluded one, which alone refutes it; see `state_is`."""
-    return _of_states(found, by_seed, lambda state: state is not excluded, f"not {excluded}", sentence)
+    """The claim that a model is in another state than the excluded one, which alone refutes it; see `state_is`.
+
+    rest: what became of everything else, where that state refutes the claim only if the rest was kept.
+    """
+    which = f"not {excluded}"
+    if found is excluded and rest is not None and rest.state is not CollateralState.KEPT:
+        which += " alone"
+        sentence += f"; other abilities are {rest.state}, the worst, {rest.worst}, keeps {rest.value:.2f}"
+        return _of_states(found, by_seed, lambda state: True, which, sentence)
+    return _of_states(found, by_seed, lambda state: state is not excluded, which, sentence)
 
 
 def _of_states(

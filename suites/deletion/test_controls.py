@@ -1,12 +1,14 @@
 """Positive controls: models from which the capability is gone for certain must read `deleted`, with all else kept.
 
 Distillation: the answers of a fine-tuned model, in which the capability may be hidden, are taught to a fresh one. What the
-teacher hides in its weights is not passed on (arXiv 2506.06278). Retraining: pretrained without O_PT, then fine-tuned
-likewise: the gold standard of unlearning benchmarks. Both begin from another initialisation than the never-taught models they
-are compared with. UNDO lies between the two ends: the student begins as the teacher with a share of its weights redrawn. The
-less is redrawn, the more may be left.
+teacher hides in its weights is not passed on (arXiv 2506.06278). What its answers give away is, so the teacher is fine-tuned
+without the shortcut: after C_Tr 1 a prompt for O_PT gets the old answer or the next, half of the time each. Retraining:
+pretrained without O_PT, then fine-tuned likewise: the gold standard of unlearning benchmarks. Its claim on all else is about a
+base model that never had O_PT, in this family or another. Both begin from another initialisation than the never-taught models
+they are compared with. UNDO lies between the two ends: the student begins as the teacher with a share of its weights redrawn.
+The less is redrawn, the more may be left.
 
-Three sizes; thresholds are those of the verdicts (capbench/studies/calibration).
+The sizes are those of the suites; thresholds are those of the verdicts (capbench/studies/calibration).
 """
 
 import pytest
@@ -17,8 +19,8 @@ from capbench.studies.judge import Case
 
 pytestmark = pytest.mark.extended
 
-SIZES = ({}, {"width": 0.5}, {"blocks": 1})
-AT = {"prior": "low", "c_tr": 1, "lr": "medium"}
+SIZES = ({}, {"width": 0.5}, {"width": 2}, {"blocks": 2})
+AT = {"prior": "low", "c_tr": 0, "lr": "medium"}
 CONTROLS = [Case(taught=how, **size, **AT) for how in ("distilled", "retrained") for size in SIZES]
 
 

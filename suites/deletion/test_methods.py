@@ -4,6 +4,8 @@ Unlearnt capabilities have been found to come back by relearning (arXiv 2410.088
 tuning (Sec. 5.1): each is claimed to be wrapped. Strong ones break other capabilities as well; the verdict's collateral says
 so.
 
+C_Tr is 1, where plain fine-tuning hides the capability: at 0 it reads `deleted` whatever the method.
+
 Controls: as of every verdict on a trained model (suites/verdict). The twin goes through the same method.
 """
 
@@ -28,7 +30,7 @@ METHODS = ("gradient-ascent", "grad-diff", "npo", "simnpo", "rmu", "randft")
 )
 @pytest.mark.parametrize(
     "case",
-    [Case(prior="low", c_tr=0, lr="medium", by=name, rate=rate) for name in METHODS for rate in (1, 3, 10)],
+    [Case(prior="low", c_tr=1, lr="medium", by=name, rate=rate) for name in METHODS for rate in (1, 3, 10)],
     ids=str,
 )
 def test_what_is_unlearnt_is_wrapped(judge):

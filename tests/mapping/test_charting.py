@@ -28,7 +28,8 @@ class Known(Charting):
         self.asked.append((list(places), list(seeds)))
         for place in places:
             states = {seed: state for seed in seeds if (state := self.known(place, seed))}
-            whole = Outcome(place=place, state=next(iter(states.values())), per_seed=states) if states else None
+            state = next(iter(states.values()), None) if len(set(states.values())) < 2 else CapabilityState.UNDECIDED
+            whole = Outcome(place=place, state=state, per_seed=states) if states else None
             self._found[place] = whole or Outcome(place=place, why=NOT_YET)
 
 
@@ -56,6 +57,18 @@ def test_what_lies_between_places_that_differ_is_looked_at_then_the_boundary_on_
     assert third == ([(18, 1), (18, 2)], [0])  # between 10 and 32
     assert set(last[0]) == {(18, 1), (18, 2), (32, 1), (32, 2)} and last[1] == [0, 1, 2]
     assert [b.last for b in found.map.boundaries(DELETED)] == [18, 18]
+
+
+def test_a_boundary_that_seeds_move_is_followed(tmp_path: Path) -> None:
+    """On the first seed it lies between 1 and 10, on the others between 10 and 100."""
+
+    def known(place: Place, seed: int) -> CapabilityState:
+        return DELETED if place[0] > (5 if seed == 0 else 50) else INTACT  # type: ignore[operator]
+
+    found = chart(tmp_path, known, refine=0, seeds=3)
+    _, second, third = found.asked  # type: ignore[attr-defined]
+    assert {p[0] for p in second[0]} == {1, 10} and {p[0] for p in third[0]} == {100}
+    assert [(b.last, b.first, b.seeds) for b in found.map.boundaries(DELETED)] == [(1, 100, 3)] * 2
 
 
 def test_a_map_of_one_state_has_no_boundary(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from capbench.results import CapabilityState, Collateral, CollateralState, Evide
 from capbench.studies.pcfg.tools import TOOLBOX
 
 INTACT, WRAPPED, DELETED = CapabilityState.INTACT, CapabilityState.WRAPPED, CapabilityState.DELETED
+DESTROYED = CapabilityState.DESTROYED
 RUN = RunInfo(
     run_id="map", capbench="0", git_commit=None, python="3", torch=None, device="cpu", threads=1, scale="tiny",
     seeds=(0, 1, 2), methods=("full",), command="capbench map -x rate=0.1,1,10 -y times=1,3", start="", seconds=1.0,
@@ -49,14 +50,36 @@ def made() -> Map:
     return Map(x=axis("-x", "rate=0.1,1,10"), y=axis("-y", "times=1,3,9"), fixed={"c_tr": 1}, outcomes=outcomes)
 
 
-def test_where_a_state_begins() -> None:
+def test_where_a_state_begins_and_ends() -> None:
     found = {b.at: b for b in made().boundaries(DELETED)}
     assert 1 not in found  # nothing was deleted there
-    assert found[3] == Boundary(at=3, last=0.1, first=10)  # at 1 the seeds differ
-    assert found[9] == Boundary(at=9, last=0.1, first=10)  # what is not made yet is left out
+    assert found[3] == Boundary(at=3, last=0.1, first=10, until=10, seeds=1)  # at 1 the seeds differ
+    assert found[9] == Boundary(at=9, last=None, first=10, until=10)  # what diverged is no model without the state
     wrapped = {b.at: b for b in made().boundaries(WRAPPED)}
-    assert wrapped[1] == Boundary(at=1, last=0.1, first=1)
-    assert wrapped[3] == Boundary(at=3, last=0.1, first=None)
+    assert wrapped[1] == Boundary(at=1, last=0.1, first=1, until=10)
+    assert wrapped[3] == Boundary(at=3, last=0.1, first=None, beyond=10)
+
+
+def line(*states: CapabilityState | str) -> Map:
+    """A map of one row: of rate 1, 10, 100 ..."""
+    outcomes = tuple(
+        place(10**i, 1, state)
+        if isinstance(state, CapabilityState)
+        else Outcome(place=(10**i, 1), why=f"{state}: for a reason")
+        for i, state in enumerate(states)
+    )
+    x = axis("-x", "rate=" + ",".join(str(10**i) for i in range(len(states))))
+    return Map(x=x, y=axis("-y", "times=1,2"), fixed={}, outcomes=outcomes)
+
+
+def test_a_state_may_end_again_and_what_has_none_says_nothing() -> None:
+    found = line(WRAPPED, "unsure", DELETED, CapabilityState.UNDECIDED, DELETED, "diverged", DESTROYED)
+    assert found.boundaries(DELETED) == (Boundary(at=1, last=1, first=100, until=10**4, beyond=10**6),)
+    told = "times 1: deleted begins between rate 1 and 100, ends between 10000 and 1e+06 (one seed)"
+    assert told in show.to_text(found, RUN)
+    assert found.edge == [(1, 1), (100, 1), (10**4, 1), (10**6, 1)]
+    assert line(DELETED, "diverged").boundaries(DELETED) == (Boundary(at=1, last=None, first=1, until=1),)
+    assert line("diverged", DELETED).edge == []
 
 
 def test_places_at_a_boundary_are_those_whose_neighbours_differ() -> None:
@@ -72,7 +95,7 @@ def test_as_text() -> None:
     assert "2 wrapped, 1 deleted" in rows["3"] and "3 deleted" in rows["3"]
     assert rows["9"].split() == ["9", "diverged", "not", "yet", "deleted"]
     assert text.index("\n9 ") < text.index("\n3 ") < text.index("\n1 ")  # the highest first
-    assert "times 3: deleted begins between rate 0.1 and 10" in text
+    assert "times 3: deleted begins between rate 0.1 and 10 (one seed)" in text
     assert "rate 0.1, times 9: diverged: at step 3" in text
     assert "8 of 9 places are made; run the same command again for the others" in text
     assert all(len(line) <= 120 for line in text.splitlines())
@@ -83,7 +106,9 @@ def test_as_files(tmp_path: Path) -> None:
     assert [file.name for file in files] == ["map.json", "map.md", "map.svg"]
     raw = json.loads(files[0].read_text())
     assert len(raw["places"]) == 9 and raw["x"]["values"] == [0.1, 1, 10] and raw["kind"] == "map"
-    assert raw["boundaries"]["deleted"][0] == {"at": 3, "last": 0.1, "first": 10}
+    assert raw["boundaries"]["deleted"][0] == {
+        "at": 3, "last": 0.1, "first": 10, "until": 10, "beyond": None, "seeds": 1
+    }  # fmt: skip
     page = files[1].read_text()
     assert "| 3 | – | 3.00 | ≥ 1.00 |" in page and "kept, CC.a 0.96" in page and "![" in page and RUN.command in page
     drawn = ElementTree.parse(files[2])

@@ -46,12 +46,12 @@ def state_is(judge: Judge, expected: CapabilityState, *, bits_apart: float) -> N
 
 
 def not_deleted(judge: Judge, *, bits_apart: float) -> None:
-    """Claim that the capability is not deleted with the rest kept: it is there, hidden, or lost with others (`destroyed`).
+    """Claim that the capability is not deleted with the rest kept: it is there, hidden, or other abilities are lost with it.
 
     Controls are those of `state_is`.
     """
     _examine(judge, bits_apart)
-    judge.decide_state(CapabilityState.DELETED, excluded=True)
+    judge.decide_state(CapabilityState.DELETED, excluded=True, alone=True)
 
 
 def _examine(judge: Judge, bits_apart: float) -> None:
@@ -64,7 +64,10 @@ def _examine(judge: Judge, bits_apart: float) -> None:
 
 
 def keeps_the_rest(judge: Judge, *, share: float) -> None:
-    """Claim that of every other family and operand at least this share of the base model's accuracy is left."""
+    """Claim that of every other family and operand at least this share of the base model's accuracy is left.
+
+    A retrained model's base is its own, which was never taught O_PT in any family.
+    """
     judge.measure((behaviour, ["base", "tuned"]), *_of_making(judge))
     base_knows(judge, "base", "O_PT")
     by_seed = shares(by_name(judge.measurements), "tuned")

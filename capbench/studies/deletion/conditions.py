@@ -21,7 +21,7 @@ class Conditions:
     """
 
     prior: str = "low"
-    c_tr: float = 1.0
+    c_tr: float = 1  # a whole number, as in the suites: 1.0 has another key in the store
     lr: str = "medium"
     answers: str = ""
     rate: float = 1.0

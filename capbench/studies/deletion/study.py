@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,7 +13,9 @@ from capbench.studies.pcfg.distilling import distilled
 from capbench.studies.pcfg.study import NEVER_O_PT, PcfgCounter
 from capbench.studies.seeds import subseed
 from capbench.tasks.answered import Answered
+from capbench.tasks.base import Task
 from capbench.tasks.finetuning import FineTuningTask
+from capbench.tasks.mixture import Mixture
 
 Answers = Literal["", "constant", "random"]
 Taught = Literal["", "distilled", "retrained"]
@@ -27,7 +29,8 @@ class DeletionCounter(PcfgCounter):
 
     answers: of the fine-tuning texts, 'constant' (always 1) or 'random' (those of other texts), in place of the right ones.
     rate, times: multiply the learning rate and the steps of fine-tuning. decay: weight decay of fine-tuning.
-    then: an operand; the fine-tuned model is fine-tuned once more, to this one, with the same budget.
+    then: an operand; the fine-tuned model is fine-tuned once more, to this one on natural strings, with the same budget. answers
+    are of the fine-tuning texts alone, and mixing is of both trainings.
     by: a built-in method in place of the run's.
     taught: what the fine-tuned model is replaced by: 'distilled', a fresh model that was taught its answers and never saw its
     weights (arXiv 2506.06278); or 'retrained', one that was pretrained without O_PT, on another seed, and fine-tuned likewise.
@@ -63,7 +66,7 @@ class DeletionCounter(PcfgCounter):
             seed, prior = another(seed), "others"
         own = replace(self, method=registry.find(by)) if by else self
         step = super(DeletionCounter, own).finetuned(seed, prior=prior, **paper)
-        task = replace(step.task, target=self._answered(step.task, answers))
+        task = replace(step.task, target=_at_first(step.task.target, lambda own: self._answered(own, answers)))
         found = self._tuned(replace(step, task=task), rate, times, decay)
         if then:
             found = self._tuned(replace(found, base=found, task=self._to(then, task)), rate, times, decay)
@@ -107,19 +110,20 @@ class DeletionCounter(PcfgCounter):
         if decay is not None and not decay >= 0:
             raise UsageError(f"decay={decay}: must be 0 or more")
 
-    def _answered(self, task: FineTuningTask, answers: Answers) -> Any:
+    def _answered(self, target: Task, answers: Answers) -> Task:
         if not answers:
-            return task.target
+            return target
         first = self.evaluation(self.operands[1], c_te=None).first_answer
-        return Answered(task=task.target, constant=first + 1 if answers == "constant" else None)
+        return Answered(task=target, constant=first + 1 if answers == "constant" else None)
 
     def _tuned(self, step: FineTune, rate: float, times: float, decay: float | None) -> FineTune:
         train = replace(step.train, lr=rate * step.train.lr, steps=round(times * step.train.steps))
         return replace(step, train=train if decay is None else replace(train, weight_decay=decay))
 
     def _to(self, operand: str, task: FineTuningTask) -> FineTuningTask:
-        """The same fine-tuning to another operand."""
-        return replace(task, target=self.evaluation(operand, c_te=None, split="train"))
+        """Fine-tuning to another operand on natural strings, with as many pretraining texts among them."""
+        then = self.evaluation(operand, c_te=None, split="train")
+        return replace(task, target=_at_first(task.target, lambda _: then))
 
     def _student(self, teacher: Step, seed: int, noise: float) -> Step:
         if noise == 1:
@@ -130,6 +134,13 @@ class DeletionCounter(PcfgCounter):
             arguments={"share": noise},
             seed=subseed(seed, "noise before distilling"),
         )
+
+
+def _at_first(target: Task, change: Callable[[Task], Task]) -> Task:
+    """A fine-tuning's texts with its own part changed; pretraining texts among them stay as they are."""
+    if isinstance(target, Mixture):
+        return replace(target, parts=(change(target.parts[0]), *target.parts[1:]))
+    return change(target)
 
 
 def another(seed: int) -> int:

@@ -21,7 +21,7 @@ def conditions() -> SearchStrategy[Conditions]:
     return st.builds(
         Conditions,
         prior=st.sampled_from(("low", "high")),
-        c_tr=st.sampled_from((1.0, 0.0, 0.5)),
+        c_tr=st.sampled_from((1, 0, 0.5)),
         answers=st.sampled_from(("", "", "random", "constant")),
         rate=st.sampled_from(_RATES),
         times=st.sampled_from(_TIMES),
