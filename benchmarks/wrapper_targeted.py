@@ -9,7 +9,8 @@
 About 4 100 numbers train, of the 100 000 in the blocks: a low-rank change of rank 2 in all maps, one of rank 4 in the maps of one
 of the two blocks, or 48 rows (64 or 256 numbers each, 85 on average). A low-rank update is scaled by 4. All take as many steps;
 what looks for a place spends a quarter of them on that, also where it then trains elsewhere. `surgery` and `all_weights`, full
-fine-tuning, train all numbers: they are compared at equal steps alone.
+fine-tuning, train all numbers: they are compared at equal steps alone. `surgery` also trains on the other families, which the
+others do not see.
 
 Each rate is chosen from 1, 3, 10, 30 and 100 times the study's, on a seed that is not reported: the one with the highest accuracy
 on O_FT at C_Te 0 after C_Tr 0; of several, the lowest. `rates` shows them, LR_FACTOR holds what was chosen.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,7 +61,7 @@ LR_FACTOR = {
 }
 HEAD = (
     *("method", "C_Tr", "O_FT at C_Te 1", "O_FT at C_Te 0", "O_PT at C_Te 0"),
-    *("state", "revival", "least kept of the rest"),
+    *("least kept of the rest", "state", "revival"),
 )
 
 
@@ -155,13 +156,18 @@ def _learned(store: Store, scale: str, seed: int, name: str, factor: float) -> f
 
 
 def shown(results: Results) -> str:
-    """A row for each method and C_Tr, in the order of C_Tr."""
+    """A row for each method and C_Tr, in the order of C_Tr; then what a place gains over elsewhere, seed by seed."""
     found = [(each, record) for each in results.capabilities if (record := _verdict(results, each)) is not None]
     if not found:
         raise UsageError("it has no claim `verdict` on a model with a C_Tr")
-    return table(
-        HEAD, [_row(*pair) for pair in sorted(found, key=lambda p: -float(p[0].protocol["c_tr"]))], numbers_from=99
-    )
+    found.sort(key=lambda pair: -float(pair[0].protocol["c_tr"]))
+    scale = results.run.scale
+    rows = [_row(*pair, scale) for pair in found]
+    by_name = {(_name(of), of.protocol["c_tr"]): (of, record) for of, record in found}
+    for (name, c_tr), pair in by_name.items():
+        if elsewhere := by_name.get((f"{name} elsewhere", c_tr)):
+            rows.append(_difference(pair, elsewhere, scale))
+    return table(HEAD, rows, numbers_from=99)
 
 
 def _verdict(results: Results, of: Capability) -> Record | None:
@@ -172,31 +178,47 @@ def _verdict(results: Results, of: Capability) -> Record | None:
     return next((record for record in of_verdicts if _alike(record, of)), None)
 
 
-def _row(of: Capability, record: Record) -> list[str]:
+def _row(of: Capability, record: Record, scale: str) -> list[str]:
     revival = next((e for e in of.evidence if e.tool == "revival"), None)
     return [
-        of.method.rpartition(":")[2].replace("_", " "),
+        _name(of),
         number(float(of.protocol["c_tr"])),
-        *(_accuracy(record, name) for name in ("O_FT.c_te1", "O_FT.c_te0", "O_PT.c_te0")),
+        *(_interval(effect.values(), effect_kind, scale, n) for effect, effect_kind, n in _figures(of, record)),
         f"{state(of)} ({by_seed(of)})",
         "" if revival is None or revival.value is None else f"{revival.bound}{number(revival.value)}",
-        "" if of.collateral is None else _interval(of.collateral.per_seed.values(), "share"),
     ]
+
+
+def _difference(here: tuple[Capability, Record], elsewhere: tuple[Capability, Record], scale: str) -> list[str]:
+    cells = []
+    for (a, _, n), (b, _, _) in zip(_figures(*here), _figures(*elsewhere), strict=True):
+        by_both = [x - y for seed, x in a.items() if x is not None and (y := b.get(seed)) is not None]
+        cells.append(_interval(by_both, "difference", scale, n))
+    c_tr = number(float(here[0].protocol["c_tr"]))
+    return [f"{_name(here[0])} - elsewhere", c_tr, *cells, "", ""]
+
+
+def _name(of: Capability) -> str:
+    return of.method.rpartition(":")[2].replace("_", " ")
 
 
 def _alike(record: Record, of: Capability) -> bool:
     return all(record.protocol.get(name) == value for name, value in of.protocol.items())
 
 
-def _accuracy(record: Record, name: str) -> str:
-    of = [m for m in record.measurements if m.name == f"tuned.{name}"]
-    return _interval([m.value for m in of], of[0].unit if of else "", n=of[0].n if of else 0)
+def _figures(of: Capability, record: Record) -> list[tuple[Mapping[int, float | None], str, int]]:
+    """Of each column with an interval: by seed, with its kind and number of strings."""
+    found: list[tuple[Mapping[int, float | None], str, int]] = []
+    for name in ("O_FT.c_te1", "O_FT.c_te0", "O_PT.c_te0"):
+        read = [m for m in record.measurements if m.name == f"tuned.{name}"]
+        found.append(({m.seed: m.value for m in read}, "accuracy", read[0].n if read else 0))
+    return [*found, ({} if of.collateral is None else of.collateral.per_seed, "share", 0)]
 
 
-def _interval(values: Iterable[float | None], kind: str, n: int = 0) -> str:
+def _interval(values: Iterable[float | None], kind: str, scale: str, n: int) -> str:
     """The mean over seeds, with its 95 % interval."""
     known = [value for value in values if value is not None]
-    found = estimate(Effect(known, kind=kind, n=n)) if known else None
+    found = estimate(Effect(known, kind=kind, scale=scale, n=n)) if known else None
     if found is None:
         return ""
     low, high = found.interval()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -55,10 +57,40 @@ def test_every_model_of_a_run_has_a_row(capsys: pytest.CaptureFixture[str]) -> N
     assert len(rows) == 2 + len(kept.capabilities)
     c_trs = [float(row.split("|")[2]) for row in rows[2:]]
     assert c_trs == sorted(c_trs, reverse=True)
-    assert sorted(str(c.verdict) for c in kept.capabilities) == sorted(row.split("|")[6].split()[0] for row in rows[2:])
+    assert sorted(str(c.verdict) for c in kept.capabilities) == sorted(row.split("|")[7].split()[0] for row in rows[2:])
     assert wrapper_targeted.main(["table", "nowhere"]) == 2 and "nowhere" in capsys.readouterr().err
     assert wrapper_targeted.main(["table", str(KEPT.parent / "language")]) == 2
     assert "no claim `verdict` on a model with a C_Tr" in capsys.readouterr().err
+
+
+def test_what_a_place_gains_over_elsewhere_is_paired_by_seed() -> None:
+    """Seeds share a base model: both are high on the same ones, and the difference is the same on all."""
+    kept = load(KEPT)
+    first = next(c for c in kept.capabilities if "c_tr" in c.protocol)
+    record = next(
+        r
+        for r in kept.records
+        if r.claim == "verdict" and all(r.protocol.get(k) == v for k, v in first.protocol.items())
+    )
+
+    def of(method: str, gain: float) -> tuple[Any, Any]:
+        name = "tuned.O_FT.c_te0"
+        changed = [
+            dataclasses.replace(m, value=0.2 + 0.2 * m.seed + gain) if m.name == name else m
+            for m in record.measurements
+        ]
+        return (
+            dataclasses.replace(first, method=method),
+            dataclasses.replace(record, method=method, measurements=tuple(changed)),
+        )
+
+    pairs = [of("wrapper_targeted.py:rows", 0.1), of("wrapper_targeted.py:rows_elsewhere", 0.0)]
+    run = dataclasses.replace(kept, capabilities=tuple(c for c, _ in pairs), records=tuple(r for _, r in pairs))
+    *_, last = wrapper_targeted.shown(run).splitlines()
+    cells = [cell.strip() for cell in last.split("|")[1:-1]]
+    assert cells[0] == "rows - elsewhere" and cells[3].startswith("0.10 [")
+    low, high = map(float, cells[3].partition("[")[2].rstrip("]").split(","))
+    assert 0.1 - low < 0.1 and high - 0.1 < 0.1  # alone each spreads over .4
 
 
 def test_of_several_best_rates_the_lowest_is_chosen(
