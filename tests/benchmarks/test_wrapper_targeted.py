@@ -93,7 +93,7 @@ def test_what_a_place_gains_over_elsewhere_is_paired_by_seed() -> None:
         low, high = map(float, cell.partition("[")[2].strip().rstrip("]").split(","))
         return high - low
 
-    assert width(last[3]) < width(here[3]) * 2 / 3
+    assert width(last[3]) < width(here[3]) * 0.8
 
 
 def test_of_several_best_rates_the_lowest_is_chosen(
