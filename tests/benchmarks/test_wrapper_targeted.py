@@ -73,12 +73,11 @@ def test_what_a_place_gains_over_elsewhere_is_paired_by_seed() -> None:
         if r.claim == "verdict" and all(r.protocol.get(k) == v for k, v in first.protocol.items())
     )
 
-    def of(method: str, gain: float) -> tuple[Any, Any]:
-        name = "tuned.O_FT.c_te0"
-        changed = [
-            dataclasses.replace(m, value=0.2 + 0.2 * m.seed + gain) if m.name == name else m
-            for m in record.measurements
-        ]
+    def of(method: str, gain: float, missing: int = -1) -> tuple[Any, Any]:
+        changed = []
+        for m in record.measurements:
+            value = None if m.seed == missing else 0.2 + 0.2 * m.seed + gain
+            changed.append(dataclasses.replace(m, value=value) if m.name == "tuned.O_FT.c_te0" else m)
         return (
             dataclasses.replace(first, method=method),
             dataclasses.replace(record, method=method, measurements=tuple(changed)),
@@ -86,7 +85,7 @@ def test_what_a_place_gains_over_elsewhere_is_paired_by_seed() -> None:
 
     pairs = [of("wrapper_targeted.py:rows", 0.1), of("wrapper_targeted.py:rows_elsewhere", 0.0, missing=0)]
     run = dataclasses.replace(kept, capabilities=tuple(c for c, _ in pairs), records=tuple(r for _, r in pairs))
-    here, _, last = (row.split("|")[1:-1] for row in wrapper_targeted.shown(run).splitlines()[2:])
+    last = wrapper_targeted.shown(run).splitlines()[-1].split("|")[1:-1]
     assert last[0].strip() == "rows - elsewhere" and last[3].strip().startswith("0.10 ")
 
 
