@@ -55,4 +55,5 @@ def _pretrained(step: FineTune) -> Step:
 
 
 def _asked_about(steps: Mapping[str, Step]) -> dict[str, FineTune]:
-    return {name: step for name, step in steps.items() if isinstance(step, FineTune) and name != TWIN}
+    """The fine-tuned models but for twins. A known model's role comes after its place, as in `wrapped.1/twin`."""
+    return {n: step for n, step in steps.items() if isinstance(step, FineTune) and n.rpartition("/")[2] != TWIN}
