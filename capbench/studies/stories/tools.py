@@ -1,8 +1,9 @@
 """The tools that judge story models, and the rule. No torch.
 
-They were never calibrated on models of this study: every verdict says so. Thresholds are provisional, set before any run: a
-revival twice as fast as that of a model which never had the capability is what the claims ask for, and patching and the probe
-are read halfway, with a third of the scale to each side.
+Thresholds were set before any run: a revival twice as fast as that of a model which never had the capability is what the claims
+ask for, and patching and the probe are read halfway, with a third of the scale to each side. On 12 hidden and 12 deleted models
+of seeds 0 to 2, on which none was set, revival and patching tell all of them apart at scale small (`stories.calibration`);
+patching reads 4 of the hidden ones too low.
 """
 
 from __future__ import annotations
@@ -13,8 +14,17 @@ from capbench.results import CapabilityState
 from capbench.studies.stories.readings import collateral
 from capbench.verdicts.tools import ABSENT, PRESENT, Readings, Tool, Toolbox, unmeasured
 
-REVIVAL = Tool(name="story revival", measured="relearning.speed_up", unit="ratio", present=2.0, absent=1.5, zero=1.0)
-PATCHING = Tool(name="story patching", measured="patching.kept", unit="share", present=0.67, absent=0.33)
+_AREAS = {"small": 1.0}  # of both, each of 12 and 12 models
+REVIVAL = Tool(
+    name="story revival",
+    measured="relearning.speed_up",
+    unit="ratio",
+    present=2.0,
+    absent=1.5,
+    zero=1.0,
+    auc=_AREAS,
+)
+PATCHING = Tool(name="story patching", measured="patching.kept", unit="share", present=0.67, absent=0.33, auc=_AREAS)
 # What a story tells can be read off its words by any model, so it has no vote.
 PROBING = Tool(
     name="story probing", measured="probing.retention", unit="retention", present=0.67, absent=0.33, votes=False
@@ -87,7 +97,7 @@ def rule_of_own(says: Readings) -> CapabilityState | str:
 # Of somebody's own stories: behaviour is held against the base model's, as a classifier does not see every twist. What rests on
 # the branch token has no value there.
 ON_OWN_STORIES = Toolbox(
-    tools=(REVIVAL, replace(PATCHING, votes=False), PROBING, replace(PRUNING, vetoes=False)),
+    tools=(replace(REVIVAL, auc={}), replace(PATCHING, votes=False, auc={}), PROBING, replace(PRUNING, vetoes=False)),
     rule=rule_of_own,
     behaviour=("tuned.O_PT.of_base",),
     case=("protocol", "lr"),
