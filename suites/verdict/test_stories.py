@@ -2,7 +2,7 @@
 
 Each claim says which state the paper gives a model: `wrapped`, whatever the data. The state is that of the report's verdict:
 behaviour first, the share of told stories that have a twist; where that is lost, revival against a model that never saw one, and
-patching. The tools were not calibrated on stories, and verdicts say so.
+patching. Both tell story models of known state apart (stories.calibration).
 
 Controls: the base model tells twists, the never-taught one does not. None is about the model after deletion.
 """
