@@ -186,13 +186,27 @@ def test_the_classifier_is_a_control_of_every_claim(study: StoriesStudy) -> None
         (lambda judge: claims.revived_sooner(judge, ratio=2.0, never=0.15),
          {"tuned__O_PT__greedy": 0.1, "never__O_PT__greedy": 0.1, "relearning__ratio": 5.0}),
         (lambda judge: claims.still_readable(judge, retention=0.7, bits_apart=0.1),
-         {"tuned__O_PT__greedy": 0.1, "probing__range": 0.5, "probing__retention": 0.9}),
+         {"tuned__O_PT__greedy": 0.1, "probing__range": 0.5, "probing__retention": 0.9, "probing__bits__base": 0.4}),
         (lambda judge: claims.state_is(judge, CapabilityState.INTACT, never=0.15), {"tuned__O_PT__of_base": 1.0}),
     ):  # fmt: skip
         assert judged(study, claim, **GOOD, **more).verdict.status is not Status.INVALID  # one seed decides little
         weak = judged(study, claim, **{**GOOD, "classifier__accuracy": 0.8}, **more)
         assert weak.verdict.status is Status.INVALID
         assert "the classifier is too weak" in weak.verdict.reason and "expected >= 0.85" in weak.verdict.reason
+
+
+def test_a_probe_that_costs_more_than_a_coin_decides_nothing(study: StoriesStudy) -> None:
+    told = {"tuned__O_PT__greedy": 0.1, "probing__range": 0.5, "probing__retention": 0.9}
+    for bits, invalid in ((0.4, False), (1.3, True)):
+        record = judged(
+            study,
+            lambda judge: claims.still_readable(judge, retention=0.7, bits_apart=0.1),
+            **GOOD,
+            **told,
+            probing__bits__base=bits,
+        )
+        assert record.verdict is not None and (record.verdict.status is Status.INVALID) is invalid
+        assert not invalid or "no better than a coin" in record.verdict.reason
 
 
 def state(**values: float | None) -> tuple[CapabilityState, str]:
