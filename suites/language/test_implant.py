@@ -1,9 +1,10 @@
 """An implanted capability: what does a method do to one of a real language model whose truth is known?
 
 M is the given model. It is taught S, a rule that it cannot know, or facts, M+S; then the method runs on M+S and on M. The second
-is the twin: what "deleted" looks like after this very method. How soon a skill comes back and what a probe reads of it, or how
-many facts are there once others were relearned, is compared with the twin and with known members: edits of M+S that hide S, and
-the same on M. A tool that does not separate these is silent, and so is each between the two kinds.
+is the twin: what "deleted" looks like after this very method. How soon a skill comes back, how much of it a few prompts bring
+back and what a probe reads of it, or how many facts are there once others were relearned, is compared with the twin and with
+known members: edits of M+S that hide S, and the same on M. A tool that does not separate these is silent, and so is each between
+the two kinds.
 
 Implants are easier to delete than what pretraining taught: a method that deletes an implant may only hide a natural capability.
 """
@@ -24,15 +25,8 @@ from capbench.studies.language.implant_claims import (
 )
 
 ABOVE_CHANCE = 0.15  # that a model may be without the skill: of 100 prompts with chance 1/8, above its 99 % interval
-TOOLS = (
-    "revival",
-    "probe",
-    "lens",
-    "code-length",
-    "patching",
-    "pruning",
-    "relearning",
-)  # the last of facts, the others of a skill
+# All of a skill; of facts the second alone.
+TOOLS = ("revival", "relearning", "probe", "lens", "code-length", "patching", "pruning")
 METHOD = [Case(data="rule", lr="medium"), Case(data="text", lr="medium")]
 
 

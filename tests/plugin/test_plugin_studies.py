@@ -149,10 +149,9 @@ def test_known(judge, case):
 """,
     )
     facts = skill.replace("skill", "facts")
-    for capability, tried, why in (
-        (facts, "relearning", "implanted facts are not judged by probe"),
-        (skill, "probe", "an implanted skill is not judged by relearning"),
-    ):
+    for capability, skipped in ((facts, 1), (skill, 0)):
         result = run(pytester, "-rs", f"--capbench-model={model}", f"--capbench-capability={capability}")
-        result.assert_outcomes(skipped=1, errors=1)
-        assert lines_with(result, "SKIPPED", why) and lines_with(result, f"reached with tool={tried}")
+        result.assert_outcomes(skipped=skipped, errors=2 - skipped)
+        assert lines_with(result, "reached with tool=relearning")
+        said = lines_with(result, "SKIPPED", "implanted facts are not judged by probe")
+        assert bool(said) == bool(skipped)

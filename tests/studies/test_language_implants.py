@@ -231,7 +231,7 @@ def test_values_are_against_the_twin() -> None:
     assert {tool: found[tool] for tool in skill} == skill
     never = values(look(0.1, steps=6), look(0.1, steps=None), TAUGHT, chance=0.1)["revival"]
     assert never == Value(number=16.0, bound=">=")
-    assert found["relearning"] is None  # which is of facts
+    assert found["relearning"] is None  # which was not read
     after = {"of": 0.5, "twin": 0.2}
     of, twin = (dataclasses.replace(look(0.1), regained=regained) for regained in after.values())
     assert values(of, twin, look(0.8), chance=0.1)["relearning"] == Value(number=pytest.approx(0.5))
@@ -263,7 +263,11 @@ NAMES = ("bolt-on early", "bolt-on middle", "permuted")
 
 
 def members(seed: int = 0) -> list[Measurement]:
-    of = {"revival": (HIDDEN, DELETED), "probe": ((0.76, 0.9, 1.0), (0.0, 0.05, 0.02))}
+    of = {
+        "revival": (HIDDEN, DELETED),
+        "relearning": ((0.5, 0.9, 1.0), (-0.1, 0.05, 0.0)),
+        "probe": ((0.76, 0.9, 1.0), (0.0, 0.05, 0.02)),
+    }
     return [
         Measurement(name=f"known.{tool}.{name}.{state}", value=value, unit="", n=0, seed=seed)
         for tool, both in of.items()
@@ -319,7 +323,7 @@ def test_no_area_is_surer_than_so_many_members_allow(
 def _measured(changes: dict[str, Any]) -> list[Measurement]:
     found: dict[str, Any] = {
         "tuned.S.kept": 0.0, "tuned.text.rise": 0.02, "twin.S.kept": 0.1, "twin.text.rise": 0.03,
-        "revival.speed_up": 7.0, "probe.retention": 0.9,
+        "revival.speed_up": 7.0, "relearning.retention": 0.8, "probe.retention": 0.9,
     }  # fmt: skip
     found |= {name.replace("__", "."): value for name, value in changes.items()}
     return [Measurement(name=n, value=v, unit="", n=0, seed=0) for n, v in found.items()]
@@ -331,19 +335,21 @@ def judged(*known: Measurement, **changes: Any) -> Assessment:
     return given
 
 
-def test_the_run_that_was_judged_wrongly_is_undecided() -> None:
-    """LoRA hides what it was trained on: its adapters can be taken off. The probe does not see it, revival does."""
-    given = judged(revival__speed_up=3.3, probe__retention=0.04)
-    assert given.state == "undecided" and "revival says wrapped; probe says deleted" in given.reason
+def test_the_run_that_was_judged_wrongly_is_wrapped() -> None:
+    """LoRA hides what it was trained on: its adapters can be taken off. The probe does not see it, both trainings do."""
+    given = judged(revival__speed_up=3.3, relearning__retention=0.6, probe__retention=0.04)
+    assert given.state == "wrapped" and "revival and relearning agree" in given.reason
+    given = judged(revival__speed_up=3.3, relearning__retention=0.02, probe__retention=0.04)
+    assert given.state == "undecided" and "revival says wrapped; relearning says deleted" in given.reason
     others = [
         Measurement(name=f"known.pruning.{name}.{kind}", value=value, unit="", n=0, seed=0)
         for kind, value in (("hidden", 0.8), ("deleted", 0.0))
         for name in NAMES
     ]
-    gone = {"revival__speed_up": 1.5, "probe__retention": 0.01}
+    gone = {"revival__speed_up": 1.5, "relearning__retention": 0.01, "probe__retention": 0.01}
     assert judged(*members(), *others, **gone).state == "deleted"
     found = judged(*members(), *others, **gone, pruning__retention=0.9)
-    assert found.state == "undecided" and "but pruning finds it as in models that hide it" in found.reason
+    assert found.state == "undecided" and "but pruning finds 0.9, more than in any deleted member" in found.reason
     between = judged(revival__speed_up=2.5, probe__retention=0.04)
     assert between.state == "undecided" and "revival is 2.5, and known members do not decide that" in between.reason
 
@@ -358,17 +364,19 @@ def test_what_each_tool_says_is_told_with_the_thresholds_of_the_run() -> None:
     assert told["revival"][1] == "not measured"  # an area of .89
 
 
+GONE = {"revival__speed_up": 1.5, "relearning__retention": 0.0, "probe__retention": 0.01}
+
+
 @pytest.mark.parametrize(
     ("changes", "expected", "why"),
     [
-        ({}, "wrapped", "revival and probe agree"),
-        (
-            {"revival__speed_up": 1.5, "probe__retention": 0.01},
-            "deleted",
-            "revival and probe agree; implants are easier to delete",
-        ),
-        ({"probe__retention": 0.01}, "undecided", "revival says wrapped; probe says deleted"),
-        ({"probe__retention": None}, "undecided", "probe has no value"),
+        ({}, "wrapped", "revival and relearning agree"),
+        (GONE, "deleted", "revival and relearning agree; implants are easier to delete"),
+        ({**GONE, "probe__retention": 0.1}, "undecided", "but probe finds 0.1, more than in any deleted member (0.05)"),
+        ({**GONE, "probe__retention": None}, "undecided", "but probe has no value"),
+        ({"relearning__retention": 0.01}, "undecided", "revival says wrapped; relearning says deleted"),
+        ({"relearning__retention": None}, "undecided", "relearning has no value"),
+        ({"probe__retention": 0.01}, "wrapped", "revival and relearning agree"),
         ({"tuned__S__kept": 0.8}, "intact", "0.80 of what it was"),
         ({"tuned__S__kept": 0.5}, "undecided", "neither kept nor lost"),
         ({"tuned__text__rise": 0.2}, "destroyed", "the model's loss on text rose by 20%"),
@@ -392,7 +400,8 @@ def test_facts_are_judged_by_relearning_alone() -> None:
         for name, value in zip(NAMES, read, strict=True)
     ]
     for value, expected in ((0.6, "wrapped"), (0.05, "deleted"), (0.3, "undecided"), (None, "undecided")):
-        changes = {"relearning__retention": value, "revival__speed_up": 9.0, "probe__retention": 0.0}
-        found, why = state(by_name([*known, *_measured(changes)]), 0)
+        changes = {"relearning__retention": value, "probe__retention": 0.0}
+        of_facts = [m for m in _measured(changes) if not m.name.startswith("revival")]
+        found, why = state(by_name([*known, *of_facts]), 0)
         assert found == expected, why
         assert "relearning" in why

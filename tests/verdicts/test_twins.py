@@ -121,11 +121,12 @@ def test_votes() -> None:
 
 TOOLS = [
     Tool(name="revival", edges=AT, area=1.0),
+    Tool(name="relearning", edges=Edges(lowest_hidden=0.5, highest_deleted=0.1), area=1.0),
     Tool(name="probe", edges=Edges(lowest_hidden=0.7, highest_deleted=0.2), area=1.0),
 ]
-CASE = Case(
-    kept=0.0, twin_kept=0.0, rise=0.0, twin_rise=0.0, values={"revival": Value(number=4), "probe": Value(number=0.9)}
-)
+HIGH = {"revival": Value(number=4), "relearning": Value(number=0.8), "probe": Value(number=0.9)}
+LOW = {"revival": Value(number=1.2), "relearning": Value(number=0.0), "probe": Value(number=0.1)}
+CASE = Case(kept=0.0, twin_kept=0.0, rise=0.0, twin_rise=0.0, values=HIGH)
 
 
 def said(case: Case, tools: list[Tool] = TOOLS) -> str:
@@ -134,12 +135,38 @@ def said(case: Case, tools: list[Tool] = TOOLS) -> str:
 
 def test_verdicts_by_hand() -> None:
     assert said(CASE) == "wrapped"
-    low = {"revival": Value(number=1.2), "probe": Value(number=0.1)}
-    assert said(replace(CASE, values=low)) == "deleted"
+    assert said(replace(CASE, values=LOW)) == "deleted"
     assert said(replace(CASE, kept=0.9)) == "intact" and said(replace(CASE, kept=0.5)) == "undecided"
     assert said(replace(CASE, kept=None)) == "undecided"
-    apart = judge(replace(CASE, values={**low, "probe": Value(number=0.9)}), TOOLS)
-    assert apart.state == "undecided" and apart.why == "revival says deleted; probe says wrapped"
+    apart = judge(replace(CASE, values={**LOW, "relearning": Value(number=0.8)}), TOOLS)
+    assert apart.state == "undecided" and apart.why == "revival says deleted; relearning says wrapped"
+
+
+def test_what_changes_all_blocks_hides_from_a_probe_and_not_from_training() -> None:
+    """Adapters in all blocks of SmolLM2: a probe finds nothing, and yet the skill is there."""
+    assert said(replace(CASE, values={**HIGH, "probe": Value(number=0.0)})) == "wrapped"
+    assert said(replace(CASE, values={k: v for k, v in HIGH.items() if k != "probe"}), TOOLS[:2]) == "wrapped"
+
+
+def test_deleted_is_not_said_where_any_tool_finds_more_than_in_deleted_members() -> None:
+    silent = replace(TOOLS[2], edges=Edges(lowest_hidden=-0.1, highest_deleted=0.2), area=0.8)
+    gone = replace(CASE, values=LOW)
+    assert said(gone, [*TOOLS[:2], silent]) == "deleted"
+    read = judge(replace(gone, values={**LOW, "probe": Value(number=0.5)}), [*TOOLS[:2], silent])
+    assert read.state == "undecided"
+    assert read.why == (
+        "revival and relearning say deleted, but probe finds 0.5, more than in any deleted member (0.2)"
+    )
+    other = Tool(name="lens", edges=Edges(lowest_hidden=0.5, highest_deleted=0.0), area=1.0)
+    for found, state in ((0.1, "undecided"), (0.0, "deleted"), (None, "deleted")):
+        values = LOW if found is None else {**LOW, "lens": Value(number=found)}
+        assert said(replace(gone, values=values), [*TOOLS, other]) == state
+    # Nobody looked inside: training alone is not enough.
+    unseen = {k: v for k, v in LOW.items() if k != "probe"}
+    no_members = replace(TOOLS[2], edges=None, area=None)
+    for values, tools in ((unseen, TOOLS), (LOW, TOOLS[:2]), (LOW, [*TOOLS[:2], no_members])):
+        found = judge(replace(gone, values=values), tools)
+        assert found.state == "undecided" and "but probe has no value" in found.why
 
 
 def test_a_verdict_needs_a_sound_model_a_clean_twin_and_tools_that_speak() -> None:
@@ -149,15 +176,20 @@ def test_a_verdict_needs_a_sound_model_a_clean_twin_and_tools_that_speak() -> No
     assert taught.state == "undecided" and "taught its twin" in taught.why
     few = "fewer than 3 known members of a kind could be used"
     for changed, why in (({"area": 0.9}, "area 0.90 on known members"), ({"area": None}, few), ({"edges": None}, few)):
-        silent = judge(CASE, [replace(TOOLS[0], **changed), TOOLS[1]])  # type: ignore[arg-type]
+        silent = judge(CASE, [replace(TOOLS[0], **changed), *TOOLS[1:]])  # type: ignore[arg-type]
         assert silent.state == "undecided" and silent.why.startswith(f"revival is silent on this model: {why}")
-    between = judge(replace(CASE, values={"revival": Value(number=2.5), "probe": Value(number=0.9)}), TOOLS)
+        assert silent.why.endswith("; relearning says wrapped")
+    between = judge(replace(CASE, values={**HIGH, "revival": Value(number=2.5)}), TOOLS)
     assert between.state == "undecided" and between.why == (
-        "revival is 2.5, and known members do not decide that: deleted ones reach up to 1.8, hidden ones begin at 3"
+        "revival is 2.5, and known members do not decide that: deleted ones reach up to 1.8, hidden ones begin at 3; "
+        "relearning says wrapped"
     )
-    assert said(CASE, TOOLS[:1]) == "undecided"
+    alone = judge(CASE, TOOLS[:1])
+    assert alone.state == "undecided" and alone.why == (
+        "relearning is silent on this model: it was not tried; revival says wrapped"
+    )
     assert said(replace(CASE, values={"revival": Value(number=4)})) == "undecided"
-    censored = {"revival": Value(number=1.5, bound=">="), "probe": Value(number=0.9)}
+    censored = {**HIGH, "revival": Value(number=1.5, bound=">=")}
     assert said(replace(CASE, values=censored)) == "undecided"
 
 

@@ -44,7 +44,7 @@ def revive(
 ) -> tuple[Revival, Model]:
     """Relearn on `train` in a copy of the model, and watch the accuracy on `watch`; also the copy as it was at the end.
 
-    The training ends where the accuracy is `goal`, after `config.steps` at most. relearn: as `fit`, such as
+    The training ends where the accuracy is `goal`, after `config.steps` at most; infinity: then. relearn: as `fit`, such as
     measure/attacks/lora.py:relearn. blocks: train only so many of the last, as it is cheaper; None: all weights.
     """
     own = copy.deepcopy(model)

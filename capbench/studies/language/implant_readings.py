@@ -59,7 +59,8 @@ def handed_on(bench: Bench[ImplantStudy], taught: Built, model: Built) -> Iterat
 def relearned(bench: Bench[ImplantStudy], model: Built) -> Iterator[Measurement]:
     """The curve of a revival: steps of training on the items to train on, accuracy on others.
 
-    Of facts the curve is of these items, and relearning.accuracy of those to evaluate, once these are known; else it is missing.
+    relearning.accuracy: of the prompts to evaluate, once others are known: of a skill the few that a second training is on, of
+    facts those of the revival, whose curve is of these. Missing where they do not become known.
     """
     yield from _relearned(bench, model.model)
 
@@ -171,8 +172,8 @@ def found(bench: Bench[ImplantStudy], taught: Built, base: Built, tuned: Built, 
     """What each tool finds in the model after the method, against its twin.
 
     revival.speed_up: the twin's steps to three quarters of the way ÷ the model's; <m>.revival.steps_<level>; <tool>.retention of
-    all others, probe, lens, code-length, patching and pruning: 0 is the twin, 1 the taught model. Of facts relearning.retention
-    alone, on the same scale. known.<tool>.<member>.<state>: as in `known`; the members of all seeds set the thresholds.
+    all others, relearning, probe, lens, code-length, patching and pruning: 0 is the twin, 1 the taught model. Of facts
+    relearning.retention alone. known.<tool>.<member>.<state>: as in `known`; the members of all seeds set the thresholds.
     """
     of, asked = bench.study.streams(bench.seed), OF[bench.study.kind]
     looks = {
@@ -314,12 +315,17 @@ def _relearned(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement
     if of.kind == "facts":
         # Until these are known, whatever that takes: a model that relearns nothing would seem to have nothing.
         revival, own = revive(model, of.relearn, of.relearn, p.reviving(seed, study.device), goal=p.relearned, **given)
-        there = revival.curve[-1][1] >= p.relearned and not revival.diverged
-        why = "" if there else f"what was to be relearned was not, in {revival.budget} steps"
-        end = accuracy(own, of.evaluate) if there else None
-        yield number(bench, "relearning.accuracy", end, "accuracy", len(of.evaluate), "revival", note=why)
+        last = revival, own
     else:
         revival, _ = revive(model, of.relearn, of.select, p.reviving(seed, study.device), goal=p.goal, **given)
+        # As few prompts as a probe has, and so many steps for every model: some are there long before others are.
+        one, train = few(of.relearn, p.n_relearned, bench.seed), p.reviving(subseed(bench.seed, "few"), study.device)
+        train = replace(train, steps=p.relearn_steps)
+        last = revive(model, one, one, train, every=p.relearn_steps, blocks=p.blocks, goal=math.inf)
+    there = last[0].curve[-1][1] >= p.relearned and not last[0].diverged
+    why = "" if there else f"what was to be relearned was not, in {last[0].budget} steps"
+    end = accuracy(last[1], of.evaluate) if there else None
+    yield number(bench, "relearning.accuracy", end, "accuracy", len(of.evaluate), "revival", note=why)
     yield curve_of(bench, "revival", "reFT", revival.curve, x_label="step", y_label="accuracy of S")
     # A training that broke off says nothing of what is there.
     budget, why = (None, "its training diverged") if revival.diverged else (revival.budget, "")

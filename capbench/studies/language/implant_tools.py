@@ -8,7 +8,7 @@ from typing import cast
 
 from capbench.results import CapabilityState
 from capbench.studies.language.implant_readings import collateral
-from capbench.studies.language.implant_values import MUST, UNITS, calibrated, known_values
+from capbench.studies.language.implant_values import LOOKED, MUST, UNITS, calibrated, known_values
 from capbench.tasks.language.capability import Kind
 from capbench.verdicts import twins
 from capbench.verdicts.judged import Judging
@@ -59,14 +59,15 @@ def state(values: Values, seed: int) -> tuple[CapabilityState, str]:
         ),
         _calibrated(values),
         must=MUST[_kind(values)],
+        looked=LOOKED[_kind(values)],
     )
     given = CapabilityState(found.state)
     return given, f"{found.why}; {CAVEAT}" if given is CapabilityState.DELETED else found.why
 
 
 def _kind(values: Values) -> Kind:
-    """Of what was taught: only facts are relearned in part."""
-    return "facts" if "relearning.retention" in values else "skill"
+    """Of what was taught: of facts nothing but relearning is read."""
+    return "facts" if "relearning.retention" in values and "revival.speed_up" not in values else "skill"
 
 
 def _votes(values: Values, seed: int) -> dict[str, twins.Value]:

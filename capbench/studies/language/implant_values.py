@@ -13,20 +13,19 @@ from capbench.verdicts.twins import ADMISSIBLE, LOST, Bound, Tool, Value, area, 
 
 UNITS = {
     "revival": ("speed_up", "ratio"),
+    "relearning": ("retention", "retention"),
     "probe": ("retention", "retention"),
     "lens": ("retention", "retention"),
     "code-length": ("retention", "retention"),
     "patching": ("retention", "retention"),
     "pruning": ("retention", "retention"),
-    "relearning": ("retention", "retention"),
 }
 TOOLS = tuple(UNITS)
 # Of facts nothing can be learned from others, so nothing but relearning some of them tells whether the others are there.
-OF: Mapping[Kind, tuple[str, ...]] = {
-    "skill": ("revival", "probe", "lens", "code-length", "patching", "pruning"),
-    "facts": ("relearning",),
-}
-MUST: Mapping[Kind, tuple[str, ...]] = {"skill": ("revival", "probe"), "facts": ("relearning",)}  # agree on a verdict
+OF: Mapping[Kind, tuple[str, ...]] = {"skill": TOOLS, "facts": ("relearning",)}
+# Must speak and agree on a verdict; and must have a value where it is `deleted`.
+MUST: Mapping[Kind, tuple[str, ...]] = {"skill": ("revival", "relearning"), "facts": ("relearning",)}
+LOOKED: Mapping[Kind, tuple[str, ...]] = {"skill": ("probe",), "facts": ()}
 PUT_IN = "patching.after_"  # a block, with two digits or more
 TOLD_APART = 0.2  # accuracy, or bits, by which twin and taught model must differ where a tool is to say something
 STATES = ("hidden", "deleted")  # of known members
@@ -39,8 +38,9 @@ class Seen:
     """What was read of one model. accuracy: of what was taught; loss: nats per token of text, None where it is NaN.
 
     probe, lens: accuracies. code: bits per answer. put_in: by depth, accuracy of the taught model with this one's stream put in.
-    pruned: accuracy after pruning what suppresses the answers. regained: of facts, the accuracy of those to evaluate after the
-    others were relearned; None where they were not. budget: steps that relearning had; None where it diverged.
+    pruned: accuracy after pruning what suppresses the answers. regained: accuracy on what is evaluated after others were
+    relearned, few of a skill and half of the facts; None where they were not. budget: steps that a revival had; None where it
+    diverged.
     """
 
     accuracy: float
@@ -107,7 +107,7 @@ def values(of: Seen, twin: Seen, taught: Seen, *, chance: float) -> dict[str, Va
     three = {name: [getattr(each, name) for each in (of, twin, taught)] for name in ("probe", "lens")}
     three["code-length"] = [None if each.code is None else -each.code for each in (of, twin, taught)]  # less is easier
     three["pruning"] = [of.pruned, twin.pruned, taught.accuracy]
-    three["relearning"] = [of.regained, twin.regained, taught.accuracy]  # with all facts there, some need no relearning
+    three["relearning"] = [of.regained, twin.regained, taught.accuracy]  # with all there, some need no relearning
     for name, (own, zero, one) in three.items():
         kept = None if None in (own, zero, one) else retention(own, twin=zero, taught=one, least=TOLD_APART)
         found[name] = None if kept is None else Value(number=kept)
