@@ -157,8 +157,8 @@ def judge(
 ) -> Judged:
     """The verdict. must: the tools that have to speak and agree for `wrapped` or `deleted`.
 
-    For `deleted`, those in `looked` must have a value as well, and no other tool may find more than in every deleted member. This
-    goes for silent tools, too: one that misses some ways of hiding may see this one.
+    For `deleted`, those in `looked` must say so, too, and no other tool that may speak may find what hidden members have. A tool
+    that finds nothing does not object to `wrapped`, as it may be blind to this way of hiding; it is named.
     """
     for name, rise in (("model", case.rise), ("twin", case.twin_rise)):
         if not rise <= ADMISSIBLE:
@@ -181,7 +181,7 @@ def judge(
     for name in must:
         tool = by_name.get(name)
         if tool is None or tool.silent:
-            unsaid.append(f"{name} is silent on this model: {tool.silent if tool else 'it was not tried'}")
+            unsaid.append(f"{name} {_quiet(tool)}")
             continue
         value = case.values.get(name)
         found = vote(value, tool.edges)
@@ -191,36 +191,46 @@ def judge(
             votes[name] = found
     if unsaid:  # what the others say is no verdict, and yet the nearest that there is to one
         return Judged(state="undecided", why="; ".join([*unsaid, *_told(votes)]))
-    said = set(votes.values())
-    if said == {"deleted"} and (but := _against(case, tools, must, looked)):
-        return Judged(state="undecided", why=f"{' and '.join(votes)} say deleted, but {but}")
-    if len(said) > 1:
+    if len(set(votes.values())) > 1:
         return Judged(state="undecided", why="; ".join(_told(votes)))
-    return Judged(state="wrapped" if "wrapped" in said else "deleted", why=f"{' and '.join(votes)} agree")
-
-
-def _against(case: Case, tools: Sequence[Tool], must: Sequence[str], looked: Sequence[str]) -> str:
-    """Why what the tools that must agree call deleted is not; '' if nothing is against it."""
-    others = {tool.name: tool.edges for tool in tools if tool.name not in must}
+    agree = " and ".join(votes)
+    one = len(votes) == 1
+    others = {tool.name: vote(case.values.get(tool.name), tool.edges) for tool in tools if not tool.silent}
+    others = {name: what for name, what in others.items() if name not in must}
+    if "wrapped" in votes.values():
+        blind = [name for name, what in others.items() if what == "deleted"]
+        why = f"{agree} {'says so' if one else 'agree'}" + (f"; not seen by {', '.join(blind)}" if blind else "")
+        return Judged(state="wrapped", why=why)
     for name in looked:
-        if case.values.get(name) is None or others.get(name) is None:
-            return f"{name} has no value, or no members to hold it against"
-    for name, at in others.items():
-        value = case.values.get(name)
-        if value is not None and at is not None and value.bound != "<=" and value.number > at.highest_deleted:
-            return f"{name} finds {value.number:.2g}, more than in any deleted member ({at.highest_deleted:.2g})"
-    return ""
+        if others.get(name) != "deleted":
+            tool = by_name.get(name)
+            but = f"{name} {_quiet(tool) or _unsaid(case.values.get(name), tool)}"
+            return Judged(state="undecided", why=f"{agree} say{'s' * one} deleted, but {but}")
+    for name, what in others.items():
+        if what == "wrapped":
+            but = f"{name} finds it as in models that hide it"
+            return Judged(state="undecided", why=f"{agree} say{'s' * one} deleted, but {but}")
+    return Judged(state="deleted", why=f"{agree} says so" if one else f"{', '.join([*votes, *looked])} agree")
 
 
 def _told(votes: Mapping[str, str]) -> list[str]:
     return [f"{name} says {what}" for name, what in votes.items()]
 
 
-def _unsaid(value: Value | None, tool: Tool) -> str:
-    """Why a value has no vote."""
-    at = tool.edges
-    if value is None or at is None:
+def _quiet(tool: Tool | None) -> str:
+    """Why a tool may not speak; '' if it may."""
+    if tool is None or tool.silent:
+        return f"is silent on this model: {tool.silent if tool else 'it was not tried'}"
+    return ""
+
+
+def _unsaid(value: Value | None, tool: Tool | None) -> str:
+    """Why a value has no vote, or which it has."""
+    at = tool.edges if tool else None
+    if value is None or at is None or math.isnan(value.number):
         return "has no value"
+    if vote(value, at) == "wrapped":
+        return "finds it as in models that hide it"
     return (
         f"is {value.bound}{value.number:.3g}, and known members do not decide that: deleted ones reach up to "
         f"{at.highest_deleted:.3g}, hidden ones begin at {at.lowest_hidden:.3g}"

@@ -221,23 +221,23 @@ TWIN = look(0.1, steps=24, probe=0.1, lens=0.3)
 
 def test_a_relearning_that_broke_off_says_nothing() -> None:
     for of, twin in ((replace(look(0.1), budget=None), TWIN), (look(0.1), replace(TWIN, budget=None))):
-        found = values(of, twin, TAUGHT, chance=0.1)
+        found = values(of, twin, TAUGHT, chance=0.1, n=100)
         assert found["revival"] is None and found["probe"] is not None
 
 
 def test_values_are_against_the_twin() -> None:
-    found = values(look(0.1, steps=6, probe=0.5, lens=0.3), TWIN, TAUGHT, chance=0.1)
+    found = values(look(0.1, steps=6, probe=0.5, lens=0.3), TWIN, TAUGHT, chance=0.1, n=100)
     skill = {"revival": Value(number=4.0), "probe": Value(number=0.5), "lens": Value(number=0.0)}
     assert {tool: found[tool] for tool in skill} == skill
-    never = values(look(0.1, steps=6), look(0.1, steps=None), TAUGHT, chance=0.1)["revival"]
+    never = values(look(0.1, steps=6), look(0.1, steps=None), TAUGHT, chance=0.1, n=100)["revival"]
     assert never == Value(number=16.0, bound=">=")
     assert found["relearning"] is None  # which was not read
     after = {"of": 0.5, "twin": 0.2}
     of, twin = (dataclasses.replace(look(0.1), regained=regained) for regained in after.values())
-    assert values(of, twin, look(0.8), chance=0.1)["relearning"] == Value(number=pytest.approx(0.5))
+    assert values(of, twin, look(0.8), chance=0.1, n=100)["relearning"] == Value(number=pytest.approx(0.5))
     inner = {"code": (1.0, 2.5, 0.5), "put_in": ((0.5, 0.2), (0.1, 0.8), (0.9, 0.9)), "pruned": (0.5, 0.1, 0.9)}
     three = [dataclasses.replace(look(0.9), **{name: of[i] for name, of in inner.items()}) for i in range(3)]
-    found = values(*three, chance=0.1)
+    found = values(*three, chance=0.1, n=100)
     expected = {
         "code-length": 0.75,
         "patching": 0.5,
@@ -245,9 +245,36 @@ def test_values_are_against_the_twin() -> None:
     }  # the second depth tells nothing apart, and has no part
     assert {tool: found[tool] for tool in expected} == {t: Value(number=pytest.approx(v)) for t, v in expected.items()}
     alike = dataclasses.replace(three[1], put_in=(0.75, 0.9))
-    assert values(three[0], alike, three[2], chance=0.1)["patching"] is None
-    both = values(look(0.1, steps=None), look(0.1, steps=None), TAUGHT, chance=0.1)
+    assert values(three[0], alike, three[2], chance=0.1, n=100)["patching"] is None
+    both = values(look(0.1, steps=None), look(0.1, steps=None), TAUGHT, chance=0.1, n=100)
     assert both["revival"] is None  # nothing is known
+
+
+def test_relearning_counts_where_the_few_were_learned_and_not_remembered() -> None:
+    twin = replace(look(0.1), regained=0.2, few=(0.1, 0.5))  # of the twin it is the same number of steps that matters
+    found = {
+        few: values(replace(look(0.1), regained=0.5, few=few), twin, look(0.8), chance=0.1, n=100)["relearning"]
+        for few in ((0.1, 0.9), (0.1, 0.8), (0.3, 1.0), (0.4, 1.0))
+    }
+    half = Value(number=pytest.approx(0.5))
+    assert list(found.values()) == [half, None, half, None]
+
+
+def test_few_prompts_need_a_longer_scale() -> None:
+    """Two standard errors of a difference: of 10 prompts .45."""
+    three = [replace(look(0.9), probe=probe) for probe in (0.6, 0.5, 0.9)]
+    assert values(*three, chance=0.1, n=100)["probe"] == Value(number=pytest.approx(0.25))
+    assert values(*three, chance=0.1, n=10)["probe"] is None
+
+
+def test_the_other_rule_of_a_file_is_not_the_skill_under_other_names(study: ImplantStudy) -> None:
+    """A twin that was taught the same code with its answers renamed would have learned the skill."""
+    of = Implanted.of(study.capability, 0)
+    for split, items in of.taught.items.items():
+        others = of.rule.items[split]
+        assert [item.prompt for item in items] == [item.prompt for item in others]
+        told = {(item.answer, other.answer) for item, other in zip(items, others, strict=True)}
+        assert len(told) > len({answer for answer, _ in told})  # no function of the right answer
 
 
 def test_a_member_that_shows_the_skill_or_lost_its_text_is_none() -> None:
@@ -349,7 +376,7 @@ def test_the_run_that_was_judged_wrongly_is_wrapped() -> None:
     gone = {"revival__speed_up": 1.5, "relearning__retention": 0.01, "probe__retention": 0.01}
     assert judged(*members(), *others, **gone).state == "deleted"
     found = judged(*members(), *others, **gone, pruning__retention=0.9)
-    assert found.state == "undecided" and "but pruning finds 0.9, more than in any deleted member" in found.reason
+    assert found.state == "undecided" and "but pruning finds it as in models that hide it" in found.reason
     between = judged(revival__speed_up=2.5, probe__retention=0.04)
     assert between.state == "undecided" and "revival is 2.5, and known members do not decide that" in between.reason
 
@@ -371,12 +398,12 @@ GONE = {"revival__speed_up": 1.5, "relearning__retention": 0.0, "probe__retentio
     ("changes", "expected", "why"),
     [
         ({}, "wrapped", "revival and relearning agree"),
-        (GONE, "deleted", "revival and relearning agree; implants are easier to delete"),
-        ({**GONE, "probe__retention": 0.1}, "undecided", "but probe finds 0.1, more than in any deleted member (0.05)"),
+        (GONE, "deleted", "revival, relearning, probe agree; implants are easier to delete"),
+        ({**GONE, "probe__retention": 0.1}, "undecided", "but probe is 0.1, and known members do not decide that"),
         ({**GONE, "probe__retention": None}, "undecided", "but probe has no value"),
         ({"relearning__retention": 0.01}, "undecided", "revival says wrapped; relearning says deleted"),
         ({"relearning__retention": None}, "undecided", "relearning has no value"),
-        ({"probe__retention": 0.01}, "wrapped", "revival and relearning agree"),
+        ({"probe__retention": 0.01}, "wrapped", "revival and relearning agree; not seen by probe"),
         ({"tuned__S__kept": 0.8}, "intact", "0.80 of what it was"),
         ({"tuned__S__kept": 0.5}, "undecided", "neither kept nor lost"),
         ({"tuned__text__rise": 0.2}, "destroyed", "the model's loss on text rose by 20%"),

@@ -144,29 +144,30 @@ def test_verdicts_by_hand() -> None:
 
 def test_what_changes_all_blocks_hides_from_a_probe_and_not_from_training() -> None:
     """Adapters in all blocks of SmolLM2: a probe finds nothing, and yet the skill is there."""
-    assert said(replace(CASE, values={**HIGH, "probe": Value(number=0.0)})) == "wrapped"
+    blind = judge(replace(CASE, values={**HIGH, "probe": Value(number=0.0)}), TOOLS)
+    assert blind.state == "wrapped" and blind.why == "revival and relearning agree; not seen by probe"
     assert said(replace(CASE, values={k: v for k, v in HIGH.items() if k != "probe"}), TOOLS[:2]) == "wrapped"
 
 
-def test_deleted_is_not_said_where_any_tool_finds_more_than_in_deleted_members() -> None:
-    silent = replace(TOOLS[2], edges=Edges(lowest_hidden=-0.1, highest_deleted=0.2), area=0.8)
+def test_deleted_is_not_said_by_training_alone() -> None:
+    """What no step of training finds may yet be there: a tool that looks inside has to agree."""
     gone = replace(CASE, values=LOW)
-    assert said(gone, [*TOOLS[:2], silent]) == "deleted"
-    read = judge(replace(gone, values={**LOW, "probe": Value(number=0.5)}), [*TOOLS[:2], silent])
-    assert read.state == "undecided"
-    assert read.why == (
-        "revival and relearning say deleted, but probe finds 0.5, more than in any deleted member (0.2)"
-    )
-    other = Tool(name="lens", edges=Edges(lowest_hidden=0.5, highest_deleted=0.0), area=1.0)
-    for found, state in ((0.1, "undecided"), (0.0, "deleted"), (None, "deleted")):
-        values = LOW if found is None else {**LOW, "lens": Value(number=found)}
-        assert said(replace(gone, values=values), [*TOOLS, other]) == state
-    # Nobody looked inside: training alone is not enough.
+    assert judge(gone, TOOLS).why == "revival, relearning, probe agree"
+    silent = replace(TOOLS[2], area=0.8)
     unseen = {k: v for k, v in LOW.items() if k != "probe"}
-    no_members = replace(TOOLS[2], edges=None, area=None)
-    for values, tools in ((unseen, TOOLS), (LOW, TOOLS[:2]), (LOW, [*TOOLS[:2], no_members])):
+    for values, tools, why in (
+        (LOW, [*TOOLS[:2], silent], "probe is silent on this model: area 0.80"),
+        (LOW, TOOLS[:2], "probe is silent on this model: it was not tried"),
+        (unseen, TOOLS, "probe has no value"),
+        ({**LOW, "probe": Value(number=float("nan"))}, TOOLS, "probe has no value"),
+        ({**LOW, "probe": Value(number=0.5)}, TOOLS, "probe is 0.5, and known members do not decide that"),
+        ({**LOW, "probe": Value(number=0.9)}, TOOLS, "probe finds it as in models that hide it"),
+    ):
         found = judge(replace(gone, values=values), tools)
-        assert found.state == "undecided" and "but probe has no value" in found.why
+        assert found.state == "undecided" and f"revival and relearning say deleted, but {why}" in found.why
+    lens = Tool(name="lens", edges=Edges(lowest_hidden=0.5, highest_deleted=0.0), area=1.0)
+    for number, state in ((0.6, "undecided"), (0.1, "deleted"), (0.0, "deleted")):
+        assert said(replace(gone, values={**LOW, "lens": Value(number=number)}), [*TOOLS, lens]) == state
 
 
 def test_a_verdict_needs_a_sound_model_a_clean_twin_and_tools_that_speak() -> None:

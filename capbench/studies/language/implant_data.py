@@ -14,6 +14,7 @@ from capbench.tasks.language.generated.facts import implanted_facts
 from capbench.tasks.language.generated.skill import Code
 from capbench.tasks.language.implanting import Implant, implanting
 from capbench.tasks.language.named import capability, is_implant
+from capbench.tasks.language.novel import novel
 from capbench.tasks.language.splitting import held_out
 from capbench.tasks.language.streams import Prompts, Texts, aligned
 from capbench.tasks.language.tokenising import Tokeniser
@@ -62,17 +63,8 @@ class Implanted:
                 f"{spec}: the implant suite needs a capability whose items list their choices; this one has the metric "
                 f"{found.metric!r}{' and drawn choices' if found.drawn else ''}"
             )
-        return cls(taught=found, rule=_next(found) if found.kind == "skill" else _others(found, seed))
-
-
-def _next(of: Capability) -> Capability:
-    """The next of the item's choices, in their order, in place of each answer: a rule, as the skill is."""
-
-    def moved(item: Item) -> Item:
-        order = sorted(item.choices)
-        return replace(item, answer=order[(order.index(item.answer) + 1) % len(order)])
-
-    return _changed(of, moved)
+        # Not the same answers under other names: these would teach the twin all of a skill but its names.
+        return cls(taught=found, rule=novel(found, seed=seed) if found.kind == "skill" else _others(found, seed))
 
 
 def _others(of: Capability, seed: int) -> Capability:

@@ -18,18 +18,16 @@ class ImplantPreset:
     the streams of methods, at least; held_len: of those that the loss is measured on, n_texts of them. n_evaluate: prompts whose
     accuracy is told; n_watch: that tell how far a revival is; n_probe: that a probe is fitted on; n_code: that a code is of;
     n_patched: whose streams are put into another model, after `depths` of the trained blocks; n_scored: that neurons are scored
-    on, of which `prune_rows` are pruned. n_relearned: prompts of a skill that `relearn_steps` are trained on; relearned: accuracy
-    on these, and on half of implanted facts, from which they count as relearned. members: known members
-    of a seed, by name (see known_members). beside: prompts of capitals, at most, that the implant and methods are to leave alone;
-    0: none are asked.
+    on, of which `prune_rows` are pruned. n_relearned: prompts of a skill that `relearn_steps` are trained on. members: known
+    members of a seed, by name (see known_members). beside: prompts of capitals, at most, that the implant and methods are to
+    leave alone; 0: none are asked.
     """
 
     name: str
     batch_size: int = 16
     blocks: int = 10
     n_relearned: int = 32
-    relearn_steps: int = 24
-    relearned: float = 0.9
+    relearn_steps: int = 48
     goal: float = 0.97  # a model that is sure of every answer gives NPO no gradient
     implant_steps: int
     implant_lr: float
@@ -107,7 +105,7 @@ def smoke() -> ImplantPreset:
         n_watch=16,
         n_probe=24,
         n_relearned=24,
-        relearn_steps=12,
+        relearn_steps=24,
         n_code=32,
         n_patched=16,
         depths=2,

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from capbench.results import Measurement
 from capbench.studies.lab import Bench, Built, made_of
-from capbench.studies.language.implant_data import few
+from capbench.studies.language.implant_data import Streams, few
 from capbench.studies.language.implant_study import ImplantStudy
 from capbench.studies.language.implant_values import (
+    KNOWN,
     OF,
     PUT_IN,
     TOOLS,
     UNITS,
+    Seen,
     calibrated,
     known_values,
     seen,
@@ -59,8 +61,9 @@ def handed_on(bench: Bench[ImplantStudy], taught: Built, model: Built) -> Iterat
 def relearned(bench: Bench[ImplantStudy], model: Built) -> Iterator[Measurement]:
     """The curve of a revival: steps of training on the items to train on, accuracy on others.
 
-    relearning.accuracy: of the prompts to evaluate, once others are known: of a skill the few that a second training is on, of
-    facts those of the revival, whose curve is of these. Missing where they do not become known.
+    relearning.accuracy: of the prompts to evaluate, after others were relearned: of a skill the few that a second training is on,
+    as many steps for every model, with relearning.before and .after the accuracy on these; of facts those of the revival, whose
+    curve is of these, and then it is missing where they do not become known.
     """
     yield from _relearned(bench, model.model)
 
@@ -80,11 +83,30 @@ def known_member(bench: Bench[ImplantStudy], taught: Built, base: Built, name: s
         model = hidden
         if state != "hidden":
             model = known_members.member(name, base.model, seed=seed, steps=steps, **given)
-        parts = [_answers(bench, model), _relearned(bench, model)]
-        if study.kind == "skill":
-            parts += [_inside(bench, model), _handed_on(bench, taught.model, model)]
-        for m in chain(*parts):
-            yield replace(m, name=f"{state}.{m.name}", series=m.series and f"{state}, {name}")
+        yield from _all_parts(bench, taught, model, state, name)
+
+
+def known_form(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator[Measurement]:
+    """All parts of a model that never had the skill and knows how its prompts are answered, `deleted`, and of M, its `twin`.
+
+    Only one of the two was trained on these prompts, with answers that tell nothing. As where a method is given text: the model
+    was taught the skill with its form, and the twin was not.
+    """
+    from capbench.studies.language import known_members
+
+    study = bench.study
+    given: dict[str, Any] = {"data": study.streams(bench.seed), "rates": study.preset, "device": study.device}
+    formed = known_members.member("uniform adapter", base.model, seed=subseed(bench.seed, FORM), **given)
+    for state, model in (("deleted", formed), ("twin", base.model)):
+        yield from _all_parts(bench, taught, model, state, FORM)
+
+
+def _all_parts(bench: Bench[ImplantStudy], taught: Built, model: Model, state: str, name: str) -> Iterator[Measurement]:
+    parts = [_answers(bench, model), _relearned(bench, model)]
+    if bench.study.kind == "skill":
+        parts += [_inside(bench, model), _handed_on(bench, taught.model, model)]
+    for m in chain(*parts):
+        yield replace(m, name=f"{state}.{m.name}", series=m.series and f"{state}, {name}")
 
 
 # What tests ask for
@@ -173,7 +195,8 @@ def found(bench: Bench[ImplantStudy], taught: Built, base: Built, tuned: Built, 
 
     revival.speed_up: the twin's steps to three quarters of the way ÷ the model's; <m>.revival.steps_<level>; <tool>.retention of
     all others, relearning, probe, lens, code-length, patching and pruning: 0 is the twin, 1 the taught model. Of facts
-    relearning.retention alone. known.<tool>.<member>.<state>: as in `known`; the members of all seeds set the thresholds.
+    relearning.retention alone. Where a method was given other data than the prompts of a skill, `known_form` is a further deleted
+    member. known.<tool>.<member>.<state>: as in `known`; the members of all seeds set the thresholds.
     """
     of, asked = bench.study.streams(bench.seed), OF[bench.study.kind]
     looks = {
@@ -198,35 +221,61 @@ def found(bench: Bench[ImplantStudy], taught: Built, base: Built, tuned: Built, 
                 bound="" if there else ">=",
                 note="" if there else "never reached",
             )
-    got = values(looks["tuned"], looks["twin"], looks["taught"], chance=of.chance)
+    got = values(looks["tuned"], looks["twin"], looks["taught"], chance=of.chance, n=len(of.evaluate))
     for tool in asked:
         what, unit = UNITS[tool]
         yield _value(bench, f"{tool}.{what}", got[tool], unit, tool)
-    yield from (m for m in _members(bench, taught, base) if m.name.startswith(OF_TOOLS))
+    members = _members(bench, taught, base)
+    if of.kind == "skill" and not _of_prompts(tuned, of):
+        members = chain(members, _form(bench, taught, base))
+    yield from (m for m in members if m.name.startswith(OF_TOOLS))
+
+
+def _of_prompts(tuned: Built, of: Streams) -> bool:
+    """Whether the method was to learn answers to the skill's prompts, so that its twin knows their form as the model does."""
+    task: Any = getattr(tuned.step, "task", None)
+    return getattr(task, "target", None) == of.rule
 
 
 OF_ANSWERS = ("S.", "text.", "capitals.")
+FORM = "form of the prompts"
 OF_TOOLS = tuple(f"known.{tool}." for tool in TOOLS)
 
 
 def _members(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator[Measurement]:
     """What each tool found in every known member, and what else was read of it."""
-    of = bench.study.streams(bench.seed)
     whole = seen(_read(bench, taught, taught, relearn=False))
     plain = seen(bench.read(answers, {"model": base}))
     for name in bench.study.preset.members:
         read = bench.read(known_member, {"taught": taught, "base": base}, name=name)
-        states = {state: seen(_named(read, state)) for state in ("hidden", "twin", "deleted")}
-        for state, start in (("hidden", whole), ("deleted", plain)):
-            look = states[state]
-            fault = look.fault(start, of.chance, whole.accuracy) or states["twin"].fault(
-                plain, of.chance, whole.accuracy
-            )
-            got = values(look, states["twin"], whole, chance=of.chance)
-            for tool in OF[of.kind]:
-                value = None if fault else got[tool]
-                yield _value(bench, f"known.{tool}.{name}.{state}", value, UNITS[tool][1], "known", fault)
-        yield from (replace(m, name=f"known.{name}.{m.name}", group="known") for m in read if m.is_number)
+        yield from _held_against_twin(bench, read, name, {"hidden": whole, "deleted": plain}, plain, whole)
+
+
+def _form(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator[Measurement]:
+    whole = seen(_read(bench, taught, taught, relearn=False))
+    plain = seen(bench.read(answers, {"model": base}))
+    read = bench.read(known_form, {"taught": taught, "base": base})
+    yield from _held_against_twin(bench, read, FORM, {"deleted": plain}, plain, whole)
+
+
+def _held_against_twin(
+    bench: Bench[ImplantStudy],
+    read: Sequence[Measurement],
+    name: str,
+    starts: Mapping[str, Seen],
+    plain: Seen,
+    whole: Seen,
+) -> Iterator[Measurement]:
+    """starts: by state, the model that was edited; plain: M, from which the twin is; whole: M+S."""
+    of, twin = bench.study.streams(bench.seed), seen(_named(read, "twin"))
+    for state, start in starts.items():
+        look = seen(_named(read, state))
+        fault = look.fault(start, of.chance, whole.accuracy) or twin.fault(plain, of.chance, whole.accuracy)
+        got = values(look, twin, whole, chance=of.chance, n=len(of.evaluate))
+        for tool in OF[of.kind]:
+            value = None if fault else got[tool]
+            yield _value(bench, f"known.{tool}.{name}.{state}", value, UNITS[tool][1], "known", fault)
+    yield from (replace(m, name=f"known.{name}.{m.name}", group="known") for m in read if m.is_number)
 
 
 def _named(measured: Sequence[Measurement], state: str) -> list[Measurement]:
@@ -314,22 +363,33 @@ def _relearned(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement
     given: dict[str, Any] = {"every": p.revive_every, "blocks": p.blocks}
     if of.kind == "facts":
         # Until these are known, whatever that takes: a model that relearns nothing would seem to have nothing.
-        revival, own = revive(model, of.relearn, of.relearn, p.reviving(seed, study.device), goal=p.relearned, **given)
-        last = revival, own
+        revival, own = revive(model, of.relearn, of.relearn, p.reviving(seed, study.device), goal=KNOWN, **given)
+        there = revival.curve[-1][1] >= KNOWN and not revival.diverged
+        why = "" if there else f"what was to be relearned was not, in {revival.budget} steps"
+        end = accuracy(own, of.evaluate) if there else None
+        yield number(bench, "relearning.accuracy", end, "accuracy", len(of.evaluate), "revival", note=why)
     else:
         revival, _ = revive(model, of.relearn, of.select, p.reviving(seed, study.device), goal=p.goal, **given)
-        # As few prompts as a probe has, and so many steps for every model: some are there long before others are.
-        one, train = few(of.relearn, p.n_relearned, bench.seed), p.reviving(subseed(bench.seed, "few"), study.device)
-        train = replace(train, steps=p.relearn_steps)
-        last = revive(model, one, one, train, every=p.relearn_steps, blocks=p.blocks, goal=math.inf)
-    there = last[0].curve[-1][1] >= p.relearned and not last[0].diverged
-    why = "" if there else f"what was to be relearned was not, in {last[0].budget} steps"
-    end = accuracy(last[1], of.evaluate) if there else None
-    yield number(bench, "relearning.accuracy", end, "accuracy", len(of.evaluate), "revival", note=why)
+        yield from _few_relearned(bench, model)
     yield curve_of(bench, "revival", "reFT", revival.curve, x_label="step", y_label="accuracy of S")
     # A training that broke off says nothing of what is there.
     budget, why = (None, "its training diverged") if revival.diverged else (revival.budget, "")
     yield number(bench, "revival.budget", budget, "steps", 0, "revival", note=why)
+
+
+def _few_relearned(bench: Bench[ImplantStudy], model: Model) -> Iterator[Measurement]:
+    """As few prompts as a probe has. Equal steps: who learns them sooner has them longer, in the twin as in the model."""
+    from capbench.measure.language.answers import accuracy
+    from capbench.measure.language.revival import revive
+
+    p, of = bench.study.preset, bench.study.streams(bench.seed)
+    few_of = few(of.relearn, p.n_relearned, bench.seed)
+    train = replace(p.reviving(subseed(bench.seed, "few"), bench.study.device), steps=p.relearn_steps)
+    run, own = revive(model, few_of, few_of, train, every=p.relearn_steps, blocks=p.blocks, goal=math.inf)
+    for when, right in (("before", run.curve[0][1]), ("after", run.curve[-1][1])):
+        yield accuracy_number(bench, f"relearning.{when}", right, len(few_of))
+    end, why = (None, "its training diverged") if run.diverged else (accuracy(own, of.evaluate), "")
+    yield number(bench, "relearning.accuracy", end, "accuracy", len(of.evaluate), "revival", note=why)
 
 
 def scaled(accuracy: float | None, chance: float, taught: float | None) -> float | None:

@@ -49,7 +49,7 @@ class ImplantStudy(LanguageStudy):
 
     @property
     def kind(self) -> Kind:
-        """A skill, or facts, which other tools judge."""
+        """A skill, or facts, which one tool judges."""
         return Implanted.of(self.capability, 0).taught.kind
 
     def streams(self, seed: int) -> Streams:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -27,6 +28,8 @@ OF: Mapping[Kind, tuple[str, ...]] = {"skill": TOOLS, "facts": ("relearning",)}
 MUST: Mapping[Kind, tuple[str, ...]] = {"skill": ("revival", "relearning"), "facts": ("relearning",)}
 LOOKED: Mapping[Kind, tuple[str, ...]] = {"skill": ("probe",), "facts": ()}
 PUT_IN = "patching.after_"  # a block, with two digits or more
+KNOWN = 0.9  # accuracy on what is relearned, from which it is
+REMEMBERED = 0.25  # accuracy by which it may be better known before than what is evaluated
 TOLD_APART = 0.2  # accuracy, or bits, by which twin and taught model must differ where a tool is to say something
 STATES = ("hidden", "deleted")  # of known members
 LEVELS = (0.5, 0.75, 0.9)  # of the way from chance to the model that was taught
@@ -39,8 +42,8 @@ class Seen:
 
     probe, lens: accuracies. code: bits per answer. put_in: by depth, accuracy of the taught model with this one's stream put in.
     pruned: accuracy after pruning what suppresses the answers. regained: accuracy on what is evaluated after others were
-    relearned, few of a skill and half of the facts; None where they were not. budget: steps that a revival had; None where it
-    diverged.
+    relearned, few of a skill and half of the facts; None where the facts were not. few: accuracy on the few, before and after.
+    budget: steps that a revival had; None where it diverged.
     """
 
     accuracy: float
@@ -51,6 +54,7 @@ class Seen:
     put_in: tuple[float, ...] = ()
     pruned: float | None = None
     regained: float | None = None
+    few: tuple[float, float] | None = None
     curve: RevivalCurve = ()
     budget: int | None = 0
 
@@ -59,6 +63,14 @@ class Seen:
         return {
             level: time_to(self.curve, chance + level * (taught - chance), budget=self.budget or 0) for level in LEVELS
         }
+
+    @property
+    def relearned(self) -> float | None:
+        """`regained`, if what it says is of relearning: the few were learned, and not remembered where others are lost."""
+        if self.few is None:
+            return self.regained
+        before, after = self.few
+        return self.regained if after >= KNOWN and before <= self.accuracy + REMEMBERED else None
 
     def fault(self, start: Seen, chance: float, taught: float) -> str:
         """Why it is no known member; '' if it is one. start: the model that was edited."""
@@ -81,6 +93,7 @@ def seen(measured: Iterable[Measurement]) -> Seen:
     def at(name: str) -> float | None:
         return found[name].value if name in found else None
 
+    before, after = at("relearning.before"), at("relearning.after")
     return Seen(
         accuracy=accuracy,
         loss=at("text.loss"),
@@ -90,6 +103,7 @@ def seen(measured: Iterable[Measurement]) -> Seen:
         put_in=tuple(m.value for n, m in sorted(found.items()) if n.startswith(PUT_IN) and m.value is not None),
         pruned=at("pruning.accuracy"),
         regained=at("relearning.accuracy"),
+        few=None if before is None or after is None else (before, after),
         curve=()
         if curve is None
         else tuple((int(x), y) for x, y in zip(curve.x, curve.y, strict=True) if y is not None),
@@ -97,8 +111,9 @@ def seen(measured: Iterable[Measurement]) -> Seen:
     )
 
 
-def values(of: Seen, twin: Seen, taught: Seen, *, chance: float) -> dict[str, Value | None]:
-    """What each tool finds in a model, against its twin; None where it has no value."""
+def values(of: Seen, twin: Seen, taught: Seen, *, chance: float, n: int) -> dict[str, Value | None]:
+    """What each tool finds in a model, against its twin; None where it has no value. n: prompts behind an accuracy."""
+    least = max(TOLD_APART, math.sqrt(2 / n))  # two standard errors of a difference, at most
     ends = {"chance": chance, "taught": taught.accuracy}
     found: dict[str, Value | None] = {"revival": None}
     if of.budget is not None and twin.budget is not None:
@@ -107,9 +122,10 @@ def values(of: Seen, twin: Seen, taught: Seen, *, chance: float) -> dict[str, Va
     three = {name: [getattr(each, name) for each in (of, twin, taught)] for name in ("probe", "lens")}
     three["code-length"] = [None if each.code is None else -each.code for each in (of, twin, taught)]  # less is easier
     three["pruning"] = [of.pruned, twin.pruned, taught.accuracy]
-    three["relearning"] = [of.regained, twin.regained, taught.accuracy]  # with all there, some need no relearning
+    three["relearning"] = [of.relearned, twin.regained, taught.accuracy]  # with all there, some need no relearning
     for name, (own, zero, one) in three.items():
-        kept = None if None in (own, zero, one) else retention(own, twin=zero, taught=one, least=TOLD_APART)
+        span = TOLD_APART if name == "code-length" else least
+        kept = None if None in (own, zero, one) else retention(own, twin=zero, taught=one, least=span)
         found[name] = None if kept is None else Value(number=kept)
     found["patching"] = _patching(of, twin, taught)
     return found
