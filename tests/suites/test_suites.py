@@ -236,6 +236,18 @@ def test_claims_on_implants_ask_of_facts_what_their_readings_give(test: Test, st
         assert "relearning.retention" in told and not any(name.startswith(("probe", "revival")) for name in told)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "test", [test for test in ON_CASES if test.claim.id == "language.verdict"], ids=lambda t: str(t.case)
+)
+def test_where_a_twin_never_saw_the_form_of_the_prompts_a_control_has_it(test: Test, store: Store) -> None:
+    needs = test.claim.models(test.study, 0, test.case)
+    built(store, needs.values())
+    told = asks_what_is_given(test, test.study, needs, store)
+    form = {name for name in told if name.startswith("known.revival.form of the prompts")}
+    assert form == ({"known.revival.form of the prompts.deleted"} if test.case.parameters["data"] == "text" else set())
+
+
 def asks_what_is_given(test: Test, study: Any, needs: Mapping[str, Step], store: Store) -> set[str]:
     """Carries out a test on models in the store. Gives the names of what was measured."""
     judge = functools.partial(Lenient, claim=test.claim, case=test.case, nodeid=str(test), method="full", study=study)
