@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 
 from capbench.session.judging import judge_of
@@ -13,24 +11,7 @@ from capbench.session.models import Models, Test, Tests
 from capbench.session.studies import each
 from capbench.store.store import DamagedArtefact
 from capbench.studies.judge import Judge, no_models
-from capbench.studies.lab import Reading
-
-Body = Callable[[Judge], object]
-
-
-class _KnownError(Exception):
-    """Ends a test's body: it is known what the test asks where a behaviour is lost, and whether one is."""
-
-
-class _Deciding(Judge):
-    """A judge that measures up to there."""
-
-    def measure(
-        self, *readings: tuple[Reading, Sequence[str]], where_lost: Sequence[tuple[Reading, Sequence[str]]] = ()
-    ) -> None:
-        super().measure(*readings)
-        if where_lost:
-            raise _KnownError(self.lost)
+from capbench.studies.losing import Body, loses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +23,8 @@ class Open:
     body: Body | None
 
     def loses(self) -> bool:
-        """Whether a behaviour is lost. True where only the test itself can tell; False where it comes to no such question."""
-        if self.body is None:
-            return True
-        try:
-            with redirect_stdout(io.StringIO()):  # what the test prints is for its own run
-                self.body(_Deciding(**self.judge.given))
-        except _KnownError as known:
-            return bool(known.args[0])
-        except Exception:  # the test ends so, too, and says it
-            return False
-        return False
+        """See studies/losing.py. True where only the test itself can tell."""
+        return self.body is None or loses(self.judge, self.body)
 
 
 def still_open(models: Models, tests: Tests, bodies: Sequence[Body | None]) -> list[Open]:

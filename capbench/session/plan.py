@@ -15,8 +15,8 @@ _NO_MODELS = "capbench: none of the collected tests needs a model"
 def plan(run: CapbenchSession, collected: Collected, *, say: Callable[[str], None]) -> list[str]:
     """Show which models the tests need and what they cost. Returns a line for each test whose models cannot be determined."""
     always, more, wrong = run.models.in_two(collected.tests)
-    least = Plan([*always, *run.variants.steps(collected.on_variants)])
-    needed = Plan([*least.steps.values(), *more])
+    least = Plan([*always, *run.variants.steps(collected.on_variants, if_lost=False)])
+    needed = Plan([*least.steps.values(), *more, *run.variants.steps(collected.on_variants, if_lost=True)])
     if not needed.steps:
         say(_NO_MODELS)
         return wrong

@@ -64,7 +64,7 @@ class Variants:
         """Make the variants' models; the time for variants starts now. Reports how many variants are left out."""
         seconds = self._options.variants_seconds
         self._end = time.monotonic() + seconds
-        if not (groups := self._in_turn(tests)):
+        if not (groups := self._in_turn(tests, if_lost=False)):
             return
         self._models.errors |= self._models.make(_plan(groups), say=say, deadline=self._end)
         needed = [Plan(steps).steps.keys() for variants in groups for steps in variants]
@@ -86,19 +86,23 @@ class Variants:
             return {}
         return self._models.made(plan.steps.values(), deadline)
 
+    def _make_in_turn(self, groups: Sequence[Iterable[Step]], deadline: float) -> None:
+        """Make what is missing of each group, earlier groups first, in the run's processes; failures are kept."""
+        self._models.errors |= self._models.make(PriorityPlan(groups), say=lambda _: None, deadline=deadline)
+
     def unmade(self, tests: OnVariants) -> list[Step]:
         """The missing models that did not fail: the time was up."""
-        return [step for key, step in Plan(self.steps(tests)).steps.items() if self._is_missing(key)]
+        return [step for key, step in Plan(self.steps(tests, if_lost=False)).steps.items() if self._is_missing(key)]
 
     def plan(self, tests: OnVariants) -> PriorityPlan:
-        """The models that the tests need, in the order in which they are made."""
-        return _plan(self._in_turn(tests))
+        """All models that the tests may need, in the order in which they are made."""
+        return _plan(self._in_turn(tests, if_lost=True))
 
-    def steps(self, tests: OnVariants) -> list[Step]:
-        """The models that the tests need, for the variants that can be drawn."""
-        return [step for variants in self._in_turn(tests) for steps in variants for step in steps]
+    def steps(self, tests: OnVariants, *, if_lost: bool) -> list[Step]:
+        """The models that the tests need, for the variants that can be drawn. if_lost: also those of a lost behaviour."""
+        return [step for variants in self._in_turn(tests, if_lost=if_lost) for steps in variants for step in steps]
 
-    def _in_turn(self, tests: OnVariants) -> list[list[list[Step]]]:
+    def _in_turn(self, tests: OnVariants, *, if_lost: bool) -> list[list[list[Step]]]:
         """[turn][variant][step]: the models of each test's first variant, then of each test's second one, and so on.
 
         The order of the draw does not depend on how long a model takes, so if time runs out, the variants tested are simply
@@ -112,7 +116,8 @@ class Variants:
             for turn, variant in enumerate(drawn):
                 with contextlib.suppress(Exception):  # its judge reports it
                     study = self._studies.of_variant(variant, claim, method)
-                    needed = claim.models(study, seed_of(variant), Case(**variant.case))
+                    seed, case = seed_of(variant), Case(**variant.case)
+                    needed = claim.models(study, seed, case) if if_lost else claim.needs(study, seed, case.plain)
                     if not self._models.refused(needed.values()):
                         found.setdefault(turn, {}).setdefault(variant.id, []).extend(needed.values())
         return [list(variants.values()) for _, variants in sorted(found.items())]
@@ -131,6 +136,7 @@ class Variants:
             study=lambda variant: self._studies.of_variant(variant, claim, method),
             lab=self._models.lab,
             make=self._made,
+            make_in_turn=self._make_in_turn,
             deadline=self._end,
             blocked=str(error) if isinstance(error, MethodError) else "",
         )

@@ -16,8 +16,9 @@ from capbench.results import Record, Status, Trial, Verdict
 from capbench.store.store import beside
 from capbench.studies.base import Study
 from capbench.studies.deletion.conditions import Conditions
-from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge
+from capbench.studies.judge import Case, Claim, InvalidClaimError, Judge, no_models
 from capbench.studies.lab import Lab
+from capbench.studies.losing import loses
 from capbench.studies.seeds import subseed
 from capbench.variants.codec import AnyVariant, plain
 from capbench.variants.kept import Kept
@@ -38,7 +39,8 @@ LEAST_VALID = 0.5  # share of the variants on which a claim must have been put t
 class VariantsJudge:
     """Given to a test: `decide` once. study: of a variant. make: makes models until a time, tells why what could not be made.
 
-    deadline: in time.monotonic()'s seconds; no training begins after it.
+    make_in_turn: the same, of several variants one after the other. deadline: in time.monotonic()'s seconds; no training begins
+    after it.
     """
 
     claim: Claim
@@ -51,6 +53,7 @@ class VariantsJudge:
     study: Callable[[AnyVariant], Study]
     lab: Lab
     make: Callable[[Iterable[Step], float], Mapping[str, str]]
+    make_in_turn: Callable[[Sequence[Iterable[Step]], float], None]
     deadline: float
     blocked: str = ""  # why nothing can be tried at all: the method is not there
     verdict: Verdict | None = None
@@ -66,6 +69,7 @@ class VariantsJudge:
         if self.blocked:
             raise InvalidClaimError(self.blocked)
         kept = Kept(self.lab.store.root)
+        self._make_where_lost(claim)
         for variant in self.variants:
             kept.keep(variant)
             self._trials[variant.id] = self._tried(variant, claim)
@@ -95,36 +99,59 @@ class VariantsJudge:
             shrunk_from=shrunk_from,
         )
 
-    def _judged(self, variant: AnyVariant, claim: Callable[[Judge], None]) -> Verdict:
-        study, case = self.study(variant), Case(**variant.case)
+    def _make_where_lost(self, claim: Callable[[Judge], None]) -> None:
+        """Make the models that are there for a lost behaviour of those variants that lost one, all together."""
+        if self.claim.needs_where_lost is no_models:
+            return
+        more: list[Iterable[Step]] = []
+        for variant in self.variants:
+            judge = self._judge(variant)
+            if isinstance(judge, Judge) and not judge.blocked and loses(judge, claim):
+                more.append(judge.models.values())
+        self.make_in_turn(more, self.deadline)
+
+    def _judge(self, variant: AnyVariant) -> Judge | Verdict:
+        """With the models that are needed in any case; or why there is none."""
+        study, case, seed = self.study(variant), Case(**variant.case), seed_of(variant)
         try:
-            steps = self.claim.models(study, seed_of(variant), case)
+            steps, every = self.claim.needs(study, seed, case.plain), self.claim.models(study, seed, case)
         except CapbenchError as error:
             return claims.invalid(str(error))
         except Exception as error:  # a learning rate that the scale does not have, for instance
             return claims.invalid(f"its models cannot be determined: {one_line(error)}")
-        errors = self.make(steps.values(), self.deadline)
-        needed = Plan(steps.values()).steps
-        blocked = next((errors[key] for key in needed if key in errors), "")
-        if not blocked and not all(map(self.lab.store.has, needed)):
-            blocked = _NO_TIME
-        judge = Judge(
+        return Judge(
             claim=self.claim,
             case=case,
             nodeid=self.nodeid,
             method=self.method,
             study=study,
             lab=self.lab,
-            steps={seed_of(variant): steps},
-            blocked=blocked,
+            steps={seed: steps},
+            if_lost={} if every == steps else {seed: every},
+            make=lambda more: self._missing(more[seed].values()),
+            blocked=self._missing(steps.values()),
         )
-        self._keys |= {f"{variant.id}/{name}": step.key for name, step in steps.items()}
+
+    def _missing(self, steps: Iterable[Step]) -> str:
+        """Makes models; why some are not there, if so."""
+        needed = Plan(steps).steps
+        errors = self.make(needed.values(), self.deadline)
+        blocked = next((errors[key] for key in needed if key in errors), "")
+        return blocked or ("" if all(map(self.lab.store.has, needed)) else _NO_TIME)
+
+    def _judged(self, variant: AnyVariant, claim: Callable[[Judge], None]) -> Verdict:
+        judge = self._judge(variant)
+        if isinstance(judge, Verdict):
+            return judge
         try:
             claim(judge)
         except InvalidClaimError as reason:
             return claims.invalid(str(reason))
         except CapbenchError as error:
             return claims.invalid(str(error))
+        finally:
+            used = judge.steps[seed_of(variant)]
+            self._keys |= {f"{variant.id}/{name}": step.key for name, step in used.items()}
         return judge.verdict or claims.invalid("the claim was not decided")
 
     def _shrink(self, claim: Callable[[Judge], None], first: Drawn, kept: Kept) -> bool:

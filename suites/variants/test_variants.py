@@ -16,6 +16,7 @@ Runs with --capbench-variants=N or --capbench-extended.
 import pytest
 
 from capbench.studies.deletion.claims import needed_for_a_state, not_deleted
+from capbench.studies.deletion.claims import tuned as tuned_under_conditions
 from capbench.studies.pcfg.claims import (
     amplification,
     balanced,
@@ -113,7 +114,13 @@ def test_strong_relevance_amplifies_on_variants(variants):
 
 
 @pytest.mark.variants(strategy=conditions)
-@pytest.mark.claim("variants.deletion", source="Sec. 5.1, Fig. 9", study="deletion-counter", needs=needed_for_a_state)
+@pytest.mark.claim(
+    "variants.deletion",
+    source="Sec. 5.1, Fig. 9",
+    study="deletion-counter",
+    needs=tuned_under_conditions,
+    needs_where_lost=needed_for_a_state,
+)
 def test_most_conditions_do_not_delete(variants):
     """Under most conditions of fine-tuning, the old capability stays, hides or breaks with all else: it is not deleted alone."""
 

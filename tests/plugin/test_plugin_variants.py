@@ -66,6 +66,27 @@ def test_always(variants):
         judge.decide(at_least(judge["steps"], 2.0, "steps"))
     variants.decide(always, share=0.3)
 """
+LOST = """
+def further(study, seed, case):
+    study = dataclasses.replace(study, preset=dataclasses.replace(study.preset, **FEW))
+    return {"never": study.finetuned(seed, prior="never", c_tr=case.c_tr, lr=case.lr)}
+
+def kept(bench, tuned):
+    for c_te in (0, 1):
+        yield number(bench, f"tuned.O_PT.c_te{c_te}", 1.0 if bench.study.spec.q > 0 else 0.0)
+
+def looked_for(bench, never):
+    yield number(bench, "steps", float(never.meta["steps"]))
+
+@about_variants("var.lost", needs_where_lost=further)
+def test_lost(variants):
+    def claim(judge):
+        judge.measure((kept, ["tuned"]), where_lost=[(looked_for, ["never"])])
+        if judge.lost:
+            judge.control("steps", judge["steps"], low=2)
+        judge.decide(at_least(judge["tuned.O_PT.c_te0"], 0.5, "kept"))
+    variants.decide(claim, share=0.3)
+"""
 SIX = ("--capbench-variants=6", "--capbench-report=reports", "-k", "var.positive")
 
 
@@ -131,6 +152,20 @@ def test_what_cannot_be_tried_is_invalid_and_says_why(pytester: pytest.Pytester)
         assert reasons[way] in told(result, "var.always")[0]
         assert [t.status for t in found.trials] == ([] if way == "missing" else [Status.INVALID] * 2)
         assert all(reasons[way] in t.reason for t in found.trials)
+
+
+def test_what_is_needed_where_a_behaviour_is_lost_is_made_for_those_variants_alone(pytester: pytest.Pytester) -> None:
+    write_suite(pytester, TESTS + LOST)
+    six = ("--capbench-variants=6", "-k", "var.lost", "--capbench-report=reports")
+    run(pytester, *six)
+    found = record(results(pytester), "var.lost")
+    drawn = {t.id: t for t in found.trials}
+    assert {t.status for t in drawn.values()} == {Status.SUPPORTED, Status.REFUTED}
+    never = {name.partition("/")[0] for name in found.artefacts if name.endswith("/never")}
+    assert never == {id for id, t in drawn.items() if t.status is Status.REFUTED}
+    made = trained(pytester)
+    run(pytester, *six[:-1], "--capbench-report=again")
+    assert trained(pytester) == made and record(results(pytester, "again"), "var.lost").trials == found.trials
 
 
 @pytest.mark.slow
