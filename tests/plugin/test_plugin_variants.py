@@ -162,7 +162,8 @@ def test_what_is_needed_where_a_behaviour_is_lost_is_made_for_those_variants_alo
     drawn = {t.id: t for t in found.trials}
     assert {t.status for t in drawn.values()} == {Status.SUPPORTED, Status.REFUTED}
     never = {name.partition("/")[0] for name in found.artefacts if name.endswith("/never")}
-    assert never == {id for id, t in drawn.items() if t.status is Status.REFUTED}
+    refuted = {id for id, t in drawn.items() if t.status is Status.REFUTED}
+    assert never & drawn.keys() == refuted  # besides, those tried on the way to the simplest
     made = trained(pytester)
     run(pytester, *six[:-1], "--capbench-report=again")
     assert trained(pytester) == made and record(results(pytester, "again"), "var.lost").trials == found.trials
