@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Bound = Literal["", ">=", "<="]
@@ -130,7 +130,7 @@ class Case:
     """What was measured of a model and of its twin after one method.
 
     kept, twin_kept: accuracy of the capability, 0 at chance and 1 in the model that had it. rise, twin_rise: relative rise of the
-    loss on text. values: by tool, against the twin.
+    loss on text. values: by tool, against the twin. missing: why a tool has no value, where that is known.
     """
 
     kept: float | None
@@ -138,6 +138,7 @@ class Case:
     rise: float
     twin_rise: float
     values: Mapping[str, Value]
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +187,7 @@ def judge(
         value = case.values.get(name)
         found = vote(value, tool.edges)
         if found is None:
-            unsaid.append(f"{name} {_unsaid(value, tool)}")
+            unsaid.append(f"{name} {_unsaid(value, tool, case.missing.get(name, ''))}")
         else:
             votes[name] = found
     if unsaid:  # what the others say is no verdict, and yet the nearest that there is to one
@@ -204,7 +205,7 @@ def judge(
     for name in looked:
         if others.get(name) != "deleted":
             tool = by_name.get(name)
-            but = f"{name} {_quiet(tool) or _unsaid(case.values.get(name), tool)}"
+            but = f"{name} {_quiet(tool) or _unsaid(case.values.get(name), tool, case.missing.get(name, ''))}"
             return Judged(state="undecided", why=f"{agree} say{'s' * one} deleted, but {but}")
     for name, what in others.items():
         if what == "wrapped":
@@ -224,11 +225,11 @@ def _quiet(tool: Tool | None) -> str:
     return ""
 
 
-def _unsaid(value: Value | None, tool: Tool | None) -> str:
-    """Why a value has no vote, or which it has."""
+def _unsaid(value: Value | None, tool: Tool | None, why: str) -> str:
+    """Why a value has no vote, or which it has. why: it is missing."""
     at = tool.edges if tool else None
     if value is None or at is None or math.isnan(value.number):
-        return "has no value"
+        return f"has no value: {why}" if why else "has no value"
     if vote(value, at) == "wrapped":
         return "finds it as in models that hide it"
     return (

@@ -14,7 +14,7 @@ from capbench.studies.judge import Case, Claim, Judge, no_models
 from capbench.studies.language.implant_claims import separates
 from capbench.studies.language.implant_study import ImplantStudy
 from capbench.studies.language.implant_tools import TOOLBOX, state
-from capbench.studies.language.implant_values import Seen, calibrated, known_values, values
+from capbench.studies.language.implant_values import Seen, calibrated, known_values, unread, values
 from capbench.verdicts.capability import Assessment, assess
 from capbench.verdicts.twins import Edges, Value
 from capbench.verdicts.values import by_name
@@ -69,6 +69,19 @@ def test_relearning_counts_where_the_few_were_learned_and_not_remembered() -> No
     }
     half = Value(number=pytest.approx(0.5))
     assert list(found.values()) == [half, None, half, None]
+
+
+def test_a_tool_without_a_value_says_why() -> None:
+    there = replace(look(0.1), regained=0.5, few=(0.1, 0.9))
+    told = {
+        unread("relearning", replace(there, few=(0.1, 0.69)), there): "0.69 of the prompts it was trained on are right",
+        unread("relearning", replace(there, few=(0.4, 1.0)), there): "0.40 of the prompts it was trained on were right",
+        unread("relearning", there, look(0.1)): "a model did not learn what it was trained on",
+        unread("revival", replace(there, budget=None), there): "its training diverged",
+        unread("revival", look(0.1, steps=None), look(0.1, steps=None)): "neither model nor twin came back",
+        unread("probe", there, there): "it does not tell the twin from the model that was taught",
+    }
+    assert all(said.startswith(expected) for said, expected in told.items()), told
 
 
 def test_few_prompts_need_a_longer_scale() -> None:
@@ -155,7 +168,10 @@ def _measured(changes: dict[str, Any]) -> list[Measurement]:
         "revival.speed_up": 7.0, "relearning.retention": 0.8, "probe.retention": 0.9,
     }  # fmt: skip
     found |= {name.replace("__", "."): value for name, value in changes.items()}
-    return [Measurement(name=n, value=v, unit="", n=0, seed=0) for n, v in found.items()]
+    return [
+        Measurement(name=n, value=v, unit="", n=0, seed=0, note="" if v is not None else "not learned")
+        for n, v in found.items()
+    ]
 
 
 def judged(*known: Measurement, **changes: Any) -> Assessment:
@@ -202,9 +218,9 @@ GONE = {"revival__speed_up": 1.5, "relearning__retention": 0.0, "probe__retentio
         ({}, "wrapped", "revival and relearning agree"),
         (GONE, "deleted", "revival, relearning, probe agree; implants are easier to delete"),
         ({**GONE, "probe__retention": 0.1}, "undecided", "but probe is 0.1, and known members do not decide that"),
-        ({**GONE, "probe__retention": None}, "undecided", "but probe has no value"),
+        ({**GONE, "probe__retention": None}, "undecided", "but probe has no value: not learned"),
         ({"relearning__retention": 0.01}, "undecided", "revival says wrapped; relearning says deleted"),
-        ({"relearning__retention": None}, "undecided", "relearning has no value"),
+        ({"relearning__retention": None}, "undecided", "relearning has no value: not learned"),
         ({"probe__retention": 0.01}, "wrapped", "revival and relearning agree; not seen by probe"),
         ({"tuned__S__kept": 0.8}, "intact", "0.80 of what it was"),
         ({"tuned__S__kept": 0.5}, "undecided", "neither kept nor lost"),

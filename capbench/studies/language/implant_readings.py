@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
 from capbench.results import Measurement
@@ -29,6 +28,7 @@ from capbench.studies.language.implant_values import (
     calibrated,
     known_values,
     seen,
+    unread,
     values,
 )
 from capbench.studies.readings import by_model, number
@@ -150,10 +150,9 @@ def found(bench: Bench[ImplantStudy], taught: Built, base: Built, tuned: Built, 
     got = values(looks["tuned"], looks["twin"], looks["taught"], chance=of.chance, n=len(of.evaluate))
     for tool in asked:
         what, unit = UNITS[tool]
-        yield _value(bench, f"{tool}.{what}", got[tool], unit, tool)
-    members = _members(bench, taught, base)
-    if of.kind == "skill" and not _of_prompts(tuned, of):
-        members = chain(members, _form(bench, taught, base))
+        why = "" if got[tool] else unread(tool, looks["tuned"], looks["twin"])
+        yield _value(bench, f"{tool}.{what}", got[tool], unit, tool, why)
+    members = _members(bench, taught, base, form=of.kind == "skill" and not _of_prompts(tuned, of))
     yield from (m for m in members if m.name.startswith(OF_TOOLS))
 
 
@@ -167,20 +166,16 @@ OF_ANSWERS = ("S.", "text.", "capitals.")
 OF_TOOLS = tuple(f"known.{tool}." for tool in TOOLS)
 
 
-def _members(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator[Measurement]:
-    """What each tool found in every known member, and what else was read of it."""
+def _members(bench: Bench[ImplantStudy], taught: Built, base: Built, *, form: bool = False) -> Iterator[Measurement]:
+    """What each tool found in every known member, and what else was read of it. form: in the one that knows the form, too."""
     whole = seen(_read(bench, taught, taught, relearn=False))
     plain = seen(bench.read(answers, {"model": base}))
+    models = {"taught": taught, "base": base}
     for name in bench.study.preset.members:
-        read = bench.read(known_member, {"taught": taught, "base": base}, name=name)
+        read = bench.read(known_member, models, name=name)
         yield from _held_against_twin(bench, read, name, {"hidden": whole, "deleted": plain}, plain, whole)
-
-
-def _form(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterator[Measurement]:
-    whole = seen(_read(bench, taught, taught, relearn=False))
-    plain = seen(bench.read(answers, {"model": base}))
-    read = bench.read(known_form, {"taught": taught, "base": base})
-    yield from _held_against_twin(bench, read, FORM, {"deleted": plain}, plain, whole)
+    if form:
+        yield from _held_against_twin(bench, bench.read(known_form, models), FORM, {"deleted": plain}, plain, whole)
 
 
 def _held_against_twin(
@@ -199,7 +194,8 @@ def _held_against_twin(
         got = values(look, twin, whole, chance=of.chance, n=len(of.evaluate))
         for tool in OF[of.kind]:
             value = None if fault else got[tool]
-            yield _value(bench, f"known.{tool}.{name}.{state}", value, UNITS[tool][1], "known", fault)
+            why = fault or ("" if value else unread(tool, look, twin))
+            yield _value(bench, f"known.{tool}.{name}.{state}", value, UNITS[tool][1], "known", why)
     yield from (replace(m, name=f"known.{name}.{m.name}", group="known") for m in read if m.is_number)
 
 
@@ -228,9 +224,7 @@ def _share(now: float | None, before: float | None, plus: float) -> tuple[float 
     return now / before + plus, ""
 
 
-def _value(
-    bench: Bench[ImplantStudy], name: str, value: Value | None, unit: str, group: str, note: str = ""
-) -> Measurement:
+def _value(bench: Bench[ImplantStudy], name: str, value: Value | None, unit: str, group: str, note: str) -> Measurement:
     if value is None:
-        return number(bench, name, None, unit, 0, group, note=note or "it has no value")
+        return number(bench, name, None, unit, 0, group, note=note)
     return replace(number(bench, name, value.number, unit, 0, group, note=note), bound=value.bound)

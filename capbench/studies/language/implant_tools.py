@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import cast
 
-from capbench.results import CapabilityState
+from capbench.results import CapabilityState, Measurement
 from capbench.studies.language.implant_readings import collateral
 from capbench.studies.language.implant_values import LOOKED, MUST, UNITS, calibrated, known_values
 from capbench.tasks.language.capability import Kind
@@ -56,6 +56,7 @@ def state(values: Values, seed: int) -> tuple[CapabilityState, str]:
             rise=rise,
             twin_rise=0.0 if twin_rise is None else twin_rise,  # of a model that kept the skill no twin is made
             values=_votes(values, seed),
+            missing=_missing(values, seed),
         ),
         _calibrated(values),
         must=MUST[_kind(values)],
@@ -71,12 +72,21 @@ def _kind(values: Values) -> Kind:
 
 
 def _votes(values: Values, seed: int) -> dict[str, twins.Value]:
-    found: dict[str, twins.Value] = {}
-    for tool, (what, _) in UNITS.items():
-        m = values.get(f"{tool}.{what}", {}).get(seed)
-        if m is not None and m.value is not None:
-            found[tool] = twins.Value(number=m.value, bound=cast(twins.Bound, m.bound))
-    return found
+    return {
+        tool: twins.Value(number=m.value, bound=cast(twins.Bound, m.bound))
+        for tool, m in _found(values, seed).items()
+        if m.value is not None
+    }
+
+
+def _missing(values: Values, seed: int) -> dict[str, str]:
+    """By tool, why it has no value."""
+    return {tool: m.note for tool, m in _found(values, seed).items() if m.value is None}
+
+
+def _found(values: Values, seed: int) -> dict[str, Measurement]:
+    every = {tool: values.get(f"{tool}.{what}", {}).get(seed) for tool, (what, _) in UNITS.items()}
+    return {tool: m for tool, m in every.items() if m is not None}
 
 
 def _calibrated(values: Values) -> list[twins.Tool]:

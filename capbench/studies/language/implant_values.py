@@ -67,10 +67,17 @@ class Seen:
     @property
     def relearned(self) -> float | None:
         """`regained`, if what it says is of relearning: the few were learned, and not remembered where others are lost."""
-        if self.few is None:
-            return self.regained
-        before, after = self.few
-        return self.regained if after >= KNOWN and before <= self.accuracy + REMEMBERED else None
+        return None if self.unlearned else self.regained
+
+    @property
+    def unlearned(self) -> str:
+        """Why the few tell nothing of relearning; '' if they do, or were not asked."""
+        before, after = self.few or (0.0, 1.0)
+        if after < KNOWN:
+            return f"{after:.2f} of the prompts it was trained on are right after it, {KNOWN:.2f} is needed"
+        if before > self.accuracy + REMEMBERED:
+            return f"{before:.2f} of the prompts it was trained on were right before, {self.accuracy:.2f} of the others"
+        return ""
 
     def fault(self, start: Seen, chance: float, taught: float) -> str:
         """Why it is no known member; '' if it is one. start: the model that was edited."""
@@ -129,6 +136,18 @@ def values(of: Seen, twin: Seen, taught: Seen, *, chance: float, n: int) -> dict
         found[name] = None if kept is None else Value(number=kept)
     found["patching"] = _patching(of, twin, taught)
     return found
+
+
+def unread(tool: str, of: Seen, twin: Seen) -> str:
+    """Why a tool has no value in a model, against its twin: call it only where `values` has none."""
+    if tool == "revival":
+        return "its training diverged" if None in (of.budget, twin.budget) else "neither model nor twin came back"
+    if tool == "relearning":
+        if None in (of.regained, twin.regained):
+            return "a model did not learn what it was trained on"
+        if of.unlearned:
+            return of.unlearned
+    return "it does not tell the twin from the model that was taught"
 
 
 def _patching(of: Seen, twin: Seen, taught: Seen) -> Value | None:
