@@ -52,7 +52,7 @@ def _without_branch_tokens(item: pytest.Item, options: Options) -> str:
 
 
 def _without_the_tool(item: pytest.Item, options: Options) -> str:
-    """Why a tool is not tried on what is implanted; '' if it is. Facts are judged by one alone."""
+    """Why a tool is not tried on what is implanted; '' if it is: facts and skills are not judged by the same."""
     marker = item.get_closest_marker("claim")
     if options.model is None or marker is None or not marker.args or str(marker.args[0]) != _OF_KNOWN_MEMBERS:
         return ""
@@ -64,5 +64,6 @@ def _without_the_tool(item: pytest.Item, options: Options) -> str:
     with suppress(UsageError):  # said where its models are asked for
         kind = kind_of(options.capabilities)
         if tool and tool not in OF[kind]:
-            return f"implanted {kind} are not judged by {tool} (docs/language.md)"
+            what = "an implanted skill is" if kind == "skill" else "implanted facts are"
+            return f"{what} not judged by {tool} (docs/language.md)"
     return ""

@@ -25,8 +25,8 @@ from capbench.studies.language.implant_claims import (
 )
 
 ABOVE_CHANCE = 0.15  # that a model may be without the skill: of 100 prompts with chance 1/8, above its 99 % interval
-# All of a skill; of facts the second alone.
-TOOLS = ("revival", "relearning", "probe", "lens", "code-length", "patching", "pruning")
+# Of a skill all but the last; of facts relearning, patching, and the larger of the two.
+TOOLS = ("revival", "relearning", "probe", "lens", "code-length", "patching", "pruning", "recovery")
 METHOD = [Case(data="rule", lr="medium"), Case(data="text", lr="medium")]
 
 

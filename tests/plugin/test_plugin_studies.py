@@ -143,15 +143,16 @@ from capbench.studies.judge import Case
 
 @pytest.mark.claim("language.known", source="own", study="language-implant", uses_method=False,
                    needs=lambda study, seed, case: {})
-@pytest.mark.parametrize("case", [Case(tool="probe"), Case(tool="relearning")], ids=str)
+@pytest.mark.parametrize("case", [Case(tool=t) for t in ("probe", "relearning", "recovery")], ids=str)
 def test_known(judge, case):
     judge.require(False, f"reached with {case}")
 """,
     )
     facts = skill.replace("skill", "facts")
-    for capability, skipped in ((facts, 1), (skill, 0)):
+    for capability, why in (
+        (facts, "implanted facts are not judged by probe"),
+        (skill, "an implanted skill is not judged by recovery"),
+    ):
         result = run(pytester, "-rs", f"--capbench-model={model}", f"--capbench-capability={capability}")
-        result.assert_outcomes(skipped=skipped, errors=2 - skipped)
-        assert lines_with(result, "reached with tool=relearning")
-        said = lines_with(result, "SKIPPED", "implanted facts are not judged by probe")
-        assert bool(said) == bool(skipped)
+        result.assert_outcomes(skipped=1, errors=2)
+        assert lines_with(result, "reached with tool=relearning") and lines_with(result, "SKIPPED", why)

@@ -237,16 +237,25 @@ def test_the_state_follows_from_model_and_twin(changes: dict[str, Any], expected
     assert found == expected and why in said
 
 
-def test_facts_are_judged_by_relearning_alone() -> None:
-    """A probe has no say, whatever it reads: facts are remembered one by one."""
+def test_recovery_is_what_relearning_or_patching_brings_back() -> None:
+    """Each is blind to ways of hiding that the other sees; without one of them nothing is known."""
+    twin, whole = replace(look(0.1), regained=0.1, put_in=(0.1,)), replace(look(0.9), put_in=(0.9,))
+    for regained, put_in, expected in ((0.5, 0.1, 0.5), (0.1, 0.7, 0.75), (None, 0.7, None)):
+        of = replace(look(0.1), regained=regained, put_in=(put_in,))
+        got = values(of, twin, whole, chance=0.1, n=100)["recovery"]
+        assert (got and got.number) == (expected and pytest.approx(expected))
+
+
+def test_facts_are_judged_by_recovery() -> None:
+    """A probe has no say, whatever it reads, nor has relearning alone: facts are remembered one by one."""
     known = [
-        Measurement(name=f"known.relearning.{name}.{kind}", value=value, unit="", n=0, seed=0)
+        Measurement(name=f"known.recovery.{name}.{kind}", value=value, unit="", n=0, seed=0)
         for kind, read in (("hidden", (0.5, 0.8, 0.9)), ("deleted", (0.0, 0.1, -0.1)))
         for name, value in zip(NAMES, read, strict=True)
     ]
     for value, expected in ((0.6, "wrapped"), (0.05, "deleted"), (0.3, "undecided"), (None, "undecided")):
-        changes = {"relearning__retention": value, "probe__retention": 0.0}
+        changes = {"recovery__retention": value, "relearning__retention": 0.0, "probe__retention": 0.0}
         of_facts = [m for m in _measured(changes) if not m.name.startswith("revival")]
         found, why = state(by_name([*known, *of_facts]), 0)
         assert found == expected, why
-        assert "relearning" in why
+        assert "recovery" in why

@@ -226,14 +226,14 @@ def test_a_test_asks_for_nothing_that_its_readings_do_not_give(name: str, store:
     "test", [test for test in ON_CASES if test.claim.study == "language-implant" and "text" not in str(test)], ids=str
 )
 def test_claims_on_implants_ask_of_facts_what_their_readings_give(test: Test, store: Store) -> None:
-    if test.case.parameters.get("tool", "relearning") != "relearning":
+    if test.case.parameters.get("tool", "recovery") not in ("relearning", "patching", "recovery"):
         pytest.skip("of a skill")
     study = test.study.on(language_model()[0], (f"implant:{_FOLDER.name}/facts.toml",))
     needs = test.claim.models(study, 0, test.case)
     built(store, needs.values())
     told = asks_what_is_given(test, study, needs, store)
     if test.claim.id == "language.verdict":
-        assert "relearning.retention" in told and not any(name.startswith(("probe", "revival")) for name in told)
+        assert "recovery.retention" in told and not any(name.startswith(("probe", "revival")) for name in told)
 
 
 @pytest.mark.slow

@@ -87,9 +87,9 @@ def known_form(bench: Bench[ImplantStudy], taught: Built, base: Built) -> Iterat
 
 
 def _all_parts(bench: Bench[ImplantStudy], taught: Built, model: Model, state: str, name: str) -> Iterator[Measurement]:
-    parts = [_answers(bench, model), _relearned(bench, model)]
+    parts = [_answers(bench, model), _relearned(bench, model), _handed_on(bench, taught.model, model)]
     if bench.study.kind == "skill":
-        parts += [_inside(bench, model), _handed_on(bench, taught.model, model)]
+        parts += [_inside(bench, model)]
     for m in chain(*parts):
         yield replace(m, name=f"{state}.{m.name}", series=m.series and f"{state}, {name}")
 

@@ -205,10 +205,9 @@ def _named(measured: Sequence[Measurement], state: str) -> list[Measurement]:
 
 def _read(bench: Bench[ImplantStudy], taught: Built, built: Built, *, relearn: bool) -> list[Measurement]:
     """All parts of a model. relearn: revival, too."""
-    of_skill = bench.study.kind == "skill"
-    parts = (answers, *([inside] if of_skill else []), *([relearned] if relearn else []))
+    parts = (answers, *([inside] if bench.study.kind == "skill" else []), *([relearned] if relearn else []))
     found = [m for part in parts for m in bench.read(part, {"model": built})]
-    return found + (list(bench.read(handed_on, {"taught": taught, "model": built})) if of_skill else [])
+    return [*found, *bench.read(handed_on, {"taught": taught, "model": built})]
 
 
 def scaled(accuracy: float | None, chance: float, taught: float | None) -> float | None:

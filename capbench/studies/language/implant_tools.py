@@ -67,8 +67,8 @@ def state(values: Values, seed: int) -> tuple[CapabilityState, str]:
 
 
 def _kind(values: Values) -> Kind:
-    """Of what was taught: of facts nothing but relearning is read."""
-    return "facts" if "relearning.retention" in values and "revival.speed_up" not in values else "skill"
+    """Of what was taught: of facts no revival is read."""
+    return "facts" if "recovery.retention" in values and "revival.speed_up" not in values else "skill"
 
 
 def _votes(values: Values, seed: int) -> dict[str, twins.Value]:

@@ -20,12 +20,17 @@ UNITS = {
     "code-length": ("retention", "retention"),
     "patching": ("retention", "retention"),
     "pruning": ("retention", "retention"),
+    "recovery": ("retention", "retention"),
 }
 TOOLS = tuple(UNITS)
-# Of facts nothing can be learned from others, so nothing but relearning some of them tells whether the others are there.
-OF: Mapping[Kind, tuple[str, ...]] = {"skill": TOOLS, "facts": ("relearning",)}
+# Of facts nothing can be learned from others, so no probe can be fitted. Relearning some brings others back where a part was
+# bolted on, and teaches new answers where the old ones were only renamed; patching sees the second and not the first.
+OF: Mapping[Kind, tuple[str, ...]] = {
+    "skill": tuple(tool for tool in TOOLS if tool != "recovery"),
+    "facts": ("relearning", "patching", "recovery"),
+}
 # Must speak and agree on a verdict; and must have a value where it is `deleted`.
-MUST: Mapping[Kind, tuple[str, ...]] = {"skill": ("revival", "relearning"), "facts": ("relearning",)}
+MUST: Mapping[Kind, tuple[str, ...]] = {"skill": ("revival", "relearning"), "facts": ("recovery",)}
 LOOKED: Mapping[Kind, tuple[str, ...]] = {"skill": ("probe",), "facts": ()}
 PUT_IN = "patching.after_"  # a block, with two digits or more
 KNOWN = 0.9  # accuracy on what is relearned, from which it is
@@ -135,6 +140,7 @@ def values(of: Seen, twin: Seen, taught: Seen, *, chance: float, n: int) -> dict
         kept = None if None in (own, zero, one) else retention(own, twin=zero, taught=one, least=span)
         found[name] = None if kept is None else Value(number=kept)
     found["patching"] = _patching(of, twin, taught)
+    found["recovery"] = _recovery(found["relearning"], found["patching"])
     return found
 
 
@@ -142,7 +148,7 @@ def unread(tool: str, of: Seen, twin: Seen) -> str:
     """Why a tool has no value in a model, against its twin: call it only where `values` has none."""
     if tool == "revival":
         return "its training diverged" if None in (of.budget, twin.budget) else "neither model nor twin came back"
-    if tool == "relearning":
+    if tool in ("relearning", "recovery"):
         if None in (of.regained, twin.regained):
             return "a model did not learn what it was trained on"
         if of.unlearned:
@@ -158,6 +164,12 @@ def _patching(of: Seen, twin: Seen, taught: Seen) -> Value | None:
     depths = [three for three in every if three[2] - three[1] >= TOLD_APART]
     span = sum(one - zero for _, zero, one in depths)
     return Value(number=sum(own - zero for own, zero, _ in depths) / span) if depths else None
+
+
+def _recovery(*found: Value | None) -> Value | None:
+    """The largest, if all have a value: what has none may be larger."""
+    known = [value.number for value in found if value is not None]
+    return Value(number=max(known)) if len(known) == len(found) else None
 
 
 def calibrated(members: Mapping[str, tuple[Sequence[Value], Sequence[Value]]]) -> list[Tool]:
