@@ -21,7 +21,7 @@ def fitting(path: str, at_once: AtOnce, *, device: str) -> tuple[AtOnce, str]:
     with Pretrained.at(path) as found:
         one = found.n_weights * (2 * memory.WEIGHT + memory.TRAINED)
         frozen = found.n_weights * 3 * memory.WEIGHT
-    there = memory.available() if device == "cpu" else _on(device)
+    there = memory.available_on(device)
     needs = (
         f"{found.source.path.name} takes {shown(one)} where a method trains all its weights, activations not counted"
     )
@@ -33,11 +33,3 @@ def fitting(path: str, at_once: AtOnce, *, device: str) -> tuple[AtOnce, str]:
     jobs = min(at_once.jobs, int(there // one))
     fewer = f"; {jobs} at a time in place of {at_once.jobs}" if jobs < at_once.jobs else ""
     return replace(at_once, jobs=jobs), f"{needs}; {shown(there)} is available{fewer}"
-
-
-def _on(device: str) -> int:
-    """Bytes that are free on a GPU."""
-    import torch
-
-    free, _ = torch.cuda.mem_get_info(device)
-    return free

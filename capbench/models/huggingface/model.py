@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from capbench.errors import CapbenchError, UsageError
 from capbench.models.base import Activations, Model, hooked
-from capbench.models.huggingface import parts
+from capbench.models.huggingface import memory, parts
 from capbench.models.huggingface.config import HuggingFaceConfig
 from capbench.models.huggingface.padding import Moved
 
@@ -21,10 +21,12 @@ class HuggingFace(Model):
     """Any causal model of transformers with a residual stream, a final norm and an unembedding.
 
     Tokens may hold padding (see padding.py). Weights and computations are float32; nothing is cached between passes, and there is
-    no dropout. `hf` is transformers' model, whose modules keep their names; GPT-2's Conv1D are linear maps.
+    no dropout. `hf` is transformers' model, whose modules keep their names; GPT-2's Conv1D are linear maps. Where memory is short
+    for a step of training, its blocks are computed a second time in the backward pass.
     """
 
     reads_modules: ClassVar[bool] = True
+    _most_tokens: int = 0  # of a step of training, for which there was room
 
     def __init__(self, config: HuggingFaceConfig, hf: Any = None) -> None:
         """With weights of zero, to be loaded. hf: the model of transformers, if it is there already; it is changed.
@@ -161,11 +163,22 @@ class HuggingFace(Model):
 
     def _logits(self, tokens: Tensor, *, keep: int | Tensor = 0) -> Tensor:
         """keep: positions, or how many of the last; 0: all."""
+        if self.training and torch.is_grad_enabled():
+            self._make_room(tokens)
         try:
             logits: Tensor = self.hf(input_ids=tokens, use_cache=False, return_dict=True, logits_to_keep=keep).logits
         finally:
             parts.forget_states(self.hf)
         return logits
+
+    def _make_room(self, tokens: Tensor) -> None:
+        """Asked once for each larger step, and not undone: the numbers are the same, and so is the time of later steps."""
+        if tokens.numel() <= self._most_tokens:
+            return
+        self._most_tokens = tokens.numel()
+        sizes: dict[str, int] = {"n_blocks": self.config.n_blocks, "d_model": self.config.d_model}
+        if not memory.has_room(tokens.numel(), **sizes, device=tokens.device):
+            parts.recompute(self.hf)
 
 
 def _stream(args: tuple[Any, ...], named: Mapping[str, Any]) -> Tensor:

@@ -157,6 +157,13 @@ def forget_states(model: nn.Module) -> None:
             setattr(module, "recurrent_states", None)  # noqa: B010 (as a plain attribute mypy takes it for a module)
 
 
+def recompute(model: Any) -> None:
+    """Have blocks keep their inputs alone for the backward pass, and compute the rest again, where transformers can do that."""
+    if model.supports_gradient_checkpointing:
+        newer = getattr(model, "activation_checkpointing_enable", None)  # the same under another name
+        (newer or model.gradient_checkpointing_enable)({"use_reentrant": False})
+
+
 def _is_dropout(name: str, value: Any) -> bool:
     return (
         ("drop" in name or name.endswith("_pdrop")) and isinstance(value, (int, float)) and not isinstance(value, bool)
