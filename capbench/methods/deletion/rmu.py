@@ -6,6 +6,7 @@ Source: RMU of Li et al. 2024 (WMDP), arXiv 2403.03218.
 from __future__ import annotations
 
 import copy
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -19,6 +20,13 @@ from capbench.models.base import Model
 from capbench.tasks.base import Batch, Task
 from capbench.tasks.finetuning import FineTuningTask
 from capbench.training.loop import fit, next_token_loss
+
+
+@runtime_checkable
+class StopsAtALayer(Protocol):
+    """A model that computes no more than it is asked for: large ones take several times as long for the rest."""
+
+    def stream_at(self, tokens: Tensor, layer: int) -> Tensor: ...
 
 
 def rmu(
@@ -86,6 +94,8 @@ def steered_to(
 
 
 def residual(model: Model, batch: Batch, layer: int) -> Float[Tensor, "batch pos d_model"]:
-    """The residual stream at one layer."""
+    """The residual stream at one layer. Models that can stop there do."""
+    if isinstance(model, StopsAtALayer):
+        return model.stream_at(batch.tokens, layer)
     at_layer: Tensor = model.run_with_cache(batch.tokens)[1].resid[layer]
     return at_layer

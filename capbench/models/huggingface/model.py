@@ -122,6 +122,24 @@ class HuggingFace(Model):
             attn = moved.back(moved.back(attn, 3, batch=1), 4, batch=1)
         return moved.back(logits, 1), Activations(moved.back(stream, 2, batch=1), attn)
 
+    def stream_at(self, tokens: Int[Tensor, "batch pos"], layer: int) -> Float[Tensor, "batch pos d_model"]:
+        """The residual stream of `run_with_cache` at one layer, 0 the first: what comes after it is not computed."""
+        if layer >= len(self.blocks):
+            return self.run_with_cache(tokens)[1].resid[layer]
+        moved = self._read(tokens)
+
+        def reached(_: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+            raise _Reached(_stream(args, named))
+
+        handle = self.blocks[layer].register_forward_pre_hook(reached, with_kwargs=True)
+        try:
+            self._logits(tokens if moved is None else moved.tokens, keep=1)
+        except _Reached as there:
+            return there.stream if moved is None else moved.back(there.stream, 1)
+        finally:
+            handle.remove()
+        raise CapbenchError(f"{type(self.hf).__name__}: a pass came to its end without block {layer}")
+
     def as_read(self, resid: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any d_model"]:
         """The stream normalised as by the final norm, before its weight and bias: an RMSNorm does not take off the mean."""
         return parts.normalised(self.norm, resid)
@@ -179,6 +197,12 @@ class HuggingFace(Model):
         sizes: dict[str, int] = {"n_blocks": self.config.n_blocks, "d_model": self.config.d_model}
         if not memory.has_room(tokens.numel(), **sizes, device=tokens.device):
             parts.recompute(self.hf)
+
+
+class _Reached(Exception):  # noqa: N818 (no error: it ends a pass where all that is wanted of it is there)
+    def __init__(self, stream: Tensor) -> None:
+        super().__init__()
+        self.stream = stream
 
 
 def _stream(args: tuple[Any, ...], named: Mapping[str, Any]) -> Tensor:

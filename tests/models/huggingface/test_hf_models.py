@@ -105,6 +105,27 @@ def test_the_stream_is_embedding_then_blocks_as_transformers_has_it(family: str)
 
 
 @every
+@pytest.mark.parametrize("layer", range(SIZES["n_blocks"] + 1))
+def test_the_stream_at_a_layer_and_its_gradients_are_those_of_a_whole_pass(family: str, layer: int) -> None:
+    model, tokens = (
+        copy.deepcopy(MODELS[family]),
+        padded([row[i:] for i, row in enumerate(strings().tolist())], side="left"),
+    )
+    calls = list[int]()
+    for number, block in enumerate(model.blocks):
+        block.register_forward_hook(lambda _, args, out, number=number: calls.append(number))
+    whole, alone = model.run_with_cache(tokens)[1].resid[layer], model.stream_at(tokens, layer)
+    assert torch.equal(alone, whole)
+    assert calls == [*range(SIZES["n_blocks"]), *range(layer)]
+    assert not model.blocks[layer - 1]._forward_pre_hooks
+    found, expected = (
+        torch.autograd.grad(x.square().sum(), list(model.parameters()), materialize_grads=True) for x in (alone, whole)
+    )
+    for one, other in zip(found, expected, strict=True):
+        close(one, other)
+
+
+@every
 def test_what_readers_see_is_the_norm_without_its_weights(family: str) -> None:
     model = MODELS[family]
     resid, norm = model.run_with_cache(strings())[1].resid, model.norm
