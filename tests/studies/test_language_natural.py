@@ -177,7 +177,7 @@ def test_a_run_of_a_pair(folder: Path, pytester: pytest.Pytester) -> None:
         f"--capbench-cache={pytester.path / 'cache'}",
     )
     ended = pytester.runpytest_inprocess(suites, *given, f"--capbench-tuned=hf:{folder / 'base'}", *options)
-    ended.assert_outcomes(passed=2, errors=1, skipped=22)
+    ended.assert_outcomes(passed=2, errors=1, skipped=23)
     ended.stdout.fnmatch_lines(
         ["*SKIPPED*--capbench-tuned: a finished model is judged by suites/language/test_pair.py*"]
     )
