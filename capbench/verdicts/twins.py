@@ -187,7 +187,7 @@ def judge(
         value = case.values.get(name)
         found = vote(value, tool.edges)
         if found is None:
-            unsaid.append(f"{name} {_unsaid(value, tool, case.missing.get(name, ''))}")
+            unsaid.append(f"{name} {_unsaid(case, tool)}")
         else:
             votes[name] = found
     if unsaid:  # what the others say is no verdict, and yet the nearest that there is to one
@@ -205,7 +205,7 @@ def judge(
     for name in looked:
         if others.get(name) != "deleted":
             tool = by_name.get(name)
-            but = f"{name} {_quiet(tool) or _unsaid(case.values.get(name), tool, case.missing.get(name, ''))}"
+            but = f"{name} {_quiet(tool) or _unsaid(case, tool)}"
             return Judged(state="undecided", why=f"{agree} say{'s' * one} deleted, but {but}")
     for name, what in others.items():
         if what == "wrapped":
@@ -225,10 +225,13 @@ def _quiet(tool: Tool | None) -> str:
     return ""
 
 
-def _unsaid(value: Value | None, tool: Tool | None, why: str) -> str:
-    """Why a value has no vote, or which it has. why: it is missing."""
-    at = tool.edges if tool else None
+def _unsaid(case: Case, tool: Tool | None) -> str:
+    """Why a tool's value has no vote, or which it has."""
+    if tool is None:
+        return "has no value"
+    value, at = case.values.get(tool.name), tool.edges
     if value is None or at is None or math.isnan(value.number):
+        why = case.missing.get(tool.name)
         return f"has no value: {why}" if why else "has no value"
     if vote(value, at) == "wrapped":
         return "finds it as in models that hide it"

